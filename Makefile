@@ -1,0 +1,70 @@
+# Everything runs in ./.venv, which is made from the pinned, hashed requirements/<device>.lock. Needs Python 3.11 to 3.13.
+
+# The CUDA build of TensorFlow where a driver lists a GPU, else the CPU build, which is a sixth of the download.
+DEVICE ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU ' && echo cuda || echo cpu)
+DEVICE := $(DEVICE)
+CORES ?= 2
+PYTHON ?=
+UPGRADE ?=
+PYTEST_ARGS ?=
+
+ifeq ($(filter $(DEVICE),cpu cuda),)
+$(error DEVICE is cpu or cuda, not "$(DEVICE)")
+endif
+
+# Rules call `python`, which must be that of .venv; a PYTHONPATH from elsewhere (a cluster's modules) would shadow its packages.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+unexport PYTHONPATH PYTHONHOME
+SOURCES := $(wildcard scripts tools tests benchmarks)
+SNAKEFILES := $(wildcard Snakefile workflow)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock envs clean
+
+help: ## list the targets
+	@echo "Usage: make <target> [PYTHON=python3.12] [DEVICE=cpu|cuda] [CORES=2]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install everything into .venv; does nothing when that is done
+	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE)
+
+demo: setup ## run the whole workflow on a simulated genome and say how much of the truth it found
+	@$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
+	@$(RUN) python tools/print_recovery.py results/demo
+
+test: setup ## run the tests (PYTEST_ARGS='-m "not slow"' leaves the long ones out)
+	@$(RUN) python -m pytest $(PYTEST_ARGS)
+
+# Every check runs, whichever fails, so that one run shows all that is wrong.
+lint: setup ## check style, types, the workflow, and that the README names what exists
+	@status=0; export $(RUN); \
+	ruff check $(SOURCES) || status=1; \
+	ruff format --check --quiet $(SOURCES) || status=1; \
+	mypy || status=1; \
+	snakefmt --check $(SNAKEFILES) || status=1; \
+	snakemake --lint --configfile config/demo.yaml || status=1; \
+	python tools/check_readme.py || status=1; \
+	exit $$status
+
+format: setup ## rewrite the code in the project's style
+	@$(RUN) ruff check --fix-only --quiet $(SOURCES)
+	@$(RUN) ruff format $(SOURCES)
+	@$(RUN) snakefmt $(SNAKEFILES)
+
+# One file serves all Pythons and platforms, by markers. Pins that still fit stay, unless UPGRADE=--upgrade. No index is named,
+# so that a mirror set up for uv or pip is used where there is one.
+COMPILE = $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+lock: setup ## pin the dependencies anew from pyproject.toml (UPGRADE=--upgrade raises them), and envs/ from them
+	@for device in cpu cuda; do \
+		$(COMPILE) pyproject.toml --extra $$device --extra slurm --extra test -o requirements/$$device.lock || exit 1; done
+	@echo uv | $(COMPILE) - -o requirements/uv.lock
+	@$(RUN) python tools/write_envs.py
+
+envs: setup ## write envs/*.yaml, the conda environments of the rules, from requirements/cuda.lock
+	@$(RUN) python tools/write_envs.py
+
+clean: ## remove .venv, caches and the results of the demo; keeps your own results
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache results/demo
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

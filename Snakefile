@@ -1,0 +1,44 @@
+from pathlib import Path
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from cisnake import __version__ as VERSION
+from cisnake import configuration
+from cisnake.errors import InputError
+
+# Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
+if not config:
+
+    configfile: "config/demo.yaml"
+
+
+try:
+    config = configuration.complete(config)
+    configuration.check(config)
+except InputError as error:
+    raise WorkflowError(f"configuration: {error}") from None
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        f"{R}/report.html",
+        RECOVERY,
+    localrule: True
+
+
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/interpret.smk"
+include: "workflow/rules/variants.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,53 @@
+"""Attribute the predictions of one shard of genes to the bases of their windows, for every contrast.
+
+Each gene is asked of the models of its own fold, and the replicates' gradients are averaged. All contrasts share the
+forward passes. Writes one file a contrast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from cisnake import program
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5")
+    p.add_argument(
+        "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
+    )
+    p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table, whose groups contrasts may name")
+    p.add_argument("--contrasts", type=json.loads, required=True, metavar="JSON", help="contrasts by name")
+    p.add_argument("--genes", default="all", metavar="WHICH", help="all, held_out, or a file of ids (default: all)")
+    p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")
+    p.add_argument("--n-shards", type=int, default=1, help="shards that the genes are cut into (default: 1)")
+    p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
+    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    p.add_argument("--output", type=Path, required=True, nargs="+", metavar="H5", help="one file a contrast, in their order")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.interpret import attribution_shards
+    from cisnake.model import devices
+
+    program.log.info("attributing on %s", devices.configure(args.threads))
+    attribution_shards.attribute_shard(
+        args.dataset,
+        args.models,
+        args.tasks,
+        args.contrasts,
+        args.genes,
+        (args.shard, args.n_shards),
+        args.batch_size,
+        args.output,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

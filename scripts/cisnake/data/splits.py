@@ -1,0 +1,129 @@
+"""Which genes are trained on, chosen by, and tested on; and the check that no base is shared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.hdf5 import SPLITS
+from cisnake.errors import InputError, unknown_name
+from cisnake.files import read_table
+
+
+def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str]) -> pd.DataFrame:
+    """Return the genes with the columns `split` and `fold`.
+
+    By chromosome, or by a table of genes, `fold` is 0 for all. With folds, `fold` is the one whose models never saw the gene,
+    and `split` is "test" for all: relative to the models that score a gene, every gene is held out.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        gene_id, chrom, window_start, window_end.
+    splits: dict
+        `val` and `test` (lists of chromosomes), or `genes` (TSV with gene_id and split), or `folds` (number of folds).
+    chromosomes: list of str
+        Those of the genome, for the check of names.
+
+    Raises
+    ------
+    InputError
+        A chromosome or split is unknown, a gene has no split, or a split has no gene.
+    """
+    genes = genes.copy()
+    if splits.get("folds"):
+        genes["fold"] = _assign_folds(genes, splits["folds"])
+        genes["split"] = "test"
+        return genes
+    genes["fold"] = 0
+    if splits.get("genes"):
+        table = read_table(splits["genes"])
+        if not {"gene_id", "split"} <= set(table.columns):
+            raise InputError(f"{splits['genes']} needs the columns gene_id and split.")
+        for split in table["split"].unique():
+            if split not in SPLITS:
+                raise unknown_name(f"split in {splits['genes']}", split, SPLITS)
+        genes["split"] = genes["gene_id"].map(table.drop_duplicates("gene_id").set_index("gene_id")["split"])
+        without = genes["gene_id"][genes["split"].isna()]
+        if len(without):
+            raise InputError(f"{splits['genes']} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
+    else:
+        for key in ("val", "test"):
+            for chrom in splits[key]:
+                if chrom not in chromosomes:
+                    raise unknown_name(f"chromosome in splits.{key}", chrom, chromosomes)
+        genes["split"] = "train"
+        genes.loc[genes["chrom"].isin(splits["val"]), "split"] = "val"
+        genes.loc[genes["chrom"].isin(splits["test"]), "split"] = "test"
+    for split in SPLITS:
+        if not (genes["split"] == split).any():
+            raise InputError(f"no gene is left for the split {split}: check the section splits and genes_dropped.tsv.")
+    return genes
+
+
+def _assign_folds(genes: pd.DataFrame, folds: int) -> np.ndarray:
+    """Deal chromosomes, or where they are too few runs of overlapping windows, to the fold with the fewest genes so far."""
+    unit = genes["chrom"].astype(str)
+    if unit.nunique() < folds:
+        order = genes.sort_values(["chrom", "window_start"]).index
+        ends = genes.loc[order].groupby("chrom")["window_end"].cummax().groupby(genes.loc[order, "chrom"]).shift(fill_value=-1)
+        unit = unit + ":" + (genes.loc[order, "window_start"] >= ends).cumsum().reindex(genes.index).astype(str)
+    sizes = unit.value_counts()
+    if len(sizes) < folds:
+        raise InputError(f"splits.folds is {folds}, but the windows fall into only {len(sizes)} parts that share no base.")
+    counts, fold_of = np.zeros(folds, dtype=int), {}
+    for name in sorted(sizes.index, key=lambda name: (-sizes[name], name)):
+        fold_of[name] = int(np.argmin(counts))
+        counts[fold_of[name]] += sizes[name]
+    return unit.map(fold_of).to_numpy()
+
+
+def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray:
+    """Return each gene's part in the training of one fold's models: "train", "val" or "test"; shape=(n,), dtype=object.
+
+    With several folds, fold f is tested on genes of fold f, chosen by genes of the next fold, and trained on the rest.
+    """
+    if n_folds == 1:
+        return windows["split"].to_numpy(object)
+    role = np.full(len(windows), "train", dtype=object)
+    role[windows["fold"] == fold] = "test"
+    role[windows["fold"] == (fold + 1) % n_folds] = "val"
+    return role
+
+
+def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
+    """Refuse splits in which a base of a training window lies inside a test window.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        chrom, window_start, window_end, split, fold.
+    n_folds: int
+        1 without folds.
+    max_shift: int
+        By how many bases training moves its windows either way; these count as part of them.
+
+    Raises
+    ------
+    InputError
+        Names the first pair and the key that allows it.
+    """
+    for fold in range(n_folds):
+        role = split_for_fold(genes, fold, n_folds)
+        for chrom, of_chrom in genes.assign(role=role).groupby("chrom"):
+            test, train = of_chrom[of_chrom["role"] == "test"], of_chrom[of_chrom["role"] == "train"]
+            if test.empty or train.empty:
+                continue
+            test = test.sort_values("window_start")
+            starts, ends = test["window_start"].to_numpy(), test["window_end"].cummax().to_numpy()
+            before = np.searchsorted(starts, train["window_end"].to_numpy() + max_shift, side="left") - 1
+            reached = np.where(before >= 0, ends[np.maximum(before, 0)], -1) > train["window_start"].to_numpy() - max_shift
+            if reached.any():
+                gene = train.iloc[int(np.argmax(reached))]
+                raise InputError(
+                    f"the window of training gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']}) "
+                    f"shares bases with a test window, as do {int(reached.sum()) - 1} more: split by chromosome, or set "
+                    "splits.allow_overlap: true and say so where you report the score."
+                )

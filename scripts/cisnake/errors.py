@@ -1,0 +1,44 @@
+"""Errors that a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Something given by the user is wrong; the message says what, where and what to do.
+
+    Programs print the message alone, without a traceback, and exit with status 1.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not one of the known ones, naming the nearest of them.
+
+    Parameters
+    ----------
+    kind: str
+        What the name stands for, as it should read in a sentence: "task", "loss", "gene".
+    name: str
+        The name given.
+    known: iterable of str
+        The names that would have been right.
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not near:
+        by_case = {k.casefold(): k for k in known}
+        near = [by_case[name.casefold()]] if name.casefold() in by_case else []
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif len(known) <= 12:
+        hint = f"known are: {', '.join(map(str, known)) or 'none'}."
+    else:
+        hint = f"there are {len(known)} known ones, for example {', '.join(map(str, known[:3]))}."
+    return InputError(f"unknown {kind} '{name}': {hint}")

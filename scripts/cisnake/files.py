@@ -1,0 +1,108 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to, and rename it when the block ends well.
+
+    The temporary name keeps the suffixes of `path`, because libraries choose formats by them. When the block raises, the
+    temporary file is removed and `path` stays as it was.
+
+    Parameters
+    ----------
+    path: str or Path
+        The file (or folder) that is to appear. Its folder is made when missing.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as TSV with a header, no index, missing values empty, and seven significant digits."""
+    with write_whole(path) as part:
+        table.to_csv(part, sep="\t", index=False, float_format="%.7g", compression="infer")
+
+
+def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
+    """Read a TSV written by `write_table`.
+
+    Identifiers stay text: "NA", "nan" and "1e5" are names of genes somewhere.
+
+    Parameters
+    ----------
+    path: str or Path
+        The file.
+    **columns: str
+        Types by column name, for columns that are not text; "float" columns take empty cells as NaN.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns not named in `columns` are text.
+    """
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    for column, kind in columns.items():
+        if column not in table:
+            continue
+        if kind == "bool":
+            table[column] = table[column] == "True"
+        elif kind == "float":
+            table[column] = pd.to_numeric(table[column], errors="raise").astype(float)
+        else:
+            table[column] = table[column].astype(kind)
+    return table
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write a value as indented JSON; NaN becomes null."""
+    with write_whole(path) as part:
+        part.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's contents, in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest(*parts: str | Path) -> str:
+    """Return one SHA-256, in hexadecimal, of several texts and files, in order."""
+    hashes = [file_sha256(part) if isinstance(part, Path) else hashlib.sha256(part.encode()).hexdigest() for part in parts]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()

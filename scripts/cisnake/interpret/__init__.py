@@ -1,0 +1,1 @@
+"""Attributions, the peaks in them, and the motifs behind the peaks."""

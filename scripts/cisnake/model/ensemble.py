@@ -1,0 +1,86 @@
+"""Trained models as a set: which gene they may be asked about, and their predictions."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cisnake.data.datasets import model_input
+from cisnake.errors import InputError
+
+# Custom layers, losses and metrics register themselves with Keras on import.
+from cisnake.model import Predictor, blocks, losses, metrics  # noqa: F401
+
+
+def models_by_fold(paths: list[Path]) -> dict[int, list[Path]]:
+    """Group model files `.../<fold>/<replicate>/model.keras` by the number of their fold, replicates in order."""
+    folds: dict[int, list[Path]] = {}
+    for path in sorted(paths):
+        name = path.parent.parent.name
+        if not name.startswith("fold_") or not name.removeprefix("fold_").isdigit():
+            raise InputError(f"{path} is not in a folder fold_<number>/replicate_<number>, which says what it was trained on.")
+        folds.setdefault(int(name.removeprefix("fold_")), []).append(path)
+    return folds
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Load a `.keras` file for predicting.
+
+    Raises
+    ------
+    InputError
+        The file is missing or not a model.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be loaded as a model ({str(error).splitlines()[0]}): train it again.") from error
+
+
+def predict(
+    model: keras.Model, codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, batch_size: int = 64
+) -> np.ndarray:
+    """Return the predictions of one model.
+
+    Parameters
+    ----------
+    model: keras.Model
+        Of a window as long as the sequences.
+    codes: numpy.ndarray, shape=(n, length), dtype=int8
+        Gene-oriented windows.
+    mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
+        The gene body in the window, half-open.
+    batch_size: int
+        Windows in one pass. Default 64.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, tasks), dtype=float32
+    """
+    depth = model.input_shape[-1]
+    parts = [np.zeros((0, model.output_shape[-1]), np.float32)]
+    for first in range(0, len(codes), batch_size):
+        rows = slice(first, first + batch_size)
+        batch = model_input(codes[rows], mask_start[rows], mask_end[rows], depth)
+        n = len(batch)
+        # A short batch is filled up: every other shape would be traced and compiled once more.
+        if n < batch_size:
+            batch = np.concatenate([batch, np.zeros((batch_size - n, *batch.shape[1:]), batch.dtype)])
+        parts.append(np.asarray(model.predict_on_batch(batch), np.float32)[:n])
+    return np.concatenate(parts)
+
+
+def predictors(paths: list[Path], batch_size: int = 64) -> dict[int, dict[str, Predictor]]:
+    """Return functions from (codes, mask_start, mask_end) to predictions, by fold and name of the replicate.
+
+    A model is loaded when its function is first called, and stays in memory.
+    """
+    load = functools.cache(load_model)
+
+    def predictor(path: Path) -> Predictor:
+        return lambda codes, mask_start, mask_end: predict(load(path), codes, mask_start, mask_end, batch_size)
+
+    return {fold: {path.parent.name: predictor(path) for path in of_fold} for fold, of_fold in models_by_fold(paths).items()}

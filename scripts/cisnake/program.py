@@ -1,0 +1,111 @@
+"""What every script shares: its log, its progress lines, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cisnake.errors import InputError
+
+log = logging.getLogger("cisnake")
+
+TERMINAL_SECONDS = 30.0
+
+
+def argument_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser that takes its description from a script's docstring and knows `--log`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write messages to FILE; the terminal gets the progress only")
+    return parser
+
+
+def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
+    """Parse the command line, run `main`, and exit with status 1 and one clear last line if it fails.
+
+    An `InputError` is printed as it is; anything else with its traceback, in the log and on the terminal alike.
+    """
+    args = parser.parse_args(argv)
+    _start_log(args.log, parser.prog.removesuffix(".py"))
+    try:
+        main(args)
+    except InputError as error:
+        log.error("error: %s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        log.error("error: interrupted")
+        sys.exit(130)
+    except Exception as error:
+        log.error("%s", traceback.format_exc())
+        log.error("error: %s", f"{type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+def _start_log(path: Path | None, name: str) -> None:
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers.clear()
+    stream = sys.stderr
+    if path is not None:
+        # What libraries and the interpreter itself write to standard error, a crash's last words among it, belongs in the log.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = os.fdopen(os.dup(2), "w", buffering=1)
+        with open(path, "w") as file:
+            os.dup2(file.fileno(), 2)
+        to_file = logging.StreamHandler(sys.stderr)
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(to_file)
+    terminal = logging.StreamHandler(stream)
+    terminal.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    if path is not None:
+        terminal.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "terminal", False))
+    log.addHandler(terminal)
+
+
+class Progress:
+    """Say how far a long task is and how long it will still take, at most every half minute.
+
+    Parameters
+    ----------
+    what: str
+        The task, as it should read at the start of a line.
+    total: int
+        How many items there are.
+    done: int
+        How many were done before this process began (a resumed task), left out of the estimate.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self.what, self.total, self.done = what, total, done
+        self._before = done
+        self._start = self._last = time.monotonic()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more items as done; print a line if the last one is half a minute old."""
+        self.done += n
+        now = time.monotonic()
+        if now - self._last >= TERMINAL_SECONDS:
+            self._last = now
+            log.info("%s", self.line(note), extra={"terminal": True})
+
+    def line(self, note: str = "") -> str:
+        """Return the line that says where the task stands."""
+        elapsed = time.monotonic() - self._start
+        left = elapsed / max(self.done - self._before, 1) * (self.total - self.done)
+        return f"{self.what}: {self.done}/{self.total}, {duration(left)} left{', ' + note if note else ''}"
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people say it: 42 s, 3 min 20 s, 2 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,364 @@
+"""Figures of the report, as inline SVG.
+
+Text stays text (to be searched, selected and read aloud), the colours are Okabe and Ito's, dense scatters are stored as an
+image inside the SVG, and ids begin with the figure's name, so that any number of figures stand on one page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cisnake.report.results import Training
+
+BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, BLACK = (
+    "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#000000",
+)  # fmt: skip
+PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+SPLIT_COLOURS = {"train": "#bbbbbb", "val": ORANGE, "test": BLUE}
+
+# A scatter of more points than this is stored as an image.
+VECTOR_POINTS = 1500
+MAX_CHROMOSOMES = 30
+MAX_GROUPS = 24
+MAX_TITLE = 46
+TRACK_BINS = 800
+
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar sign in a task's name is a dollar sign
+    "axes.unicode_minus": True,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "legend.frameon": False,
+    "savefig.facecolor": "none",
+}
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_LONG_FRACTION = re.compile(r"(-?\d+\.\d{2})\d+")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+class _Canvas:
+    """A figure being drawn, and its SVG once it is done."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+        self.svg = Markup("")
+
+
+@contextmanager
+def _canvas(name: str, alt: str, width: float, height: float, layout: str | None = "constrained") -> Iterator[_Canvas]:
+    """Give an empty figure of so many inches; at the end of the block its SVG, with ids that begin with `name`, is made."""
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # Text is drawn by the browser, which has fonts for what DejaVu Sans lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        canvas = _Canvas(Figure(figsize=(width, height), layout=layout))
+        yield canvas
+        buffer = io.StringIO()
+        FigureCanvasSVG(canvas.figure)
+        canvas.figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=110)
+    canvas.svg = _inline(buffer.getvalue(), name, alt)
+
+
+def _inline(svg: str, name: str, alt: str) -> Markup:
+    """Turn matplotlib's SVG document into an element of an HTML page: own ids, a title, no prolog, two decimals."""
+    root = ElementTree.fromstring(_NOT_XML.sub("", svg))
+    for metadata in root.findall(f"{_SVG}metadata"):
+        root.remove(metadata)
+    used = set(re.findall(r"""(?:url\(|href=")#([^)"]+)""", svg))
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        attributes = element.attrib
+        if attributes.get("id") not in used:
+            attributes.pop("id", None)
+        else:
+            attributes["id"] = f"{name}-{attributes['id']}"
+        if _XLINK in attributes:
+            attributes["href"] = attributes.pop(_XLINK)
+            if attributes["href"].startswith("#"):
+                attributes["href"] = f"#{name}-{attributes['href'][1:]}"
+        for key in ("clip-path", "style"):
+            if key in attributes:
+                attributes[key] = attributes[key].replace("url(#", f"url(#{name}-")
+        for key in ("d", "x", "y"):
+            if key in attributes:
+                attributes[key] = " ".join(_LONG_FRACTION.sub(r"\1", attributes[key]).split())
+    width = round(float(root.attrib["viewBox"].split()[2]) * 4 / 3)
+    # On a narrow screen a figure shrinks until its text is small, then it scrolls.
+    root.attrib = {
+        "class": "figure",
+        "role": "img",
+        "viewBox": root.attrib["viewBox"],
+        "width": str(width),
+        "style": f"min-width:{round(width * 0.65)}px",
+    }
+    title = ElementTree.Element("title")
+    title.text = _NOT_XML.sub("", alt)
+    root.insert(0, title)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def natural_key(name: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts chr2 before chr10."""
+    return [(part.isdigit(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def draw_counts(name: str, counts: Mapping[str, int], unit: str, highlight: str = "") -> Markup:
+    """Return horizontal bars of counts, one a key, the key `highlight` in another colour."""
+    labels = list(counts)
+    alt = f"Bars: {unit}. " + ", ".join(f"{label} {n}" for label, n in counts.items())
+    with _canvas(name, alt, 5.1, 0.55 + 0.26 * len(labels)) as canvas:
+        axes = canvas.figure.subplots()
+        bars = axes.barh(labels, list(counts.values()), color=[BLUE if label == highlight else ORANGE for label in labels])
+        axes.bar_label(bars, labels=[f"{n:,}" for n in counts.values()], padding=3)
+        axes.invert_yaxis()
+        axes.set_xlabel(unit)
+        axes.margins(x=0.1)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return canvas.svg
+
+
+def draw_splits(genes: pd.DataFrame) -> Markup:
+    """Return stacked bars of genes per chromosome and split; beyond 30 chromosomes the smallest are taken together.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        With columns chrom and split.
+    """
+    chroms = genes["chrom"]
+    sizes = chroms.value_counts()
+    if len(sizes) > MAX_CHROMOSOMES:
+        shown = sizes.index[: MAX_CHROMOSOMES - 1]
+        chroms = chroms.where(chroms.isin(shown), f"{len(sizes) - len(shown)} others")
+    table = pd.crosstab(chroms, genes["split"])
+    table = table.loc[sorted(table.index, key=natural_key)]
+    with _canvas("splits", "Genes per chromosome and split", 5.1, 0.8 + 0.22 * len(table)) as canvas:
+        axes = canvas.figure.subplots()
+        left = np.zeros(len(table))
+        for split, colour in SPLIT_COLOURS.items():
+            if split in table:
+                axes.barh(table.index, table[split], left=left, color=colour, label=f"{split} ({table[split].sum():,})")
+                left += table[split].to_numpy()
+        axes.invert_yaxis()
+        axes.set_xlabel("genes")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=3, bbox_transform=canvas.figure.transFigure)
+        axes.set_title(" ")
+    return canvas.svg
+
+
+def draw_learning(trainings: Sequence[Training]) -> Markup:
+    """Return loss and validation r over epochs, one line a model, its best epoch marked by a dot."""
+    by_fold = len({training.fold for training in trainings}) > 1
+    keys = list(dict.fromkeys(training.fold if by_fold else training.replicate for training in trainings))
+    with _canvas("learning", "Learning curves: loss and validation r over epochs, one line a model", 8.5, 3.2) as canvas:
+        loss, r = canvas.figure.subplots(1, 2)
+        for training in trainings:
+            key = training.fold if by_fold else training.replicate
+            colour = PALETTE[keys.index(key) % len(PALETTE)]
+            history = training.history
+            best = history[history["best"]].tail(1)
+            label = key if loss.get_legend_handles_labels()[1].count(key) == 0 else None
+            loss.plot(history["epoch"], history["loss"], color=colour, linewidth=1, linestyle=(0, (2, 1.5)))
+            loss.plot(history["epoch"], history["val_loss"], color=colour, linewidth=1.3, label=label)
+            loss.plot(best["epoch"], best["val_loss"], "o", color=colour, markersize=5)
+            r.plot(history["epoch"], history["val_pearsonr"], color=colour, linewidth=1.3)
+            r.plot(best["epoch"], best["val_pearsonr"], "o", color=colour, markersize=5)
+        loss.set(xlabel="epoch", title="loss (dashed: training, solid: validation)")
+        r.set(xlabel="epoch", title="validation r (mean over tasks)")
+        for axes in (loss, r):
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if len(keys) <= 10:
+            loss.legend(fontsize=8)
+    return canvas.svg
+
+
+def draw_baseline(split: str, tasks: pd.DataFrame) -> Markup:
+    """Return the scatter of each task's r by the model over its r by the ridge regression, coloured by group if there are few.
+
+    Parameters
+    ----------
+    split: str
+    tasks: pandas.DataFrame
+        With columns pearson, kmer_ridge_pearson, and group if tasks have groups.
+    """
+    known = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
+    with _canvas(f"baseline-{split}", "Scatter: each task's r, model over baseline", 4.4, 4.1) as canvas:
+        axes = canvas.figure.subplots()
+        both = known[["pearson", "kmer_ridge_pearson"]].to_numpy()
+        low, high = (both.min(), both.max()) if len(known) else (0.0, 1.0)
+        margin = max(0.05 * (high - low), 0.01)
+        limits = (low - margin, high + margin)
+        axes.plot(limits, limits, color="#999999", linewidth=0.8, zorder=0)
+        groups = _groups(known)
+        if not 1 < groups.nunique() <= len(PALETTE):
+            groups = pd.Series("", index=known.index)
+        for colour, group in zip(PALETTE, dict.fromkeys(groups), strict=False):
+            rows = known[groups == group]
+            _scatter(axes, rows["kmer_ridge_pearson"], rows["pearson"], colour, group)
+        axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="r of ridge regression on k-mers", ylabel="r of the ensemble")
+        if groups.nunique() > 1:
+            axes.legend(fontsize=8, markerscale=1.3, handletextpad=0.1, borderaxespad=0)
+    return canvas.svg
+
+
+def _groups(tasks: pd.DataFrame) -> pd.Series:
+    return tasks["group"] if "group" in tasks else pd.Series("", index=tasks.index)
+
+
+def has_groups(tasks: pd.DataFrame) -> bool:
+    """Whether the tasks belong to more than one group."""
+    return _groups(tasks).nunique() > 1
+
+
+def draw_groups(split: str, tasks: pd.DataFrame) -> Markup:
+    """Return each task's r as a dot, a line a group, sorted by the group's median, which a bar marks.
+
+    Beyond 24 groups the smallest are taken together.
+    """
+    known = tasks.dropna(subset=["pearson"])
+    groups = _groups(known).replace("", "no group")
+    sizes = groups.value_counts()
+    if len(sizes) > MAX_GROUPS:
+        shown = sizes.index[: MAX_GROUPS - 1]
+        groups = groups.where(groups.isin(shown), f"{len(sizes) - len(shown)} other groups")
+    medians = known.groupby(groups)["pearson"].median().sort_values(kind="stable")
+    with _canvas(f"groups-{split}", "Dots: each task's r by group of tasks", 5.6, 0.7 + 0.24 * len(medians)) as canvas:
+        axes = canvas.figure.subplots()
+        for y, (group, median) in enumerate(medians.items()):
+            r = np.sort(known.loc[groups == group, "pearson"].to_numpy())
+            # A fixed zigzag instead of random jitter keeps the file the same on every run.
+            _scatter(axes, r, y + 0.16 * (np.arange(len(r)) % 3 - 1), BLUE)
+            axes.plot([median, median], [y - 0.36, y + 0.36], color=VERMILION, linewidth=2)
+        axes.set_yticks(range(len(medians)), [f"{group} ({(groups == group).sum()})" for group in medians.index])
+        axes.set_xlabel("r over held-out genes")
+        axes.set_ylim(-0.6, len(medians) - 0.4)
+    return canvas.svg
+
+
+def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str = "") -> None:
+    many = len(x) > VECTOR_POINTS
+    axes.plot(
+        x, y, "o", color=colour, alpha=0.35 if many else 0.65, markersize=2.2 if many else 3.5, markeredgewidth=0,
+        rasterized=many, label=label,
+    )  # fmt: skip
+
+
+def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, title: str, task: str) -> Markup:
+    """Return the scatter of measured over predicted values of one task, each point a gene."""
+    known = np.isfinite(measured) & np.isfinite(predicted)
+    with _canvas(name, f"Scatter: measured over predicted, {title}: {task}", 4, 3.8) as canvas:
+        axes = canvas.figure.subplots()
+        _scatter(axes, predicted[known], measured[known], BLUE)
+        if known.any():
+            axes.axline((0, 0), slope=1, color="#999999", linewidth=0.8)
+            for values, limit in ((predicted[known], axes.set_xlim), (measured[known], axes.set_ylim)):
+                margin = 0.05 * (np.ptp(values) or 1)
+                limit(values.min() - margin, values.max() + margin)
+        axes.set(xlabel="predicted", ylabel="measured")
+        axes.set_title(f"{title}\n{task if len(task) <= MAX_TITLE else task[: MAX_TITLE - 1] + '…'}")
+    return canvas.svg
+
+
+def window_to_genome(position: float, start: int, end: int, strand: str) -> float:
+    """Return the genome position of a position of a gene-oriented window (0-based) on [start, end)."""
+    return start + position if strand == "+" else end - 1 - position
+
+
+def genome_ticks(start: int, end: int, strand: str, first: int, last: int, n: int) -> list[tuple[float, str]]:
+    """Return about `n` round genome positions in window positions [first, last), each as (window position, label)."""
+    a, b = window_to_genome(first, start, end, strand), window_to_genome(last - 1, start, end, strand)
+    low, high = min(a, b), max(a, b)
+    rounds = MaxNLocator(n, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [(float(g - start if strand == "+" else end - 1 - g), f"{int(g):,}") for g in rounds if low <= g <= high]
+
+
+def draw_track(
+    name: str,
+    scores: np.ndarray,
+    window: pd.Series,
+    peaks: Sequence[tuple[int, int]],
+    region: tuple[int, int],
+    alt: str,
+) -> Markup:
+    """Return attribution over a gene's window: filled lines, peaks shaded, TSS and gene body marked.
+
+    A window longer than 800 bases is drawn by its largest and smallest score in each of 800 bins, so that no single high base
+    is lost.
+
+    Parameters
+    ----------
+    name: str
+        Of the figure.
+    scores: numpy.ndarray, shape=(length,)
+        Projected scores, gene-oriented.
+    window: pandas.Series
+        chrom, start, end, strand, mask_start, mask_end of the gene.
+    peaks: sequence of (int, int)
+        [start, end) in the window.
+    region: (int, int)
+        The stretch shown as a logo, [start, end) in the window.
+    alt: str
+        Text for those who do not see the picture.
+    """
+    length = len(scores)
+    scores = np.nan_to_num(scores.astype(np.float64))
+    edges = np.unique(np.linspace(0, length, min(TRACK_BINS, length) + 1).astype(int))[:-1]
+    middle = edges + np.diff(np.append(edges, length)) / 2 - 0.5
+    high = np.maximum(np.maximum.reduceat(scores, edges), 0)
+    low = np.minimum(np.minimum.reduceat(scores, edges), 0)
+    start, end, strand = int(window["start"]), int(window["end"]), str(window["strand"])
+    tss, gene_end = int(window["mask_start"]), int(window["mask_end"])
+    with _canvas(name, alt, 9, 1.75, layout=None) as canvas:
+        axes = canvas.figure.add_axes((0.065, 0.27, 0.9, 0.52))
+        for first, last in peaks:
+            axes.axvspan(first - 0.5, last - 0.5, color=SKY, alpha=0.35, linewidth=0)
+        axes.fill_between(middle, 0, high, color=BLUE, linewidth=0.5)
+        axes.fill_between(middle, 0, low, color=VERMILION, linewidth=0.5)
+        span = (high.max(initial=0) - low.min(initial=0)) or 1
+        top, bottom = high.max(initial=0) + 0.06 * span, low.min(initial=0) - 0.06 * span
+        axes.axhline(0, color="#999999", linewidth=0.6)
+        axes.axvline(tss, color=BLACK, linewidth=0.9, linestyle=(0, (3, 2)))
+        body = bottom - 0.09 * span
+        axes.plot([tss, gene_end], [body, body], color="#777777", linewidth=4, solid_capstyle="butt")
+        axes.plot([region[0], region[1]], [top, top], color=BLACK, linewidth=2, solid_capstyle="butt")
+        axes.annotate(
+            "TSS", (tss, 1), xycoords=("data", "axes fraction"), xytext=(3, -8), textcoords="offset points", fontsize=8
+        )
+        axes.set(xlim=(-0.5, length - 0.5), ylim=(body - 0.09 * span, top + 0.02 * span))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        ticks = genome_ticks(start, end, strand, 0, length, 6)
+        axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
+        axes.set_xlabel(axis_label(window), labelpad=1)
+        above = axes.secondary_xaxis("top", functions=(lambda x: x - tss, lambda x: x + tss))
+        above.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
+        above.spines["top"].set_visible(False)
+        above.tick_params(length=2, pad=3, labelsize=8, colors="#666666")
+    return canvas.svg
+
+
+def axis_label(window: pd.Series) -> str:
+    """Return the label of a genome axis under a gene-oriented window."""
+    if window["strand"] == "+":
+        return f"{window['chrom']}, + strand"
+    return f"{window['chrom']}, \N{MINUS SIGN} strand (coordinates fall from left to right)"

@@ -1,0 +1,175 @@
+"""Sequence logos as inline SVG.
+
+Letters are drawn by reference: the page holds the outline of each base once (`definitions`) and a logo is a list of
+references with a transform, some 60 bytes a letter. logomaker draws the same logo through matplotlib as one path a letter:
+80 kB and 0.3 s for 110 bases, which is 3 MB and 12 s for a page of forty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path as Outline
+from matplotlib.textpath import TextPath
+
+from cisnake.data.genome import BASES, N
+
+# Okabe and Ito's colours, told apart with any common colour blindness; the same in every logo.
+COLOURS = {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#d55e00"}
+
+LABEL_HEIGHT = 13
+CHARACTER_WIDTH = 6.2
+
+
+@dataclass
+class Box:
+    """A peak in a logo: positions [start, end) of the logo and the name written above it (may be empty)."""
+
+    start: int
+    end: int
+    label: str
+
+
+def definitions() -> Markup:
+    """Return an invisible SVG with the outlines of A, C, G and T, filling the unit square; once a page, before any logo."""
+    paths = "".join(f'<path id="base-{base}" fill="{COLOURS[base]}" d="{_outline(base)}"/>' for base in BASES)
+    return Markup(f'<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>{paths}</defs></svg>')
+
+
+def _outline(base: str) -> str:
+    # DejaVu Sans comes with matplotlib itself, so that the outlines are the same on every machine.
+    path = TextPath((0, 0), base, size=100, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    box = path.get_extents()
+    commands = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
+    parts = []
+    for vertices, code in path.iter_segments(curves=True, simplify=False):
+        points = (vertices.reshape(-1, 2) - box.min) / box.size
+        parts.append(commands[code] + ("" if code == Outline.CLOSEPOLY else " ".join(f"{v:.3f}" for v in points.ravel())))
+    return "".join(parts)
+
+
+def _letter(base: str, x: float, y: float, width: float, height: float) -> str:
+    """Return a letter standing on (x, y) and `height` upwards; a negative height hangs it upside down."""
+    return f'<use href="#base-{base}" transform="matrix({width:.4g} 0 0 {-height:.4g} {x:.5g} {y:.5g})"/>'
+
+
+def draw_matrix(probabilities: np.ndarray, title: str, height: int = 36, column: int = 9) -> Markup:
+    """Return the logo of a motif: letters stacked by probability, stacks as high as their information (full height: 2 bits).
+
+    Parameters
+    ----------
+    probabilities: numpy.ndarray, shape=(width, 4)
+        Rows sum to 1; columns in the order A C G T.
+    title: str
+        Text for those who do not see the picture.
+    height, column: int
+        Height of the logo and width of one position, in pixels.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    information = 2 + (p * np.log2(np.where(p > 0, p, 1))).sum(axis=1)
+    heights = p * information[:, None] / 2 * height
+    letters = []
+    for i, row in enumerate(heights):
+        y = float(height)
+        for base in np.argsort(row, kind="stable"):
+            if row[base] >= 0.3:
+                letters.append(_letter(BASES[base], i * column, y, column * 0.95, row[base]))
+                y -= row[base]
+    width = len(p) * column
+    return Markup(
+        f'<svg class="matrix" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f"<title>{escape(title)}</title>{''.join(letters)}</svg>"
+    )
+
+
+def draw_attribution(
+    codes: np.ndarray,
+    scores: np.ndarray,
+    title: str,
+    boxes: Iterable[Box] = (),
+    ticks: Sequence[tuple[float, str]] = (),
+    axis_label: str = "",
+    column: int = 9,
+    height: int = 110,
+) -> Markup:
+    """Return the logo of a stretch of sequence, each base as high as its score, negative ones hanging upside down.
+
+    Parameters
+    ----------
+    codes: numpy.ndarray, shape=(length,), dtype=int8
+        A0 C1 G2 T3 N4; N is not drawn.
+    scores: numpy.ndarray, shape=(length,)
+        Projected scores.
+    title: str
+        Text for those who do not see the picture.
+    boxes: iterable of Box
+        Peaks, framed and named above.
+    ticks: sequence of (float, str)
+        Position of the logo (0 is the middle of the first base) and label.
+    axis_label: str
+        Below the ticks.
+    column, height: int
+        Width of one base and height of the letters' area, in pixels.
+    """
+    scores = np.nan_to_num(np.asarray(scores, dtype=np.float64))
+    top, bottom = max(scores.max(initial=0), 0), min(scores.min(initial=0), 0)
+    scale = height / ((top - bottom) or 1)
+    width, left = len(scores) * column, 46
+    boxes = sorted(boxes, key=lambda box: (box.start, box.end))
+    levels = _stack([(box.start * column, len(box.label) * CHARACTER_WIDTH) for box in boxes if box.label], width)
+    label_space = LABEL_HEIGHT * (max((level for level, _ in levels), default=-1) + 1) + 4
+    zero = float(label_space + top * scale)
+    parts = [f'<line x1="0" x2="{width}" y1="{zero:.2f}" y2="{zero:.2f}" stroke="#999" stroke-width=".6"/>']
+    named = iter(levels)
+    for box in boxes:
+        left_edge, w = box.start * column, (box.end - box.start) * column
+        parts.append(
+            f'<rect x="{left_edge}" y="{label_space - 1}" width="{w}" height="{height + 2}" fill="#56b4e9" fill-opacity=".14" '
+            'stroke="#56b4e9"/>'
+        )
+        if box.label:
+            level, at = next(named)
+            y = label_space - 4 - level * LABEL_HEIGHT
+            parts.append(f'<text x="{at:.1f}" y="{y}" font-weight="bold">{escape(box.label)}</text>')
+            if level:
+                parts.append(f'<line x1="{at + 2:.1f}" x2="{left_edge + 2}" y1="{y + 2}" y2="{label_space}" stroke="#56b4e9"/>')
+    for i in np.flatnonzero((np.abs(scores) * scale >= 0.3) & (codes != N)):
+        parts.append(_letter(BASES[codes[i]], int(i) * column, zero, column * 0.96, scores[i] * scale))
+    base = label_space + height + 4
+    for value, edge in ((top, label_space), (bottom, label_space + height)):
+        if value:
+            number = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+            parts.append(f'<text x="-5" y="{edge + 4}" text-anchor="end">{number}</text>')
+    for position, label in ticks:
+        x = (position + 0.5) * column
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}" stroke="#333"/>')
+        parts.append(f'<text x="{x}" y="{base + 15}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<text x="{width / 2}" y="{base + 30}" text-anchor="middle">{escape(axis_label)}</text>')
+    total = base + 36
+    return Markup(
+        f'<svg class="logo" role="img" viewBox="{-left} 0 {width + left + 20} {total}" width="{width + left + 20}">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _stack(labels: Sequence[tuple[float, float]], width: float) -> list[tuple[int, float]]:
+    """Place labels (left end, width), ordered by left end, each on the lowest level where it overlaps no other.
+
+    Returns (level, left end) of each; a label that would run beyond the right edge is moved left.
+    """
+    taken: list[list[tuple[float, float]]] = []
+    placed = []
+    for start, size in labels:
+        at = max(min(start, width - size), 0)
+        level = next(
+            (k for k, row in enumerate(taken) if all(at > end + 4 or at + size + 4 < begin for begin, end in row)), len(taken)
+        )
+        if level == len(taken):
+            taken.append([])
+        taken[level].append((at, at + size))
+        placed.append((level, at))
+    return placed

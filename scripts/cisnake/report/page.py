@@ -1,0 +1,446 @@
+"""The report: one HTML file that says what a run found, and how."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+import cisnake
+from cisnake.data.motif_database import Motif, read_meme
+from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.report import figures, logos
+from cisnake.report.results import (
+    Contrast,
+    Evaluation,
+    Results,
+    Training,
+    read_hits,
+    read_predictions,
+    read_results,
+)
+
+LOGO_BASES = 110
+MAX_TASK_ROWS = 500
+ENRICHED_Q = 0.05
+DASH = "\N{EN DASH}"
+BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
+PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "h5py", "lightmotif", "matplotlib", "snakemake")
+
+
+def write_report(
+    folder: Path,
+    motifs: Path,
+    title: str,
+    config: Mapping[str, Any] | None = None,
+    n_genes: int = 10,
+    n_motifs: int = 10,
+) -> str:
+    """Return the report of a run as HTML that needs no other file.
+
+    The same results give the same text, byte by byte: it holds no date and no path.
+
+    Parameters
+    ----------
+    folder: Path
+        `results/<run>`.
+    motifs: Path
+        Motifs in MEME format, for their logos.
+    title: str
+        Name of the run.
+    config: mapping, optional
+        The run's configuration, shown at the end.
+    n_genes, n_motifs: int
+        How many genes and clusters of motifs to show for each contrast.
+
+    Raises
+    ------
+    InputError
+        A part that every run makes is missing.
+    """
+    results = read_results(folder)
+    matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(num=number, count=count, share=share, signed=signed)
+    main = results.evaluations[0]
+    return environment.get_template("template.html").render(
+        title=title,
+        main=main,
+        recovery=results.recovery,
+        recovery_json=_json(results.recovery),
+        headline=headline(results),
+        inputs=_inputs(results),
+        training=_training(results.trainings),
+        evaluations=[_evaluation(evaluation) for evaluation in results.evaluations],
+        contrasts=[_contrast(i, c, results, matrices, n_genes, n_motifs) for i, c in enumerate(results.contrasts)],
+        n_genes=n_genes,
+        variants=_variants(results),
+        enriched_q=ENRICHED_Q,
+        logo_bases=LOGO_BASES,
+        track_bins=figures.TRACK_BINS,
+        folds=len({training.fold for training in results.trainings}),
+        definitions=logos.definitions(),
+        colours=logos.COLOURS,
+        versions=_versions(),
+        config=_json(config),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str) if value else ""
+
+
+def number(value: Any, digits: int = 3, form: str = "f") -> str:
+    """Return a number as text: fixed digits, a true minus sign, an en dash for what is not known.
+
+    `form` is that of Python's format: "f" for fixed, "g" for significant digits (q-values, effects).
+    """
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    text = f"{value:#.{digits}{form}}".removesuffix(".")
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: Any) -> str:
+    """Return a count with thousands separated; the length of a list; an en dash for what is not known."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    return f"{len(value) if isinstance(value, (list, tuple, dict)) else int(value):,}"
+
+
+def share(part: Any, whole: Any) -> str:
+    """Return a part of a whole as per cent, or an en dash."""
+    return f"{number(100 * part / whole, 1)}%" if whole and number(part) != DASH else DASH
+
+
+def signed(value: int) -> str:
+    """Return a whole number with its sign."""
+    return f"{value:+d}".replace("-", "\N{MINUS SIGN}")
+
+
+def headline(results: Results) -> str:
+    """Return the sentences that say what the figures at the top mean."""
+    main = results.evaluations[0]
+    model = main.summary["model"]["pearson_median"]
+    ridge = main.summary["baselines"]["kmer_ridge"]["pearson_median"]
+    held_out = {
+        "test": "the models saw neither in training nor to choose when to stop",
+        "val": "the models did not train on, but stopped by",
+        "train": "the models were trained on",
+    }[main.split]
+    parts = [
+        f"On {count(main.summary['n_genes'])} genes that {held_out}, predicted and measured values of the median task "
+        f"correlate over genes with r = {number(model)}."
+    ]
+    if model is not None and ridge is not None:
+        if model > ridge:
+            parts.append(
+                f"A ridge regression on k-mer counts, which knows what the sequence holds but not where, reaches "
+                f"{number(ridge)}: the difference of {number(model - ridge)} is what the network adds."
+            )
+        else:
+            parts.append(
+                f"A ridge regression on k-mer counts reaches {number(ridge)}: the network is no better than that, so do not "
+                "trust the motifs and effects below before it is."
+            )
+    recovery = results.recovery
+    if recovery:
+        parts.append(
+            f"The genome is simulated, and its noise lets no model beyond r = {number(recovery.get('pearson_possible'))}. "
+            f"{count(recovery.get('motifs_recovered'))} of {count(recovery.get('motifs_planted'))} planted motifs were "
+            f"found again, and {count(recovery.get('decoys_called'))} of {count(recovery.get('decoys_planted'))} decoys "
+            "taken for motifs."
+        )
+    return " ".join(parts)
+
+
+def _inputs(results: Results) -> dict[str, Any]:
+    summary = results.summary
+    reasons = dict(sorted(summary["dropped"].items(), key=lambda item: (-item[1], item[0])))
+    details = results.dropped.groupby("reason")["detail"].first() if len(results.dropped) else {}
+    return {
+        "summary": summary,
+        "reasons": [(reason, n, details.get(reason, "")) for reason, n in reasons.items()],
+        "kept": figures.draw_counts("kept", {"kept": summary["n_kept"], **reasons}, "genes", highlight="kept"),
+        "splits": figures.draw_splits(results.genes),
+        "split": {split: int((results.genes["split"] == split).sum()) for split in ("train", "val", "test")},
+    }
+
+
+def _training(trainings: list[Training]) -> dict[str, Any]:
+    rows = []
+    for training in trainings:
+        history = training.history
+        best = history[history["best"]].tail(1)
+        scores = {key: best[key].iloc[0] if len(best) else None for key in BEST_SCORES}
+        rows.append(
+            {
+                "name": training.name,
+                "epochs": len(history),
+                "minutes": history["seconds"].sum() / 60,
+                **scores,
+            }
+        )
+    flat = [_flatten(training.parameters) for training in trainings]
+    keys = list(dict.fromkeys(key for parameters in flat for key in parameters))
+    parameters = []
+    for key in keys:
+        values = [parameters.get(key, DASH) for parameters in flat]
+        same = len(set(values)) == 1
+        parameters.append((key, values[0] if same else ", ".join(values)))
+    return {"rows": rows, "curves": figures.draw_learning(trainings), "parameters": parameters}
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """Return nested mappings as one, keys joined by dots, values as JSON; lists stay whole."""
+    if isinstance(value, dict) and value:
+        parts = (_flatten(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
+        return {key: text for part in parts for key, text in part.items()}
+    return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    split, summary = evaluation.split, evaluation.summary
+    tasks = evaluation.tasks.sort_values(["pearson", "task"], ascending=[False, True], na_position="last")
+    replicates = [column for column in tasks if column.startswith("replicate_") and column.endswith("_pearson")]
+    ranked = tasks.dropna(subset=["pearson"])
+    examples = []
+    if evaluation.predictions is not None and len(ranked):
+        for what, row in (("median", ranked.iloc[len(ranked) // 2]), ("best", ranked.iloc[0])):
+            measured, predicted = read_predictions(evaluation.predictions, row["task"])
+            title = f"{what} task, r = {number(row['pearson'])}"
+            examples.append(figures.draw_predictions(f"{what}-{split}", measured, predicted, title, row["task"]))
+            if len(ranked) == 1:
+                break
+    singles = [r["pearson_median"] for r in summary["replicates"] if r["pearson_median"] is not None]
+    mean = float(np.mean(singles)) if singles else None
+    model = summary["model"]["pearson_median"]
+    both = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
+    return {
+        "split": split,
+        "summary": summary,
+        "rows": [
+            ("ensemble", summary["model"]),
+            *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"])),
+            ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
+            ("mean of the training genes", summary["baselines"]["train_mean"]),
+        ],
+        "single_mean": mean,
+        "gain": model - mean if model is not None and mean is not None and len(singles) > 1 else None,
+        "n_singles": len(singles),
+        "n_better": int((both["pearson"] > both["kmer_ridge_pearson"]).sum()),
+        "n_compared": len(both),
+        "n_undefined": len(tasks) - len(ranked),
+        "baseline": figures.draw_baseline(split, tasks) if len(both) else "",
+        "groups": figures.draw_groups(split, tasks) if figures.has_groups(ranked) else "",
+        "examples": examples,
+        "tasks": tasks.head(MAX_TASK_ROWS).to_dict("records"),
+        "n_tasks": len(tasks),
+        "replicates": replicates,
+    }
+
+
+def choose_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
+    """Choose the genes that show a contrast best.
+
+    First come held-out genes predicted correctly, by decreasing size of the predicted contrast; then, if those are fewer than
+    `n`, genes of the training split predicted correctly; then the rest. A contrast is correctly predicted when the measured
+    one has the same sign and at least half the size. An `aggregate` score has no natural zero, so there the median over all
+    genes is taken off first.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame
+        With columns gene_id, split, predicted and measured (NaN where not measured). With several folds every gene's split is
+        `test`, because it is left to models that did not train on it.
+    score: str
+        specificity or aggregate.
+    n: int
+        How many.
+
+    Returns
+    -------
+    chosen: pandas.DataFrame
+        Up to `n` rows of `windows`, with columns row (in the file), unseen and correct.
+    how: str
+        A sentence for the reader.
+    """
+    predicted, measured = windows["predicted"].astype(float), windows["measured"].astype(float)
+    if score == "aggregate":
+        predicted, measured = predicted - predicted.median(), measured - measured.median()
+    correct = (predicted * measured > 0) & (measured.abs() >= predicted.abs() / 2)
+    table = windows.assign(
+        row=np.arange(len(windows)), unseen=windows["split"] != "train", correct=correct, size=predicted.abs()
+    )
+    table = table[predicted.notna().to_numpy()]
+    table["class"] = np.where(table["correct"], np.where(table["unseen"], 0, 1), 2)
+    chosen = table.sort_values(["class", "size", "gene_id"], ascending=[True, False, True]).head(n)
+    from_median = ", counted from the median over genes" if score == "aggregate" else ""
+    pool = int((table["class"] == 0).sum())
+    how = (
+        f"Of {len(windows):,} genes with attributions, {pool:,} are held out and correctly predicted (the measured contrast "
+        f"has the sign of the predicted one and at least half its size{from_median}). Shown are those with the largest "
+        "predicted contrast"
+    )
+    n_seen, n_wrong = int((chosen["class"] == 1).sum()), int((chosen["class"] == 2).sum())
+    if n_seen:
+        how += f", filled up with {n_seen} correctly predicted from the training split, which the model has seen"
+    if n_wrong:
+        how += f"{' and' if n_seen else ', filled up with'} {n_wrong} whose prediction is not borne out by a measurement"
+    return chosen.drop(columns=["class", "size"]), how + "."
+
+
+def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
+    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals."""
+    length = len(scores)
+    if length <= n:
+        return 0, length
+    total = np.concatenate([[0.0], np.cumsum(np.abs(np.nan_to_num(scores.astype(np.float64))))])
+    start = int(np.argmax(total[n:] - total[:-n]))
+    return start, start + n
+
+
+def best_hits(hits: pd.DataFrame) -> dict[str, str]:
+    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene."""
+    best = hits.sort_values(["p_value", "motif_id"], kind="stable").drop_duplicates("peak_id")
+    arrows = best["orientation"].map({"+": " →", "-": " ←"}).fillna("")
+    return dict(zip(best["peak_id"], best["motif_name"] + arrows, strict=True))
+
+
+def _contrast(
+    index: int, contrast: Contrast, results: Results, matrices: Mapping[str, Motif], n_genes: int, n_motifs: int
+) -> dict[str, Any]:
+    file, enrichment = contrast.attributions, contrast.enrichment
+    chosen, how = choose_genes(file.windows, str(file.attrs["score"]), n_genes)
+    labels = best_hits(read_hits(contrast.hits, chosen["gene_id"])) if contrast.hits is not None else {}
+    annotation = results.genes.drop_duplicates("gene_id").set_index("gene_id")
+    by_gene = dict(list(contrast.peaks.groupby("gene_id")))
+    genes = [
+        _gene(f"c{index}g{i}", row, file, by_gene.get(row["gene_id"], contrast.peaks.head(0)), labels, annotation)
+        for i, (_, row) in enumerate(chosen.iterrows())
+    ]
+    return {
+        "index": index,
+        "name": contrast.name,
+        "attrs": file.attrs,
+        "how": how,
+        "n_genes": len(file),
+        "n_peaks": len(contrast.peaks),
+        "n_positive": int((contrast.peaks["attribution"] > 0).sum()),
+        "scanned": enrichment is not None,
+        "motifs": _motifs(contrast, matrices, n_motifs),
+        "n_enriched": 0
+        if enrichment is None
+        else int(((enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1)).sum()),
+        "n_tested": 0 if enrichment is None else len(enrichment),
+        "probed": contrast.effects is not None,
+        "genes": genes,
+    }
+
+
+def _motifs(contrast: Contrast, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
+    """Return the best-ranked motif of each of the `n` best clusters, with its logo, and its effects where they were probed."""
+    if contrast.enrichment is None:
+        return []
+    table = contrast.enrichment.sort_values(["rank", "motif_id"], na_position="last")
+    cluster = table["cluster"].where(table["cluster"] != "", table["motif_id"])
+    table = table.assign(n_in_cluster=cluster.map(cluster.value_counts()))[~cluster.duplicated()].head(n)
+    if contrast.effects is not None:
+        table = table.merge(contrast.effects.drop(columns="motif_name"), on="motif_id", how="left")
+    rows = table.to_dict("records")
+    for row in rows:
+        motif = matrices.get(row["motif_id"])
+        row["logo"] = Markup("") if motif is None else logos.draw_matrix(motif.probabilities, f"Logo of {row['motif_name']}")
+    return rows
+
+
+def _gene(
+    name: str,
+    window: pd.Series,
+    file: AttributionFile,
+    peaks: pd.DataFrame,
+    labels: Mapping[str, str],
+    annotation: pd.DataFrame,
+) -> dict[str, Any]:
+    attributions, sequences = file.read_block(window["row"], window["row"] + 1)
+    scores, codes = attributions[0].sum(axis=0), sequences[0]
+    first, last = best_region(scores)
+    spans = list(zip(peaks["window_start"], peaks["window_end"], peaks["peak_id"], strict=True))
+    boxes = [
+        logos.Box(max(a - first, 0), min(b, last) - first, labels.get(peak, ""))
+        for a, b, peak in spans
+        if a < last and b > first
+    ]
+    gene_id = window["gene_id"]
+    gene_name = annotation["gene_name"].get(gene_id) or gene_id
+    start, end, strand = int(window["start"]), int(window["end"]), window["strand"]
+    low, high = sorted(figures.window_to_genome(i, start, end, strand) for i in (first, last - 1))
+    region = f"{window['chrom']}:{low:.0f}{DASH}{high + 1:.0f}"
+    from_tss = [x - int(window["mask_start"]) for x in (first, last)]
+    return {
+        "gene_id": gene_id,
+        "gene_name": gene_name,
+        "window": f"{window['chrom']}:{start}{DASH}{end}",
+        "strand": strand,
+        "split": window["split"],
+        "unseen": window["unseen"],
+        "correct": window["correct"],
+        "predicted": window["predicted"],
+        "measured": window["measured"],
+        "n_peaks": len(peaks),
+        "region": region,
+        "from_tss": from_tss,
+        "track": figures.draw_track(
+            name, scores, window, [(a, b) for a, b, _ in spans], (first, last), f"Attribution over the window of {gene_name}"
+        ),
+        "logo": logos.draw_attribution(
+            codes[first:last],
+            scores[first:last],
+            f"Attribution logo of {gene_name}, {region}",
+            boxes,
+            [(x - first, label) for x, label in figures.genome_ticks(start, end, strand, first, last, 6)],
+            figures.axis_label(window),
+        ),
+    }
+
+
+def _variants(results: Results) -> dict[str, Any] | None:
+    variants = results.variants
+    if variants is None:
+        return None
+    return {
+        "n_variants": variants.n_variants,
+        "n_pairs": sum(variants.status.values()),
+        "status": figures.draw_counts("status", variants.status, "variants × genes") if variants.status else "",
+        "top": variants.top.to_dict("records"),
+    }
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = [("cisnake", cisnake.__version__), ("Python", platform.python_version())]
+    for package in PACKAGES:
+        try:
+            found.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,251 @@
+"""What a run left in its results folder, read for the report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import yaml
+from anndata.io import read_elem
+
+from cisnake.errors import InputError
+from cisnake.files import read_table
+from cisnake.interpret.attribution_file import AttributionFile
+
+CHUNK_ROWS = 200_000
+# Shown in this order; the first that is there is the one that headlines quote.
+SPLITS = ("test", "val", "train")
+
+
+@dataclass
+class Training:
+    """One trained model: `name` is <fold>/<replicate>."""
+
+    name: str
+    fold: str
+    replicate: str
+    history: pd.DataFrame
+    parameters: dict[str, Any]
+
+
+@dataclass
+class Evaluation:
+    """Scores on one split; `predictions` is the path of predictions.h5ad, if it is there."""
+
+    split: str
+    summary: dict[str, Any]
+    tasks: pd.DataFrame
+    predictions: Path | None
+
+
+@dataclass
+class Contrast:
+    """What was found for one contrast; the last three are None where that step did not run."""
+
+    name: str
+    attributions: AttributionFile
+    peaks: pd.DataFrame
+    hits: Path | None
+    enrichment: pd.DataFrame | None
+    effects: pd.DataFrame | None
+
+
+@dataclass
+class Variants:
+    """Effects of variants: pairs of variant and gene by status, and those of largest |effect|, each in its strongest task."""
+
+    status: dict[str, int]
+    n_variants: int
+    top: pd.DataFrame
+
+
+@dataclass
+class Results:
+    """A whole results folder; `contrasts` may be empty, `variants` and `recovery` may be None."""
+
+    genes: pd.DataFrame
+    dropped: pd.DataFrame
+    summary: dict[str, Any]
+    trainings: list[Training]
+    evaluations: list[Evaluation]
+    contrasts: list[Contrast]
+    variants: Variants | None
+    recovery: dict[str, Any] | None
+
+
+def read_results(folder: str | Path, n_variants: int = 20) -> Results:
+    """Read everything that the report shows, but for what is read gene by gene.
+
+    Parameters
+    ----------
+    folder: str or Path
+        `results/<run>`.
+    n_variants: int
+        How many rows of the largest effects of variants to keep.
+
+    Raises
+    ------
+    InputError
+        A part that every run makes is missing, or a step left one of its files but not the other.
+    """
+    folder = Path(folder)
+    variants, recovery = folder / "variants" / "effects.tsv", folder / "recovery.json"
+    return Results(
+        genes=_genes(folder),
+        dropped=read_table(_required(folder / "genes_dropped.tsv", "select_genes")),
+        summary=_read_json(_required(folder / "genes_summary.json", "select_genes")),
+        trainings=_trainings(folder),
+        evaluations=_evaluations(folder),
+        contrasts=[_contrast(folder, path) for path in sorted((folder / "attributions").glob("*.h5"))],
+        variants=read_variants(variants, n_variants) if variants.is_file() else None,
+        recovery=_read_json(recovery) if recovery.is_file() else None,
+    )
+
+
+def _required(path: Path, rule: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"the report needs {path}, which is not there: run the rule {rule} first.")
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON ({error}): make it again.") from error
+
+
+def _numbers(table: pd.DataFrame, text: Collection[str]) -> pd.DataFrame:
+    """Turn every column but those of `text` into float64, empty cells into NaN."""
+    for column in table.columns.difference(list(text)):
+        table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
+    return table
+
+
+def _genes(folder: Path) -> pd.DataFrame:
+    path = _required(folder / "genes.tsv", "select_genes")
+    return read_table(path, start="int64", end="int64", tss="int64", window_start="int64", window_end="int64", fold="int64")
+
+
+def _trainings(folder: Path) -> list[Training]:
+    paths = sorted((folder / "models").glob("*/*/history.tsv"))
+    if not paths:
+        raise InputError(f"the report needs {folder}/models/<fold>/<replicate>/history.tsv: run the rule train_model first.")
+    trainings = []
+    for path in paths:
+        history = _numbers(read_table(path, best="bool"), ("best",))
+        parameters = yaml.safe_load(_required(path.with_name("params.yaml"), "train_model").read_text()) or {}
+        fold, replicate = path.parts[-3:-1]
+        trainings.append(Training(f"{fold}/{replicate}", fold, replicate, history, parameters))
+    return trainings
+
+
+def _evaluations(folder: Path) -> list[Evaluation]:
+    evaluations = []
+    for split in SPLITS:
+        path = folder / "evaluation" / split
+        if not (path / "summary.json").is_file():
+            continue
+        tasks = _numbers(read_table(_required(path / "tasks.tsv", "evaluate_model")), ("task", "group"))
+        predictions = path / "predictions.h5ad"
+        evaluations.append(
+            Evaluation(split, _read_json(path / "summary.json"), tasks, predictions if predictions.is_file() else None)
+        )
+    if not evaluations:
+        raise InputError(f"the report needs {folder}/evaluation/<split>/summary.json: run the rule evaluate_model first.")
+    return evaluations
+
+
+def _contrast(folder: Path, path: Path) -> Contrast:
+    name = path.stem
+    motifs = folder / "motifs" / name
+    peaks = read_table(_required(folder / "peaks" / f"{name}.tsv", "call_peaks"), window_start="int64", window_end="int64")
+    hits, enrichment, effects = motifs / "hits.tsv", motifs / "enrichment.tsv", motifs / "effects.tsv"
+    scanned = hits.is_file() or enrichment.is_file()
+    return Contrast(
+        name,
+        AttributionFile(path),
+        _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
+        _required(hits, "scan_motifs") if scanned else None,
+        _numbers(read_table(_required(enrichment, "scan_motifs")), ("motif_id", "motif_name", "cluster", "cluster_name"))
+        if scanned
+        else None,
+        _numbers(read_table(effects), ("motif_id", "motif_name")) if effects.is_file() else None,
+    )
+
+
+def read_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
+    """Return the hits in peaks of some genes from a hits.tsv, which may be far larger than those few rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        motif_id, motif_name, gene_id, peak_id, orientation (text), window_start, window_end, p_value (float64).
+    """
+    text = ["motif_id", "motif_name", "gene_id", "peak_id", "orientation"]
+    columns = [*text, "window_start", "window_end", "p_value"]
+    chunks = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns, chunksize=CHUNK_ROWS)
+    kept = [chunk[chunk["gene_id"].isin(list(genes)) & (chunk["peak_id"] != "")] for chunk in chunks]
+    return _numbers(pd.concat(kept, ignore_index=True)[columns], text)
+
+
+def read_variants(path: Path, n_top: int) -> Variants:
+    """Count pairs of variant and gene by status, and keep the `n_top` pairs of the largest |effect_mean|, in one pass.
+
+    Of each pair the task with the largest |effect_mean| is kept: tasks are alike, and would fill the table with one variant.
+    """
+    pairs: list[pd.DataFrame] = []
+    top: list[pd.DataFrame] = []
+    text = ("variant_id", "chrom", "ref", "alt", "gene_id", "status", "task")
+    for chunk in pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, chunksize=CHUNK_ROWS):
+        pairs.append(chunk[["variant_id", "gene_id", "status"]].drop_duplicates())
+        chunk = _numbers(chunk, text)
+        chunk["size"] = chunk["effect_mean"].abs()
+        top = [_largest(pd.concat([*top, chunk[chunk["size"].notna()]]), n_top)]
+    every = pd.concat(pairs).drop_duplicates()
+    return Variants(
+        dict(sorted(Counter(every["status"]).items(), key=lambda item: (-item[1], item[0]))),
+        every["variant_id"].nunique(),
+        top[0].drop(columns="size") if top else pd.DataFrame(),
+    )
+
+
+def _largest(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    table = table.sort_values(["size", "variant_id", "gene_id", "task"], ascending=[False, True, True, True])
+    return table.drop_duplicates(["variant_id", "gene_id"]).head(n)
+
+
+def read_predictions(path: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return measured and predicted values of one task from predictions.h5ad.
+
+    Only the task's row is read: with thousands of tasks the whole matrices would not fit beside the rest.
+
+    Parameters
+    ----------
+    path: Path
+        AnnData of tasks by genes: `X` is measured, layer `predicted` the ensemble's mean.
+    task: str
+
+    Returns
+    -------
+    measured, predicted: numpy.ndarray, shape=(n_genes,), dtype=float64
+        NaN where not measured.
+
+    Raises
+    ------
+    InputError
+        The file lacks the task or the layer.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            row = list(read_elem(file["obs"]).index).index(task)
+            return file["X"][row].astype(float), file["layers/predicted"][row].astype(float)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} has no predictions of task {task} ({error}): run the rule evaluate_model again.") from error

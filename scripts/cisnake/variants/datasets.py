@@ -1,0 +1,207 @@
+"""Windows with a variant in them, built so that the start of transcription keeps its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome import Genome, encode, reverse_complement
+from cisnake.errors import InputError
+
+
+class Change(NamedTuple):
+    """Bases [start, end) of the genome's forward strand (0-based; empty for an insertion) and what replaces them."""
+
+    start: int
+    end: int
+    alt: str
+
+
+class Window(NamedTuple):
+    """What the model sees of a gene: [start, end) of `chrom`, read along `strand`.
+
+    mask_start and mask_end: the gene body in the window, in the gene's direction; mask_start is the TSS. body_end: where the
+    body ends in the same coordinates, even when that is beyond the window.
+    """
+
+    chrom: str
+    start: int
+    end: int
+    strand: str
+    mask_start: int
+    mask_end: int
+    body_end: int
+
+    def place(self, change: Change) -> tuple[int, int, np.ndarray]:
+        """Return a change in the gene's direction: first position, position after the last, and the codes that come there."""
+        codes = encode(change.alt)
+        if self.strand == "-":
+            return self.end - change.end, self.end - change.start, reverse_complement(codes)
+        return change.start - self.start, change.end - self.start, codes
+
+    def codes(self, genome: Genome, first: int, last: int) -> np.ndarray:
+        """Return the genome's bases at [first, last), counted from the window's upstream end; N beyond the chromosome."""
+        if self.strand == "-":
+            return genome.codes(self.chrom, self.end - last, self.end - first, "-")
+        return genome.codes(self.chrom, self.start + first, self.start + last)
+
+
+def gene_windows(genes: pd.DataFrame, seq_len: int) -> list[Window]:
+    """Return the window of each gene of genes.tsv.
+
+    Raises
+    ------
+    InputError
+        A window is not `seq_len` long: genes.tsv and the data set are of different runs.
+    """
+    columns = ("chrom", "window_start", "window_end", "strand", "mask_start", "mask_end", "start", "end")
+    windows = []
+    for chrom, first, last, strand, mask_start, mask_end, start, end in zip(*(genes[c] for c in columns), strict=True):
+        body_end = mask_end
+        if mask_end == seq_len:
+            body_end = max(mask_end, last - start if strand == "-" else end - first)
+        windows.append(Window(chrom, first, last, strand, mask_start, mask_end, body_end))
+    wrong = np.flatnonzero(genes["window_end"] - genes["window_start"] != seq_len)
+    if len(wrong):
+        window = windows[wrong[0]]
+        raise InputError(
+            f"the window of gene {genes['gene_id'].iloc[wrong[0]]} is {window.end - window.start} long in the table of genes "
+            f"and {seq_len} in the data set: give the two files of one run."
+        )
+    return windows
+
+
+def trim(start: int, ref: str, alt: str) -> Change:
+    """Take from two alleles what they share, first at their ends and then at their starts, as in left-aligned VCF.
+
+    The base before an indel, which VCF writes with it, so never decides on which side of the TSS or of a window's edge the
+    indel lies.
+    """
+    tail = _shared(ref[::-1].upper(), alt[::-1].upper())
+    ref, alt = ref[: len(ref) - tail], alt[: len(alt) - tail]
+    head = _shared(ref.upper(), alt.upper())
+    return Change(start + head, start + len(ref), alt[head:])
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many letters two texts have in common at their starts."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def pair_with_genes(
+    chroms: Sequence[str], changes: Sequence[Change], windows: Sequence[Window]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find for each change the windows that it touches.
+
+    A change touches a window when it alters or removes a base of it, or inserts between two bases of it.
+
+    Parameters
+    ----------
+    chroms: sequence of str, n entries
+        Chromosomes of the changes.
+    changes: sequence of Change, n entries
+    windows: sequence of Window
+        All of one length.
+
+    Returns
+    -------
+    change, window: numpy.ndarray, shape=(pairs,), dtype=int64
+        Indices, ordered by change, then by the window's place on the genome.
+    """
+    window_chroms = np.array([window.chrom for window in windows], dtype=object)
+    window_starts = np.array([window.start for window in windows], dtype=np.int64)
+    window_ends = np.array([window.end for window in windows], dtype=np.int64)
+    starts = np.array([change.start for change in changes], dtype=np.int64)
+    ends = np.array([change.end for change in changes], dtype=np.int64)
+    all_chroms = np.array(chroms, dtype=object)
+    found: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for chrom in dict.fromkeys(chroms):
+        here = np.flatnonzero(all_chroms == chrom)
+        there = np.flatnonzero(window_chroms == chrom)
+        there = there[np.argsort(window_starts[there], kind="stable")]
+        # Windows of one length are ordered by end as well as by start: those touched are neighbours.
+        first = np.searchsorted(window_ends[there], starts[here], side="right")
+        last = np.searchsorted(window_starts[there], ends[here], side="left")
+        counts = np.maximum(last - first, 0)
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        found.append((np.repeat(here, counts), there[np.repeat(first, counts) + offsets]))
+    change, window = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.argsort(change, kind="stable")
+    return change[order], window[order]
+
+
+def alternative_windows(
+    genome: Genome, window: Window, reference: np.ndarray, changes: Sequence[Change]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a gene's window once with each of some changes.
+
+    A window with a change is cut from the changed chromosome so that the TSS is where it was: what an indel upstream of the
+    TSS adds or removes is made up for at the upstream end of the window, what one at or downstream of it does, at the
+    downstream end, with bases from beyond the window (N beyond the chromosome). A change that covers the TSS is split at it:
+    as many of its new bases as there were old ones upstream go upstream, the others downstream, so that a substitution stays
+    in its place; where the TSS base is deleted, the first base after the deletion takes its part. Of a change that reaches
+    beyond the window only what the window shows has an effect. This is how Decima's builder anchors indels.
+
+    Parameters
+    ----------
+    genome: Genome
+    window: Window
+    reference: numpy.ndarray, shape=(length,), dtype=int8
+        The window without a change, in the gene's direction.
+    changes: sequence of Change, n entries
+        Trimmed; they touch the window.
+
+    Returns
+    -------
+    codes: numpy.ndarray, shape=(n, length), dtype=int8
+        In the gene's direction.
+    mask_end: numpy.ndarray, shape=(n,), dtype=int64
+        Where the gene body ends; it moves with indels inside the body and starts at `window.mask_start` as before.
+    """
+    codes = np.repeat(reference[None], len(changes), axis=0)
+    mask_end = np.full(len(changes), window.mask_end, dtype=np.int64)
+    single = np.array([change.end - change.start == 1 == len(change.alt) for change in changes], dtype=bool)
+    rows = np.flatnonzero(single).tolist()
+    if rows:
+        starts = np.array([changes[row].start for row in rows])
+        bases = encode("".join(changes[row].alt for row in rows))
+        # The complement of each base; reversed twice, for the bases belong to different rows.
+        positions = window.end - 1 - starts if window.strand == "-" else starts - window.start
+        codes[rows, positions] = reverse_complement(bases)[::-1] if window.strand == "-" else bases
+    for row in np.flatnonzero(~single).tolist():
+        codes[row], mask_end[row] = _alternative_window(genome, window, reference, changes[row])
+    return codes, mask_end
+
+
+def _alternative_window(genome: Genome, window: Window, reference: np.ndarray, change: Change) -> tuple[np.ndarray, int]:
+    length, tss = len(reference), window.mask_start
+    first, last, allele = window.place(change)
+    grown = len(allele) - (last - first)
+
+    def moved(position: int) -> int:
+        return position + grown if last <= position else first + min(position - first, len(allele))
+
+    # In the changed chromosome, counted from the window's old upstream end, the new window starts at `begin`.
+    begin = (moved(tss) if first <= tss else tss) - tss
+    body_end = moved(window.body_end) if first < window.body_end else window.body_end
+    end, after = begin + length, first + len(allele)
+
+    def bases(start: int, stop: int) -> np.ndarray:
+        if start >= stop:
+            return reference[:0]
+        inner = reference[max(start, 0) : max(stop, 0)]
+        left = window.codes(genome, start, min(stop, 0)) if start < 0 else reference[:0]
+        right = window.codes(genome, max(start, length), stop) if stop > length else reference[:0]
+        return np.concatenate([left, inner, right])
+
+    codes = np.concatenate(
+        [
+            bases(begin, min(first, end)),
+            allele[max(begin - first, 0) : max(end - first, 0)],
+            bases(max(begin, after) - grown, end - grown),
+        ]
+    )
+    return codes, min(max(body_end - begin, tss), length)

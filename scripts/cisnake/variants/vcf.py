@@ -1,0 +1,196 @@
+"""Variants in VCF: read, checked against the genome, and written back with what the model says of them."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pysam
+
+from cisnake.data.genome import Genome, encode, match_chromosomes
+from cisnake.errors import InputError
+from cisnake.files import write_whole
+
+SCORED = ("ok", "flipped")
+INFO = "CISNAKE"
+INFO_HEADER = (
+    f'##INFO=<ID={INFO},Number=.,Type=String,Description="Effect on expression as the model sees it, one entry for each '
+    "alternative allele and gene: 'allele|gene|status|task|effect', where task is the one with the largest absolute effect, "
+    "effect is prediction(ALT) - prediction(REF), and gene, task and effect are empty when the status says why there is none. "
+    'Characters that VCF reserves are percent-encoded.">'
+)
+
+_BASES = frozenset("ACGTNacgtn")
+# An index of type .tbi cannot address positions beyond this.
+_TABIX_END = 1 << 29
+
+
+def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
+    """Read a VCF, one row for each alternative allele, in the order of the file.
+
+    Nothing is dropped and nothing is normalised: alleles stay as they are written, and what cannot be scored says why in
+    its status. The file is read as text rather than through htslib, so that an error can name its line and so that
+    `write_annotated` gives back every other column untouched; for BCF see `bcftools view`.
+
+    Parameters
+    ----------
+    path: str or Path
+        VCF, plain or compressed with gzip or bgzip.
+    genome: Genome
+        What REF is compared with; its chromosome names may differ from those of the file by a leading `chr`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        variant_id: the ID column, or `chrom:pos:ref:alt` (position 1-based) where that is missing; alternative alleles of
+        one record share its ID. chrom: the genome's name, or the file's where the genome lacks it. start, end: the place of
+        REF, 0-based, half-open. ref, alt: as in the file. record: index of the record in the file. status:
+
+        - `ok`: REF is what the genome has;
+        - `flipped`: the genome has ALT and not REF. The genome serves as background of both alleles, and the effect still
+          is prediction(ALT) - prediction(REF) with REF and ALT as in the file. A deletion is flipped when the one base kept
+          agrees with the genome and the bases deleted do not: see to it that the file belongs to this genome;
+        - `mismatch`: the genome has neither;
+        - `no_alt`: ALT is missing or the same as REF;
+        - `symbolic`: `*`, `<DEL>`, a breakend, or anything but a string of A, C, G, T, N;
+        - `unknown_chromosome`, `out_of_range`: the genome has no such place.
+
+    Raises
+    ------
+    InputError
+        The file is no VCF, is damaged, or shares no chromosome with the genome; names the line where it can.
+    """
+    rows = []
+    for index, (number, fields) in enumerate(_records(path)):
+        chrom, position, identifier, ref, alts = fields[:5]
+        if not position.isdigit():
+            raise InputError(f"{path}, line {number}: POS is '{position}', no position: mend the file.")
+        if not ref or not alts:
+            raise InputError(
+                f"{path}, line {number}: {'ALT' if ref else 'REF'} is empty (write '.' for no ALT): mend the file."
+            )
+        start = int(position) - 1
+        for alt in alts.split(","):
+            name = f"{chrom}:{position}:{ref}:{alt}" if identifier == "." else identifier
+            rows.append((name, chrom, start, start + len(ref), ref, alt, index))
+    table = pd.DataFrame(rows, columns=["variant_id", "chrom", "start", "end", "ref", "alt", "record"])
+    table = table.astype({"start": np.int64, "end": np.int64, "record": np.int64})
+    names = match_chromosomes(table["chrom"], genome.sizes, f"the VCF {path}")
+    table["chrom"] = [names.get(chrom, chrom) for chrom in table["chrom"]]
+    columns = (table[column] for column in ("chrom", "start", "ref", "alt"))
+    table["status"] = [_status(genome, *row) for row in zip(*columns, strict=True)]
+    return table
+
+
+def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
+    if alt == "." or alt.upper() == ref.upper():
+        return "no_alt"
+    if not _BASES.issuperset(ref) or not _BASES.issuperset(alt):
+        return "symbolic"
+    if chrom not in genome.sizes:
+        return "unknown_chromosome"
+    if start < 0 or start + len(ref) > genome.sizes[chrom]:
+        return "out_of_range"
+    there = genome.codes(chrom, start, start + max(len(ref), len(alt)))
+    if np.array_equal(there[: len(ref)], encode(ref)):
+        return "ok"
+    return "flipped" if np.array_equal(there[: len(alt)], encode(alt)) else "mismatch"
+
+
+def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[Sequence[str]]) -> None:
+    """Copy a VCF, adding the INFO field `CISNAKE`; compressed with bgzip, and indexed when the records are sorted.
+
+    Parameters
+    ----------
+    source: str or Path
+        The VCF that was read. An older `CISNAKE` field in it is replaced; all else is kept as it is.
+    path: str or Path
+        The file to write, `.vcf.gz`. Its index, `.tbi`, comes beside it.
+    annotations: sequence of sequences of str
+        For each record of `source`, the entries of its field, made by `annotation`.
+    """
+    with write_whole(path) as part:
+        places = []
+        with pysam.BGZFile(str(part), "wb") as sink:
+            for line in _header(source):
+                if line.startswith("#CHROM"):
+                    sink.write(f"{INFO_HEADER}\n".encode())
+                if not line.startswith(f"##INFO=<ID={INFO},"):
+                    sink.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+            for entries, (_, fields) in zip(annotations, _records(source), strict=True):
+                kept = [field for field in fields[7].split(";") if field != "." and not field.startswith(f"{INFO}=")]
+                fields[7] = ";".join([*kept, f"{INFO}={','.join(entries)}"])
+                sink.write(("\t".join(fields) + "\n").encode("utf-8", "surrogateescape"))
+                places.append((fields[0], int(fields[1]), int(fields[1]) + len(fields[3])))
+        if _indexable(places):
+            with write_whole(f"{path}.tbi") as index:
+                pysam.tabix_index(str(part), preset="vcf", index=str(index), force=True)
+        else:
+            # One of an earlier run would be wrong.
+            Path(f"{path}.tbi").unlink(missing_ok=True)
+
+
+def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> str:
+    """Return one entry of the INFO field; an effect that is NaN is left empty."""
+    number = "" if np.isnan(effect) else f"{effect:.6g}"
+    return "|".join([*(_escape(text) for text in (alt, gene, status, task)), number])
+
+
+def _escape(text: str) -> str:
+    return "".join(f"%{ord(letter):02X}" if letter in "%:;=,|" or letter.isspace() else letter for letter in text)
+
+
+def _indexable(places: list[tuple[str, int, int]]) -> bool:
+    chroms = [chrom for chrom, _ in itertools.groupby(chrom for chrom, _, _ in places)]
+    ascending = all(a[0] != b[0] or a[1] <= b[1] for a, b in itertools.pairwise(places))
+    return ascending and len(set(chroms)) == len(chroms) and all(end < _TABIX_END for _, _, end in places)
+
+
+def _header(path: str | Path) -> Iterator[str]:
+    for _, line in _lines(path):
+        if not line.startswith("#"):
+            return
+        yield line
+
+
+def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line and the columns of each record."""
+    columns = 0
+    for number, line in _lines(path):
+        if line.startswith("#"):
+            if line.startswith("#CHROM"):
+                columns = line.count("\t") + 1
+        elif line:
+            if not columns:
+                raise InputError(f"{path}, line {number}: a record before the line that starts with #CHROM: is it a VCF?")
+            fields = line.split("\t")
+            if len(fields) != columns or columns < 8:
+                raise InputError(
+                    f"{path}, line {number}: {len(fields)} columns separated by tabs where the header has {columns} (at least "
+                    "the eight up to INFO are needed): the line is cut short or separated by spaces; mend the file."
+                )
+            yield number, fields
+    if not columns:
+        raise InputError(f"{path} has no line that starts with #CHROM: is it a VCF?")
+
+
+def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"the VCF {path} is not there: check its path.")
+    with open(path, "rb") as handle:
+        gzipped = handle.read(2) == b"\x1f\x8b"
+    number = 0
+    try:
+        with (gzip.open if gzipped else open)(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n") as handle:
+            for number, line in enumerate(handle, 1):
+                if number == 1 and line.startswith("BCF"):
+                    raise InputError(f"{path} is BCF: turn it into VCF with `bcftools view`.")
+                yield number, line.rstrip("\r\n")
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} is damaged after line {number} ({error}): copy or make it again.") from error

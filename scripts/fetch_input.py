@@ -1,0 +1,37 @@
+"""Fetch a remote input file, and keep it only if its checksum is the one asked for."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from cisnake import program
+from cisnake.errors import InputError
+from cisnake.files import file_sha256, write_whole
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--url", required=True)
+    p.add_argument("--sha256", required=True, metavar="HEX", help="of the file as it is fetched")
+    p.add_argument("--output", type=Path, required=True, metavar="FILE")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    with write_whole(args.output) as part:
+        try:
+            with urllib.request.urlopen(args.url, timeout=60) as response, open(part, "wb") as file:
+                shutil.copyfileobj(response, file, 1 << 20)
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise InputError(f"{args.url} could not be fetched ({error}): check the address and the network.") from error
+        found = file_sha256(part)
+        if found != args.sha256:
+            raise InputError(f"{args.url} has the SHA-256 {found}, not {args.sha256}: it changed, or came in part.")
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

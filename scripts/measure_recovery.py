@@ -1,0 +1,60 @@
+"""Measure how much of a simulated genome's truth a run found.
+
+Compares the held-out score with the best possible one, enriched motifs with the planted ones, peaks with sites, and the
+predicted effects of variants with the true ones. Files of one contrast are paired by its name: <contrast>.h5,
+<contrast>.tsv, <contrast>/enrichment.tsv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from cisnake import program
+from cisnake.evaluate import recovery
+from cisnake.files import read_table, write_json
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    p = program.argument_parser(__doc__)
+    p.add_argument("--truth", type=Path, required=True, metavar="TSV", help="truth.tsv of the simulation")
+    p.add_argument("--simulation", type=Path, required=True, metavar="DIR", help="the folder that simulate_inputs.py wrote")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, which says the split of each gene")
+    p.add_argument("--evaluation", type=Path, required=True, metavar="JSON", help="summary.json of one split")
+    p.add_argument("--attributions", type=Path, nargs="*", default=[], metavar="H5", help="a file per contrast")
+    p.add_argument("--peaks", type=Path, nargs="*", default=[], metavar="TSV", help="a file per contrast")
+    p.add_argument("--enrichment", type=Path, nargs="*", default=[], metavar="TSV", help="a file per contrast")
+    p.add_argument("--variants", type=Path, metavar="TSV", help="predicted effects; left out, variants are not measured")
+    p.add_argument("--vcf", type=Path, metavar="VCF", help="true effects (default: variants.vcf of the simulation)")
+    p.add_argument("--output", type=Path, required=True, metavar="JSON", help="recovery.json")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    """Read, compare, write."""
+    tasks = read_table(args.simulation / "tasks.tsv")
+    group_of_task = dict(zip(tasks["task"], tasks["group"], strict=True))
+    floats = dict.fromkeys([f"effect_{group}" for group in tasks["group"].unique()], "float")
+    truth = read_table(args.truth, start="int", end="int", **floats)
+    summary = json.loads(args.evaluation.read_text())
+    genes = read_table(args.genes)
+    held_out = genes["gene_id"][genes["split"] == summary["split"]].to_list()
+    noiseless, observed = (
+        recovery.read_expression(args.simulation / f"{n}.tsv") for n in ("expression_noiseless", "expression")
+    )
+    variants = {}
+    if args.variants is not None:
+        predicted = read_table(args.variants, start="int", effect_mean="float")
+        known = recovery.read_true_effects(args.vcf or args.simulation / "variants.vcf", list(group_of_task))
+        variants = recovery.measure_variants(predicted, known)
+    contrasts = recovery.read_contrasts(args.attributions, args.peaks, args.enrichment)
+    possible = recovery.possible_pearson(noiseless, observed, held_out)
+    found = recovery.measure(truth, group_of_task, contrasts, summary, possible, variants)
+    write_json(found, args.output)
+    program.log.info("%s: %d of %d motifs recovered", args.output, found["motifs_recovered"], found["motifs_planted"])
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

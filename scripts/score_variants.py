@@ -1,0 +1,58 @@
+"""Score variants: the difference that each makes to the predicted expression of every gene whose window it touches.
+
+Reads a VCF (plain or compressed), checks REF against the genome, builds each gene's window with and without the variant so
+that the start of transcription keeps its place, and asks the models of the gene's own fold about both. The effect is
+prediction(ALT) - prediction(REF), for each task, as mean over replicates, standard deviation and single replicates. Every
+variant is in the output; one that was not scored says why in its status (see cisnake.variants.vcf.read_variants).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data import genome, hdf5
+from cisnake.data.genes import read_genes_table
+from cisnake.variants import effects, vcf
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--vcf", type=Path, required=True, metavar="VCF", help="variants, .vcf or .vcf.gz")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="the genome that the genes were selected on")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv")
+    p.add_argument(
+        "--dataset", type=Path, required=True, metavar="H5", help="for the names of the tasks and the window's length"
+    )
+    p.add_argument(
+        "--models", type=Path, nargs="+", required=True, metavar="KERAS", help=".../fold_<n>/replicate_<n>/model.keras"
+    )
+    p.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default 64)")
+    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="one row per variant, gene and task")
+    p.add_argument("--output-vcf", type=Path, required=True, metavar="VCF", help="the VCF, annotated, .vcf.gz")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.model import devices, ensemble
+
+    devices.configure(args.threads)
+    with hdf5.open_dataset(args.dataset) as file:
+        tasks, seq_len = hdf5.read_tasks(file), int(file["seq_len"][()])
+    reference = genome.Genome(args.genome)
+    genes = read_genes_table(args.genes)
+    variants = vcf.read_variants(args.vcf, reference)
+    models = ensemble.predictors(args.models, args.batch_size)
+    blocks = effects.score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
+    replicates = effects.replicate_names(models)
+    effects.write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
+    for status, count in variants["status"].value_counts().items():
+        program.log.info("%d variants: %s", count, status)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

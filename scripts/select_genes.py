@@ -1,0 +1,65 @@
+"""Choose the genes of a run and place their windows.
+
+Brings annotation, genome and matrix together and writes one row for each gene kept (its TSS, its window, the gene body in
+it, its split), one for each gene left out with the reason, the counts of both, and one row for each task. Refuses splits that share bases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cisnake import program
+from cisnake.data import annotation, genes, matrix, splits
+from cisnake.data.genome import Genome
+from cisnake.errors import InputError
+from cisnake.files import write_json, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    p.add_argument("--gtf", type=Path, required=True, metavar="GTF")
+    p.add_argument("--matrix", type=Path, required=True, metavar="TSV", help="genes by tasks")
+    p.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
+    p.add_argument("--tasks", type=Path, metavar="TSV", help="task table")
+    p.add_argument("--task-columns", type=json.loads, default={}, metavar="JSON", help="its names of task, group, description")
+    for section in ("annotation", "windows", "splits"):
+        p.add_argument(
+            f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
+        )
+    p.add_argument("--output-genes", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-dropped", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    genome = Genome(args.genome)
+    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]))
+    tss = annotation.read_tss(args.tss_bed) if args.tss_bed else None
+    matrix_genes, tasks, values = matrix.read_matrix(args.matrix)
+    task_table = matrix.read_tasks_table(args.tasks, tasks, args.task_columns)
+    measured = np.isfinite(values).any(axis=1)
+    kept, dropped, summary = genes.select_genes(annotated, tss, genome, matrix_genes, measured, args.annotation, args.windows)
+    if kept.empty:
+        raise InputError(f"no gene is left; reasons: {summary['dropped']}. Check that annotation and matrix name genes alike.")
+    kept = splits.assign_splits(kept, args.splits, list(genome.sizes))
+    if not args.splits["allow_overlap"]:
+        splits.check_overlap(kept, args.splits.get("folds") or 1, args.windows["max_shift"])
+    summary |= {"n_tasks": len(tasks), "split": kept["split"].value_counts().to_dict()}
+    for notice in summary["notices"]:
+        program.log.warning("%s", notice)
+    program.log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
+    write_table(task_table, args.output_tasks)
+    write_table(dropped, args.output_dropped)
+    write_json(summary, args.output_summary)
+    write_table(kept, args.output_genes)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

@@ -1,0 +1,75 @@
+"""Train one replicate of a model on the training genes of one fold.
+
+Stops when the validation score (mean Pearson r + R² / 4 over tasks) no longer rises, and writes the model of the best
+epoch. A run that was killed goes on where it was, from the checkpoint folder, to the same final weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from cisnake import __version__, program
+from cisnake.data import hdf5, splits
+from cisnake.files import digest, write_table, write_whole
+from cisnake.model.params import read_params
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5")
+    p.add_argument("--params", type=Path, required=True, metavar="YAML", help="sections model and train")
+    p.add_argument("--overrides", type=json.loads, default={}, metavar="JSON", help="single parameters by dotted name")
+    p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
+    p.add_argument("--seed", type=int, default=0, help="of initial weights, dropout, order and shifts (default: 0)")
+    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    p.add_argument("--require-gpu", action="store_true", help="fail if TensorFlow sees no GPU")
+    p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="where the state of training is kept")
+    p.add_argument("--tensorboard", type=Path, metavar="DIR")
+    p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
+    p.add_argument("--output-params", type=Path, required=True, metavar="YAML")
+    p.add_argument("--output-history", type=Path, required=True, metavar="TSV")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    # Checked before TensorFlow takes its seconds to start.
+    params = read_params(args.params, args.overrides)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.data.datasets import GeneBatches
+    from cisnake.model import devices, losses, trainer
+
+    device = devices.configure(args.threads, args.require_gpu)
+    with hdf5.open_dataset(args.dataset) as file:
+        windows, tasks, labels = hdf5.read_windows(file), hdf5.read_tasks(file), hdf5.read_labels(file)
+        role = splits.split_for_fold(windows, args.fold, int(file.attrs["n_folds"]))
+        pad, seq_len = int(file["pad"][()]), int(file["seq_len"][()])
+    losses.check_labels(params["train"]["loss"], labels, tasks)
+    params["model"].setdefault("seq_length", seq_len)
+    depth, batch_size = params["model"].get("seq_depth", 4), params["train"]["batch_size"]
+    data = {
+        split: GeneBatches(
+            args.dataset, np.flatnonzero(role == split), batch_size, depth, *((pad, args.seed) if split == "train" else ())
+        )
+        for split in ("train", "val")
+    }
+    run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__}")
+    checkpoint = args.checkpoints / run[:16]
+    program.log.info("training on %s: %d genes, %d to validate on", device, len(data["train"].rows), len(data["val"].rows))
+    model, history = trainer.train_model(params, data["train"], data["val"], args.seed, checkpoint, args.tensorboard)
+    write_table(history, args.output_history)
+    how = {"overrides": args.overrides, "fold": args.fold, "seed": args.seed, "device": device, "version": __version__}
+    with write_whole(args.output_params) as part:
+        part.write_text(yaml.safe_dump(params | how, sort_keys=False))
+    with write_whole(args.output_model) as part:
+        model.save(part)
+    trainer.remove_checkpoint(checkpoint)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

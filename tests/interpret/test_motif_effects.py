@@ -1,0 +1,230 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.genome import encode, reverse_complement
+from cisnake.data.motif_database import Motif
+from cisnake.errors import InputError
+from cisnake.interpret import motif_effects
+from cisnake.interpret.contrasts import Contrast
+from cisnake.interpret.motif_effects import Scorer, choose_motifs, probe_motifs
+
+LENGTH = 120
+N = 30
+CONSENSUS = "TGACGTAC"
+TASKS = ["liver", "brain", "skin"]
+
+
+def motif(name, consensus):
+    return Motif(name, name.lower(), np.eye(4)[encode(consensus)] * 0.97 + 0.01)
+
+
+def matches(codes, consensus):
+    """How often the letters stand in each sequence, on the gene's strand."""
+    windows = np.lib.stride_tricks.sliding_window_view(codes, len(consensus), axis=1)
+    return (windows == encode(consensus)).all(axis=2).sum(axis=1)
+
+
+@pytest.fixture
+def world():
+    """Genes with one site each at their own place, forward in even rows and reverse in odd ones, and the hits on them."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (N, LENGTH)).astype(np.int8)
+    tss = rng.integers(50, 70, N)
+    starts = tss - 20
+    forward = np.arange(N) % 2 == 0
+    for row in range(N):
+        site = encode(CONSENSUS)
+        codes[row, starts[row] : starts[row] + 8] = site if forward[row] else reverse_complement(site)
+    windows = pd.DataFrame(
+        {"gene_id": [f"g{i}" for i in range(N)], "mask_start": tss, "mask_end": 110, "fold": np.arange(N) % 3}
+    )
+    hits = pd.DataFrame(
+        {
+            "motif_id": "M1",
+            "gene_id": windows["gene_id"],
+            "region": "peak",
+            "window_start": starts,
+            "window_end": starts + 8,
+            "orientation": np.where(forward, "+", "-"),
+            "p_value": np.linspace(1e-6, 1e-4, N),
+        }
+    )
+    return codes, windows, hits
+
+
+def scorer_of(codes, windows, predict, weights=None):
+    weights = Contrast("c", ("liver",), ("brain", "skin"), "specificity").weights(TASKS) if weights is None else weights
+    predictors = {fold: [predict, predict] for fold in range(3)}
+    return Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), predictors, weights)
+
+
+def counting(consensus, *factors):
+    """A model whose prediction for each task is its factor times the number of sites, and counts only the given reading."""
+    return lambda codes, mask_start, mask_end: np.outer(matches(codes, consensus), factors).astype(np.float32)
+
+
+def either(consensus, *factors):
+    reverse = "".join("ACGT"[c] for c in reverse_complement(encode(consensus)))
+    one, two = counting(consensus, *factors), counting(reverse, *factors)
+    return lambda *window: one(*window) + two(*window)
+
+
+def test_effects_of_a_model_that_counts_sites_are_known_exactly(world):
+    codes, windows, hits = world
+    counted = either(CONSENSUS, 3.0, 1.0, 0.0)
+
+    def model(*window):
+        return counted(*window) + np.array([9.0, 0.0, 0.0])
+
+    table = probe_motifs(scorer_of(codes, windows, model), [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0)
+    row = table.iloc[0]
+    assert list(table) == motif_effects.COLUMNS
+    assert (row["motif_id"], row["motif_name"], row["n_sites"], row["n_backgrounds"]) == ("M1", "m1", N, 20)
+    # One site is worth 3 in liver and 0.5 on average elsewhere.
+    assert row["deletion_mean"] == pytest.approx(-2.5)
+    assert (row["deletion_low"], row["deletion_high"]) == pytest.approx((-2.5, -2.5))
+    assert (row["insertion_mean"], row["insertion_low"], row["insertion_high"]) == pytest.approx((2.5, 2.5, 2.5))
+    doubled = Contrast("c", ("liver", "brain"), (), "aggregate").weights(TASKS)
+    table = probe_motifs(scorer_of(codes, windows, model, doubled), [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0)
+    assert table.iloc[0]["deletion_mean"] == pytest.approx(-2.0)
+
+
+def test_sites_on_the_other_strand_are_destroyed_where_they_are_and_inserted_as_they_are(world):
+    codes, windows, hits = world
+    reverse = "".join("ACGT"[c] for c in reverse_complement(encode(CONSENSUS)))
+    scorer = scorer_of(codes, windows, counting(reverse, 1.0, 0.0, 0.0))
+    backward = hits[hits["orientation"] == "-"]
+    of_backward = probe_motifs(scorer, [motif("M1", CONSENSUS)], backward, 50, 5, 20, 0).iloc[0]
+    assert of_backward["n_sites"] == N // 2
+    assert of_backward["deletion_mean"] == pytest.approx(-1)
+    assert of_backward["insertion_mean"] == pytest.approx(1)
+    of_forward = probe_motifs(scorer, [motif("M1", CONSENSUS)], hits[hits["orientation"] == "+"], 50, 5, 20, 0).iloc[0]
+    assert of_forward["deletion_mean"] == pytest.approx(0)
+    assert of_forward["insertion_mean"] == pytest.approx(0)
+
+
+def test_the_motif_is_inserted_at_its_distance_from_the_tss(world):
+    codes, windows, hits = world
+
+    def at_its_place(codes, mask_start, mask_end):
+        sites = np.stack([row[start - 20 : start - 12] for row, start in zip(codes, mask_start, strict=True)])
+        return np.repeat((sites == encode(CONSENSUS)).all(axis=1)[:, None], 3, axis=1) * np.array([1.0, 0.0, 0.0])
+
+    row = probe_motifs(scorer_of(codes, windows, at_its_place), [motif("M1", CONSENSUS)], hits, 50, 2, N, 0).iloc[0]
+    assert row["insertion_mean"] == pytest.approx(1)
+
+
+def test_an_inert_site_has_no_effect_within_its_interval(world):
+    codes, windows, hits = world
+    rng = np.random.default_rng(5)
+    away = rng.normal(size=(LENGTH, 5))
+    away[20:60] = 0
+
+    def elsewhere(codes, mask_start, mask_end):
+        return np.outer(away[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
+
+    inert = probe_motifs(scorer_of(codes, windows, elsewhere), [motif("M1", CONSENSUS)], hits, 50, 5, 5, 0).iloc[0]
+    assert inert["deletion_mean"] == pytest.approx(0, abs=1e-9)
+
+    # With weights of either sign on each base, what replaces a site changes the score by chance alone.
+    everywhere = rng.normal(size=(LENGTH, 5))
+    everywhere -= everywhere[:, encode(CONSENSUS)].mean(axis=1, keepdims=True)
+
+    def noisy(codes, mask_start, mask_end):
+        return np.outer(everywhere[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
+
+    chance = probe_motifs(scorer_of(codes, windows, noisy), [motif("M1", CONSENSUS)], hits, 50, 5, 30, 0).iloc[0]
+    assert chance["deletion_low"] < 0 < chance["deletion_high"]
+
+
+def test_the_interval_is_that_of_the_mean_over_sites(world):
+    codes, windows, hits = world
+    values = np.random.default_rng(1).normal(2, 1, N)
+    by_tss = dict(zip(windows["mask_start"] * 1000 + windows.index, values, strict=True))
+    numbered = windows.assign(mask_start=windows["mask_start"], mask_end=windows.index)
+
+    def of_gene(codes, mask_start, mask_end):
+        found = matches(codes, CONSENSUS) + matches(codes, "".join("ACGT"[c] for c in reverse_complement(encode(CONSENSUS))))
+        size = np.array([by_tss[key] for key in (mask_start * 1000 + mask_end).tolist()])
+        return np.outer(found * size, [1.0, 0.0, 0.0])
+
+    row = probe_motifs(scorer_of(codes, numbered, of_gene), [motif("M1", CONSENSUS)], hits, 50, 1, 2, 0).iloc[0]
+    error = values.std() / np.sqrt(N)
+    assert row["deletion_mean"] == pytest.approx(-values.mean())
+    assert row["deletion_low"] == pytest.approx(-values.mean() - 1.96 * error, abs=0.25 * error)
+    assert row["deletion_high"] == pytest.approx(-values.mean() + 1.96 * error, abs=0.25 * error)
+
+
+def test_only_the_best_hits_in_peaks_of_known_genes_count_once(world):
+    codes, windows, hits = world
+    numbered = windows.assign(mask_end=windows.index)
+    asked = Counter()
+
+    def spy(codes, mask_start, mask_end):
+        asked.update(mask_end.tolist())
+        return np.zeros((len(codes), 3))
+
+    both_strands = pd.concat([hits, hits.assign(orientation="+", p_value=hits["p_value"] * 1.0001)])
+    outside = hits.assign(region="window", p_value=0.0)
+    strangers = pd.concat([both_strands, hits.assign(gene_id="stranger", p_value=0.0), outside])
+    table = probe_motifs(scorer_of(codes, numbered, spy), [motif("M1", CONSENSUS)], strangers[::-1], 7, 2, 0, 0)
+    assert table.iloc[0]["n_sites"] == 7
+    assert table.iloc[0]["n_backgrounds"] == 0
+    # Each of two replicates sees the intact window and two draws.
+    assert asked == {row: 2 * (1 + 2) for row in range(7)}
+
+
+def test_a_motif_without_hits_in_peaks_has_no_numbers(world):
+    codes, windows, hits = world
+    motifs = [motif("M0", "AAAA"), motif("M1", CONSENSUS)]
+    scorer = scorer_of(codes, windows, either(CONSENSUS, 1.0, 0.0, 0.0))
+    table = probe_motifs(scorer, motifs, hits, 5, 2, 4, 0)
+    assert table["n_sites"].tolist() == [0, 5]
+    assert table["n_backgrounds"].tolist() == [0, 4]
+    assert table.iloc[0, 3:6].isna().all()
+    assert table.iloc[0, 7:].isna().all()
+    assert table.iloc[1]["deletion_mean"] == pytest.approx(-1)
+    assert len(probe_motifs(scorer, [], hits, 5, 2, 4, 0)) == 0
+    nothing = probe_motifs(scorer, motifs, hits.iloc[:0], 5, 2, 4, 0)
+    assert nothing["n_sites"].tolist() == [0, 0]
+
+
+def test_a_seed_decides_and_blocks_do_not(world, monkeypatch):
+    codes, windows, hits = world
+    weights = np.random.default_rng(0).normal(size=(LENGTH, 5))
+    scorer = scorer_of(codes, windows, lambda c, s, e: np.outer(weights[np.arange(LENGTH), c].sum(axis=1), [1.0, 0.0, 0.0]))
+    tables = [probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, seed) for seed in (0, 0, 1)]
+    monkeypatch.setattr(motif_effects, "_BASES", 7 * LENGTH)
+    tables.append(probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, 0))
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    pd.testing.assert_frame_equal(tables[0], tables[3])
+    assert tables[0]["deletion_mean"][0] != tables[2]["deletion_mean"][0]
+
+
+def test_genes_are_scored_by_their_own_fold(world):
+    codes, windows, hits = world
+    by_fold = {
+        fold: [either(CONSENSUS, value, 0.0, 0.0) for value in (value, value + 2)]
+        for fold, value in enumerate((1.0, 10.0, 100.0))
+    }
+    scorer = Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), by_fold, np.array([1.0, 0.0, 0.0]))
+    table = probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
+    assert table.iloc[0]["deletion_mean"] == pytest.approx(-(2 + 11 + 101) / 3)
+    missing = Scorer(windows, LENGTH, scorer.read, {0: by_fold[0]}, scorer.weights)
+    with pytest.raises(InputError, match="no model is given for fold 1, to which the gene g1 belongs"):
+        probe_motifs(missing, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
+
+
+def test_the_best_motif_of_each_cluster_is_chosen():
+    motifs = [motif(name, "ACGT") for name in ("a", "b", "c", "d", "e")]
+    enrichment = pd.DataFrame(
+        {"motif_id": list("abcde"), "cluster": ["1", "1", "", "", "2"], "rank": ["2", "1", "4", "3", "10"]}
+    )
+    assert [m.id for m in choose_motifs(enrichment, motifs, 10)] == ["b", "d", "c", "e"]
+    assert [m.id for m in choose_motifs(enrichment, motifs, 2)] == ["b", "d"]
+    assert choose_motifs(enrichment.iloc[:0], motifs, 2) == []
+    with pytest.raises(InputError, match="unknown motif 'b'"):
+        choose_motifs(enrichment, motifs[2:], 3)

@@ -1,0 +1,311 @@
+"""The page: its numbers are those of the files, it needs nothing beside it, and no name can break it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.errors import InputError
+from cisnake.files import read_table
+from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.report import page
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(results: Path, **options) -> str:
+    return page.write_report(results, results / "inputs/motifs.meme", "A run", **options)
+
+
+@pytest.fixture(scope="module")
+def text(whole: Path) -> str:
+    return write(whole, config={"run": {"name": "A run"}}, n_genes=3, n_motifs=3)
+
+
+class Structure(HTMLParser):
+    """Collects start tags with attributes, ids, and tags left open."""
+
+    VOID = frozenset({"meta", "br", "use", "path", "rect", "line", "image", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.errors: list[str] = []
+        self.feed(text)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.errors.append(f"</{tag}> at {self.getpos()}")
+
+
+def test_the_page_is_well_formed_and_ids_are_unique(text):
+    structure = Structure(text)
+    assert not structure.errors and not structure.open
+    ids = [attrs["id"] for _, attrs in structure.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for _, attrs in structure.tags:
+        if attrs.get("href", "").startswith("#"):
+            assert attrs["href"][1:] in ids, attrs
+
+
+def test_nothing_is_loaded_from_outside(text):
+    for tag, attrs in Structure(text).tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed")
+        for key in ("src", "href", "srcset", "action"):
+            assert attrs.get(key, "#").startswith(("#", "data:")), attrs
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+
+
+def test_headline_figures_are_those_of_the_files(text, whole):
+    summary, recovery = (json.loads((whole / name).read_text()) for name in ("evaluation/test/summary.json", "recovery.json"))
+    tiles = {html.unescape(k): v for k, v in re.findall(r"<div><dt>([^<]+)</dt><dd>([^<]+)</dd></div>", text)}
+    assert tiles["median r of the ensemble, test split"] == f"{summary['model']['pearson_median']:.3f}"
+    ridge = summary["baselines"]["kmer_ridge"]["pearson_median"]
+    assert tiles["median r of ridge regression on k-mers"] == f"{ridge:.3f}"
+    assert tiles["genes in the data set"] == str(len(read_table(whole / "genes.tsv")))
+    assert tiles["genes held out (test)"] == str(summary["n_genes"])
+    assert tiles["tasks"] == str(summary["n_tasks"])
+    assert tiles["possible r, given the noise"] == f"{recovery['pearson_possible']:.3f}"
+    assert tiles["planted motifs found again"] == "7 of 8"
+    assert rows_with(text, "FAC0")[0] == ["FAC0", "MA0000.1", "activator", "yes", "cluster"]
+    assert tiles["precision of peaks"] == "0.910" and tiles["recall of peaks"] == "0.730"
+
+
+def rows_with(text: str, first_cell: str) -> list[list[str]]:
+    """Return the cells, as text, of table rows whose first cell is that."""
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr>(.*?)</tr>", text, re.S)]
+    plain = [[html.unescape(re.sub(r"<[^>]+>", " ", cell)).strip() for cell in row] for row in rows]
+    return [row for row in plain if row and row[0] == first_cell]
+
+
+def test_every_task_is_in_the_table_with_its_scores(text, whole):
+    tasks = read_table(whole / "evaluation/test/tasks.tsv", pearson="float", kmer_ridge_pearson="float", r2="float")
+    for task in tasks.itertuples():
+        (row, *_) = rows_with(text, task.task)
+        assert row[1] == task.group and row[2] == task.n
+        assert row[3] == page.number(task.pearson) and row[6] == page.number(task.kmer_ridge_pearson)
+        assert row[5] == page.number(task.r2)
+    assert rows_with(text, tasks["task"].iloc[-1])[0][3] == "–", "a score that is not defined"
+
+
+def test_training_shows_the_best_epoch_of_each_replicate(text, whole):
+    for replicate in range(3):
+        name = f"fold_0/replicate_{replicate}"
+        history = read_table(whole / "models" / name / "history.tsv", best="bool", val_pearsonr="float", val_loss="float")
+        best = history.loc[history["val_pearsonr"].idxmax()]
+        assert history["best"].sum() > 1, "every epoch that was the best so far is marked"
+        (row,) = rows_with(text, name)
+        assert row[1] == str(len(history)) and row[2] == best["epoch"] and row[5] == page.number(best["val_pearsonr"])
+    assert rows_with(text, "train.seed")[0][1] == "0, 1, 2"
+    assert rows_with(text, "model.seq_length")[0][1] == "400"
+
+
+def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
+    for contrast in ("heat", "acid"):
+        section = text.split(f'<h3 id="motifs-{["acid", "heat"].index(contrast)}">')[1].split("<h3")[0].split("</section>")[0]
+        assert re.findall(r"<b>(FAC\d+)</b>", section) == ["FAC0", "FAC2", "FAC4"]
+        assert section.count('class="matrix"') == 3 and section.count("and 1 alike") == 3
+        assert "−0.213" in section and "−0.30 to −0.12" in section and "0.22 to –" in section
+        table = read_table(whole / f"motifs/{contrast}/enrichment.tsv")
+        assert f"{int(table['n_peaks_with_hit'][2])} of {int(table['n_peaks'][2])}" in section
+        assert page.number(float(table["q_value"][2]), 2, "g") in section
+
+
+def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whole):
+    for i, contrast in enumerate(("acid", "heat")):
+        section = text.split(f'<h3 id="genes-{i}">')[1].split("<h3 id")[0].split("</section>")[0]
+        shown = re.findall(r'<span class="small">(Y\d+W)</span>', section)
+        table = AttributionFile(whole / f"attributions/{contrast}.h5").windows
+        good = table[
+            (table["split"] != "train")
+            & (np.sign(table["predicted"]) == np.sign(table["measured"]))
+            & (table["measured"].abs() >= table["predicted"].abs() / 2)
+        ]
+        best = good.loc[good["predicted"].abs().sort_values(ascending=False).index].head(3)
+        assert shown == list(best["gene_id"])
+        for row in best.itertuples():
+            assert f"predicted {page.number(row.predicted)}, measured {page.number(row.measured)}" in section
+            assert f"window {row.chrom}:{row.start}–{row.end}" in section
+        assert section.count('class="logo"') == 3 and section.count("the model has seen this gene") == 0
+        # Of two hits in each peak the one with p = 1e-6 is named.
+        hits = read_table(whole / f"motifs/{contrast}/hits.tsv", p_value="float")
+        logo = section.split('class="logo"')[1].split("</svg>")[0]
+        names = {label.split()[0] for label in re.findall(r'font-weight="bold">([^<]+)<', logo)}
+        assert names <= set(hits.loc[(hits["gene_id"] == shown[0]) & (hits["p_value"] < 1e-5), "motif_name"]) and names
+
+
+def test_logo_letters_are_the_genes_sequence(text, whole):
+    file = AttributionFile(whole / "attributions/acid.h5")
+    section = text.split('<h3 id="genes-0">')[1]
+    gene = re.search(r'<span class="small">(Y\d+W)</span>', section)[1]
+    attributions, codes = file.read_block(file.genes.index(gene), file.genes.index(gene) + 1)
+    scores = attributions[0].sum(axis=0)
+    first, last = page.best_region(scores)
+    drawn = re.findall(r"#base-([ACGT])", section.split('class="logo"')[1].split("</svg>")[0])
+    high = np.abs(scores[first:last]) * 110 / (scores[first:last].max() - scores[first:last].min()) >= 0.3
+    assert drawn == ["ACGT"[c] for c in codes[0][first:last][high]]
+
+
+def test_best_region_agrees_with_brute_force():
+    rng = np.random.default_rng(0)
+    for length in (5, 110, 111, 300):
+        scores = rng.standard_normal(length)
+        sums = [np.abs(scores[i : i + 110]).sum() for i in range(max(length - 110, 0) + 1)]
+        start = int(np.argmax(sums))
+        assert page.best_region(scores) == (start, min(start + 110, length))
+
+
+def windows(predicted, measured, split) -> pd.DataFrame:
+    ids = [f"g{i}" for i in range(len(predicted))]
+    return pd.DataFrame({"gene_id": ids, "predicted": predicted, "measured": measured, "split": split})
+
+
+def test_choice_of_genes_prefers_held_out_then_seen_then_wrong():
+    table = windows([9.0, 8.0, 1.0, -2.0, 7.0], [9.0, -8.0, 1.0, -2.0, np.nan], ["train", "test", "val", "test", "test"])
+    chosen, how = page.choose_genes(table, "specificity", 5)
+    assert list(chosen["gene_id"]) == ["g3", "g2", "g0", "g1", "g4"]
+    assert list(chosen["correct"]) == [True, True, True, False, False]
+    assert "1 correctly predicted from the training split" in how and "2 whose prediction is not borne out" in how
+    assert list(page.choose_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
+
+
+def test_an_aggregate_score_is_counted_from_the_median():
+    table = windows([10.0, 11.0, 12.0, 20.0, 9.0], [10.0, 11.0, 12.0, 19.0, 10.5], "test")
+    chosen, how = page.choose_genes(table, "aggregate", 5)
+    assert chosen["gene_id"].iloc[0] == "g3" and "median" in how
+    assert not chosen.set_index("gene_id")["correct"]["g1"], "the median itself has no sign"
+
+
+def test_hostile_names_are_text_and_nothing_else(tmp_path, make_results):
+    evil = '<script>alert("x")</script>'
+    names = (evil, '"><img src=x onerror=alert(1)>', "a\x01b $^$ é & {{ 7 * 7 }}", "</svg></article>")
+    results = make_results(tmp_path / "run", n_genes=12, gene_names=names * 3, splits=("test",))
+    hits = results / "motifs/heat/hits.tsv"
+    hits.write_text(hits.read_text().replace("FAC1", "<img src=y>"))
+    text = write(results, config={"evil": evil}, n_genes=4)
+    structure = Structure(text)
+    assert not {tag for tag, _ in structure.tags} & {"script", "img"} and not structure.errors
+    assert "&lt;script&gt;" in text
+    headings = re.findall(r"<h4>.*?</h4>", text, re.S)
+    assert len(headings) == 8 and any("{{ 7 * 7 }}" in heading for heading in headings)
+
+
+def test_genes_of_the_training_split_are_flagged(tmp_path, make_results):
+    results = make_results(tmp_path / "run", n_genes=8, contrasts=("acid",), splits=("test",))
+    shown = write(results, n_genes=8).split('<h3 id="genes-0">')[1]
+    table = AttributionFile(results / "attributions/acid.h5").windows
+    assert shown.count("train: the model has seen this gene") == (table["split"] == "train").sum() > 0
+
+
+def test_only_the_parts_that_are_there_are_shown(results):
+    for part in ("variants", "attributions"):
+        shutil.rmtree(results / part)
+    (results / "recovery.json").unlink()
+    text = write(results)
+    for anchor in ("variants", "motifs", "genes"):
+        assert f'id="{anchor}"' not in text and f'href="#{anchor}"' not in text
+    assert "planted" not in text and "simulated" not in text and not Structure(text).errors
+
+
+def test_motifs_and_effects_may_be_missing(results):
+    shutil.rmtree(results / "motifs/heat")
+    (results / "motifs/acid/effects.tsv").unlink()
+    (results / "evaluation/test/predictions.h5ad").unlink()
+    text = write(results, n_genes=2)
+    assert "Motifs were not scanned for" in text and "effect of deleting it" not in text and not Structure(text).errors
+
+
+def test_no_peak_no_hit_no_enriched_motif_no_gene(results):
+    motifs = ("hits.tsv", "enrichment.tsv", "effects.tsv")
+    for path in ("peaks/heat.tsv", "genes_dropped.tsv", *(f"motifs/heat/{name}" for name in motifs)):
+        lines = (results / path).read_text().splitlines()
+        (results / path).write_text(lines[0] + "\n")
+    summary = json.loads((results / "genes_summary.json").read_text())
+    (results / "genes_summary.json").write_text(json.dumps({**summary, "dropped": {}, "n_dropped": 0, "notices": []}))
+    (results / "variants/effects.tsv").write_text((results / "variants/effects.tsv").read_text().splitlines()[0] + "\n")
+    text = write(results, n_genes=2)
+    assert "0 peaks of attribution" in text and "No variant has an effect" in text and not Structure(text).errors
+
+
+def test_scores_that_are_not_defined_are_dashes(results):
+    path = results / "evaluation/test/summary.json"
+    summary = json.loads(path.read_text())
+    for scores in (summary["model"], summary["baselines"]["kmer_ridge"], *summary["replicates"]):
+        scores.update(dict.fromkeys(scores))
+    path.write_text(json.dumps(summary))
+    tasks = results / "evaluation/test/tasks.tsv"
+    table = read_table(tasks)
+    table[["pearson", "spearman", "r2", "kmer_ridge_pearson"]] = ""
+    table.to_csv(tasks, sep="\t", index=False)
+    text = write(results, n_genes=1)
+    assert "r = –" in text and rows_with(text, "ensemble")[0][1:] == ["–"] * 5
+    visible = re.sub(r"<style.*?</style>|<[^>]+>", " ", text, flags=re.S)
+    assert not re.search(r"\b(nan|NaN|None)\b", visible)
+
+
+def test_headline_says_when_the_network_is_no_better_than_the_baseline(results):
+    path = results / "evaluation/test/summary.json"
+    summary = json.loads(path.read_text())
+    summary["model"]["pearson_median"] = summary["baselines"]["kmer_ridge"]["pearson_median"] - 0.1
+    path.write_text(json.dumps(summary))
+    assert "the network is no better" in write(results, n_genes=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "expected"),
+    [
+        (0.12345, (3, "f"), "0.123"), (-0.5, (3, "f"), "−0.500"), (-0.0001, (3, "f"), "0.000"), (float("nan"), (3, "f"), "–"),
+        (None, (3, "f"), "–"), (float("inf"), (3, "g"), "∞"), (1.7e-8, (2, "g"), "1.7e−08"), (123.0, (3, "g"), "123"),
+        (12.0, (0, "f"), "12"),
+    ],
+)  # fmt: skip
+def test_numbers_read_as_printed(value, form, expected):
+    assert page.number(value, *form) == expected
+
+
+def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(whole, tmp_path):
+    command = [
+        "--results", str(whole), "--motifs", str(whole / "inputs/motifs.meme"), "--title", "A run", "--top-genes", "1",
+        "--config", '{"run": {"name": "A <run>"}}', "--output",
+    ]  # fmt: skip
+    code = (
+        "import sys, runpy; sys.argv[0] = 'write_report.py'\n"
+        "try:\n    runpy.run_path('scripts/write_report.py', run_name='__main__')\n"
+        "finally:\n    assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    environment = {"PYTHONPATH": "scripts", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "5"}
+    subprocess.run([sys.executable, "-c", code, *command, str(tmp_path / "a.html")], check=True, cwd=ROOT, env=environment)
+    text = write(whole, config={"run": {"name": "A <run>"}}, n_genes=1)
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == text
+    assert "A &lt;run&gt;" in text and str(whole) not in text
+
+
+def test_config_that_is_no_json_is_an_input_error(tmp_path):
+    from write_report import read_config
+
+    (tmp_path / "c.json").write_text('{"a": 1}')
+    assert read_config(str(tmp_path / "c.json")) == {"a": 1} == read_config(' {"a": 1}') and read_config(None) is None
+    for bad in ("{a", str(tmp_path / "none.json")):
+        with pytest.raises(InputError, match="--config"):
+            read_config(bad)

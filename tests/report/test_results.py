@@ -1,0 +1,72 @@
+"""Reading a results folder: what is missing is named, what is large is read in pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cisnake.errors import InputError
+from cisnake.files import read_table
+from cisnake.report import results as module
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "genes.tsv", "genes_dropped.tsv", "genes_summary.json", "models/fold_0/replicate_1/params.yaml",
+        "evaluation/test/tasks.tsv", "peaks/heat.tsv", "motifs/heat/hits.tsv", "motifs/acid/enrichment.tsv",
+    ],
+)  # fmt: skip
+def test_a_missing_required_part_is_named(results: Path, missing: str):
+    (results / missing).unlink()
+    with pytest.raises(InputError, match=missing):
+        module.read_results(results)
+
+
+def test_no_model_and_no_evaluation_are_errors(results: Path):
+    (results / "evaluation/test/summary.json").unlink()
+    with pytest.raises(InputError, match="evaluate_model"):
+        module.read_results(results)
+    for path in (results / "models").glob("*/*/history.tsv"):
+        path.unlink()
+    with pytest.raises(InputError, match="train_model"):
+        module.read_results(results)
+
+
+def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Path, monkeypatch):
+    path = whole / "variants/effects.tsv"
+    table = read_table(path, effect_mean="float")
+    for rows in (7, 100_000):
+        monkeypatch.setattr(module, "CHUNK_ROWS", rows)
+        variants = module.read_variants(path, 5)
+        assert variants.status == {"scored": 7, "outside": 1} and variants.n_variants == 8
+        expected = table["effect_mean"].abs().groupby([table["variant_id"], table["gene_id"]]).max().nlargest(5)
+        np.testing.assert_allclose(variants.top["effect_mean"].abs(), expected)
+        assert list(variants.top["variant_id"]) == [variant for variant, _ in expected.index]
+
+
+def test_hits_are_those_in_peaks_of_the_genes_asked_for(whole: Path, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_ROWS", 11)
+    every = read_table(whole / "motifs/heat/hits.tsv")
+    hits = module.read_hits(whole / "motifs/heat/hits.tsv", ["Y0003W", "Y0020W"])
+    assert len(hits) == every["gene_id"].isin(["Y0003W", "Y0020W"]).sum() > 0
+    assert set(hits["gene_id"]) == {"Y0003W", "Y0020W"} and hits["p_value"].dtype == float
+
+
+def test_hits_of_an_empty_table(tmp_path: Path, whole: Path):
+    header = (whole / "motifs/heat/hits.tsv").read_text().splitlines()[0]
+    (tmp_path / "hits.tsv").write_text(header + "\n")
+    assert module.read_hits(tmp_path / "hits.tsv", ["Y0003W"]).empty
+
+
+def test_predictions_are_one_task_of_the_file(whole: Path):
+    import anndata
+
+    data = anndata.read_h5ad(whole / "evaluation/test/predictions.h5ad")
+    measured, predicted = module.read_predictions(whole / "evaluation/test/predictions.h5ad", data.obs_names[3])
+    np.testing.assert_array_equal(measured, np.asarray(data.X)[3])
+    np.testing.assert_array_equal(predicted, np.asarray(data.layers["predicted"])[3])
+    with pytest.raises(InputError, match="no such task"):
+        module.read_predictions(whole / "evaluation/test/predictions.h5ad", "no such task")

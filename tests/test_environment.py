@@ -1,0 +1,443 @@
+"""What is around the code: pins, locks, conda environments, profiles, and the commands that the documentation names."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import check_readme
+import print_recovery
+import write_envs
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+# Locks
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.lock")), ids=lambda path: path.name)
+def test_a_lock_names_no_index_and_hashes_every_package(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host| @ ", text)
+    for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_lock_satisfies_what_the_project_asks_for(device: str, python: str) -> None:
+    pins = write_envs.at_python(write_envs.read_lock((ROOT / "requirements" / f"{device}.lock").read_text()), python)
+    extras = PROJECT["optional-dependencies"]
+    for line in [*PROJECT["dependencies"], *extras[device], *extras["slurm"], *extras["test"]]:
+        wanted = Requirement(line)
+        if wanted.marker and not wanted.marker.evaluate({"sys_platform": "linux", "platform_machine": "x86_64"}):
+            continue
+        pin = pins.get(canonicalize_name(wanted.name))
+        assert pin is not None, f"{line} is not in {device}.lock: run make lock"
+        assert wanted.specifier.contains(pin.version, prereleases=True), f"{line}, but {device}.lock has {pin.version}"
+
+
+def test_the_pythons_that_setup_accepts_are_those_of_the_project() -> None:
+    accepted = re.search(r"supported\(\) \{ case \$1 in ([\d. |]+)\)", (ROOT / "tools" / "setup.sh").read_text())
+    assert accepted is not None
+    assert accepted[1].replace("|", " ").split() == PYTHONS
+    wanted = SpecifierSet(PROJECT["requires-python"])
+    assert [v for v in (f"3.{minor}" for minor in range(8, 20)) if wanted.contains(v)] == PYTHONS
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    library = re.search(r'__version__ = "(.*)"', (SCRIPTS / "cisnake" / "__init__.py").read_text())
+    newest = re.search(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert library is not None and newest is not None
+    assert {citation["version"], library[1], newest[1]} == {PROJECT["version"]}
+
+
+# Conda environments
+
+
+def pinned(env: str) -> dict[str, str]:
+    """Return the pip pins of an environment file, by canonical name."""
+    content = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())
+    pins = [Requirement(line) for line in content["dependencies"][-1]["pip"]]
+    return {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
+
+
+def test_environment_files_are_what_the_lock_makes_of_them() -> None:
+    on_disk = {path.stem: path.read_text() for path in (ROOT / "envs").glob("*.yaml")}
+    assert on_disk == write_envs.environments(), "run make envs"
+
+
+@pytest.mark.parametrize("env", sorted(write_envs.ENVS))
+def test_an_environment_is_exact_and_whole(env: str) -> None:
+    content = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())
+    assert content["channels"] == ["conda-forge", "nodefaults"]
+    pins = pinned(env)
+    assert all(re.fullmatch(r"==[\w.+!]+", version) for version in pins.values())
+    lock = write_envs.at_python(write_envs.read_lock((ROOT / "requirements" / "cuda.lock").read_text()), write_envs.PYTHON)
+    assert all(version == f"=={lock[name].version}" for name, version in pins.items())
+    assert all(pin.name in pins for pin in lock.values() if pin.needed_by & set(pins))
+
+
+LOCK = """\
+# a comment
+alpha==1.0 ; python_full_version < '3.12' \\
+    --hash=sha256:00
+    # via cisnake (pyproject.toml)
+alpha==2.0 ; python_full_version >= '3.12' \\
+    --hash=sha256:01 \\
+    --hash=sha256:02
+    # via
+    #   cisnake (pyproject.toml)
+    #   Beta_x
+beta-x==0.1 \\
+    --hash=sha256:03
+    # via cisnake (pyproject.toml)
+gamma==3.0 \\
+    --hash=sha256:04
+    # via alpha
+"""
+
+
+def test_a_lock_is_read_per_python_with_what_needs_what() -> None:
+    pins = write_envs.read_lock(LOCK)
+    assert [(pin.name, pin.version) for pin in pins] == [
+        ("alpha", "1.0"),
+        ("alpha", "2.0"),
+        ("beta-x", "0.1"),
+        ("gamma", "3.0"),
+    ]
+    assert write_envs.at_python(pins, "3.11")["alpha"].version == "1.0"
+    newer = write_envs.at_python(pins, "3.13")
+    assert newer["alpha"].version == "2.0"
+    assert newer["alpha"].needed_by == {"cisnake", "beta-x"}
+    assert write_envs.closure(["beta-x"], newer) == {"beta-x", "alpha", "gamma"}
+    assert write_envs.closure(["alpha"], newer) == {"alpha", "gamma"}
+
+
+# Imports of the scripts, followed through the library
+
+
+def module_file(name: str) -> Path | None:
+    """Return the file of a module under scripts/, or None for a module from elsewhere."""
+    path = SCRIPTS.joinpath(*name.split("."))
+    candidates = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((candidate for candidate in candidates if candidate.exists()), None)
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the dotted names that a file imports, but for those under `if TYPE_CHECKING` and `try: ... except ImportError`."""
+    names: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Try) and any("ImportError" in ast.unparse(h.type) for h in node.handlers if h.type):
+            return
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(SCRIPTS).parts[: -node.level] if node.level else ()
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return frozenset(names)
+
+
+def third_party(path: Path) -> dict[str, Path]:
+    """Return the top-level modules from elsewhere that a file reaches, each with the file that imports it."""
+    seen: set[Path] = set()
+    found: dict[str, Path] = {}
+    todo = [path]
+    while todo:
+        file = todo.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for name in imports(file):
+            top = name.partition(".")[0]
+            if module_file(top) is None:
+                if top not in sys.stdlib_module_names:
+                    found.setdefault(top, file)
+                continue
+            # Importing a.b.c runs a, a.b and a.b.c; the last part may also be a function of a.b.
+            parts = name.split(".")
+            files = [module_file(".".join(parts[:i])) for i in range(1, len(parts) + 1)]
+            todo += [f for f in files if f is not None]
+    return found
+
+
+@cache
+def distributions(module: str) -> frozenset[str]:
+    """Return the packages that may provide a module, by canonical name; the CPU build counts as tensorflow."""
+    names = {canonicalize_name(name) for name in packages_distributions().get(module, [module])}
+    return frozenset(names | {"tensorflow"} if "tensorflow-cpu" in names else names)
+
+
+def rules() -> list[tuple[str, Path, str | None, list[str]]]:
+    """Return every rule as (name, file, conda file as written or None, stems of the scripts that it names)."""
+    found = []
+    for path in [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]:
+        if not path.exists():
+            continue
+        blocks = re.split(r"^ *(?:rule|checkpoint) +(\w+) *:", path.read_text(), flags=re.MULTILINE)
+        for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
+            # A block ends where something stands at the margin: a function or an include after the rule.
+            body = re.split(r"^(?=[^\s#])", block, flags=re.MULTILINE)[0]
+            conda = re.search(r"\bconda:\s*[\"']([^\"']+)[\"']", body)
+            named = re.findall(r"\b(\w+)\.py\b", body)
+            scripts = [stem for stem in dict.fromkeys(named) if (SCRIPTS / f"{stem}.py").exists()]
+            if not scripts and (SCRIPTS / f"{name}.py").exists():
+                scripts = [name]
+            found.append((name, path, conda[1] if conda else None, scripts))
+    return found
+
+
+CONDA_RULES = [rule for rule in rules() if rule[2] is not None]
+
+
+def test_every_rule_that_runs_a_script_has_an_environment() -> None:
+    assert [name for name, _, conda, scripts in rules() if scripts and conda is None] == []
+
+
+@pytest.mark.parametrize(("name", "path", "conda", "scripts"), CONDA_RULES, ids=[rule[0] for rule in CONDA_RULES])
+def test_a_rules_environment_provides_what_its_script_imports(name: str, path: Path, conda: str, scripts: list[str]) -> None:
+    file = (path.parent / conda).resolve()
+    assert file.exists(), f"rule {name}: {conda} does not exist"
+    assert file.parent == ROOT / "envs"
+    assert scripts, f"rule {name} has an environment but names no script of scripts/"
+    provided = set(pinned(file.stem))
+    for script in scripts:
+        for module, importer in third_party(SCRIPTS / f"{script}.py").items():
+            assert distributions(module) & provided, (
+                f"rule {name}: {importer.relative_to(ROOT)} imports {module}, which {file.name} does not provide "
+                "(add it in tools/write_envs.py, or give the rule another environment)"
+            )
+
+
+LIGHT = ["cisnake/data/*.py", "cisnake/interpret/peaks.py", "cisnake/interpret/motifs.py", "cisnake/variants/vcf.py"]
+LIGHT += ["cisnake/report/*.py", "cisnake/program.py"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for pattern in LIGHT for path in sorted(SCRIPTS.glob(pattern)) if path.name != "datasets.py"],
+    ids=lambda path: str(path.relative_to(SCRIPTS)),
+)
+def test_modules_of_cpu_jobs_never_import_tensorflow(path: Path) -> None:
+    assert not {"tensorflow", "keras"} & set(third_party(path))
+
+
+def test_imports_are_followed_through_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SCRIPTS", tmp_path)
+    (tmp_path / "lib" / "sub").mkdir(parents=True)
+    (tmp_path / "lib" / "__init__.py").write_text("")
+    (tmp_path / "lib" / "sub" / "__init__.py").write_text("import inpackage")
+    (tmp_path / "lib" / "sub" / "a.py").write_text("from ..b import f\ndef g():\n    import lazy.part")
+    (tmp_path / "lib" / "b.py").write_text(
+        "try:\n    import optional\nexcept ImportError:\n    optional = None\nimport far, json"
+    )
+    (tmp_path / "run.py").write_text("from lib.sub import a\nif TYPE_CHECKING:\n    import typed")
+    assert set(third_party(tmp_path / "run.py")) == {"inpackage", "lazy", "far"}
+
+
+# Profiles
+
+
+@pytest.mark.parametrize("name", ["default", "gpu", "slurm"])
+def test_a_profile_is_read_by_snakemake(name: str, tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        "rule all:\n    output: 'done.txt'\n    resources: gpu=1\n    shell: 'touch {output}'\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--cores",
+        "1",
+        "--workflow-profile",
+        str(ROOT / "profiles" / name),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "touch done.txt" in done.stdout + done.stderr, "printshellcmds is on in every profile"
+
+
+def test_profiles_name_no_account_and_rules_no_retries() -> None:
+    profiles = {path: yaml.safe_load(path.read_text()) for path in (ROOT / "profiles").glob("*/*.yaml")}
+    assert len(profiles) == 3
+    for content in profiles.values():
+        assert content["rerun-incomplete"] is True
+        assert "slurm_account" not in content.get("default-resources", {})
+    # A rule's own retries run inside one SLURM job, with the memory that was too little.
+    for path in [*ROOT.glob("Snakefile"), *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        assert not re.search(r"^\s*retries\s*:", path.read_text(), flags=re.MULTILINE), path.name
+
+
+# Documentation, Makefile, small tools
+
+
+def test_documents_name_only_commands_and_files_that_exist() -> None:
+    docs = [str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("**/*.md")]
+    documents = check_readme.read_documents(["README.md", "CONTRIBUTING.md", "config/README.md", *docs])
+    assert check_readme.problems(documents, (ROOT / "Makefile").read_text()) == []
+
+
+def test_wrong_commands_in_documents_are_found(tmp_path: Path) -> None:
+    makefile = "demo: setup ## run it\nlint: ## check\nhidden:\n"
+    text = "We make sense.\n```\nmake demo   # make nothing of it\nsnakemake --configfile config/mine.yaml\n```\n`make lint`"
+    assert check_readme.problems({"README.md": text}, makefile, tmp_path) == []
+    wrong = (
+        text.replace("`make lint`", "`make hidden`") + " and `scripts/none.py`, but not results in `results/demo/report.html`"
+    )
+    assert check_readme.problems({"README.md": wrong}, makefile, tmp_path) == [
+        "README.md: `make hidden` is no target of the Makefile",
+        "README.md: scripts/none.py does not exist",
+        "README.md, CONTRIBUTING.md: neither says what `make lint` is for",
+    ]
+
+
+def test_make_alone_lists_the_targets() -> None:
+    done = subprocess.run(["make", "DEVICE=cpu"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for target in check_readme.targets((ROOT / "Makefile").read_text()):
+        assert re.search(rf"^  make {target} +\S", done.stdout, flags=re.MULTILINE), target
+
+
+RECOVERY = {
+    "pearson_possible": 0.9,
+    "pearson_achieved": 0.812,
+    "baseline_pearson": None,
+    "motifs_planted": 6,
+    "motifs_recovered": 5,
+    "peak_precision": 0.75,
+    "peak_recall": 1.0,
+}
+
+
+def test_the_figures_of_a_demo_are_printed(tmp_path: Path) -> None:
+    (tmp_path / "recovery.json").write_text(json.dumps(RECOVERY))
+    first, *figures = print_recovery.lines(tmp_path)
+    assert first == f"Report: {tmp_path}/report.html"
+    assert [line.split("  ")[-1].strip() for line in figures] == [
+        "0.81 (possible: 0.90)",
+        "undefined",
+        "5 of 6",
+        "0.75",
+        "1.00",
+    ]
+
+
+# Setting up
+
+
+def setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run tools/setup.sh beside a copy of what it reads, with neither Python nor uv on the PATH."""
+    programs = folder / "programs"
+    programs.mkdir(exist_ok=True)
+    for name in ["cat", "cksum", "head", "rm"]:
+        if not (programs / name).exists():
+            (programs / name).symlink_to(shutil.which(name) or name)
+    for name in ["tools/setup.sh", "requirements/cpu.lock", "requirements/uv.lock"]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        if not (folder / name).exists():
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    path = {"PATH": str(programs), "HOME": str(folder)}
+    command = ["/bin/sh", "tools/setup.sh", "cpu"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=path | environment)
+
+
+def fake_python(path: Path, body: str) -> str:
+    """Write a program that stands in for an interpreter."""
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], words: str) -> None:
+    """Check that a program failed and said so in one line with `words` in it."""
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.10", "3.14"])
+def test_setup_refuses_a_python_out_of_range(version: str, tmp_path: Path) -> None:
+    done = setup(tmp_path, PYTHON=fake_python(tmp_path / "python", f"echo {version}"))
+    assert_one_sentence(done, f"is Python {version}, and Cisnake needs Python 3.11, 3.12 or 3.13")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_setup_says_when_there_is_no_python(tmp_path: Path) -> None:
+    assert_one_sentence(setup(tmp_path), "no Python 3.11, 3.12 or 3.13 on the PATH")
+    # A version manager's shim: it is on the PATH, and fails.
+    shims = [
+        fake_python(tmp_path / "programs" / name, "echo not switched on >&2; exit 127") for name in ["python3.13", "python3"]
+    ]
+    assert_one_sentence(setup(tmp_path), "no Python 3.11, 3.12 or 3.13 on the PATH")
+    assert_one_sentence(setup(tmp_path, PYTHON=shims[0]), "cannot be run")
+
+
+def test_setup_takes_the_newest_python_that_runs(tmp_path: Path) -> None:
+    setup(tmp_path)
+    fake_python(tmp_path / "programs" / "python3.13", "exit 127")
+    fake_python(tmp_path / "programs" / "python3.12", "echo 3.12")
+    fake_python(tmp_path / "programs" / "python3.11", "echo 3.11")
+    assert "with Python 3.12 " in setup(tmp_path).stdout
+
+
+def test_setup_says_when_the_venv_module_is_missing(tmp_path: Path) -> None:
+    python = fake_python(tmp_path / "python", 'case $2 in *version_info*) echo 3.11 ;; *) echo "No module" >&2; exit 1 ;; esac')
+    assert_one_sentence(setup(tmp_path, PYTHON=python), "has no venv module")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="this Python has no ensurepip")
+def test_setup_says_when_there_is_no_network(tmp_path: Path) -> None:
+    done = setup(tmp_path, PYTHON=sys.executable, PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null")
+    assert_one_sentence(done, "is there a network")
+    # The next try starts from the .venv that is there.
+    uv = tmp_path / ".venv" / "bin" / "uv"
+    fake_python(uv, "echo 'error: Failed to fetch: https://index.invalid/absl-py/' >&2; exit 1")
+    assert_one_sentence(setup(tmp_path), "could not be downloaded: is there a network")
+
+
+def test_setup_does_nothing_when_it_is_done(tmp_path: Path) -> None:
+    venv = tmp_path / ".venv" / "bin"
+    venv.mkdir(parents=True)
+    (venv.parent / "pyvenv.cfg").write_text("")
+    fake_python(venv / "python", "echo 3.11")
+    fake_python(venv / "uv", 'echo "$@" >> calls.txt')
+    for _ in range(2):
+        done = setup(tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "calls.txt").read_text().splitlines()) == 1
+    assert "--require-hashes" in (tmp_path / "calls.txt").read_text()
+    with (tmp_path / "requirements" / "cpu.lock").open("a") as lock:
+        lock.write("# another pin\n")
+    assert setup(tmp_path).returncode == 0
+    assert len((tmp_path / "calls.txt").read_text().splitlines()) == 2

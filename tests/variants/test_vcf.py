@@ -1,0 +1,154 @@
+import gzip
+
+import numpy as np
+import pysam
+import pytest
+
+from cisnake.data.genome import Genome
+from cisnake.errors import InputError
+from cisnake.variants import vcf
+
+HEADER = '##fileformat=VCFv4.3\n##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">\n'
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+@pytest.fixture
+def genome(tmp_path):
+    path = tmp_path / "genome.fa"
+    path.write_text(">chr1\nACGTACGTNN\n>chr2\nTTTTGGGG\n")
+    return Genome(path)
+
+
+def write(path, *records, header=HEADER + COLUMNS):
+    path.write_text(header + "".join("\t".join(map(str, record)) + "\n" for record in records))
+    return path
+
+
+def record(chrom, pos, ref, alt, identifier=".", info="."):
+    return (chrom, pos, identifier, ref, alt, ".", "PASS", info)
+
+
+@pytest.mark.parametrize(
+    ("place", "status"),
+    [
+        (("chr1", 1, "A", "G"), "ok"),
+        (("chr1", 1, "a", "g"), "ok"),
+        (("chr1", 1, "AC", "A"), "ok"),
+        (("chr1", 1, "A", "ATT"), "ok"),
+        (("chr1", 1, "G", "A"), "flipped"),
+        (("chr1", 1, "A", "AC"), "ok"),
+        (("chr1", 1, "AT", "AC"), "flipped"),
+        (("chr1", 1, "C", "G"), "mismatch"),
+        (("chr1", 9, "N", "G"), "ok"),
+        (("chr1", 1, "A", "."), "no_alt"),
+        (("chr1", 1, "A", "a"), "no_alt"),
+        (("chr1", 1, "A", "*"), "symbolic"),
+        (("chr1", 1, "A", "<DEL>"), "symbolic"),
+        (("chr1", 1, "A", "A[chr2:3["), "symbolic"),
+        (("chr1", 1, "A", "R"), "symbolic"),
+        (("chr9", 1, "A", "G"), "unknown_chromosome"),
+        (("chr1", 0, "A", "G"), "out_of_range"),
+        (("chr1", 10, "NA", "G"), "out_of_range"),
+        (("chr1", 11, "A", "G"), "out_of_range"),
+    ],
+)
+def test_every_kind_of_variant_has_its_status(tmp_path, genome, place, status):
+    path = write(tmp_path / "a.vcf", record("chr2", 1, "T", "G"), record(*place))
+    table = vcf.read_variants(path, genome)
+    assert list(table["status"]) == ["ok", status]
+
+
+def test_alleles_are_split_and_named_and_places_are_zero_based(tmp_path, genome):
+    path = write(tmp_path / "a.vcf", record("1", 2, "CG", "C,*,T", "rs1"), record("2", 3, "T", "A"))
+    table = vcf.read_variants(path, genome)
+    assert list(table["variant_id"]) == ["rs1", "rs1", "rs1", "2:3:T:A"]
+    assert list(table["chrom"]) == ["chr1", "chr1", "chr1", "chr2"]
+    assert list(zip(table["start"], table["end"], strict=True)) == [(1, 3)] * 3 + [(2, 3)]
+    assert list(table["alt"]) == ["C", "*", "T", "A"]
+    assert list(table["record"]) == [0, 0, 0, 1]
+
+
+def test_compressed_and_plain_files_read_the_same(tmp_path, genome):
+    plain = write(tmp_path / "a.vcf", record("chr1", 1, "A", "G"), record("chr2", 1, "T", "G"))
+    zipped = tmp_path / "b.vcf.gz"
+    zipped.write_bytes(gzip.compress(plain.read_bytes().replace(b"\n", b"\r\n")))
+    assert vcf.read_variants(zipped, genome).equals(vcf.read_variants(plain, genome))
+
+
+def test_a_file_without_variants_gives_an_empty_table(tmp_path, genome):
+    table = vcf.read_variants(write(tmp_path / "a.vcf"), genome)
+    assert len(table) == 0
+    assert table["start"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no line that starts with #CHROM"),
+        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: a record before"),
+        (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 columns"),
+        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 columns"),
+        (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', no position"),
+        (HEADER + COLUMNS + "chr1\t1\t.\tA\t\t.\t.\t.\n", "line 4: ALT is empty"),
+        (HEADER + COLUMNS + "X\t1\t.\tA\tG\t.\t.\t.\n", "no chromosome of the VCF"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_line(tmp_path, genome, text, message):
+    path = tmp_path / "a.vcf"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        vcf.read_variants(path, genome)
+    assert str(path) in str(error.value)
+
+
+def test_a_truncated_or_missing_file_is_refused(tmp_path, genome):
+    path = tmp_path / "a.vcf.gz"
+    text = HEADER + COLUMNS + "".join(f"chr1\t{i}\t.\tA\tG\t.\t.\tDP={i * i}\n" for i in range(1, 500))
+    path.write_bytes(gzip.compress(text.encode())[:-200])
+    with pytest.raises(InputError, match="damaged after line"):
+        vcf.read_variants(path, genome)
+    with pytest.raises(InputError, match="not there"):
+        vcf.read_variants(tmp_path / "b.vcf", genome)
+
+
+def test_the_annotated_copy_keeps_everything_else(tmp_path, genome):
+    samples = COLUMNS.rstrip("\n") + "\tFORMAT\tone\n"
+    source = write(
+        tmp_path / "a.vcf",
+        (*record("chr1", 2, "C", "G,T", "rs1", "DP=3"), "GT", "0|1"),
+        (*record("chr2", 1, "T", "G", info="."), "GT", "1|1"),
+        header=HEADER + samples,
+    )
+    out = tmp_path / "b.vcf.gz"
+    entries = [
+        [vcf.annotation("G", "a", "ok", "T cell, CD4; 50%", -0.25), vcf.annotation("T", "", "outside", "", np.nan)],
+        [vcf.annotation("G", "b", "ok", "x", 1.5)],
+    ]
+    vcf.write_annotated(source, out, entries)
+    with pysam.VariantFile(str(out)) as file:
+        assert "percent-encoded" in file.header.info["CISNAKE"].description
+        (first,), (second,) = file.fetch("chr1"), file.fetch("chr2")
+    assert first.info["CISNAKE"] == ("G|a|ok|T%20cell%2C%20CD4%3B%2050%25|-0.25", "T||outside||")
+    assert first.info["DP"] == 3
+    assert first.samples["one"]["GT"] == (0, 1)
+    assert second.info["CISNAKE"] == ("G|b|ok|x|1.5",)
+    with gzip.open(out, "rt") as handle:
+        lines = [line for line in handle if not line.startswith("##INFO=<ID=CISNAKE")]
+    kept = [line.split("\t") for line in source.read_text().splitlines(keepends=True)]
+    for line, before in zip(lines, kept, strict=True):
+        after = line.split("\t")
+        assert [c for i, c in enumerate(after) if i != 7] == [c for i, c in enumerate(before) if i != 7]
+
+    again = tmp_path / "c.vcf.gz"
+    vcf.write_annotated(out, again, entries)
+    assert gzip.decompress(again.read_bytes()) == gzip.decompress(out.read_bytes())
+
+
+def test_an_unsorted_file_is_written_as_it_is_without_an_index(tmp_path, genome):
+    source = write(tmp_path / "a.vcf", record("chr1", 5, "A", "G"), record("chr1", 1, "A", "G"))
+    out = tmp_path / "b.vcf.gz"
+    out.with_name("b.vcf.gz.tbi").write_text("of an earlier run")
+    vcf.write_annotated(source, out, [["x"], ["y"]])
+    with gzip.open(out, "rt") as handle:
+        assert [line.split("\t")[1] for line in handle if not line.startswith("#")] == ["5", "1"]
+    assert sorted(p.name for p in tmp_path.iterdir() if "b.vcf" in p.name) == ["b.vcf.gz"]

@@ -1,0 +1,93 @@
+# Names, paths and resources that the rules share.
+import json
+
+R = f"results/{config['run']['name']}"
+SEED = config["run"]["seed"]
+SIMULATED = "simulate" in config["genome"]
+
+FOLDS = range(config["splits"].get("folds", 1))
+REPLICATES = range(config["train"]["replicates"])
+CONTRASTS = list(config["attribution"]["contrasts"])
+SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
+LENGTH = config["windows"]["upstream"] + config["windows"]["downstream"]
+
+THREADS = config["resources"]["threads"]
+GPUS = config["resources"]["gpus"]
+
+
+wildcard_constraints:
+    fold=r"\d+",
+    replicate=r"\d+",
+    shard=r"\d{4}",
+    split="val|test",
+    contrast="|".join(CONTRASTS),
+
+
+def source(section, key, simulated=None):
+    """Path of an input: the user's file, where a remote one is put, or the simulated one. Empty list: there is none."""
+    value = config[section].get(key)
+    if SIMULATED and simulated:
+        return f"{R}/inputs/{simulated}"
+    if isinstance(value, dict):
+        return f"{R}/inputs/{value['url'].rsplit('/', 1)[-1]}"
+    return value or []
+
+
+GENOME = source("genome", "fasta", "genome.fa")
+GTF = source("annotation", "gtf", "genes.gtf")
+TSS_BED = source("annotation", "tss_bed")
+MATRIX = source("targets", "matrix", "expression.tsv")
+TASKS = source("targets", "tasks", "tasks.tsv")
+SPLIT_TABLE = source("splits", "genes")
+VCF = source("variants", "vcf", "variants.vcf")
+REMOTE = {
+    source(section, key): config[section][key]
+    for section, key in configuration.SOURCES
+    if isinstance(config[section].get(key), dict)
+}
+MOTIFS = f"{R}/inputs/motifs.meme"
+MOTIF_FILE = [] if config["motifs"]["source"].startswith("jaspar:") else config["motifs"]["source"]
+GENE_LIST = [] if config["attribution"]["genes"] in ("all", "held_out") else config["attribution"]["genes"]
+
+MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
+RECOVERY = f"{R}/recovery.json" if SIMULATED else []
+
+
+def option(flag, value):
+    """A command-line option, or nothing where it has no value."""
+    return f"{flag} '{value}'" if value else ""
+
+
+def as_json(section):
+    """A part of the configuration as one argument of a command."""
+    return json.dumps(section, sort_keys=False)
+
+
+def splits_section():
+    """The section splits, with the table of splits where it will be."""
+    return config["splits"] | ({"genes": SPLIT_TABLE} if SPLIT_TABLE else {})
+
+
+def network_memory(wildcards, input, attempt):
+    """Memory of a job that runs a network: a base, and the data set it reads."""
+    return attempt * (config["resources"]["mem_mb"] + 4 * int(input.size_mb))
+
+
+def table_memory(wildcards, input, attempt):
+    """Memory of a job that reads tables and streams the rest."""
+    return attempt * (2000 + 3 * int(input.size_mb))
+
+
+def training_time(wildcards, attempt):
+    """Minutes of a training."""
+    return 720 * attempt
+
+
+def network_time(wildcards, attempt):
+    """Minutes of a job that asks trained networks."""
+    return 240 * attempt
+
+
+def replicate_seed(wildcards):
+    """A seed of its own for each model."""
+    return SEED + 1000 * int(wildcards.fold) + int(wildcards.replicate)

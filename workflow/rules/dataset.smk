@@ -1,0 +1,62 @@
+# Which genes, and their windows and labels in one file.
+
+
+rule select_genes:
+    input:
+        genome=GENOME,
+        gtf=GTF,
+        matrix=MATRIX,
+        tss_bed=TSS_BED,
+        tasks=TASKS,
+        splits=SPLIT_TABLE,
+    output:
+        genes=f"{R}/genes.tsv",
+        dropped=f"{R}/genes_dropped.tsv",
+        summary=f"{R}/genes_summary.json",
+        tasks=f"{R}/tasks.tsv",
+    params:
+        tss_bed=option("--tss-bed", TSS_BED),
+        tasks=option("--tasks", TASKS),
+        task_columns=as_json(config["targets"]["task_columns"]),
+        annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
+        windows=as_json(config["windows"]),
+        splits=as_json(splits_section()),
+        version=VERSION,
+    log:
+        f"{R}/logs/select_genes.log",
+    benchmark:
+        f"{R}/benchmarks/select_genes.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/select_genes.py' --genome {input.genome:q} --gtf {input.gtf:q} --matrix {input.matrix:q} "
+        "{params.tss_bed} {params.tasks} --task-columns {params.task_columns:q} --annotation {params.annotation:q} --windows {params.windows:q} --splits {params.splits:q} "
+        "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
+        "--output-tasks {output.tasks} --log {log}"
+
+
+rule write_dataset:
+    input:
+        genes=f"{R}/genes.tsv",
+        genome=GENOME,
+        matrix=MATRIX,
+    output:
+        f"{R}/dataset.h5",
+    params:
+        transform=config["targets"]["transform"],
+        max_shift=config["windows"]["max_shift"],
+        folds=len(FOLDS),
+        version=VERSION,
+    log:
+        f"{R}/logs/write_dataset.log",
+    benchmark:
+        f"{R}/benchmarks/write_dataset.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/write_dataset.py' --genes {input.genes} --genome {input.genome:q} --matrix {input.matrix:q} "
+        "--transform {params.transform} --max-shift {params.max_shift} --folds {params.folds} --output {output} --log {log}"

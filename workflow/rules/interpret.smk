@@ -1,0 +1,138 @@
+# From attributions to peaks, motifs, and what the motifs do.
+
+
+rule attribute_genes:
+    input:
+        dataset=f"{R}/dataset.h5",
+        tasks=f"{R}/tasks.tsv",
+        models=MODELS,
+        genes=GENE_LIST,
+    output:
+        [f"{R}/attributions/{contrast}/{{shard}}.h5" for contrast in CONTRASTS],
+    params:
+        contrasts=as_json(config["attribution"]["contrasts"]),
+        genes=config["attribution"]["genes"],
+        n_shards=len(SHARDS),
+        batch_size=config["attribution"]["batch_size"],
+        version=VERSION,
+    log:
+        f"{R}/logs/attribute_genes/{{shard}}.log",
+    benchmark:
+        f"{R}/benchmarks/attribute_genes/{{shard}}.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=network_memory,
+        runtime=network_time,
+        gpu=GPUS,
+    shell:
+        "python '{SCRIPTS}/attribute_genes.py' --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
+        "--contrasts {params.contrasts:q} --genes {params.genes:q} --shard {wildcards.shard} --n-shards {params.n_shards} "
+        "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
+
+
+rule collect_attributions:
+    input:
+        shards=[f"{R}/attributions/{{contrast}}/{shard}.h5" for shard in SHARDS],
+        genome=GENOME,
+    output:
+        attributions=f"{R}/attributions/{{contrast}}.h5",
+        bigwig=f"{R}/attributions/{{contrast}}.bw",
+    params:
+        version=VERSION,
+    log:
+        f"{R}/logs/collect_attributions/{{contrast}}.log",
+    benchmark:
+        f"{R}/benchmarks/collect_attributions/{{contrast}}.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/collect_attributions.py' --shards {input.shards} --genome {input.genome:q} "
+        "--output {output.attributions} --output-bigwig {output.bigwig} --log {log}"
+
+
+rule call_peaks:
+    input:
+        f"{R}/attributions/{{contrast}}.h5",
+    output:
+        tsv=f"{R}/peaks/{{contrast}}.tsv",
+        bed=f"{R}/peaks/{{contrast}}.bed",
+    params:
+        **config["peaks"],
+        version=VERSION,
+    log:
+        f"{R}/logs/call_peaks/{{contrast}}.log",
+    benchmark:
+        f"{R}/benchmarks/call_peaks/{{contrast}}.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/call_peaks.py' --attributions {input} --method {params.method} --threshold {params.threshold} "
+        "--min-length {params.min_length} --max-length {params.max_length} --n {params.n} --min-dist {params.min_dist} "
+        "--height {params.height} --output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
+
+
+rule scan_motifs:
+    input:
+        attributions=f"{R}/attributions/{{contrast}}.h5",
+        peaks=f"{R}/peaks/{{contrast}}.tsv",
+        motifs=MOTIFS,
+    output:
+        hits=f"{R}/motifs/{{contrast}}/hits.tsv",
+        bed=f"{R}/motifs/{{contrast}}/hits.bed",
+        enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
+    params:
+        p_threshold=config["motifs"]["p_threshold"],
+        flank=config["motifs"]["flank"],
+        seed=SEED,
+        version=VERSION,
+    log:
+        f"{R}/logs/scan_motifs/{{contrast}}.log",
+    benchmark:
+        f"{R}/benchmarks/scan_motifs/{{contrast}}.tsv"
+    conda:
+        "../../envs/motifs.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/scan_motifs.py' --attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} "
+        "--p-threshold {params.p_threshold} --flank {params.flank} --processes {threads} --seed {params.seed} "
+        "--output-hits {output.hits} --output-bed {output.bed} --output-enrichment {output.enrichment} --log {log}"
+
+
+rule probe_motifs:
+    input:
+        attributions=f"{R}/attributions/{{contrast}}.h5",
+        hits=f"{R}/motifs/{{contrast}}/hits.tsv",
+        enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
+        motifs=MOTIFS,
+        dataset=f"{R}/dataset.h5",
+        models=MODELS,
+    output:
+        f"{R}/motifs/{{contrast}}/effects.tsv",
+    params:
+        **config["motifs"]["probe"],
+        seed=SEED,
+        version=VERSION,
+    log:
+        f"{R}/logs/probe_motifs/{{contrast}}.log",
+    benchmark:
+        f"{R}/benchmarks/probe_motifs/{{contrast}}.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=network_memory,
+        runtime=network_time,
+        gpu=GPUS,
+    shell:
+        "python '{SCRIPTS}/probe_motifs.py' --attributions {input.attributions} --hits {input.hits} "
+        "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
+        "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
+        "--seed {params.seed} --threads {threads} --output {output} --log {log}"

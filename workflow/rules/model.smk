@@ -1,0 +1,64 @@
+# Training, and scores on genes that were not trained on.
+
+
+rule train_model:
+    input:
+        dataset=f"{R}/dataset.h5",
+        params=config["model"]["params"],
+    output:
+        model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
+        params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
+        history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
+    params:
+        overrides=as_json(config["model"]["overrides"]),
+        seed=replicate_seed,
+        # Not among the outputs, which Snakemake removes before it starts a job again.
+        checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
+        tensorboard=f"{R}/logs/tensorboard/fold_{{fold}}/replicate_{{replicate}}",
+        require_gpu="--require-gpu" if GPUS else "",
+        version=VERSION,
+    log:
+        f"{R}/logs/train_model/fold_{{fold}}_replicate_{{replicate}}.log",
+    benchmark:
+        f"{R}/benchmarks/train_model/fold_{{fold}}_replicate_{{replicate}}.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=network_memory,
+        runtime=training_time,
+        gpu=GPUS,
+    shell:
+        "python '{SCRIPTS}/train_model.py' --dataset {input.dataset} --params {input.params:q} --overrides {params.overrides:q} "
+        "--fold {wildcards.fold} --seed {params.seed} --threads {threads} {params.require_gpu} "
+        "--checkpoints {params.checkpoints} --tensorboard {params.tensorboard} --output-model {output.model} "
+        "--output-params {output.params} --output-history {output.history} --log {log}"
+
+
+rule evaluate_model:
+    input:
+        dataset=f"{R}/dataset.h5",
+        tasks=f"{R}/tasks.tsv",
+        models=MODELS,
+    output:
+        [f"{R}/evaluation/{{split}}/{name}" for name in ("summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad")],
+    params:
+        folder=f"{R}/evaluation/{{split}}",
+        baseline=as_json(config["evaluate"]["baseline"]),
+        anchor=config["windows"]["upstream"],
+        version=VERSION,
+    log:
+        f"{R}/logs/evaluate_model/{{split}}.log",
+    benchmark:
+        f"{R}/benchmarks/evaluate_model/{{split}}.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=network_memory,
+        runtime=network_time,
+        gpu=GPUS,
+    shell:
+        "python '{SCRIPTS}/evaluate_model.py' --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
+        "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} --threads {threads} "
+        "--output {params.folder} --log {log}"

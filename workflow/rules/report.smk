@@ -1,0 +1,77 @@
+# One page that shows it all; and for a simulated genome, how much of the truth was found.
+
+OF_CONTRASTS = {
+    "attributions": expand(f"{R}/attributions/{{contrast}}.h5", contrast=CONTRASTS),
+    "peaks": expand(f"{R}/peaks/{{contrast}}.tsv", contrast=CONTRASTS),
+    "enrichment": expand(f"{R}/motifs/{{contrast}}/enrichment.tsv", contrast=CONTRASTS),
+}
+EFFECTS = f"{R}/variants/effects.tsv" if VCF else []
+
+if SIMULATED:
+
+    rule measure_recovery:
+        input:
+            f"{R}/inputs/simulation.json",
+            f"{R}/inputs/expression_noiseless.tsv",
+            **OF_CONTRASTS,
+            truth=f"{R}/inputs/truth.tsv",
+            genes=f"{R}/genes.tsv",
+            evaluation=f"{R}/evaluation/{config['evaluate']['splits'][-1]}/summary.json",
+            variants=EFFECTS,
+            vcf=VCF,
+        output:
+            RECOVERY,
+        params:
+            folder=f"{R}/inputs",
+            version=VERSION,
+        log:
+            f"{R}/logs/measure_recovery.log",
+        benchmark:
+            f"{R}/benchmarks/measure_recovery.tsv"
+        conda:
+            "../../envs/genomics.yaml"
+        resources:
+            mem_mb=table_memory,
+        shell:
+            "python '{SCRIPTS}/measure_recovery.py' --truth {input.truth} --simulation {params.folder} --genes {input.genes} "
+            "--evaluation {input.evaluation} --attributions {input.attributions} --peaks {input.peaks} "
+            "--enrichment {input.enrichment} --variants {input.variants} --vcf {input.vcf} --output {output} --log {log}"
+
+
+rule write_report:
+    input:
+        RECOVERY,
+        EFFECTS,
+        f"{R}/genes_summary.json",
+        f"{R}/genes_dropped.tsv",
+        [model.replace("model.keras", name) for model in MODELS for name in ("history.tsv", "params.yaml")],
+        expand(
+            f"{R}/evaluation/{{split}}/{{name}}",
+            split=config["evaluate"]["splits"],
+            name=["summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad"],
+        ),
+        expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "effects"]),
+        **OF_CONTRASTS,
+        genes=f"{R}/genes.tsv",
+        motifs=MOTIFS,
+    output:
+        f"{R}/report.html",
+    params:
+        folder=R,
+        title=config["run"]["name"],
+        config=as_json(config),
+        top_genes=config["report"]["top_genes"],
+        top_motifs=config["report"]["top_motifs"],
+        version=VERSION,
+    log:
+        f"{R}/logs/write_report.log",
+    benchmark:
+        f"{R}/benchmarks/write_report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=table_memory,
+    shell:
+        "python '{SCRIPTS}/write_report.py' --results {params.folder} --motifs {input.motifs} --title {params.title:q} "
+        "--config {params.config:q} --top-genes {params.top_genes} --top-motifs {params.top_motifs} "
+        "--output {output} --log {log}"

@@ -1,0 +1,31 @@
+# Effects of variants on the genes around them.
+
+if VCF:
+
+    rule score_variants:
+        input:
+            vcf=VCF,
+            genome=GENOME,
+            genes=f"{R}/genes.tsv",
+            dataset=f"{R}/dataset.h5",
+            models=MODELS,
+        output:
+            tsv=f"{R}/variants/effects.tsv",
+            vcf=f"{R}/variants/effects.vcf.gz",
+        params:
+            version=VERSION,
+        log:
+            f"{R}/logs/score_variants.log",
+        benchmark:
+            f"{R}/benchmarks/score_variants.tsv"
+        conda:
+            "../../envs/tensorflow.yaml"
+        threads: THREADS
+        resources:
+            mem_mb=network_memory,
+            runtime=network_time,
+            gpu=GPUS,
+        shell:
+            "python '{SCRIPTS}/score_variants.py' --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
+            "--dataset {input.dataset} --models {input.models} --threads {threads} --output-tsv {output.tsv} "
+            "--output-vcf {output.vcf} --log {log}"
