@@ -19,7 +19,7 @@ SOURCES := $(wildcard scripts tools tests benchmarks)
 SNAKEFILES := $(wildcard Snakefile workflow)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock envs clean
+.PHONY: help setup demo test lint format lock envs docs clean
 
 help: ## list the targets
 	@echo "Usage: make <target> [PYTHON=python3.12] [DEVICE=cpu|cuda] [CORES=2]"
@@ -64,6 +64,9 @@ lock: setup ## pin the dependencies anew from pyproject.toml (UPGRADE=--upgrade 
 
 envs: setup ## write envs/*.yaml, the conda environments of the rules, from requirements/cuda.lock
 	@$(RUN) python tools/write_envs.py
+
+docs: setup ## write config/README.md, which describes every key, from the schema of the configuration
+	@$(RUN) python tools/write_config_docs.py
 
 clean: ## remove .venv, caches and the results of the demo; keeps your own results
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache results/demo

@@ -14,9 +14,9 @@ from cisnake import configuration
 from cisnake.errors import InputError
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
-if not config:
+if not config and not workflow.overwrite_configfiles:
 
-    configfile: "config/demo.yaml"
+    configfile: Path(workflow.basedir) / "config" / "demo.yaml"
 
 
 try:

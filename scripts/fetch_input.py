@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import shutil
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
         try:
             with urllib.request.urlopen(args.url, timeout=60) as response, open(part, "wb") as file:
                 shutil.copyfileobj(response, file, 1 << 20)
-        except (urllib.error.URLError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise InputError(f"{args.url} could not be fetched ({error}): check the address and the network.") from error
         found = file_sha256(part)
         if found != args.sha256:

@@ -1,7 +1,8 @@
 """Choose the genes of a run and place their windows.
 
 Brings annotation, genome and matrix together and writes one row for each gene kept (its TSS, its window, the gene body in
-it, its split), one for each gene left out with the reason, the counts of both, and one row for each task. Refuses splits that share bases.
+it, its split), one for each gene left out with the reason, the counts of both, and one row for each task. Refuses splits that
+share bases.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
-    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]))
+    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
     tss = annotation.read_tss(args.tss_bed) if args.tss_bed else None
     matrix_genes, tasks, values = matrix.read_matrix(args.matrix)
     task_table = matrix.read_tasks_table(args.tasks, tasks, args.task_columns)
@@ -48,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     kept, dropped, summary = genes.select_genes(annotated, tss, genome, matrix_genes, measured, args.annotation, args.windows)
     if kept.empty:
         raise InputError(f"no gene is left; reasons: {summary['dropped']}. Check that annotation and matrix name genes alike.")
-    kept = splits.assign_splits(kept, args.splits, list(genome.sizes))
+    kept = splits.assign_splits(kept, args.splits, list(genome.sizes), args.windows["max_shift"])
     if not args.splits["allow_overlap"]:
         splits.check_overlap(kept, args.splits.get("folds") or 1, args.windows["max_shift"])
     summary |= {"n_tasks": len(tasks), "split": kept["split"].value_counts().to_dict()}

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     matrix_genes, tasks, values = matrix.read_matrix(args.matrix)
     # With folds there is one file for models of different training genes: two numbers a task are then of all genes.
     in_training = (genes["split"] == "train").to_numpy() | (args.folds > 1)
-    labels = matrix.transform_labels(values[matrix_genes.get_indexer(genes["matrix_id"])], args.transform, in_training)
+    labels = matrix.transform_labels(values[matrix.find_rows(matrix_genes, genes["matrix_id"])], args.transform, in_training)
     attributes = {
         "target_transform": args.transform,
         "n_folds": args.folds,

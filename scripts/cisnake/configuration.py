@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gzip
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pandas as pd
 import yaml
 
 from cisnake.data import matrix
@@ -19,7 +19,13 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.interpret.contrasts import resolve_contrast
 from cisnake.model.params import read_params
 
-SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+# What begins the name of a motif database, which is no path.
+DATABASE = "jaspar:"
+# Choices of genes to attribute that are no path.
+GENES = ("all", "held_out")
 
 # Keys that name an input file, by section.
 SOURCES = (
@@ -36,38 +42,58 @@ SOURCES = (
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with the schema's defaults filled in and paths resolved.
 
+    Input files are looked for in `run.data_dir`; the parameter file where Snakemake was started, else beside the workflow, so
+    that `config/models/...` names the ones that come with it from any folder.
+
     Parameters
     ----------
     config: dict
-        As read from YAML.
+        As read from YAML. A section with nothing in it counts as left out.
 
     Raises
     ------
     InputError
-        Lists every key that is unknown, missing, or has a wrong value.
+        Lists every key that is unknown, missing, or has a wrong value, and every environment variable that is not set.
     """
     schema = yaml.safe_load(SCHEMA.read_text())
     config = copy.deepcopy(config)
     _fill(config, schema)
-    problems = [_sentence(error) for error in jsonschema.Draft202012Validator(schema).iter_errors(config)]
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
     if problems:
         raise InputError(_listed(problems))
-    folder = Path(_expand(config["run"]["data_dir"])) if "data_dir" in config["run"] else Path()
-    for section, key in SOURCES:
-        value = config.get(section, {}).get(key)
-        if isinstance(value, str):
-            config[section][key] = str(folder / _expand(value))
-    if not _names_database(config["motifs"]["source"]):
-        config["motifs"]["source"] = str(folder / _expand(config["motifs"]["source"]))
-    if config["attribution"]["genes"] not in ("all", "held_out"):
-        config["attribution"]["genes"] = str(folder / _expand(config["attribution"]["genes"]))
+    given = [
+        (config[section], key) for section, key in SOURCES if section in config and isinstance(config[section].get(key), str)
+    ]
+    if not config["motifs"]["source"].startswith(DATABASE):
+        given.append((config["motifs"], "source"))
+    if config["attribution"]["genes"] not in GENES:
+        given.append((config["attribution"], "genes"))
+    own = [(config["model"], "params")]
+    if "data_dir" in config["run"]:
+        own.append((config["run"], "data_dir"))
+    for section, key in own + given:
+        unset = [name for name in re.findall(r"\$\{?(\w+)", section[key]) if name not in os.environ]
+        problems += [f"the path {section[key]} needs the environment variable {name}: set it" for name in unset]
+        section[key] = os.path.expanduser(os.path.expandvars(section[key]))
+    if problems:
+        raise InputError(_listed(problems))
+    for section, key in given:
+        section[key] = str(Path(config["run"].get("data_dir", ".")) / section[key])
+    params = ROOT / config["model"]["params"]
+    if params.is_file() and not Path(config["model"]["params"]).is_file():
+        config["model"]["params"] = str(params)
     return config
 
 
 def _fill(value: dict[str, Any], schema: dict[str, Any]) -> None:
     for key, part in schema.get("properties", {}).items():
+        if key in value and value[key] is None and part.get("type") == "object":
+            value[key] = {}
         if key not in value and "default" in part:
             value[key] = copy.deepcopy(part["default"])
+        elif isinstance(value.get(key), str):
+            value[key] = _typed(value[key], part.get("type"))
         if isinstance(value.get(key), dict):
             _fill(value[key], part)
             # Values of a free mapping (contrasts by name) share one schema.
@@ -77,32 +103,44 @@ def _fill(value: dict[str, Any], schema: dict[str, Any]) -> None:
                         _fill(member, part["additionalProperties"])
 
 
-def _expand(path: str) -> str:
-    names = [name for pair in re.findall(r"\$(?:\{(\w+)\}|(\w+))", path) for name in pair if name]
-    for name in names:
-        if name not in os.environ:
-            raise InputError(f"the path {path} needs the environment variable {name}: set it, or write the path out.")
-    return os.path.expanduser(os.path.expandvars(path))
+def _typed(text: str, kind: str | None) -> Any:
+    """Return the number or truth value that a text stands for, where the schema asks for one.
+
+    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`.
+    """
+    try:
+        if kind in ("integer", "number"):
+            return int(text) if kind == "integer" else float(text)
+    except ValueError:
+        return text
+    return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
 
 
-def _names_database(source: str) -> bool:
-    return source.startswith("jaspar:")
-
-
-def _sentence(error: jsonschema.ValidationError) -> str:
+def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
     place = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+    value = error.instance
+    if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
-        wrong = [key for key in error.instance if key not in known]
-        return "; ".join(str(unknown_name(f"key in {place or 'the configuration'}", str(key), known)) for key in wrong)
-    if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        return f"{place or 'the configuration'} lacks {', '.join(missing)}"
-    if error.validator == "oneOf" and place == "splits":
-        return "splits needs exactly one of: val and test (chromosomes), folds, or genes (a table)"
-    if error.validator == "oneOf":
-        return f"{place} must be a path, or url and sha256"
-    return f"{place}: {error.message}"
+        for key in value:
+            if key not in known:
+                yield str(unknown_name(f"key in {place or 'the configuration'}", str(key), known))
+    elif error.validator == "required":
+        # There is one such error for each missing key, all alike.
+        for key in error.validator_value:
+            if key not in value:
+                yield f"{place or 'the configuration'} lacks {key}"
+    elif error.validator == "oneOf" and place == "splits":
+        yield "splits needs exactly one of: val and test (chromosomes), folds, or genes (a table)"
+    elif error.validator == "oneOf" and isinstance(value, dict):
+        for part in error.context or []:
+            if part.validator != "type" or part.absolute_path != error.absolute_path:
+                yield from _sentences(part)
+    elif error.validator == "oneOf":
+        yield f"{place} must be a path, or url and sha256, not {value!r}"
+    elif error.validator == "type" and error.validator_value == "string" and isinstance(value, (int, float)):
+        yield f"{place}: {value!r} is read as a number or truth value: put it in quotes"
+    else:
+        yield f"{place or 'the configuration'}: {error.message}"
 
 
 def _listed(problems: list[str]) -> str:
@@ -133,7 +171,6 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     simulated = "simulate" in config["genome"]
     if simulated == ("fasta" in config["genome"]):
         yield "genome needs exactly one of fasta and simulate"
-        return
     if simulated:
         for section, key in SOURCES:
             if key in config[section] and (section, key) != ("splits", "genes"):
@@ -146,9 +183,11 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
         value = config[section].get(key)
         if isinstance(value, str) and not Path(value).is_file():
             yield f"{section}.{key}: {value} is not there"
-    source = config["motifs"]["source"]
-    if not _names_database(source) and not Path(source).is_file():
+    source, genes = config["motifs"]["source"], config["attribution"]["genes"]
+    if not source.startswith(DATABASE) and not Path(source).is_file():
         yield f"motifs.source: {source} is not there"
+    if genes not in GENES and not Path(genes).is_file():
+        yield f"attribution.genes: {genes} is not there; it is all, held_out, or a file"
     windows, baseline = config["windows"], config["evaluate"]["baseline"]
     for side in ("upstream", "downstream"):
         if baseline[side] > windows[side]:
@@ -186,7 +225,7 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
         tasks = [f"{group.name}_{i}" for group in settings.groups for i in range(1, group.n_tasks + 1)]
         groups = [group.name for group in settings.groups for _ in range(group.n_tasks)]
     else:
-        index = Path(f"{config['genome']['fasta']}.fai")
+        index = Path(f"{config['genome'].get('fasta')}.fai")
         if index.is_file():
             chromosomes = [line.split("\t")[0] for line in index.read_text().splitlines()]
         found, table = config["targets"].get("matrix"), config["targets"].get("tasks")
@@ -214,6 +253,6 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
 
 
 def _header(path: Path) -> list[str]:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as handle:
-        line = handle.readline().rstrip("\r\n")
-    return line.split("," if path.name.removesuffix(".gz").endswith(".csv") else "\t")[1:]
+    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
+    first = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None, nrows=1)
+    return [str(name) for name in first.iloc[0, 1:]]

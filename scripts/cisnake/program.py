@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -32,6 +33,8 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """
     args = parser.parse_args(argv)
     _start_log(args.log, parser.prog.removesuffix(".py"))
+    # Snakemake and SLURM stop a job by SIGTERM, at which Python would leave half-written files behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(args)
     except InputError as error:

@@ -1,5 +1,7 @@
 # Names, paths and resources that the rules share.
 import json
+import shlex
+from urllib.parse import urlsplit
 
 R = f"results/{config['run']['name']}"
 SEED = config["run"]["seed"]
@@ -9,7 +11,6 @@ FOLDS = range(config["splits"].get("folds", 1))
 REPLICATES = range(config["train"]["replicates"])
 CONTRASTS = list(config["attribution"]["contrasts"])
 SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
-LENGTH = config["windows"]["upstream"] + config["windows"]["downstream"]
 
 THREADS = config["resources"]["threads"]
 GPUS = config["resources"]["gpus"]
@@ -21,6 +22,8 @@ wildcard_constraints:
     shard=r"\d{4}",
     split="val|test",
     contrast="|".join(CONTRASTS),
+    key="|".join(key for _, key in configuration.SOURCES),
+    name="[^/]+",
 
 
 def source(section, key, simulated=None):
@@ -29,7 +32,7 @@ def source(section, key, simulated=None):
     if SIMULATED and simulated:
         return f"{R}/inputs/{simulated}"
     if isinstance(value, dict):
-        return f"{R}/inputs/{value['url'].rsplit('/', 1)[-1]}"
+        return f"{R}/inputs/{key}/{Path(urlsplit(value['url']).path).name}"
     return value or []
 
 
@@ -40,22 +43,34 @@ MATRIX = source("targets", "matrix", "expression.tsv")
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
 VCF = source("variants", "vcf", "variants.vcf")
-REMOTE = {
-    source(section, key): config[section][key]
-    for section, key in configuration.SOURCES
-    if isinstance(config[section].get(key), dict)
-}
+REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
-MOTIF_FILE = [] if config["motifs"]["source"].startswith("jaspar:") else config["motifs"]["source"]
-GENE_LIST = [] if config["attribution"]["genes"] in ("all", "held_out") else config["attribution"]["genes"]
+MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
+GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
+HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []
 
 
 def option(flag, value):
     """A command-line option, or nothing where it has no value."""
-    return f"{flag} '{value}'" if value else ""
+    return f"{flag} {shlex.quote(value)}" if value else ""
+
+
+def scripts(wildcards, output):
+    """Folder of the programs. A function of the output, as those are no reason to run again when the repository is moved."""
+    return str(SCRIPTS)
+
+
+def remote_url(wildcards):
+    """Address of a remote input."""
+    return REMOTE[wildcards.key]["url"]
+
+
+def remote_sha256(wildcards):
+    """Checksum of a remote input."""
+    return REMOTE[wildcards.key]["sha256"]
 
 
 def as_json(section):

@@ -14,14 +14,6 @@ rule select_genes:
         dropped=f"{R}/genes_dropped.tsv",
         summary=f"{R}/genes_summary.json",
         tasks=f"{R}/tasks.tsv",
-    params:
-        tss_bed=option("--tss-bed", TSS_BED),
-        tasks=option("--tasks", TASKS),
-        task_columns=as_json(config["targets"]["task_columns"]),
-        annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
-        windows=as_json(config["windows"]),
-        splits=as_json(splits_section()),
-        version=VERSION,
     log:
         f"{R}/logs/select_genes.log",
     benchmark:
@@ -30,8 +22,17 @@ rule select_genes:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        tss_bed=option("--tss-bed", TSS_BED),
+        tasks=option("--tasks", TASKS),
+        task_columns=as_json(config["targets"]["task_columns"]),
+        annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
+        windows=as_json(config["windows"]),
+        splits=as_json(splits_section()),
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/select_genes.py' --genome {input.genome:q} --gtf {input.gtf:q} --matrix {input.matrix:q} "
+        "python {params.scripts:q}/select_genes.py --genome {input.genome:q} --gtf {input.gtf:q} --matrix {input.matrix:q} "
         "{params.tss_bed} {params.tasks} --task-columns {params.task_columns:q} --annotation {params.annotation:q} --windows {params.windows:q} --splits {params.splits:q} "
         "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
         "--output-tasks {output.tasks} --log {log}"
@@ -44,11 +45,6 @@ rule write_dataset:
         matrix=MATRIX,
     output:
         f"{R}/dataset.h5",
-    params:
-        transform=config["targets"]["transform"],
-        max_shift=config["windows"]["max_shift"],
-        folds=len(FOLDS),
-        version=VERSION,
     log:
         f"{R}/logs/write_dataset.log",
     benchmark:
@@ -57,6 +53,12 @@ rule write_dataset:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        transform=config["targets"]["transform"],
+        max_shift=config["windows"]["max_shift"],
+        folds=len(FOLDS),
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/write_dataset.py' --genes {input.genes} --genome {input.genome:q} --matrix {input.matrix:q} "
+        "python {params.scripts:q}/write_dataset.py --genes {input.genes} --genome {input.genome:q} --matrix {input.matrix:q} "
         "--transform {params.transform} --max-shift {params.max_shift} --folds {params.folds} --output {output} --log {log}"

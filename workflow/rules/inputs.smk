@@ -18,11 +18,6 @@ if SIMULATED:
                     "simulation.json",
                 )
             ],
-        params:
-            settings=as_json(config["genome"]["simulate"]),
-            folder=f"{R}/inputs",
-            seed=SEED,
-            version=VERSION,
         log:
             f"{R}/logs/simulate_inputs.log",
         benchmark:
@@ -31,31 +26,36 @@ if SIMULATED:
             "../../envs/motifs.yaml"
         resources:
             mem_mb=table_memory,
+        params:
+            settings=as_json(config["genome"]["simulate"]),
+            folder=subpath(output[0], parent=True),
+            seed=SEED,
+            scripts=scripts,
+            version=VERSION,
         shell:
-            "python '{SCRIPTS}/simulate_inputs.py' --settings {params.settings:q} --seed {params.seed} "
+            "python {params.scripts:q}/simulate_inputs.py --settings {params.settings:q} --seed {params.seed} "
             "--outdir {params.folder} --log {log}"
 
 
-for path, remote in REMOTE.items():
+if REMOTE:
 
-    rule:
-        name:
-            f"fetch_input_{Path(path).name}"
+    rule fetch_input:
         output:
-            path,
-        params:
-            url=remote["url"],
-            sha256=remote["sha256"],
-            version=VERSION,
+            f"{R}/inputs/{{key}}/{{name}}",
         log:
-            f"{R}/logs/fetch_input/{Path(path).name}.log",
+            f"{R}/logs/fetch_input/{{key}}/{{name}}.log",
         benchmark:
-            f"{R}/benchmarks/fetch_input/{Path(path).name}.tsv"
+            f"{R}/benchmarks/fetch_input/{{key}}/{{name}}.tsv"
+        localrule: True
         conda:
             "../../envs/genomics.yaml"
-        localrule: True
+        params:
+            url=remote_url,
+            sha256=remote_sha256,
+            scripts=scripts,
+            version=VERSION,
         shell:
-            "python '{SCRIPTS}/fetch_input.py' --url {params.url:q} --sha256 {params.sha256} --output {output:q} --log {log}"
+            "python {params.scripts:q}/fetch_input.py --url {params.url:q} --sha256 {params.sha256} --output {output:q} --log {log:q}"
 
 
 rule fetch_motifs:
@@ -63,9 +63,6 @@ rule fetch_motifs:
         MOTIF_FILE,
     output:
         MOTIFS,
-    params:
-        source=config["motifs"]["source"],
-        version=VERSION,
     log:
         f"{R}/logs/fetch_motifs.log",
     benchmark:
@@ -74,5 +71,9 @@ rule fetch_motifs:
         "../../envs/motifs.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        source=config["motifs"]["source"],
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/fetch_motifs.py' --source {params.source:q} --output {output} --log {log}"
+        "python {params.scripts:q}/fetch_motifs.py --source {params.source:q} --output {output} --log {log}"

@@ -9,12 +9,6 @@ rule attribute_genes:
         genes=GENE_LIST,
     output:
         [f"{R}/attributions/{contrast}/{{shard}}.h5" for contrast in CONTRASTS],
-    params:
-        contrasts=as_json(config["attribution"]["contrasts"]),
-        genes=config["attribution"]["genes"],
-        n_shards=len(SHARDS),
-        batch_size=config["attribution"]["batch_size"],
-        version=VERSION,
     log:
         f"{R}/logs/attribute_genes/{{shard}}.log",
     benchmark:
@@ -26,8 +20,15 @@ rule attribute_genes:
         mem_mb=network_memory,
         runtime=network_time,
         gpu=GPUS,
+    params:
+        contrasts=as_json(config["attribution"]["contrasts"]),
+        genes=config["attribution"]["genes"],
+        n_shards=len(SHARDS),
+        batch_size=config["attribution"]["batch_size"],
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/attribute_genes.py' --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
+        "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
         "--contrasts {params.contrasts:q} --genes {params.genes:q} --shard {wildcards.shard} --n-shards {params.n_shards} "
         "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
 
@@ -39,8 +40,6 @@ rule collect_attributions:
     output:
         attributions=f"{R}/attributions/{{contrast}}.h5",
         bigwig=f"{R}/attributions/{{contrast}}.bw",
-    params:
-        version=VERSION,
     log:
         f"{R}/logs/collect_attributions/{{contrast}}.log",
     benchmark:
@@ -49,8 +48,11 @@ rule collect_attributions:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/collect_attributions.py' --shards {input.shards} --genome {input.genome:q} "
+        "python {params.scripts:q}/collect_attributions.py --shards {input.shards} --genome {input.genome:q} "
         "--output {output.attributions} --output-bigwig {output.bigwig} --log {log}"
 
 
@@ -60,9 +62,6 @@ rule call_peaks:
     output:
         tsv=f"{R}/peaks/{{contrast}}.tsv",
         bed=f"{R}/peaks/{{contrast}}.bed",
-    params:
-        **config["peaks"],
-        version=VERSION,
     log:
         f"{R}/logs/call_peaks/{{contrast}}.log",
     benchmark:
@@ -71,8 +70,12 @@ rule call_peaks:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        **config["peaks"],
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/call_peaks.py' --attributions {input} --method {params.method} --threshold {params.threshold} "
+        "python {params.scripts:q}/call_peaks.py --attributions {input} --method {params.method} --threshold {params.threshold} "
         "--min-length {params.min_length} --max-length {params.max_length} --n {params.n} --min-dist {params.min_dist} "
         "--height {params.height} --output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
 
@@ -86,11 +89,6 @@ rule scan_motifs:
         hits=f"{R}/motifs/{{contrast}}/hits.tsv",
         bed=f"{R}/motifs/{{contrast}}/hits.bed",
         enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
-    params:
-        p_threshold=config["motifs"]["p_threshold"],
-        flank=config["motifs"]["flank"],
-        seed=SEED,
-        version=VERSION,
     log:
         f"{R}/logs/scan_motifs/{{contrast}}.log",
     benchmark:
@@ -100,8 +98,14 @@ rule scan_motifs:
     threads: THREADS
     resources:
         mem_mb=table_memory,
+    params:
+        p_threshold=config["motifs"]["p_threshold"],
+        flank=config["motifs"]["flank"],
+        seed=SEED,
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/scan_motifs.py' --attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} "
+        "python {params.scripts:q}/scan_motifs.py --attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} "
         "--p-threshold {params.p_threshold} --flank {params.flank} --processes {threads} --seed {params.seed} "
         "--output-hits {output.hits} --output-bed {output.bed} --output-enrichment {output.enrichment} --log {log}"
 
@@ -116,10 +120,6 @@ rule probe_motifs:
         models=MODELS,
     output:
         f"{R}/motifs/{{contrast}}/effects.tsv",
-    params:
-        **config["motifs"]["probe"],
-        seed=SEED,
-        version=VERSION,
     log:
         f"{R}/logs/probe_motifs/{{contrast}}.log",
     benchmark:
@@ -131,8 +131,13 @@ rule probe_motifs:
         mem_mb=network_memory,
         runtime=network_time,
         gpu=GPUS,
+    params:
+        **config["motifs"]["probe"],
+        seed=SEED,
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/probe_motifs.py' --attributions {input.attributions} --hits {input.hits} "
+        "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --hits {input.hits} "
         "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
         "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
         "--seed {params.seed} --threads {threads} --output {output} --log {log}"

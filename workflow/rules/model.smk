@@ -9,14 +9,6 @@ rule train_model:
         model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
         params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
         history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
-    params:
-        overrides=as_json(config["model"]["overrides"]),
-        seed=replicate_seed,
-        # Not among the outputs, which Snakemake removes before it starts a job again.
-        checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
-        tensorboard=f"{R}/logs/tensorboard/fold_{{fold}}/replicate_{{replicate}}",
-        require_gpu="--require-gpu" if GPUS else "",
-        version=VERSION,
     log:
         f"{R}/logs/train_model/fold_{{fold}}_replicate_{{replicate}}.log",
     benchmark:
@@ -28,8 +20,17 @@ rule train_model:
         mem_mb=network_memory,
         runtime=training_time,
         gpu=GPUS,
+    params:
+        overrides=as_json(config["model"]["overrides"]),
+        seed=replicate_seed,
+        # Not among the outputs, which Snakemake removes before it starts a job again.
+        checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
+        tensorboard=f"{R}/logs/tensorboard/fold_{{fold}}/replicate_{{replicate}}",
+        require_gpu="--require-gpu" if GPUS else "",
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/train_model.py' --dataset {input.dataset} --params {input.params:q} --overrides {params.overrides:q} "
+        "python {params.scripts:q}/train_model.py --dataset {input.dataset} --params {input.params:q} --overrides {params.overrides:q} "
         "--fold {wildcards.fold} --seed {params.seed} --threads {threads} {params.require_gpu} "
         "--checkpoints {params.checkpoints} --tensorboard {params.tensorboard} --output-model {output.model} "
         "--output-params {output.params} --output-history {output.history} --log {log}"
@@ -42,11 +43,6 @@ rule evaluate_model:
         models=MODELS,
     output:
         [f"{R}/evaluation/{{split}}/{name}" for name in ("summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad")],
-    params:
-        folder=f"{R}/evaluation/{{split}}",
-        baseline=as_json(config["evaluate"]["baseline"]),
-        anchor=config["windows"]["upstream"],
-        version=VERSION,
     log:
         f"{R}/logs/evaluate_model/{{split}}.log",
     benchmark:
@@ -58,7 +54,13 @@ rule evaluate_model:
         mem_mb=network_memory,
         runtime=network_time,
         gpu=GPUS,
+    params:
+        folder=subpath(output[0], parent=True),
+        baseline=as_json(config["evaluate"]["baseline"]),
+        anchor=config["windows"]["upstream"],
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/evaluate_model.py' --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
+        "python {params.scripts:q}/evaluate_model.py --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
         "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} --threads {threads} "
         "--output {params.folder} --log {log}"

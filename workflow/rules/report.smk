@@ -16,14 +16,11 @@ if SIMULATED:
             **OF_CONTRASTS,
             truth=f"{R}/inputs/truth.tsv",
             genes=f"{R}/genes.tsv",
-            evaluation=f"{R}/evaluation/{config['evaluate']['splits'][-1]}/summary.json",
+            evaluation=f"{R}/evaluation/{HELD_OUT}/summary.json",
             variants=EFFECTS,
             vcf=VCF,
         output:
             RECOVERY,
-        params:
-            folder=f"{R}/inputs",
-            version=VERSION,
         log:
             f"{R}/logs/measure_recovery.log",
         benchmark:
@@ -32,8 +29,12 @@ if SIMULATED:
             "../../envs/genomics.yaml"
         resources:
             mem_mb=table_memory,
+        params:
+            folder=subpath(input.truth, parent=True),
+            scripts=scripts,
+            version=VERSION,
         shell:
-            "python '{SCRIPTS}/measure_recovery.py' --truth {input.truth} --simulation {params.folder} --genes {input.genes} "
+            "python {params.scripts:q}/measure_recovery.py --truth {input.truth} --simulation {params.folder} --genes {input.genes} "
             "--evaluation {input.evaluation} --attributions {input.attributions} --peaks {input.peaks} "
             "--enrichment {input.enrichment} --variants {input.variants} --vcf {input.vcf} --output {output} --log {log}"
 
@@ -56,13 +57,6 @@ rule write_report:
         motifs=MOTIFS,
     output:
         f"{R}/report.html",
-    params:
-        folder=R,
-        title=config["run"]["name"],
-        config=as_json(config),
-        top_genes=config["report"]["top_genes"],
-        top_motifs=config["report"]["top_motifs"],
-        version=VERSION,
     log:
         f"{R}/logs/write_report.log",
     benchmark:
@@ -71,7 +65,15 @@ rule write_report:
         "../../envs/report.yaml"
     resources:
         mem_mb=table_memory,
+    params:
+        folder=subpath(output[0], parent=True),
+        title=config["run"]["name"],
+        config=as_json(config),
+        top_genes=config["report"]["top_genes"],
+        top_motifs=config["report"]["top_motifs"],
+        scripts=scripts,
+        version=VERSION,
     shell:
-        "python '{SCRIPTS}/write_report.py' --results {params.folder} --motifs {input.motifs} --title {params.title:q} "
+        "python {params.scripts:q}/write_report.py --results {params.folder} --motifs {input.motifs} --title {params.title:q} "
         "--config {params.config:q} --top-genes {params.top_genes} --top-motifs {params.top_motifs} "
         "--output {output} --log {log}"

@@ -12,8 +12,6 @@ if VCF:
         output:
             tsv=f"{R}/variants/effects.tsv",
             vcf=f"{R}/variants/effects.vcf.gz",
-        params:
-            version=VERSION,
         log:
             f"{R}/logs/score_variants.log",
         benchmark:
@@ -25,7 +23,10 @@ if VCF:
             mem_mb=network_memory,
             runtime=network_time,
             gpu=GPUS,
+        params:
+            scripts=scripts,
+            version=VERSION,
         shell:
-            "python '{SCRIPTS}/score_variants.py' --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
+            "python {params.scripts:q}/score_variants.py --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
             "--dataset {input.dataset} --models {input.models} --threads {threads} --output-tsv {output.tsv} "
             "--output-vcf {output.vcf} --log {log}"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from cisnake.data import augment
 from cisnake.data.genome import one_hot
 from cisnake.data.hdf5 import open_dataset, read_codes, read_labels
+from cisnake.errors import InputError
 
 _MEMORY_BYTES = 2 << 30
 
@@ -73,6 +74,8 @@ class GeneBatches:
         with open_dataset(h5_file) as file:
             self.pad = int(file["pad"][()])
             self.seq_len = int(file["seq_len"][()])
+            if max_shift > self.pad:
+                raise InputError(f"{h5_file} has {self.pad} bases beside each window, too few for max_shift {max_shift}.")
             self.labels = read_labels(file)[self.rows]
             self._in_memory = None
             if 2 * len(self.rows) * (self.seq_len + 2 * self.pad) <= _MEMORY_BYTES:

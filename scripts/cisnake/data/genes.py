@@ -44,6 +44,7 @@ def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
     n_stripped: int
         How many match only without their version.
     """
+    known = known.unique()
     exact = wanted.where(wanted.isin(known))
     plain = pd.Series(known, index=known.str.replace(_VERSIONED, r"\1", regex=True))
     plain = plain[~plain.index.duplicated(keep=False)]
@@ -181,19 +182,24 @@ def select_genes(
     drop(matrix_id.isin(repeated), "duplicate_id", "the matrix has several rows of this id")
     has_label = matrix_id.isin(matrix_genes[measured])
     drop(~has_label, "no_label", "not in the matrix, or never measured")
+    again = matrix_id[reasons["reason"] == ""].duplicated().reindex(genes.index, fill_value=False)
+    drop(again, "duplicate_id", "an earlier gene has the same row of the matrix")
 
     genes = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
     if tss is not None:
-        tss = tss.assign(chrom=tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed")))
+        tss = tss.assign(
+            chrom=tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed")),
+            gene_id=match_ids(tss["gene_id"], pd.Index(genes["gene_id"]))[0],
+        ).dropna(subset=["chrom", "gene_id"])
     genes = place_tss(genes, tss, annotation["tss_max_distance"])
     genes = place_windows(genes, windows["anchor"], windows["upstream"], windows["downstream"])
     sizes = genes["chrom"].map(genome.sizes)
     outside = (genes["window_start"] < 0) | (genes["window_end"] > sizes)
     drop(outside, "near_chromosome_end", "the window reaches beyond the chromosome")
-    left = np.flatnonzero((reasons["reason"] == "").to_numpy())
+    rows = np.flatnonzero((reasons["reason"] == "").to_numpy())
     unknown = np.zeros(len(genes))
-    places = genes.iloc[left][["chrom", "window_start", "window_end"]]
-    unknown[left] = [np.mean(genome.codes(*place) == N) for place in places.itertuples(index=False, name=None)]
+    places = genes.iloc[rows][["chrom", "window_start", "window_end"]]
+    unknown[rows] = [np.mean(genome.codes(*place) == N) for place in places.itertuples(index=False, name=None)]
     share = pd.Series(unknown, index=genes.index)
     drop(share > windows["max_n_fraction"], "too_many_n", (100 * share).round(1).astype(str) + " % of the window is N")
 
@@ -206,6 +212,8 @@ def select_genes(
         notices.append(f"{not_annotated} ids of the matrix are not in the annotation, and are not used.")
     if n_stripped:
         notices.append(f"{n_stripped} gene ids of the annotation match the matrix only without their version suffix.")
+    if tss is not None and not (kept["tss_source"] == "bed").any():
+        notices.append("no TSS of annotation.tss_bed is of a gene that is used: does it name genes as the annotation does?")
     summary = {
         "n_annotated": len(genes),
         "n_kept": len(kept),

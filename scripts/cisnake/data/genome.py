@@ -75,6 +75,7 @@ class Genome:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"genome {self.path} is not there: check genome.fasta in the configuration.")
+        _refuse_gzip(self.path)
         _make_index(self.path)
         self._fasta = pysam.FastaFile(str(self.path))
         self.sizes: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
@@ -106,19 +107,23 @@ class Genome:
 
 def _make_index(path: Path) -> None:
     index = path.with_name(path.name + ".fai")
-    if index.exists() and index.stat().st_mtime >= path.stat().st_mtime - 1:
+    if index.exists() and index.stat().st_mtime_ns >= path.stat().st_mtime_ns:
         return
     try:
         pysam.faidx(str(path))
     except pysam.SamtoolsError as error:
-        with open(path, "rb") as handle:
-            gzipped = handle.read(4) == b"\x1f\x8b\x08\x00"
-        if gzipped:
-            raise InputError(f"genome {path} is compressed with gzip: compress it with bgzip instead, or unpack it.") from error
         raise InputError(
             f"genome {path} could not be indexed ({str(error).strip().splitlines()[-1]}): it must be FASTA, with its .fai "
             "beside it or in a folder that can be written to."
         ) from error
+
+
+def _refuse_gzip(path: Path) -> None:
+    """Refuse gzip that is not bgzip, which says so in an extra field of its first block."""
+    with open(path, "rb") as handle:
+        head = handle.read(14)
+    if head.startswith(b"\x1f\x8b") and head[12:] != b"BC":
+        raise InputError(f"genome {path} is compressed with gzip: compress it with bgzip instead, or unpack it.")
 
 
 def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:

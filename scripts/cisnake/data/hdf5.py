@@ -41,7 +41,7 @@ def write_dataset(
     path: str or Path
         The file; it appears under this name when it is whole.
     genes: pandas.DataFrame, N rows
-        Columns of genes.tsv; all windows are of one length.
+        Columns of genes.tsv; all windows are of one length. The masks, which go on into the pad, follow from tss, start, end.
     labels: numpy.ndarray, shape=(N, tasks), dtype=float32
         In the order of `genes`; NaN where not measured.
     tasks: list of str
@@ -79,18 +79,24 @@ def write_dataset(
                 file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(np.int64))
         block = max(rows, _BLOCK_BYTES // padded // rows * rows)
         progress = Progress("genes written", n)
-        places = list(windows[["chrom", "start", "end", "strand", "mask_start", "mask_end"]].itertuples(index=False))
+        places = list(windows[["chrom", "start", "end", "strand"]].itertuples(index=False, name=None))
+        body_start, body_end = _bodies(genes)
+        position = np.arange(padded) - pad
         for first in range(0, n, block):
-            part_of = places[first : first + block]
-            sequences[first : first + block] = np.stack(
-                [genome.codes(p.chrom, p.start - pad, p.end + pad, p.strand) for p in part_of]
+            rows_of = slice(first, min(first + block, n))
+            sequences[rows_of] = np.stack(
+                [genome.codes(chrom, start - pad, end + pad, strand) for chrom, start, end, strand in places[rows_of]]
             )
-            inside = np.arange(padded) - pad
-            starts = np.array([p.mask_start for p in part_of])[:, None]
-            # A body that reaches the end of the window goes on into the pad: shifting must not cut it short.
-            ends = np.array([p.mask_end if p.mask_end < seq_len else padded for p in part_of])[:, None]
-            masks[first : first + block] = (inside >= starts) & (inside < ends)
-            progress.advance(len(part_of))
+            masks[rows_of] = (position >= body_start[rows_of, None]) & (position < body_end[rows_of, None])
+            progress.advance(rows_of.stop - first)
+
+
+def _bodies(genes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return where gene bodies begin and end, counted from the 5' end of the window and not cut to it."""
+    forward = (genes["strand"] == "+").to_numpy()
+    first = np.where(forward, genes["tss"] - genes["window_start"], genes["window_end"] - 1 - genes["tss"])
+    after = np.where(forward, genes["end"] - genes["window_start"], genes["window_end"] - genes["start"])
+    return first, after
 
 
 @contextmanager
@@ -147,7 +153,7 @@ def _check(file: h5py.File, path: str | Path) -> None:
             raise InputError(f"{path}: {name} has shape {file[name].shape}, expected {shape}: the file is inconsistent.")
     if file["labels"].shape != (n, tasks, 1):
         raise InputError(
-            f"{path}: labels has shape {file['labels'].shape}, expected ({n}, {tasks}, ...): the file is inconsistent."
+            f"{path}: labels has shape {file['labels'].shape}, expected ({n}, {tasks}, 1): the file is inconsistent."
         )
     if padded != seq_len + 2 * pad:
         raise InputError(f"{path}: padded_seq_len is {padded}, expected seq_len + 2 pad = {seq_len + 2 * pad}.")
@@ -209,7 +215,7 @@ def count_genes(h5_file: str | Path, key: str | None = None) -> int:
 
 def index_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
     """Return the rows of all genes, or of those of split `key`; shape=(n,), dtype=int64."""
-    with h5py.File(h5_file, "r") as file:
+    with open_dataset(h5_file) as file:
         splits = file["genes"].asstr()[:, 1]
     if key is None:
         return np.arange(len(splits))
@@ -221,7 +227,7 @@ def index_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
 def list_genes(h5_file: str | Path, key: str | None = None) -> list[str]:
     """Return the ids of all genes, or of those of split `key`, in the order of the file."""
     rows = index_genes(h5_file, key)
-    with h5py.File(h5_file, "r") as file:
+    with open_dataset(h5_file) as file:
         return list(file["genes"].asstr()[:, 0][rows])
 
 
@@ -260,7 +266,7 @@ def extract_gene_data(
         Rows A C G T mask; or, without `merge`, the pair of shapes (4, seq_len) and (1, seq_len).
     """
     row = np.array([get_gene_idx(h5_file, gene)])
-    with h5py.File(h5_file, "r") as file:
+    with open_dataset(h5_file) as file:
         padded = int(file["padded_seq_len"][()])
         length = int(file["seq_len"][()]) if seq_len is None else seq_len
         if not 0 < length <= padded:

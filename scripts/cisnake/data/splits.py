@@ -12,7 +12,7 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 
 
-def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str]) -> pd.DataFrame:
+def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
     """Return the genes with the columns `split` and `fold`.
 
     By chromosome, or by a table of genes, `fold` is 0 for all. With folds, `fold` is the one whose models never saw the gene,
@@ -26,15 +26,17 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
         `val` and `test` (lists of chromosomes), or `genes` (TSV with gene_id and split), or `folds` (number of folds).
     chromosomes: list of str
         Those of the genome, for the check of names.
+    max_shift: int
+        By how many bases training moves its windows: folds stay that far apart. Default 0.
 
     Raises
     ------
     InputError
-        A chromosome or split is unknown, a gene has no split, or a split has no gene.
+        A chromosome or split is unknown, a gene has no split or two, or a split has no gene.
     """
     genes = genes.copy()
     if splits.get("folds"):
-        genes["fold"] = _assign_folds(genes, splits["folds"])
+        genes["fold"] = _assign_folds(genes, splits["folds"], max_shift)
         genes["split"] = "test"
         return genes
     genes["fold"] = 0
@@ -45,7 +47,11 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
         for split in table["split"].unique():
             if split not in SPLITS:
                 raise unknown_name(f"split in {splits['genes']}", split, SPLITS)
-        genes["split"] = genes["gene_id"].map(table.drop_duplicates("gene_id").set_index("gene_id")["split"])
+        table = table.drop_duplicates(["gene_id", "split"])
+        twice = table["gene_id"][table["gene_id"].duplicated()]
+        if len(twice):
+            raise InputError(f"{splits['genes']} puts the gene {twice.iloc[0]} in two splits.")
+        genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
         without = genes["gene_id"][genes["split"].isna()]
         if len(without):
             raise InputError(f"{splits['genes']} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
@@ -63,13 +69,14 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
     return genes
 
 
-def _assign_folds(genes: pd.DataFrame, folds: int) -> np.ndarray:
+def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray:
     """Deal chromosomes, or where they are too few runs of overlapping windows, to the fold with the fewest genes so far."""
     unit = genes["chrom"].astype(str)
     if unit.nunique() < folds:
         order = genes.sort_values(["chrom", "window_start"]).index
-        ends = genes.loc[order].groupby("chrom")["window_end"].cummax().groupby(genes.loc[order, "chrom"]).shift(fill_value=-1)
-        unit = unit + ":" + (genes.loc[order, "window_start"] >= ends).cumsum().reindex(genes.index).astype(str)
+        reach = genes.loc[order].groupby("chrom")["window_end"].cummax() + max_shift
+        reach = reach.groupby(genes.loc[order, "chrom"]).shift(fill_value=-1)
+        unit = unit + ":" + (genes.loc[order, "window_start"] >= reach).cumsum().reindex(genes.index).astype(str)
     sizes = unit.value_counts()
     if len(sizes) < folds:
         raise InputError(f"splits.folds is {folds}, but the windows fall into only {len(sizes)} parts that share no base.")
@@ -119,11 +126,13 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
             test = test.sort_values("window_start")
             starts, ends = test["window_start"].to_numpy(), test["window_end"].cummax().to_numpy()
             before = np.searchsorted(starts, train["window_end"].to_numpy() + max_shift, side="left") - 1
-            reached = np.where(before >= 0, ends[np.maximum(before, 0)], -1) > train["window_start"].to_numpy() - max_shift
+            reached = (before >= 0) & (ends[np.maximum(before, 0)] > train["window_start"].to_numpy() - max_shift)
             if reached.any():
-                gene = train.iloc[int(np.argmax(reached))]
+                first = int(np.argmax(reached))
+                gene, other = train.iloc[first], test.iloc[int(test["window_end"].to_numpy()[: before[first] + 1].argmax())]
                 raise InputError(
-                    f"the window of training gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']}) "
-                    f"shares bases with a test window, as do {int(reached.sum()) - 1} more: split by chromosome, or set "
-                    "splits.allow_overlap: true and say so where you report the score."
+                    f"the window of training gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']}), "
+                    f"moved by up to {max_shift} bases, shares bases with that of test gene {other['gene_id']} "
+                    f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} more there: split by "
+                    "chromosome, or set splits.allow_overlap: true and say so where you report the score."
                 )

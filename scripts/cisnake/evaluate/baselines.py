@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
-from sklearn.linear_model import Ridge
+from scipy import linalg, sparse
 
 from cisnake.program import log
 
-_MOST_FITS = 50
+# Greatest number of fits, and the root mean square, in standard deviations of the task, by which the filled labels may differ
+# from the fit's predictions in the end.
+_MOST_FITS = 200
+_TOLERANCE = 1e-8
 
 
 def train_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
@@ -53,9 +55,9 @@ def kmer_ridge(
 ) -> np.ndarray:
     """Fit a ridge regression on canonical k-mer counts and return its predictions.
 
-    Each task is fitted on the genes that have it measured, all tasks in one go: a missing label is filled with the fit's own
-    prediction until that no longer changes. Filled so, it adds nothing to the residuals, and what is reached solves the normal
-    equations of the measured genes alone.
+    Each task is fitted on the genes that have it measured, all tasks in one go: missing labels are filled with what the fit
+    itself predicts for them. Filled so, they add nothing to the residuals, and the fit solves the normal equations of the
+    measured genes alone.
 
     Parameters
     ----------
@@ -74,24 +76,53 @@ def kmer_ridge(
     -------
     numpy.ndarray, shape=(n, tasks), dtype=float64
     """
-    features = [count_kmers(codes, k) for codes in (train, held_out)]
+    counted = [count_kmers(codes, k) for codes in (train, held_out)]
     if counts == "log1p":
-        features = [np.log1p(counted) for counted in features]
-    x, x_held_out = features
+        counted = [np.log1p(of_genes, dtype=np.float64) for of_genes in counted]
+    # Centred words leave the intercept, which the penalty spares, to the mean of the labels. All fits share the words, so that
+    # one factorisation, of the smaller of the two Gram matrices, serves all.
+    centre = counted[0].mean(axis=0, dtype=np.float64)
+    x, x_held_out = (of_genes - centre for of_genes in counted)
+    more_words = x.shape[1] > x.shape[0]
+    gram = x @ x.T if more_words else x.T @ x
+    gram[np.diag_indices_from(gram)] += alpha
+    factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
+
+    def fit(labels: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Return what a fit to labels without gaps predicts at some words."""
+        mean = labels.mean(axis=0)
+        if more_words:
+            weights = x.T @ linalg.cho_solve(factor, labels - mean, check_finite=False)
+        else:
+            weights = linalg.cho_solve(factor, x.T @ (labels - mean), check_finite=False)
+        return at @ weights + mean
+
     measured = np.isfinite(labels)
     fitted = measured.any(axis=0)
     missing = ~measured[:, fitted]
-    filled = np.where(missing, np.nanmean(labels[:, fitted], axis=0), labels[:, fitted]).astype(np.float32)
-    tolerance = 1e-3 * filled.std(axis=0)
-    ridge = Ridge(alpha=alpha, solver="cholesky")
+    filled = np.asarray(labels, np.float64)[:, fitted]
+    filled = np.where(missing, np.nanmean(filled, axis=0), filled)
+    # What the fit gives at the gaps is linear in what they are filled with, by a symmetric matrix with eigenvalues below 1:
+    # where the two are equal is found by conjugate gradients, for all tasks side by side.
+    residual = np.where(missing, fit(filled, x) - filled, 0.0)
+    direction, square = residual, (residual**2).sum(axis=0)
+    settled = (_TOLERANCE * filled.std(axis=0)) ** 2 * missing.sum(axis=0)
     for _ in range(_MOST_FITS):
-        own = ridge.fit(x, filled).predict(x).reshape(filled.shape)
-        settled = (np.abs(own - filled) <= tolerance) | ~missing
-        filled = np.where(missing, own, filled)
-        if settled.all():
+        if (square <= settled).all():
             break
+        image = np.where(missing, direction - fit(direction, x), 0.0)
+        step = _ratio(square, (direction * image).sum(axis=0))
+        filled = filled + step * direction
+        residual = residual - step * image
+        before, square = square, (residual**2).sum(axis=0)
+        direction = residual + _ratio(square, before) * direction
     else:
-        log.warning("k-mer ridge: %d tasks with many missing labels had not settled", int((~settled.all(axis=0)).sum()))
+        log.warning("k-mer ridge: %d tasks with many missing labels had not settled", int((square > settled).sum()))
     predictions = np.full((len(held_out), labels.shape[1]), np.nan)
-    predictions[:, fitted] = ridge.predict(x_held_out).reshape(len(held_out), -1)
+    predictions[:, fitted] = fit(filled, x_held_out)
     return predictions
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a / b, and 0 where b is 0: a task without gaps has nothing left to find."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)

@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 
 SUMMARY_KEYS = ("pearson_median", "pearson_max", "pearson_mean", "spearman_median", "r2_median")
 
-# A variance below this share of the mean square is rounding error, not spread.
-_CONSTANT = 1e-12
+# A spread below this share of the largest value is rounding, not signal.
+_ROUNDING = 1e-14
 
 
 def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -22,43 +22,43 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     true: numpy.ndarray, shape=(n, columns)
         NaN where not measured.
     predicted: numpy.ndarray, shape=(n, columns)
+        NaN beside a measurement makes the column's correlation NaN: a model that predicts nothing is not excused.
 
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
         NaN where either side is constant or fewer than two rows were measured.
     """
-    true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
-    measured = np.isfinite(true) & np.isfinite(predicted)
-    n = np.maximum(measured.sum(axis=0), 1)
-    centred = []
-    for values in (true, predicted):
-        values = np.where(measured, values, 0.0)
-        mean = values.sum(axis=0) / n
-        deviation = np.where(measured, values - mean, 0.0)
-        square = (values**2).sum(axis=0)
-        centred.append(np.where((deviation**2).sum(axis=0) > _CONSTANT * square, deviation, 0.0))
-    t, p = centred
-    scale = np.sqrt((t**2).sum(axis=0) * (p**2).sum(axis=0))
-    return np.where(scale > 0, (t * p).sum(axis=0) / np.where(scale > 0, scale, 1.0), np.nan)
+    measured = np.isfinite(true)
+    t, p = _deviations(true, measured), _deviations(predicted, measured)
+    scale = np.sqrt((t**2).sum(axis=0)) * np.sqrt((p**2).sum(axis=0))
+    return np.divide((t * p).sum(axis=0), scale, out=np.full(len(scale), np.nan), where=scale != 0)
+
+
+def _deviations(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Return values less their column's mean over the measured rows, in float64; 0 elsewhere and in constant columns."""
+    values = np.where(measured, np.asarray(values, np.float64), 0.0)
+    highest = values.max(axis=0, where=measured, initial=-np.inf)
+    lowest = values.min(axis=0, where=measured, initial=np.inf)
+    deviations = np.where(measured, values - values.sum(axis=0) / np.maximum(measured.sum(axis=0), 1), 0.0)
+    # Written so that a NaN makes its column NaN, not constant.
+    return np.where(highest - lowest <= _ROUNDING * np.maximum(np.abs(highest), np.abs(lowest)), 0.0, deviations)
 
 
 def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the Spearman correlation (Pearson's of mid-ranks) of each column over its measured rows; shape=(columns,)."""
-    measured = np.isfinite(true) & np.isfinite(predicted)
+    measured = np.isfinite(true)
+    missed = measured & np.isnan(predicted)
     ranks = [rankdata(np.where(measured, values, np.nan), axis=0, nan_policy="omit") for values in (true, predicted)]
-    return pearson(*ranks)
+    return np.where(missed.any(axis=0), np.nan, pearson(*ranks))
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return 1 - sum (t - p)² / sum (t - mean t)² of each column over its measured rows; NaN for constant labels."""
-    true, predicted = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
-    measured = np.isfinite(true) & np.isfinite(predicted)
-    n = np.maximum(measured.sum(axis=0), 1)
-    true, predicted = np.where(measured, true, 0.0), np.where(measured, predicted, 0.0)
-    spread = (np.where(measured, true - true.sum(axis=0) / n, 0.0) ** 2).sum(axis=0)
-    constant = spread <= _CONSTANT * (true**2).sum(axis=0)
-    return np.where(constant, np.nan, 1.0 - ((true - predicted) ** 2).sum(axis=0) / np.where(constant, 1.0, spread))
+    measured = np.isfinite(true)
+    spread = (_deviations(true, measured) ** 2).sum(axis=0)
+    error = (np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2).sum(axis=0)
+    return 1.0 - np.divide(error, spread, out=np.full(len(spread), np.nan), where=spread != 0)
 
 
 def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
@@ -94,4 +94,5 @@ def score_genes(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     measured = np.isfinite(true)
     error = np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2
     n = measured.sum(axis=1)
-    return pd.DataFrame({"n": n, "pearson": pearson(true.T, predicted.T), "mse": error.sum(axis=1) / np.maximum(n, 1)})
+    mse = np.where(n > 0, error.sum(axis=1) / np.maximum(n, 1), np.nan)
+    return pd.DataFrame({"n": n, "pearson": pearson(true.T, predicted.T), "mse": mse})

@@ -90,11 +90,10 @@ def attribute(
     n = len(inputs)
     filled = np.concatenate([inputs, np.zeros((batch_size - n, *inputs.shape[1:]), np.float32)])
     tensor = tf.constant(filled)
-    total: np.ndarray | None = None
-    scores = []
+    # A running sum: an ensemble's gradients need not be in memory at once.
+    total, scores = np.zeros((), np.float32), []
     for function in functions:
         score, gradient = (part.numpy() for part in function(tensor))
-        total = gradient if total is None else total + gradient
+        total = total + gradient
         scores.append(score[:n].T)
-    assert total is not None
     return input_x_gradient(inputs, total[:, :n] / len(functions)), np.stack(scores)

@@ -93,7 +93,13 @@ def attribute_shard(
 
 
 def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
-    """Return the rows of the genes to attribute: "all", "held_out", or those listed in a file; shape=(n,), dtype=int64."""
+    """Return the rows of the genes to attribute: "all", "held_out", or those listed in a file; shape=(n,), dtype=int64.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, or has a gene that the data set lacks.
+    """
     if which == "all":
         return np.arange(len(windows))
     if which == "held_out":
@@ -102,8 +108,10 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"attribution.genes is {which}: it is all, held_out, or a file with a gene id a line.")
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
-    wanted = list(dict.fromkeys(path.read_text().split()))
-    for gene in wanted:
+    wanted = {line.strip() for line in path.read_text().splitlines()} - {""}
+    if not wanted:
+        raise InputError(f"attribution.genes is {which}, a file without a gene id.")
+    for gene in sorted(wanted):
         if gene not in row_of:
             raise unknown_name(f"gene in {path}", gene, row_of)
     return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)

@@ -8,13 +8,26 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 
+from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.interpret.attribution_file import AttributionFile, write_attributions
 
+# Values handed to pyBigWig at once, as a list of Python numbers.
+_ENTRIES = 1_000_000
+
 
 def collect_shards(shards: list[Path], output: Path) -> None:
-    """Write the genes of all shards of a contrast to one file, in the order of the shards; empty shards are fine."""
+    """Write the genes of all shards of a contrast to one file, in the order of the shards; empty shards are fine.
+
+    Raises
+    ------
+    InputError
+        A shard is of another contrast, of other models, or of other windows than the first.
+    """
     files = [AttributionFile(path) for path in shards]
+    for file in files:
+        if (file.attrs, file.length) != (files[0].attrs, files[0].length):
+            raise InputError(f"{file.path} and {files[0].path} are of different contrasts or models: attribute again.")
     windows = pd.concat([file.windows for file in files], ignore_index=True)
     with write_attributions(output, windows, files[0].length, files[0].attrs) as append:
         for file in files:
@@ -56,7 +69,9 @@ def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: st
         first, last = int(run["start"].min()), int(run["end"].max())
         values = np.zeros(last - first, np.float32)
         nearest = np.full(last - first, np.iinfo(np.int64).max)
-        for row, window in run.iterrows():
+        forward = run["strand"] == "+"
+        tss = run["start"].where(forward, run["end"] - 1) + run["mask_start"].where(forward, -run["mask_start"])
+        for row, window in run.loc[tss.sort_values(kind="stable").index].iterrows():
             projected = file.read_block(int(row), int(row) + 1)[0][0].sum(axis=0)
             distance = np.abs(np.arange(file.length) - window["mask_start"])
             if window["strand"] == "-":
@@ -65,4 +80,5 @@ def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: st
             nearer = distance < nearest[part]
             values[part] = np.where(nearer, projected, values[part])
             nearest[part] = np.minimum(distance, nearest[part])
-        track.addEntries(chrom, first, values=values.tolist(), span=1, step=1)
+        for start in range(0, len(values), _ENTRIES):
+            track.addEntries(chrom, first + start, values=values[start : start + _ENTRIES].tolist(), span=1, step=1)

@@ -77,10 +77,14 @@ def resolve_contrast(name: str, section: dict[str, Any], tasks: list[str], group
     Raises
     ------
     InputError
-        A name is neither task nor group, a task stands on both sides, or a side is empty.
+        A name is neither task nor group, the score is unknown, a task stands on both sides, or a side is empty.
     """
     score = section.get("score", "specificity")
+    if score not in SCORES:
+        raise unknown_name(f"score of contrast {name}", str(score), SCORES)
     on = _named(name, section["on_tasks"], tasks, groups)
+    if not on:
+        raise InputError(f"contrast {name} has no on_tasks: name at least one task or group.")
     if score == "aggregate":
         if section.get("off_tasks"):
             raise InputError(f"contrast {name} has score aggregate, which takes no off_tasks: remove them or use specificity.")

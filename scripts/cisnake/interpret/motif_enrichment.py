@@ -214,7 +214,9 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
     """
     inside, outside = counts.positive + counts.negative, counts.background
     n, m = counts.n_peaks, counts.n_background
-    p = np.minimum(hypergeom.sf(inside - 1, n + m, inside + outside, n), 1.0) if n + m else np.ones(len(motifs))
+    # In logarithms: with many peaks, the p of several motifs is below the smallest float, and they would tie at 0.
+    log_p = np.minimum(hypergeom.logsf(inside - 1, n + m, inside + outside, n), 0.0) if n + m else np.zeros(len(motifs))
+    p = np.exp(log_p)
     mean = np.divide(counts.attribution, counts.hits, out=np.full(len(motifs), np.nan), where=counts.hits > 0)
     table = pd.DataFrame(
         {
@@ -234,8 +236,8 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
             "n_negative": counts.negative,
         }
     )
-    table["size"] = table["mean_attribution"].abs().fillna(0)
-    table = table.sort_values(["p_value", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
+    table["log_p"], table["size"] = log_p, table["mean_attribution"].abs().fillna(0)
+    table = table.sort_values(["log_p", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
     table["rank"] = np.arange(1, len(table) + 1)
     best = table.drop_duplicates("cluster")
     table["cluster_name"] = table["cluster"].map(dict(zip(best["cluster"], best["motif_name"], strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import keras
@@ -16,13 +17,16 @@ from cisnake.model import Predictor, blocks, losses, metrics  # noqa: F401
 
 
 def models_by_fold(paths: list[Path]) -> dict[int, list[Path]]:
-    """Group model files `.../<fold>/<replicate>/model.keras` by the number of their fold, replicates in order."""
-    folds: dict[int, list[Path]] = {}
-    for path in sorted(paths):
-        name = path.parent.parent.name
-        if not name.startswith("fold_") or not name.removeprefix("fold_").isdigit():
+    """Group model files `.../fold_<i>/replicate_<j>/model.keras` by the number of their fold, replicates in order of theirs."""
+    numbered = []
+    for path in paths:
+        numbers = re.search(r"(?:^|/)fold_(\d+)/replicate_(\d+)$", path.parent.as_posix())
+        if not numbers:
             raise InputError(f"{path} is not in a folder fold_<number>/replicate_<number>, which says what it was trained on.")
-        folds.setdefault(int(name.removeprefix("fold_")), []).append(path)
+        numbered.append((int(numbers[1]), int(numbers[2]), path))
+    folds: dict[int, list[Path]] = {}
+    for fold, _, path in sorted(numbered):
+        folds.setdefault(fold, []).append(path)
     return folds
 
 
@@ -36,8 +40,9 @@ def load_model(path: str | Path) -> keras.Model:
     """
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be loaded as a model ({str(error).splitlines()[0]}): train it again.") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path} cannot be loaded as a model ({reason}): train it again.") from error
 
 
 def predict(
@@ -59,8 +64,15 @@ def predict(
     Returns
     -------
     numpy.ndarray, shape=(n, tasks), dtype=float32
+
+    Raises
+    ------
+    InputError
+        The sequences are not as long as the model's window.
     """
-    depth = model.input_shape[-1]
+    length, depth = model.input_shape[1:]
+    if codes.shape[1] != length:
+        raise InputError(f"the model was trained on windows of {length} bases and cannot be asked about {codes.shape[1]}.")
     parts = [np.zeros((0, model.output_shape[-1]), np.float32)]
     for first in range(0, len(codes), batch_size):
         rows = slice(first, first + batch_size)

@@ -59,7 +59,8 @@ class _Moments(keras.metrics.Metric):
 
     def _central(self) -> tuple[Any, Any, Any, Any]:
         n, t, tt, p, pp, tp = ops.unstack(ops.convert_to_tensor(self.sums), 6)
-        n1 = ops.maximum(n, 1.0)
+        # Weights may sum to less than one.
+        n1 = ops.where(n > 0, n, 1.0)
         var_t, var_p, cov = tt / n1 - (t / n1) ** 2, pp / n1 - (p / n1) ** 2, tp / n1 - t / n1 * p / n1
         var_t = ops.where(var_t > _CONSTANT * tt / n1, var_t, 0.0)
         var_p = ops.where(var_p > _CONSTANT * pp / n1, var_p, 0.0)

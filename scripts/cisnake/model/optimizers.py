@@ -27,9 +27,11 @@ def build_optimizer(train: dict[str, Any], steps_per_epoch: int) -> keras.optimi
     Raises
     ------
     InputError
-        The optimizer or schedule is unknown.
+        The optimizer or schedule is unknown, or settings exclude one another.
     """
     name, schedule, rate = train["optimizer"], train["lr_schedule"], train["learning_rate"]
+    if name not in _OPTIMIZERS:
+        raise unknown_name("optimizer", name, _OPTIMIZERS)
     if schedule not in _SCHEDULES:
         raise unknown_name("lr_schedule", schedule, _SCHEDULES)
     warmup = train["warmup_steps"]
@@ -42,15 +44,17 @@ def build_optimizer(train: dict[str, Any], steps_per_epoch: int) -> keras.optimi
         )
     elif warmup:
         rate = keras.optimizers.schedules.PolynomialDecay(rate / warmup, warmup, end_learning_rate=rate)
+    if name != "adamw" and train["weight_decay"]:
+        raise InputError(f"weight_decay is {train['weight_decay']}, which optimizer {name} does not know: use adamw, or 0.")
+    if train["clip_norm"] and train["global_clipnorm"]:
+        raise InputError("clip_norm and global_clipnorm are both set: use one of them.")
     shared = {"learning_rate": rate, "clipnorm": train["clip_norm"], "global_clipnorm": train["global_clipnorm"]}
     betas = {"beta_1": train["adam_beta1"], "beta_2": train["adam_beta2"]}
     if name == "sgd":
         return keras.optimizers.SGD(momentum=train["momentum"], **shared)
     if name == "adam":
         return keras.optimizers.Adam(**betas, **shared)
-    if name == "adamw":
-        optimizer = keras.optimizers.AdamW(weight_decay=train["weight_decay"], **betas, **shared)
-        # Decay draws weights to zero; scales and offsets of normalisation have no reason to go there.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        return optimizer
-    raise unknown_name("optimizer", name, _OPTIMIZERS)
+    optimizer = keras.optimizers.AdamW(weight_decay=train["weight_decay"], **betas, **shared)
+    # Decay draws weights to zero; scales and offsets of normalisation have no reason to go there.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

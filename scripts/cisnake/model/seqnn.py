@@ -42,6 +42,9 @@ def build_model(params: dict[str, Any], num_targets: int) -> keras.Model:
     for key in ("seq_length", "trunk", "head"):
         if key not in params:
             raise InputError(f"the model section lacks {key}.")
+    for key in ("trunk", "head"):
+        if not isinstance(params[key], list) or not all(isinstance(block, dict) for block in params[key]):
+            raise InputError(f"{key} of the model section must be a list of blocks, each with a name, as - {{name: flatten}}.")
     defaults = Defaults(**{key: value for key, value in params.items() if key in shared})
     depth = params.get("seq_depth", 4)
     if depth not in (4, 5):

@@ -76,11 +76,16 @@ def train_model(
     Raises
     ------
     InputError
-        No epoch had a finite validation score, or the loss became infinite or NaN.
+        The windows are not as long as the model's, no epoch had a finite validation score, or the loss became infinite or NaN.
     """
     settings, tasks = params["train"], train.labels.shape[1]
     keras.utils.set_random_seed(seed)
     model = build_model(params["model"], tasks)
+    if model.input_shape[1] != train.seq_len:
+        raise InputError(
+            f"seq_length of the model is {model.input_shape[1]}, but the windows of {train.path} have {train.seq_len} bases: "
+            "leave seq_length out, or change the section windows."
+        )
     state = _State(model, Path(checkpoint_dir))
     model.compile(
         optimizer=build_optimizer(settings, len(train)),
@@ -183,7 +188,8 @@ class _EpochEnd(keras.callbacks.Callback):
         logs = {key: float(value) for key, value in (logs or {}).items()}
         if not np.isfinite(logs["loss"]):
             raise InputError(
-                f"the loss is {logs['loss']} in epoch {epoch + 1}: lower train.learning_rate or set train.clip_norm."
+                f"the loss is {logs['loss']} in epoch {epoch + 1}: lower train.learning_rate or set train.clip_norm; with "
+                "loss: poisson, end the head with {name: final, activation: softplus}, whose predictions are not negative."
             )
         score = logs["val_pearsonr"] + logs["val_r2"] / 4
         best = bool(score > self.state.best_score)

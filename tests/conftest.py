@@ -1,0 +1,62 @@
+"""What tests share: real yeast data where this machine has it, and tiny genomes written on the spot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def yeast() -> Path:
+    """Folder of the yeast genome, annotation and expression; only a machine without CISNAKE_DATA may skip."""
+    if "CISNAKE_DATA" not in os.environ:
+        pytest.skip("CISNAKE_DATA names no folder of real data")
+    folder = Path(os.environ["CISNAKE_DATA"]) / "yeast"
+    with open(folder / "sacCer3.fa.gz", "rb"):
+        return folder
+
+
+@dataclass(frozen=True)
+class TinyInputs:
+    """Inputs of a run as text and as files."""
+
+    chromosomes: dict[str, str]
+    fasta: Path
+    gtf: Path
+    matrix: Path
+
+
+def gtf_row(chrom: str, start: int, end: int, strand: str, feature: str = "gene", **attributes: str) -> str:
+    """A line of GTF for a 0-based half-open interval."""
+    pairs = " ".join(f'{key} "{value}";' for key, value in attributes.items())
+    return "\t".join([chrom, "test", feature, str(start + 1), str(end), ".", strand, ".", pairs]) + "\n"
+
+
+@pytest.fixture(scope="session")
+def gene_row() -> Callable[..., str]:
+    return gtf_row
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TinyInputs:
+    """Three chromosomes of 600 bases with four genes each, on both strands, some near the ends, measured in three tasks."""
+    rng = np.random.default_rng(7)
+    chromosomes = {f"chr{i}": "".join(rng.choice(list("ACGT"), 600)) for i in (1, 2, 3)}
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    fasta, gtf, matrix = folder / "genome.fa", folder / "genes.gtf", folder / "matrix.tsv"
+    fasta.write_text("".join(f">{name} random\n{text[:350]}\n{text[350:]}\n" for name, text in chromosomes.items()))
+    rows, cells = [], ["gene\theat\tcold\tacid\n"]
+    for i, name in enumerate(chromosomes, start=1):
+        for j, (start, end, strand) in enumerate([(100, 160, "+"), (200, 330, "-"), (340, 420, "+"), (430, 500, "-")]):
+            gene_id = f"G{i}{'abcd'[j]}"
+            rows.append(gtf_row(name, start, end, strand, gene_id=gene_id, gene_name=gene_id.lower(), gene_biotype="coding"))
+            cells.append(f"{gene_id}\t{rng.normal():.4f}\t{rng.normal():.4f}\t{'NA' if j == 1 else '1.5'}\n")
+    gtf.write_text("#!genome-build tiny\n" + "".join(rows))
+    matrix.write_text("".join(cells))
+    return TinyInputs(chromosomes, fasta, gtf, matrix)

@@ -1,0 +1,203 @@
+"""What is written must come back, and a damaged file must be refused by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data import hdf5
+from cisnake.data.genes import place_windows
+from cisnake.data.genome import Genome, decode, encode, one_hot
+from cisnake.errors import InputError
+
+PAIR = str.maketrans("ACGTN", "TGCAN")
+TASKS = ["heat", "NA", "größe"]
+
+
+def make_genes(anchor: str = "tss", upstream: int = 20, downstream: int = 30) -> pd.DataFrame:
+    """Genes on both strands, some with windows at the very ends, whose bodies end within, at, and beyond their windows."""
+    rows = [
+        ("a", "chr1", 20, 35, "+", 20, "train"),
+        ("b", "chr1", 100, 400, "+", 90, "val"),
+        ("c", "chr1", 300, 330, "+", 300, "test"),
+        ("d", "chr2", 0, 30, "-", 29, "train"),
+        ("e", "chr2", 200, 260, "-", 270, "train"),
+        ("f", "chr2", 560, 580, "-", 579, "test"),
+        ("g", "chr3", 300, 315, "-", 345, "train"),
+    ]
+    columns = ["gene_id", "chrom", "start", "end", "strand", "tss", "split"]
+    genes = pd.DataFrame(rows, columns=columns).assign(fold=np.arange(len(rows)) % 3)
+    return place_windows(genes, anchor, upstream, downstream)
+
+
+def make_labels() -> np.ndarray:
+    labels = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    labels[2, 1] = np.nan
+    return labels
+
+
+@pytest.fixture
+def dataset(tiny, tmp_path: Path):
+    def write(pad: int = 4, name: str = "dataset.h5", **windows) -> Path:
+        path = tmp_path / name
+        hdf5.write_dataset(path, make_genes(**windows), make_labels(), TASKS, Genome(tiny.fasta), pad, {"n_folds": 3})
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("anchor", ["tss", "start"])
+@pytest.mark.parametrize("pad", [0, 4, 25])
+def test_round_trip_against_strings(dataset, tiny, pad, anchor):
+    genes = make_genes(anchor)
+    with hdf5.open_dataset(dataset(pad, anchor=anchor)) as file:
+        assert file["sequences"].shape == file["masks"].shape == (7, 50 + 2 * pad)
+        assert (file["pad"][()], file["seq_len"][()], file["padded_seq_len"][()]) == (pad, 50, 50 + 2 * pad)
+        assert file.attrs["n_folds"] == 3
+        np.testing.assert_array_equal(hdf5.read_labels(file), make_labels())
+        assert hdf5.read_tasks(file) == TASKS
+        windows = hdf5.read_windows(file)
+        for row, gene in enumerate(genes.itertuples()):
+            margin = "N" * 100
+            text = margin + tiny.chromosomes[gene.chrom] + margin
+            text = text[100 + gene.window_start - pad : 100 + gene.window_end + pad]
+            bases = list(range(gene.window_start - pad, gene.window_end + pad))
+            body = range(gene.tss, gene.end)
+            if gene.strand == "-":
+                text, bases, body = text.translate(PAIR)[::-1], bases[::-1], range(gene.start, gene.tss + 1)
+            assert decode(file["sequences"][row]) == text
+            # The body goes on into the pad, so that a shifted window has the mask that it would have had there.
+            assert file["masks"][row].tolist() == [int(base in body) for base in bases]
+    expected = genes.rename(columns={"start": "_", "end": "__"}).rename(columns={"window_start": "start", "window_end": "end"})
+    columns = ["gene_id", "split", *hdf5.WINDOW_COLUMNS]
+    pd.testing.assert_frame_equal(windows[columns], expected[columns], check_dtype=False)
+
+
+def test_blocks_smaller_than_the_data_give_the_same_file(dataset, monkeypatch):
+    with h5py.File(dataset(name="whole.h5")) as whole:
+        monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 58)
+        for block in (58, 2 * 58, 3 * 58 + 1):
+            monkeypatch.setattr(hdf5, "_BLOCK_BYTES", block)
+            with h5py.File(dataset(name=f"{block}.h5")) as parts:
+                assert parts["sequences"].chunks == (1, 58)
+                for name in ("sequences", "masks", "labels", "genes"):
+                    np.testing.assert_array_equal(parts[name][:], whole[name][:])
+
+
+def test_types_are_those_of_the_format(dataset):
+    with h5py.File(dataset()) as file:
+        types = {"sequences": np.int8, "masks": np.uint8, "labels": np.float32, "windows/start": np.int64}
+        assert {name: file[name].dtype for name in types} == types
+        assert file["labels"].shape == (7, 3, 1) and file["genes"].shape == (7, 2)
+
+
+def test_truncated_missing_and_foreign_files_are_refused(dataset, tmp_path: Path):
+    path = dataset()
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.95):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(InputError, match="missing or truncated"), hdf5.open_dataset(path):
+            pass
+    with pytest.raises(InputError, match="missing or truncated"), hdf5.open_dataset(tmp_path / "none.h5"):
+        pass
+    with pytest.raises(InputError, match="missing or truncated"):
+        hdf5.count_genes(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    "name", ["sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len", "windows/fold", "windows"]
+)
+def test_missing_data_set_is_named(dataset, name):
+    path = dataset()
+    with h5py.File(path, "a") as file:
+        del file[name]
+    with pytest.raises(InputError, match=f"lacks the data set {name}"), hdf5.open_dataset(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57), expected (7, 58)"),
+        ("masks", np.zeros((6, 58), np.int8), "masks has shape (6, 58), expected (7, 58)"),
+        ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1), expected (7, 3, 1)"),
+        ("labels", np.zeros((7, 3)), "labels has shape (7, 3), expected (7, 3, 1)"),
+        ("windows/start", np.zeros(5, int), "windows/start has shape (5,), expected (7,)"),
+        ("pad", 3, "padded_seq_len is 58, expected seq_len + 2 pad = 56"),
+    ],
+)
+def test_misshaped_data_set_is_named(dataset, name, value, message):
+    path = dataset()
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = value
+    with pytest.raises(InputError, match=re.escape(message)), hdf5.open_dataset(path):
+        pass
+
+
+def test_other_schema_is_refused(dataset):
+    path = dataset()
+    with h5py.File(path, "a") as file:
+        file.attrs["schema_version"] = 99
+    with pytest.raises(InputError, match="schema version 99"), hdf5.open_dataset(path):
+        pass
+
+
+def test_counts_and_names_by_split(dataset):
+    path = dataset()
+    assert hdf5.count_genes(path) == 7 and hdf5.count_genes(path, "val") == 1
+    assert hdf5.index_genes(path).tolist() == list(range(7))
+    assert hdf5.index_genes(path, "test").tolist() == [2, 5]
+    assert hdf5.list_genes(path, "train") == ["a", "d", "e", "g"] and hdf5.list_genes(path) == list("abcdefg")
+    assert hdf5.get_gene_idx(path, "f") == 5
+    with pytest.raises(InputError, match="did you mean test"):
+        hdf5.count_genes(path, "tests")
+
+
+def test_unknown_gene_names_the_nearest(dataset):
+    path = dataset()
+    with h5py.File(path, "a") as file:
+        file["genes"][3] = ["YAL001C", "train"]
+    assert hdf5.get_gene_idx(path, "YAL001C") == 3
+    with pytest.raises(InputError, match="did you mean YAL001C"):
+        hdf5.get_gene_idx(path, "YAL001W")
+
+
+@pytest.mark.parametrize("pad", [0, 4])
+@pytest.mark.parametrize("length", [None, 1, 2, 7, 49, 50])
+def test_extract_gene_data_is_cut_around_the_centre(dataset, pad, length):
+    path = dataset(pad)
+    with h5py.File(path) as file:
+        sequence, mask = file["sequences"][4], file["masks"][4]
+    wanted = length or 50
+    first = (50 + 2 * pad - wanted) // 2
+    merged = hdf5.extract_gene_data(path, "e", length)
+    assert merged.shape == (5, wanted) and merged.dtype == np.float32
+    np.testing.assert_array_equal(merged[:4], one_hot(sequence[first : first + wanted]).T)
+    np.testing.assert_array_equal(merged[4], mask[first : first + wanted])
+    apart = hdf5.extract_gene_data(path, "e", length, merge=False)
+    np.testing.assert_array_equal(apart[0], merged[:4])
+    np.testing.assert_array_equal(apart[1], merged[4:])
+    for wrong in (0, 51 + 2 * pad):
+        with pytest.raises(InputError, match=f"seq_len {wrong}"):
+            hdf5.extract_gene_data(path, "e", wrong)
+
+
+def test_default_crop_is_the_window(dataset, tiny):
+    found = hdf5.extract_gene_data(dataset(4), "a")
+    np.testing.assert_array_equal(found[:4], one_hot(encode(tiny.chromosomes["chr1"][:50])).T)
+    assert found[4].tolist() == [0] * 20 + [1] * 15 + [0] * 15
+
+
+@pytest.mark.parametrize("rows", [[], [3], [0, 1, 2], [6, 5, 4], [2, 2, 2], [5, 0, 5, 1, 6, 0, 3], list(range(7)) * 2])
+@pytest.mark.parametrize("name", ["sequences", "masks"])
+def test_rows_are_read_in_any_order(dataset, rows, name):
+    with h5py.File(dataset()) as file:
+        found = hdf5.read_codes(file, np.array(rows, dtype=int), 3, 40, name)
+        assert found.dtype == file[name].dtype
+        np.testing.assert_array_equal(found, file[name][:][rows, 3:40].reshape(len(rows), 37))

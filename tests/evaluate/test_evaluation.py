@@ -1,0 +1,178 @@
+import json
+
+import anndata
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import pearsonr, spearmanr
+
+from cisnake.data import hdf5
+from cisnake.data.genome import Genome, decode
+from cisnake.errors import InputError
+from cisnake.evaluate import baselines
+from cisnake.evaluate.evaluation import evaluate_split, write_evaluation
+from cisnake.evaluate.scores import SUMMARY_KEYS
+from cisnake.files import read_table
+
+LENGTH, PAD, ANCHOR, TASKS, N = 30, 3, 20, ["t0", "t1", "t2"], 36
+BASELINE = {"k": 2, "upstream": 15, "downstream": 5, "counts": "log1p", "alpha": 1.0}
+TASK_TABLE = pd.DataFrame({"task": TASKS, "group": ["a", "a", "b"], "description": ""})
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return a function that writes a data set of a number of folds, its windows, labels and codes."""
+
+    def write(n_folds):
+        folder = tmp_path_factory.mktemp("dataset")
+        rng = np.random.default_rng(0)
+        (folder / "genome.fa").write_text(f">chr1\n{decode(rng.integers(0, 4, N * 40 + 50).astype(np.int8))}\n")
+        genome = Genome(folder / "genome.fa")
+        start, strand = 20 + 40 * np.arange(N), np.where(np.arange(N) % 2, "-", "+")
+        tss = np.where(strand == "+", start + ANCHOR, start + LENGTH - 1 - ANCHOR)
+        # Fold and split alternate along the genome, so that rows of a fold are no run.
+        fold = np.arange(N) % n_folds
+        split = np.where(np.arange(N) % 3 == 2, "test", np.where(np.arange(N) % 3 == 1, "val", "train"))
+        genes = pd.DataFrame(
+            {
+                "gene_id": [f"g{i}" for i in range(N)], "chrom": "chr1", "strand": strand, "tss": tss,
+                "start": np.where(strand == "+", tss, tss - 5), "end": np.where(strand == "+", tss + 6, tss + 1),
+                "window_start": start, "window_end": start + LENGTH, "mask_start": ANCHOR, "mask_end": ANCHOR + 6,
+                "split": split if n_folds == 1 else "test", "fold": fold,
+            }
+        )  # fmt: skip
+        labels = (rng.normal(size=(N, 3)) + 2 * fold[:, None]).astype(np.float32)
+        labels[::7, 1] = np.nan
+        path = folder / "dataset.h5"
+        hdf5.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
+        codes = np.stack([genome.codes("chr1", at, at + LENGTH, s) for at, s in zip(start, strand)])
+        return path, genes, labels, codes
+
+    return write
+
+
+def save_models(folder, n_folds, n_replicates, constant=False):
+    """Save models of random weights, or that say 10 fold + replicate of every gene."""
+    paths = []
+    for fold in range(n_folds):
+        for replicate in range(n_replicates):
+            keras.utils.set_random_seed(100 * fold + replicate)
+            model = keras.Sequential([keras.Input((LENGTH, 4)), keras.layers.Flatten(), keras.layers.Dense(3)])
+            if constant:
+                kernel, bias = model.weights
+                kernel.assign(np.zeros(kernel.shape))
+                bias.assign(np.full(3, 10 * fold + replicate))
+            path = folder / f"fold_{fold}" / f"replicate_{replicate}" / "model.keras"
+            path.parent.mkdir(parents=True)
+            model.save(path)
+            paths.append(path)
+    return paths
+
+
+def evaluate(path, models, split):
+    return evaluate_split(path, models, split, BASELINE, ANCHOR, TASK_TABLE, 8)
+
+
+def each_task(true, predicted, score):
+    measured = np.isfinite(true)
+    return [float(score(t[m].astype(np.float64), p[m].astype(np.float64))) for t, p, m in zip(true.T, predicted.T, measured.T)]
+
+
+def r2(t, p):
+    return 1 - ((t - p) ** 2).sum() / ((t - t.mean()) ** 2).sum()
+
+
+def test_scores_are_the_plain_ones(written, tmp_path):
+    path, genes, labels, codes = written(1)
+    models = save_models(tmp_path, 1, 2)
+    summary, by_task, by_gene, predictions = evaluate(path, models, "test")
+    rows = np.flatnonzero(genes["split"] == "test")
+    one_hot = np.eye(5, 4, dtype=np.float32)[codes[rows]]
+    replicates = [np.asarray(keras.saving.load_model(model)(one_hot)) for model in models]
+    true, mean = labels[rows], np.mean(replicates, axis=0)
+
+    assert (summary["split"], summary["n_genes"], summary["n_tasks"]) == ("test", len(rows), 3)
+    assert list(by_task["task"]) == TASKS
+    assert list(by_task["group"]) == ["a", "a", "b"]
+    assert list(by_task["n"]) == list(np.isfinite(true).sum(axis=0))
+    pearson = each_task(true, mean, lambda t, p: pearsonr(t, p)[0])
+    np.testing.assert_allclose(by_task["pearson"], pearson, rtol=1e-5)
+    np.testing.assert_allclose(by_task["spearman"], each_task(true, mean, lambda t, p: spearmanr(t, p)[0]), rtol=1e-5)
+    np.testing.assert_allclose(by_task["r2"], each_task(true, mean, r2), rtol=1e-5)
+    assert summary["model"]["pearson_median"] == pytest.approx(np.median(pearson), rel=1e-5)
+    assert summary["model"]["pearson_max"] == pytest.approx(max(pearson), rel=1e-5)
+    for i, replicate in enumerate(replicates):
+        of_replicate = each_task(true, replicate, lambda t, p: pearsonr(t, p)[0])
+        np.testing.assert_allclose(by_task[f"replicate_{i}_pearson"], of_replicate, rtol=1e-5)
+        assert summary["replicates"][i]["pearson_mean"] == pytest.approx(np.mean(of_replicate), rel=1e-5)
+        np.testing.assert_allclose(predictions.layers[f"replicate_{i}"], replicate.T, atol=1e-6)
+    assert list(by_gene["gene_id"]) == list(genes["gene_id"][rows])
+    np.testing.assert_allclose(by_gene["mse"], np.nanmean((true - mean) ** 2, axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(predictions.X, true.T)
+    np.testing.assert_allclose(predictions.layers["predicted"], mean.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, split):
+    path, genes, labels, codes = written(3)
+    _, by_task, by_gene, predictions = evaluate(path, save_models(tmp_path, 3, 2, constant=True), split)
+    assert sorted(by_gene["gene_id"]) == sorted(genes["gene_id"])
+    row_of = {gene: row for row, gene in enumerate(genes["gene_id"])}
+    rows = [row_of[gene] for gene in by_gene["gene_id"]]
+    assert list(predictions.var_names) == list(by_gene["gene_id"])
+    np.testing.assert_array_equal(predictions.X, labels[rows].T)
+    assert list(by_gene["fold"]) == list(genes["fold"][rows])
+
+    # A gene of fold f is tested by the models of fold f, and chose when those of the fold before it stopped.
+    of_models = genes["fold"].to_numpy()[rows] if split == "test" else (genes["fold"].to_numpy()[rows] - 1) % 3
+    np.testing.assert_allclose(predictions.layers["predicted"], np.tile(10 * of_models + 0.5, (3, 1)))
+    for replicate in (0, 1):
+        np.testing.assert_allclose(predictions.layers[f"replicate_{replicate}"], np.tile(10 * of_models + replicate, (3, 1)))
+
+    # The baselines learn from neither the tested fold nor the one after it.
+    region = codes[:, ANCHOR - BASELINE["upstream"] : ANCHOR + BASELINE["downstream"]]
+    mean, ridge = np.empty((N, 3)), np.empty((N, 3))
+    for fold in range(3):
+        train = ~genes["fold"].isin([fold, (fold + 1) % 3]).to_numpy()
+        asked = np.flatnonzero(of_models == fold)
+        mean[asked] = np.nanmean(labels[train].astype(np.float64), axis=0)
+        held_out = region[np.array(rows)[asked]]
+        ridge[asked] = baselines.kmer_ridge(region[train], labels[train], held_out, k=2, counts="log1p", alpha=1.0)
+    np.testing.assert_allclose(predictions.layers["kmer_ridge"], ridge.T, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(by_task["train_mean_r2"], each_task(labels[rows], mean, r2), rtol=1e-5)
+    np.testing.assert_allclose(by_task["kmer_ridge_r2"], each_task(labels[rows], ridge, r2), rtol=1e-3)
+
+
+def test_files(written, tmp_path):
+    path = written(1)[0]
+    results = evaluate(path, save_models(tmp_path, 1, 2), "val")
+    write_evaluation(tmp_path / "out", *results)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary) == {"split", "n_genes", "n_tasks", "model", "baselines", "replicates"}
+    assert set(summary["baselines"]) == {"train_mean", "kmer_ridge"}
+    for scores in (summary["model"], *summary["baselines"].values(), *summary["replicates"]):
+        assert tuple(scores) == SUMMARY_KEYS
+    assert len(summary["replicates"]) == 2
+    assert summary["baselines"]["train_mean"]["pearson_median"] is None
+    assert summary["baselines"]["train_mean"]["r2_median"] is not None
+    columns = ["task", "group", "n", "pearson", "spearman", "r2", "kmer_ridge_pearson", "kmer_ridge_r2", "train_mean_r2"]
+    by_task = read_table(tmp_path / "out" / "tasks.tsv")
+    assert list(by_task.columns) == [*columns, "replicate_0_pearson", "replicate_1_pearson"]
+    assert list(read_table(tmp_path / "out" / "genes.tsv").columns) == ["gene_id", "fold", "n", "pearson", "mse"]
+    predictions = anndata.read_h5ad(tmp_path / "out" / "predictions.h5ad")
+    assert list(predictions.obs_names) == TASKS
+    assert list(predictions.obs["group"]) == ["a", "a", "b"]
+    assert set(predictions.layers) == {"predicted", "kmer_ridge", "replicate_0", "replicate_1"}
+
+
+def test_folds_of_different_size_are_refused(written, tmp_path):
+    path = written(3)[0]
+    with pytest.raises(InputError, match="different numbers of replicates"):
+        evaluate(path, save_models(tmp_path, 3, 2)[:-1], "test")
+
+
+def test_a_split_without_genes_is_refused(written, tmp_path):
+    path = written(2)[0]
+    with pytest.raises(InputError, match="no gene is in the split train"):
+        evaluate(path, save_models(tmp_path, 2, 1), "train")

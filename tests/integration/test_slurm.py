@@ -1,0 +1,50 @@
+"""The workflow on a cluster: jobs are submitted to a SLURM that answers on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cisnake.files import read_table
+
+pytestmark = [pytest.mark.slurm, pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def partition() -> str:
+    """A partition of the cluster; only a machine without one may skip."""
+    for program in ("sbatch", "sinfo"):
+        if shutil.which(program) is None:
+            pytest.skip(f"this machine has no {program}")
+    found = subprocess.run(["sinfo", "--noheader", "--format", "%R"], capture_output=True, text=True, timeout=30)
+    if found.returncode != 0 or not found.stdout.split():
+        pytest.skip(f"no SLURM answers: {found.stderr.strip() or 'it has no partition'}")
+    return found.stdout.split()[0]
+
+
+def test_steps_of_a_run_are_jobs_of_the_cluster(
+    partition: str, small: Callable[..., Path], snakemake: Callable[..., str]
+) -> None:
+    # One training, so that a job that asks for a network's memory and time is among them.
+    folder = small(train={"replicates": 1}, model={"params": "network.yaml", "overrides": {"train.train_epochs_max": 2}})
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.v9+.yaml").read_text())
+    # Its values stand; those of a test cluster replace what a cluster has of its own, and the wait before the first look.
+    profile["default-resources"] |= {"slurm_partition": partition}
+    profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 3, "latency-wait": 5}
+    (folder / "slurm").mkdir()
+    (folder / "slurm" / "profile.v9+.yaml").write_text(yaml.safe_dump(profile))
+    target = "results/small/models/fold_0/replicate_0/model.keras"
+    printed = snakemake(folder, target, "--workflow-profile", "slurm", "--configfile", "config.yaml", timeout=900)
+    assert printed.endswith("exit 0"), printed[-6000:]
+    results = folder / "results" / "small"
+    assert (results / "model.keras").exists() or (folder / target).is_file()
+    assert len(read_table(results / "models/fold_0/replicate_0/history.tsv")) == 2
+    assert "submitted with SLURM jobid" in printed
+    assert printed.count("submitted with SLURM jobid") == 4, "simulation, genes, data set and training"

@@ -1,0 +1,341 @@
+"""The workflow as a whole: what it plans, what it refuses, what it makes, and when it makes it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pyBigWig
+import pysam
+import pytest
+import yaml
+
+from cisnake import configuration
+from cisnake.files import read_table
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., str]
+Jobs = Callable[[str], dict[str, int]]
+
+
+# Plans
+
+
+# The template names files of a user: tests/test_configuration.py makes them.
+CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "template"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configurations_that_come_with_the_workflow_are_planned(
+    path: Path, tmp_path: Path, snakemake: Run, jobs: Jobs, request: pytest.FixtureRequest
+) -> None:
+    if "$CISNAKE_DATA" in path.read_text():
+        request.getfixturevalue("yeast")
+    planned = jobs(snakemake(tmp_path, "--dry-run", "--configfile", path))
+    assert planned["write_report"] == 1 and planned["train_model"] >= 2
+
+
+def test_without_a_configuration_the_demo_is_planned_from_any_folder(tmp_path: Path, snakemake: Run, jobs: Jobs) -> None:
+    printed = snakemake(tmp_path, "--dry-run")
+    assert jobs(printed)["simulate_inputs"] == 1
+    assert "results/demo/report.html" in printed
+
+
+@pytest.fixture
+def foreign(tiny: Any) -> dict[str, Any]:
+    """A user's configuration, as short as it may be."""
+    return {
+        "run": {"name": "foreign"},
+        "genome": {"fasta": str(tiny.fasta)},
+        "annotation": {"gtf": str(tiny.gtf)},
+        "targets": {"matrix": str(tiny.matrix)},
+        "splits": {"val": ["chr2"], "test": ["chr3"]},
+        "model": {"params": "config/models/small.yaml"},
+        "attribution": {"contrasts": {"heat": {"on_tasks": ["heat"]}}},
+    }
+
+
+def written(config: dict[str, Any], folder: Path) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_nothing_of_the_demo_gets_into_the_run_of_a_user(
+    foreign: dict[str, Any], tmp_path: Path, snakemake: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a checkout, where config/demo.yaml stands in the working folder.
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config" / "demo.yaml", tmp_path / "config")
+    printed = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--configfile", written(foreign, tmp_path))
+    assert printed.endswith("exit 0"), printed
+    used = json.loads(re.search(r"write_report\.py .* --config '(\{.*\})' --top-genes", printed)[1])  # type: ignore[index]
+    monkeypatch.chdir(tmp_path)
+    assert used == configuration.complete(foreign)
+    assert used["windows"]["upstream"] == 1000 and used["evaluate"]["baseline"]["alpha"] == 10000
+    assert "simulate" not in used["genome"]
+    assert list(used["attribution"]["contrasts"]) == ["heat"]
+    assert "results/demo" not in printed and "demo.yaml" not in printed
+
+
+def test_an_empty_configuration_is_not_the_demo(tmp_path: Path, snakemake: Run) -> None:
+    (tmp_path / "config.yaml").write_text("{}\n")
+    printed = snakemake(tmp_path, "--dry-run", "--configfile", "config.yaml")
+    assert printed.endswith("exit 1")
+    assert "lacks genome" in printed and "rule " not in printed
+
+
+def test_an_unknown_key_stops_the_run_before_any_job(foreign: dict[str, Any], tmp_path: Path, snakemake: Run) -> None:
+    foreign["peaks"] = {"treshold": 0.1}
+    printed = snakemake(tmp_path, "--configfile", written(foreign, tmp_path))
+    assert printed.endswith("exit 1")
+    assert "unknown key in peaks 'treshold': did you mean threshold" in printed
+    assert not (tmp_path / "results").exists()
+
+
+def test_missing_files_and_wrong_names_are_reported_together(foreign: dict[str, Any], tmp_path: Path, snakemake: Run) -> None:
+    foreign["genome"]["fasta"] = "absent.fa"
+    foreign["variants"] = {"vcf": "absent.vcf"}
+    foreign["attribution"]["contrasts"]["heat"]["on_tasks"] = ["het"]
+    printed = snakemake(tmp_path, "--configfile", written(foreign, tmp_path))
+    assert printed.endswith("exit 1")
+    for words in ("3 things to mend", "genome.fasta: absent.fa", "variants.vcf: absent.vcf", "'het': did you mean heat"):
+        assert words in printed
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_genome_of_twenty_thousand_genes_is_few_jobs(
+    foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
+) -> None:
+    matrix = tmp_path / "matrix.tsv"
+    tasks = [f"t{i}" for i in range(50)]
+    row = "\t1" * len(tasks)
+    matrix.write_text("\t".join(["gene", *tasks]) + "\n" + "".join(f"g{i}{row}\n" for i in range(20_000)))
+    foreign |= {"targets": {"matrix": str(matrix)}, "splits": {"folds": 5}, "train": {"replicates": 4}}
+    foreign["attribution"] = {"n_shards": 40, "contrasts": {name: {"on_tasks": [name]} for name in tasks}}
+    planned = jobs(snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path)))
+    assert planned["train_model"] == 20 and planned["attribute_genes"] == 40 and planned["call_peaks"] == 50
+    assert planned["total"] < 500
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def done(small: Callable[..., Path], snakemake: Run) -> Path:
+    """Folder of a small run, from simulation to report."""
+    folder = small()
+    printed = snakemake(folder, "--configfile", "config.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(done: Path) -> Path:
+    return done / "results" / "small"
+
+
+@pytest.mark.slow
+def test_everything_that_a_run_promises_is_there_and_whole(results: Path) -> None:
+    tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv"]
+    tables += [f"evaluation/{split}/{name}.tsv" for split in ("val", "test") for name in ("tasks", "genes")]
+    for contrast in ("root", "both"):
+        tables += [f"peaks/{contrast}.tsv"]
+        tables += [f"motifs/{contrast}/{name}.tsv" for name in ("hits", "enrichment", "effects")]
+    for fold in ("models/fold_0/replicate_0", "models/fold_0/replicate_1"):
+        tables.append(f"{fold}/history.tsv")
+        assert yaml.safe_load((results / fold / "params.yaml").read_text())["train"]["learning_rate"] == 0.01
+        assert (results / fold / "model.keras").stat().st_size > 10_000
+    for name in tables:
+        table = read_table(results / name)
+        assert len(table) and not table.columns.duplicated().any(), name
+    for name in ("peaks/root.bed", "motifs/root/hits.bed"):
+        assert all(len(line.split("\t")) == 6 for line in (results / name).read_text().splitlines()), name
+    n_genes = len(read_table(results / "genes.tsv"))
+    for name in ("dataset.h5", "attributions/root.h5", "attributions/both.h5"):
+        with h5py.File(results / name) as file:
+            assert len(file["genes"]) == n_genes, name
+    with pyBigWig.open(str(results / "attributions" / "root.bw")) as track:
+        assert set(track.chroms()) == {"chr1", "chr2", "chr3", "chr4"}
+        assert track.header()["nBasesCovered"] > 10_000
+    predictions = anndata.read_h5ad(results / "evaluation" / "test" / "predictions.h5ad")
+    assert predictions.shape[0] == 4 and predictions.layers["predicted"].shape == predictions.shape
+    with pysam.VariantFile(str(results / "variants" / "effects.vcf.gz")) as vcf:
+        assert sum(1 for _ in vcf) == len(set(read_table(results / "variants" / "effects.tsv")["variant_id"]))
+    assert (results / "report.html").read_text().rstrip().endswith("</html>")
+    for name in ("select_genes.log", "train_model/fold_0_replicate_1.log", "attribute_genes/0001.log"):
+        assert (results / "logs" / name).is_file()
+    assert not [path for path in results.rglob("*") if path.name.startswith(".part-")]
+
+
+@pytest.mark.slow
+def test_the_truth_of_an_easy_simulation_is_found(results: Path) -> None:
+    found = json.loads((results / "recovery.json").read_text())
+    # Measured: 0.86 of 0.95 possible, 4 of 4 motifs, 0.50, 0.87, 0.79.
+    assert found["pearson_achieved"] > 0.7
+    assert found["pearson_possible"] > found["pearson_achieved"]
+    assert found["motifs_planted"] == 4 and found["motifs_recovered"] >= 3
+    assert found["peak_precision"] > 0.35
+    assert found["peak_recall"] > 0.7
+    assert found["variant_effect_spearman"] > 0.6
+
+
+@pytest.mark.slow
+def test_the_summary_has_what_others_read(results: Path) -> None:
+    scores = {"pearson_median", "pearson_max", "pearson_mean", "spearman_median", "r2_median"}
+    genes = read_table(results / "genes.tsv")
+    for split in ("val", "test"):
+        summary = json.loads((results / "evaluation" / split / "summary.json").read_text())
+        assert (summary["split"], summary["n_tasks"]) == (split, 4)
+        assert summary["n_genes"] == (genes["split"] == split).sum()
+        assert len(summary["replicates"]) == 2
+        parts = [summary["model"], summary["baselines"]["train_mean"], summary["baselines"]["kmer_ridge"]]
+        assert all(scores <= set(part) for part in parts + summary["replicates"])
+        assert summary["baselines"]["train_mean"]["pearson_median"] is None
+        assert summary["model"]["pearson_median"] <= summary["model"]["pearson_max"]
+
+
+@pytest.mark.slow
+def test_variants_that_cannot_be_scored_say_why(results: Path) -> None:
+    effects = read_table(results / "variants" / "effects.tsv", effect_mean="float")
+    status = effects.groupby("variant_id")["status"].first()
+    with pysam.VariantFile(str(results / "inputs" / "variants.vcf")) as vcf:
+        kinds = {record.id: record.info["KIND"] for record in vcf}
+    assert set(status.index) == set(kinds), "every variant is there"
+    bad = {"ref_mismatch": "mismatch", "unknown_chromosome": "unknown_chromosome", "far_from_genes": "outside"}
+    for variant, kind in kinds.items():
+        assert status[variant] == bad.get(kind, status[variant]), variant
+        if kind not in bad:
+            assert status[variant] == ("flipped" if kind == "swapped" else "ok"), variant
+    assert {*bad, "swapped"} <= set(kinds.values())
+    scored = effects["status"].isin(["ok", "flipped"])
+    assert np.isfinite(effects["effect_mean"][scored]).all()
+    assert (effects["gene_id"][~scored] == "").all()
+
+
+@pytest.mark.slow
+def test_the_report_needs_nothing_from_elsewhere(results: Path) -> None:
+    html = (results / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href|action|data)\s*=\s*["']?\s*(?:https?:)?//""", html)
+    assert not re.findall(r"@import|url\(\s*[\"']?(?:https?:)?//|\bfetch\(|XMLHttpRequest|<iframe|<link\b", html)
+
+
+@pytest.mark.slow
+def test_a_second_run_has_nothing_to_do(done: Path, snakemake: Run) -> None:
+    assert "Nothing to be done" in snakemake(done, "--configfile", "config.yaml")
+
+
+@pytest.mark.slow
+def test_a_changed_value_makes_anew_what_depends_on_it_alone(done: Path, snakemake: Run, jobs: Jobs) -> None:
+    plan = ["--dry-run", "--configfile", "config.yaml", "--config"]
+    peaks = jobs(snakemake(done, *plan, "peaks={threshold: 0.02}"))
+    assert set(peaks) - {"all", "total"} == {"call_peaks", "scan_motifs", "probe_motifs", "measure_recovery", "write_report"}
+    network = jobs(snakemake(done, *plan, "model={overrides: {train.learning_rate: 0.02}}"))
+    assert network["train_model"] == 2 and "write_dataset" not in network and "fetch_motifs" not in network
+    threads = jobs(snakemake(done, *plan, "resources={threads: 2, mem_mb: 5000}"))
+    assert set(threads) - {"all", "total"} == {"write_report"}, "what a job may use is no reason to run it again"
+
+
+@pytest.mark.slow
+def test_neither_a_comment_nor_another_place_of_the_code_runs_a_job_again(done: Path, tmp_path: Path, snakemake: Run) -> None:
+    moved = tmp_path / "elsewhere"
+    for name in ("workflow", "scripts", "config", "envs", "profiles"):
+        shutil.copytree(ROOT / name, moved / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", moved)
+    for name in ("call_peaks.py", "train_model.py", "cisnake/interpret/peaks.py"):
+        with open(moved / "scripts" / name, "a") as file:
+            file.write("# a comment\n")
+    printed = snakemake(done, "--dry-run", "--configfile", "config.yaml", snakefile=moved / "Snakefile")
+    assert "Nothing to be done" in printed, printed
+
+
+@pytest.mark.slow
+def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Callable[..., Path], snakemake: Run) -> None:
+    sections: dict[str, Any] = {
+        "splits": {"folds": 3},
+        "train": {"replicates": 1},
+        "attribution": {"n_shards": 1, "contrasts": {"root": {"on_tasks": ["root"]}}},
+        "model": {"params": "network.yaml", "overrides": {"train.train_epochs_max": 4}},
+    }
+    folder = small(**sections)
+    R = "results/small"
+    printed = snakemake(folder, f"{R}/attributions/root.h5", f"{R}/evaluation/test/genes.tsv", "--configfile", "config.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    genes = read_table(folder / R / "genes.tsv")
+    assert set(genes["fold"]) == {"0", "1", "2"}
+    evaluated = read_table(folder / R / "evaluation" / "test" / "genes.tsv")
+    assert sorted(evaluated["gene_id"]) == sorted(genes["gene_id"]), "each gene once"
+    fold_of = genes.set_index("gene_id")["fold"]
+    assert (evaluated.set_index("gene_id")["fold"] == fold_of.loc[evaluated["gene_id"]]).all()
+    # Attribution that a single model gives to a gene is that of the file only for the model of the gene's own fold.
+    from cisnake.interpret import attribution_shards
+
+    everything = [folder / R / "models" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
+    wrong = [folder / "swapped" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
+    for source, target in zip(everything, wrong[1:] + wrong[:1], strict=True):
+        target.parent.mkdir(parents=True)
+        shutil.copy(source, target)
+    ids = folder / "ids.txt"
+    chosen = [str(genes.loc[genes["fold"] == fold, "gene_id"].iloc[0]) for fold in "012"]
+    ids.write_text("\n".join(chosen) + "\n")
+    contrasts = {"root": {"on_tasks": ["root"]}}
+    of_files = {}
+    for name, models in (("own", everything), ("other", wrong)):
+        attribution_shards.attribute_shard(
+            folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, str(ids), (0, 1), 8, [folder / f"{name}.h5"]
+        )
+    of_run = folder / R / "attributions" / "root.h5"
+    for name, path in (("run", of_run), ("own", folder / "own.h5"), ("other", folder / "other.h5")):
+        with h5py.File(path) as file:
+            row = {gene.decode(): i for i, gene in enumerate(file["genes"][:])}
+            of_files[name] = np.stack([file["attributions"][row[gene]] for gene in chosen]).astype(float)
+    scale = np.abs(of_files["run"]).max()
+    np.testing.assert_allclose(of_files["own"], of_files["run"], atol=1e-3 * scale)
+    assert (np.abs(of_files["other"] - of_files["run"]).max(axis=(1, 2)) > 0.01 * scale).all()
+
+
+def test_a_remote_file_is_fetched_and_checked(foreign: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run) -> None:
+    foreign |= {"windows": {"upstream": 40, "downstream": 20}}
+    foreign["evaluate"] = {"baseline": {"k": 2, "upstream": 40, "downstream": 20}}
+    right = hashlib.sha256(tiny.matrix.read_bytes()).hexdigest()
+    fetched = tmp_path / "results" / "foreign" / "inputs" / "matrix" / tiny.matrix.name
+    for checksum in ("0" * 64, right):
+        foreign["targets"] = {"matrix": {"url": f"file://{tiny.matrix}", "sha256": checksum}}
+        config = written(foreign, tmp_path)
+        printed = snakemake(tmp_path, "results/foreign/genes.tsv", "--configfile", config)
+        log = (tmp_path / "results" / "foreign" / "logs" / "fetch_input" / "matrix" / f"{tiny.matrix.name}.log").read_text()
+        if checksum == right:
+            assert printed.endswith("exit 0"), printed
+            assert fetched.read_bytes() == tiny.matrix.read_bytes()
+            assert (tmp_path / "results" / "foreign" / "genes.tsv").is_file()
+        else:
+            assert printed.endswith("exit 1")
+            assert not fetched.exists()
+            assert "has the SHA-256" in log.splitlines()[-1]
+            assert log.splitlines()[-1].split("error: ")[1] in printed, "the terminal says it too"
+    assert not [path for path in tmp_path.rglob(".part-*")]
+
+
+def test_a_job_that_fails_leaves_no_output_and_says_why(
+    foreign: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run
+) -> None:
+    tiny.matrix.write_text(tiny.matrix.read_text() + "G9z\t1\toops\t2\n")
+    printed = snakemake(tmp_path, "results/foreign/dataset.h5", "--configfile", written(foreign, tmp_path))
+    assert printed.endswith("exit 1")
+    results = tmp_path / "results" / "foreign"
+    assert not [path.name for path in results.iterdir() if path.name not in ("logs", "benchmarks", "inputs")]
+    last = (results / "logs" / "select_genes.log").read_text().splitlines()[-1]
+    assert "'oops'" in last and "G9z" in last
+    assert "Traceback" not in printed.replace("Traceback (most recent call last) omitted", "")
+    assert os.path.exists(tiny.matrix), "inputs stay"

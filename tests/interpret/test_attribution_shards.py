@@ -1,0 +1,172 @@
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import attribute_genes
+from cisnake.data import hdf5
+from cisnake.data.genome import Genome, decode
+from cisnake.errors import InputError
+from cisnake.files import file_sha256
+from cisnake.interpret.attribution import attribute, gradient_function
+from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.interpret.attribution_shards import attribute_shard, choose_genes
+from cisnake.interpret.attribution_tracks import collect_shards
+from cisnake.model import devices
+
+LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
+CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
+WEIGHTS = np.array([[1, -0.5, -0.5], [0, 0.5, 0.5]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set of two folds, two models of each, and a table of tasks."""
+    folder = tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(0)
+    (folder / "genome.fa").write_text(f">chr1\n{decode(rng.integers(0, 4, 600).astype(np.int8))}\n")
+    start, strand = 10 + 40 * np.arange(N), np.where(np.arange(N) % 3, "+", "-")
+    tss = np.where(strand == "+", start + 16, start + LENGTH - 17)
+    genes = pd.DataFrame(
+        {
+            "gene_id": [f"gene{i}" for i in range(N)], "chrom": "chr1", "strand": strand, "tss": tss,
+            "start": np.where(strand == "+", tss, tss - 3), "end": np.where(strand == "+", tss + 4, tss + 1),
+            "window_start": start, "window_end": start + LENGTH, "mask_start": 16, "mask_end": 20, "split": "test",
+            "fold": (np.arange(N) // 2) % FOLDS,
+        }
+    )  # fmt: skip
+    labels = rng.normal(size=(N, 3)).astype(np.float32)
+    labels[4] = np.nan
+    genome = Genome(folder / "genome.fa")
+    hdf5.write_dataset(folder / "dataset.h5", genes, labels, TASKS, genome, PAD, {"n_folds": FOLDS})
+    (folder / "tasks.tsv").write_text("task\tgroup\nt0\tsolo\nt1\tduo\nt2\tduo\n")
+    for fold in range(FOLDS):
+        for replicate in range(2):
+            keras.utils.set_random_seed(10 * fold + replicate)
+            layers = [keras.layers.Conv1D(3, 5, activation="tanh"), keras.layers.Flatten(), keras.layers.Dense(3)]
+            path = folder / f"fold_{fold}" / f"replicate_{replicate}" / "model.keras"
+            path.parent.mkdir(parents=True)
+            keras.Sequential([keras.Input((LENGTH, 5)), *layers]).save(path)
+    return folder
+
+
+def models(folder):
+    return sorted(folder.glob("fold_*/replicate_*/model.keras"))
+
+
+def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contrasts=CONTRASTS):
+    outputs = [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
+    table = folder / "tasks.tsv"
+    attribute_shard(folder / "dataset.h5", paths or models(folder), table, contrasts, which, shard, batch_size, outputs)
+    return outputs
+
+
+def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
+    files = [AttributionFile(path) for path in run(folder, tmp_path)]
+    with hdf5.open_dataset(folder / "dataset.h5") as file:
+        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
+        codes = hdf5.read_codes(file, np.arange(N), PAD, PAD + LENGTH)
+    body = np.zeros((N, LENGTH, 1), np.float32)
+    body[:, 16:20] = 1
+    x = np.concatenate([np.eye(5, 4, dtype=np.float32)[codes], body], axis=-1)
+    row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
+    assert sorted(files[0].genes) == sorted(row_of)
+    functions_of = {
+        fold: [
+            gradient_function(keras.saving.load_model(path), WEIGHTS) for path in models(folder) if f"fold_{fold}" in str(path)
+        ]
+        for fold in range(FOLDS)
+    }
+    for i, file in enumerate(files):
+        attributions, sequences = file.read_block(0, N)
+        for at, (_, window) in enumerate(file.windows.iterrows()):
+            row = row_of[window["gene_id"]]
+            expected, scores = attribute(functions_of[window["fold"]], x[row : row + 1], 1)
+            np.testing.assert_allclose(attributions[at], expected[i, 0], atol=1e-6)
+            np.testing.assert_array_equal(sequences[at], codes[row])
+            np.testing.assert_allclose(window["predicted"], scores[:, i, 0].mean(), atol=1e-6)
+            np.testing.assert_allclose(window["predicted_sd"], scores[:, i, 0].std(ddof=1), atol=1e-6)
+            np.testing.assert_allclose(window["measured"], labels[row] @ WEIGHTS[i], rtol=1e-5)
+            for column in ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold", "split"):
+                assert window[column] == windows[column][row]
+
+
+def test_attributes_say_what_was_done(folder, tmp_path):
+    first, pair = (AttributionFile(path) for path in run(folder, tmp_path))
+    expected = {
+        "contrast": "first", "score": "specificity", "on_tasks": ["t0"], "off_tasks": ["t1", "t2"], "replicates": 2,
+        "method": "input_x_gradient", "models": [file_sha256(path) for path in models(folder)],
+    }  # fmt: skip
+    assert first.attrs == expected
+    assert pair.attrs == expected | {"contrast": "pair", "score": "aggregate", "on_tasks": ["t1", "t2"], "off_tasks": []}
+
+
+@pytest.mark.parametrize("n_shards", [3, 14])
+def test_shards_joined_are_one_shard(folder, tmp_path, n_shards):
+    paths, only = models(folder), {"first": CONTRASTS["first"]}
+    whole = AttributionFile(run(folder, tmp_path / "whole", paths=paths, contrasts=only)[0])
+    shards = [run(folder, tmp_path, shard=(i, n_shards), paths=paths, contrasts=only)[0] for i in range(n_shards)]
+    assert (min(len(AttributionFile(path)) for path in shards) == 0) == (n_shards > N)
+    collect_shards(shards, tmp_path / "joined.h5")
+    joined = AttributionFile(tmp_path / "joined.h5")
+    assert joined.attrs == whole.attrs
+    order = [joined.genes.index(gene) for gene in whole.genes]
+    assert sorted(order) == list(range(N))
+    pd.testing.assert_frame_equal(joined.windows.iloc[order].reset_index(drop=True), whole.windows, rtol=1e-4, atol=1e-6)
+    for found, expected in zip(joined.read_block(0, N), whole.read_block(0, N), strict=True):
+        np.testing.assert_allclose(found[order], expected, atol=1e-6)
+
+
+def test_shards_of_other_models_are_not_joined(folder, tmp_path):
+    paths, only = models(folder), {"first": CONTRASTS["first"]}
+    one = run(folder, tmp_path, shard=(0, 2), contrasts=only)
+    other = run(folder, tmp_path, shard=(1, 2), paths=paths[0:1] + paths[2:3], contrasts=only)
+    with pytest.raises(InputError, match="different contrasts or models"):
+        collect_shards(one + other, tmp_path / "joined.h5")
+
+
+def test_one_replicate_has_no_spread(folder, tmp_path):
+    file = AttributionFile(run(folder, tmp_path, paths=models(folder)[::2])[0])
+    assert file.windows["predicted_sd"].isna().all()
+    assert file.windows["predicted"].notna().all()
+
+
+def test_genes_of_a_fold_without_models_leave_no_file(folder, tmp_path):
+    with pytest.raises(InputError, match=r"genes of fold 1 .* none of the models is of fold_1"):
+        run(folder, tmp_path, paths=models(folder)[:2])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_choice_of_genes(tmp_path):
+    windows = pd.DataFrame({"gene_id": ["g1", "NA", "g3", "g4"], "split": ["train", "test", "val", "test"]})
+    assert list(choose_genes(windows, "all")) == [0, 1, 2, 3]
+    assert list(choose_genes(windows, "held_out")) == [1, 3]
+    (tmp_path / "genes.txt").write_text("g4\n\n  NA \ng1\ng4\n")
+    assert list(choose_genes(windows, str(tmp_path / "genes.txt"))) == [0, 1, 3]
+    (tmp_path / "genes.txt").write_text("g4\ng33\n")
+    with pytest.raises(InputError, match=r"unknown gene in .*'g33': did you mean g3"):
+        choose_genes(windows, str(tmp_path / "genes.txt"))
+    (tmp_path / "genes.txt").write_text("\n")
+    with pytest.raises(InputError, match="without a gene id"):
+        choose_genes(windows, str(tmp_path / "genes.txt"))
+    with pytest.raises(InputError, match="it is all, held_out, or a file"):
+        choose_genes(windows, "heldout")
+
+
+def test_program(folder, tmp_path, monkeypatch):
+    """The command line gives what the function gives."""
+    # Threads can be set only before TensorFlow's first computation, which was in another test.
+    monkeypatch.setattr(devices, "configure", lambda threads, require_gpu=False: "CPU")
+    outputs = [tmp_path / f"{name}.h5" for name in CONTRASTS]
+    # fmt: off
+    command = [
+        "--dataset", folder / "dataset.h5", "--models", *models(folder), "--tasks", folder / "tasks.tsv",
+        "--contrasts", json.dumps(CONTRASTS), "--shard", "1", "--n-shards", "2", "--batch-size", "4", "--output", *outputs,
+    ]
+    # fmt: on
+    attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))
+    for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2)), strict=True):
+        np.testing.assert_allclose(*(AttributionFile(path).read_block(0, N)[0] for path in (found, expected)), atol=1e-6)
+        assert AttributionFile(found).genes == AttributionFile(expected).genes

@@ -1,0 +1,131 @@
+import numpy as np
+import pandas as pd
+import pyBigWig
+import pytest
+
+import collect_attributions
+from cisnake.interpret import attribution_tracks
+from cisnake.interpret.attribution_file import AttributionFile, write_attributions
+from cisnake.interpret.attribution_tracks import collect_shards, write_bigwig
+
+LENGTH, SIZES = 30, {"chr2": 400, "chr1": 300, "chr3": 100}
+ATTRS = {
+    "contrast": "heat", "score": "aggregate", "method": "input_x_gradient", "on_tasks": ["a"], "off_tasks": [],
+    "models": ["0f"], "replicates": 1,
+}  # fmt: skip
+
+
+def write(path, places, attrs=ATTRS):
+    """Write genes at (chrom, window start, strand, TSS in the window) and return their windows and attributions."""
+    chrom, start, strand, tss = zip(*places) if places else ([], [], [], [])
+    start = np.array(start, np.int64)
+    windows = pd.DataFrame(
+        {
+            "gene_id": [f"{path.stem}{i}" for i in range(len(places))], "chrom": chrom, "start": start, "end": start + LENGTH,
+            "strand": strand, "mask_start": tss, "mask_end": LENGTH, "fold": 0, "split": "test", "measured": 0.0,
+        }
+    )  # fmt: skip
+    rng = np.random.default_rng(len(places))
+    attributions = rng.normal(size=(len(places), 4, LENGTH)).astype(np.float32)
+    codes = rng.integers(0, 5, (len(places), LENGTH)).astype(np.int8)
+    with write_attributions(path, windows, LENGTH, attrs) as append:
+        append(attributions, codes, *np.zeros((2, len(places))))
+    return windows, attributions
+
+
+def plain(windows, attributions):
+    """Value and distance of every covered base by the definition: gene after gene, base after base."""
+    values, nearest = {}, {}
+    for (_, window), of_gene in zip(windows.iterrows(), attributions):
+        forward = window["strand"] == "+"
+        tss = window["start"] + window["mask_start"] if forward else window["end"] - 1 - window["mask_start"]
+        for i in range(LENGTH):
+            base = (window["chrom"], window["start"] + i if forward else window["end"] - 1 - i)
+            rank = (abs(base[1] - tss), tss)
+            if base not in nearest or rank < nearest[base]:
+                nearest[base], values[base] = rank, sum(of_gene[:, i].astype(float))
+    return values
+
+
+def assert_track(path, expected):
+    with pyBigWig.open(str(path)) as track:
+        assert track.chroms() == SIZES
+        for chrom, size in SIZES.items():
+            # A track without a single value gives an empty list.
+            found = track.values(chrom, 0, size) or [np.nan] * size
+            for base in range(size):
+                if (chrom, base) in expected:
+                    assert found[base] == pytest.approx(expected[chrom, base], abs=1e-5), (chrom, base)
+                else:
+                    assert np.isnan(found[base]), (chrom, base)
+
+
+PLACES = {
+    "alone on both strands": [("chr1", 10, "+", 20), ("chr1", 100, "-", 20), ("chr2", 370, "-", 5), ("chr1", 0 + 50, "+", 0)],
+    "overlapping": [("chr1", 100, "+", 20), ("chr1", 110, "-", 20), ("chr1", 90, "-", 3), ("chr1", 118, "+", 25)],
+    # The base between two TSS of even distance belongs to the one that is first on the genome, whose window begins later.
+    "tie against the order of windows": [("chr1", 100, "+", 25), ("chr1", 112, "-", 24), ("chr1", 130, "+", 5)],
+    "tie with the order of windows": [("chr1", 100, "+", 10), ("chr1", 105, "+", 15), ("chr1", 120, "+", 10)],
+    "touching, and one within a run": [("chr1", 30, "+", 9), ("chr1", 60, "+", 9), ("chr1", 75, "-", 9), ("chr1", 90, "-", 2)],
+    "unsorted chromosomes": [("chr1", 5, "+", 9), ("chr2", 5, "-", 9), ("chr1", 1, "-", 9), ("chr2", 0, "+", 9)],
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize("entries", [1_000_000, 7])
+def test_values_are_the_plain_ones(tmp_path, monkeypatch, case, entries):
+    monkeypatch.setattr(attribution_tracks, "_ENTRIES", entries)
+    windows, attributions = write(tmp_path / "heat.h5", PLACES[case])
+    write_bigwig(tmp_path / "heat.h5", SIZES, tmp_path / "heat.bw")
+    assert_track(tmp_path / "heat.bw", plain(windows, attributions))
+
+
+def test_many_random_windows(tmp_path):
+    rng = np.random.default_rng(0)
+    places = [
+        (rng.choice(list(SIZES)), int(rng.integers(0, 70)), str(rng.choice(["+", "-"])), int(tss))
+        for tss in rng.permutation(LENGTH)
+    ]
+    windows, attributions = write(tmp_path / "heat.h5", places)
+    # Genes whose TSS is the same base have no order but that of their windows.
+    tss = windows["start"].where(windows["strand"] == "+", windows["end"] - 1) + windows["mask_start"] * np.where(
+        windows["strand"] == "+", 1, -1
+    )
+    first = ~pd.DataFrame({"chrom": windows["chrom"], "tss": tss}).duplicated()
+    windows, attributions = write(tmp_path / "heat.h5", [place for place, keep in zip(places, first) if keep])
+    write_bigwig(tmp_path / "heat.h5", SIZES, tmp_path / "heat.bw")
+    assert_track(tmp_path / "heat.bw", plain(windows, attributions))
+
+
+def test_no_gene_gives_an_empty_track(tmp_path):
+    write(tmp_path / "heat.h5", [])
+    write_bigwig(tmp_path / "heat.h5", SIZES, tmp_path / "heat.bw")
+    assert_track(tmp_path / "heat.bw", {})
+
+
+def test_shards_are_joined_in_their_order(tmp_path):
+    shards = {"none": [], "a": PLACES["overlapping"], "empty": [], "b": PLACES["unsorted chromosomes"][:3]}
+    parts = [write(tmp_path / f"{name}.h5", places) for name, places in shards.items()]
+    collect_shards([tmp_path / f"{name}.h5" for name in shards], tmp_path / "joined.h5")
+    joined = AttributionFile(tmp_path / "joined.h5")
+    assert joined.genes == ["a0", "a1", "a2", "a3", "b0", "b1", "b2"]
+    assert joined.attrs == ATTRS
+    np.testing.assert_array_equal(joined.read_block(0, 7)[0], np.concatenate([part[1] for part in parts]))
+    assert joined.windows["start"].tolist() == [place[1] for place in PLACES["overlapping"]] + [5, 5, 1]
+
+
+def test_only_empty_shards(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.h5", [])
+    collect_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
+    assert len(AttributionFile(tmp_path / "joined.h5")) == 0
+
+
+def test_program(tmp_path):
+    windows, attributions = write(tmp_path / "0000.h5", PLACES["overlapping"])
+    (tmp_path / "genome.fa").write_text("".join(f">{chrom}\n{'A' * size}\n" for chrom, size in SIZES.items()))
+    command = ["--shards", "0000.h5", "--genome", "genome.fa", "--output", "heat.h5", "--output-bigwig", "heat.bw"]
+    command = [str(tmp_path / part) if "." in part else part for part in command]
+    collect_attributions.main(collect_attributions.parser().parse_args(command))
+    assert len(AttributionFile(tmp_path / "heat.h5")) == 4
+    assert_track(tmp_path / "heat.bw", plain(windows, attributions))

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from cisnake.errors import InputError
+from cisnake.interpret.contrasts import Contrast, resolve_contrast
+
+TASKS = ["heat_5", "heat_20", "acid_5", "control"]
+GROUPS = ["heat", "heat", "acid", "control"]
+
+
+def resolve(**section):
+    return resolve_contrast("mine", section, TASKS, GROUPS)
+
+
+def test_groups_and_names_give_tasks_once():
+    contrast = resolve(on_tasks=["heat", "heat_20", "acid_5"], off_tasks=["control"])
+    assert contrast == Contrast("mine", ("heat_5", "heat_20", "acid_5"), ("control",), "specificity")
+
+
+def test_a_task_goes_before_a_group_of_the_same_name():
+    contrast = resolve_contrast("mine", {"on_tasks": ["a"]}, ["a", "b", "c"], ["x", "a", "a"])
+    assert contrast.on_tasks == ("a",)
+
+
+@pytest.mark.parametrize("off", [{}, {"off_tasks": []}, {"off_tasks": None}])
+def test_off_left_out_is_all_others(off):
+    assert resolve(on_tasks=["heat"], **off).off_tasks == ("acid_5", "control")
+
+
+def test_aggregate_has_no_off():
+    assert resolve(on_tasks=["heat"], score="aggregate") == Contrast("mine", ("heat_5", "heat_20"), (), "aggregate")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"on_tasks": ["heat"], "off_tasks": ["acid"], "score": "aggregate"}, "aggregate, which takes no off_tasks"),
+        ({"on_tasks": ["heat"], "off_tasks": ["heat_20", "acid"]}, "the task heat_20 in on_tasks and in off_tasks"),
+        ({"on_tasks": ["heta"]}, "contrast mine 'heta': did you mean heat"),
+        ({"on_tasks": ["heat"], "off_tasks": ["contrl"]}, "did you mean control"),
+        ({"on_tasks": TASKS}, "none to compare with"),
+        ({"on_tasks": []}, "no on_tasks"),
+        ({"on_tasks": ["heat"], "score": "specific"}, "did you mean specificity"),
+    ],
+)
+def test_what_cannot_be_is_refused(section, message):
+    with pytest.raises(InputError, match=message):
+        resolve(**section)
+
+
+def test_weights_are_means_less_means():
+    weights = resolve(on_tasks=["heat"]).weights(TASKS)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, [0.5, 0.5, -0.5, -0.5])
+    np.testing.assert_allclose(resolve(on_tasks=["heat"], score="aggregate").weights(TASKS), [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(resolve(on_tasks=["control"], off_tasks=["heat_20"]).weights(TASKS), [0, -1, 0, 1])
+
+
+def test_measured_is_the_score_of_what_was_measured():
+    nan = np.nan
+    labels = np.array(
+        [[1, 3, 10, 20], [1, nan, 10, 20], [1, 3, nan, 20], [nan, nan, 10, 20], [1, 3, nan, nan]], dtype=np.float32
+    )
+    expected = [2 - 15, 1 - 15, 2 - 20, nan, nan]
+    np.testing.assert_allclose(resolve(on_tasks=["heat"]).measured(labels, TASKS), expected)
+    np.testing.assert_allclose(resolve(on_tasks=["heat"], score="aggregate").measured(labels, TASKS), [2, 1, 2, nan, 2])
+
+
+def test_measured_without_gaps_is_labels_times_weights():
+    labels = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    contrast = resolve(on_tasks=["acid", "heat_5"])
+    np.testing.assert_allclose(contrast.measured(labels, TASKS), labels @ contrast.weights(TASKS), rtol=1e-5)

@@ -1,0 +1,62 @@
+"""Small data sets and networks, and arithmetic that repeats itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from cisnake.data import hdf5
+from cisnake.data.genome import Genome, decode
+
+LENGTH, PAD = 40, 4
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(scope="session")
+def write_dataset(tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that writes a data set of genes whose first task follows their G+C content."""
+
+    def write(n: int = 48, tasks: int = 2, unmeasured_split: str | None = None) -> Path:
+        folder = tmp_path_factory.mktemp("dataset")
+        rng = np.random.default_rng(0)
+        (folder / "genome.fa").write_text(f">chr1\n{decode(rng.integers(0, 4, n * 60 + 100).astype(np.int8))}\n")
+        genome = Genome(folder / "genome.fa")
+        start = 50 + 60 * np.arange(n)
+        split = np.where(np.arange(n) % 4 == 0, "val", "train")
+        strand = np.where(np.arange(n) % 3 == 0, "-", "+")
+        tss = np.where(strand == "+", start + 20, start + LENGTH - 21)
+        genes = pd.DataFrame(
+            {
+                "gene_id": [f"g{i}" for i in range(n)], "chrom": "chr1", "strand": strand, "tss": tss,
+                "start": np.where(strand == "+", tss, start), "end": np.where(strand == "+", start + LENGTH, tss + 1),
+                "window_start": start, "window_end": start + LENGTH, "mask_start": 20, "mask_end": LENGTH, "split": split,
+                "fold": 0,
+            }
+        )  # fmt: skip
+        codes = [genome.codes("chr1", at, at + LENGTH, strand) for at, strand in zip(start, strand)]
+        labels = rng.normal(size=(n, tasks)).astype(np.float32) * 0.1
+        labels[:, 0] += [np.isin(of_gene, (1, 2)).mean() * 4 for of_gene in codes]
+        labels[1::5, -1] = np.nan
+        if unmeasured_split:
+            labels[split == unmeasured_split] = np.nan
+        path = folder / "dataset.h5"
+        hdf5.write_dataset(path, genes, labels, [f"task{i}" for i in range(tasks)], genome, PAD, {"n_folds": 1})
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def dataset(write_dataset) -> Path:
+    return write_dataset()

@@ -1,0 +1,110 @@
+import json
+
+import pytest
+
+from cisnake.errors import InputError
+from cisnake.model.params import TRAIN_DEFAULTS, read_params
+
+YAML = """
+model:
+  trunk:
+    - {name: conv_motif, filters: 8}
+    - {name: flatten}
+  head:
+    - {name: final}
+train:
+  learning_rate: 1e-3
+  batch_size: 16
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "model.yaml").write_text(YAML)
+    return tmp_path / "model.yaml"
+
+
+def test_defaults_fill_what_is_left_out(path):
+    params = read_params(path)
+    assert params["train"] == TRAIN_DEFAULTS | {"learning_rate": 0.001, "batch_size": 16}
+    assert params["model"]["trunk"][0] == {"name": "conv_motif", "filters": 8}
+
+
+@pytest.mark.parametrize("rest", ["", "train:\n", "train: {}\n"])
+def test_train_section_may_be_empty(path, rest):
+    path.write_text(YAML.split("train:")[0] + rest)
+    assert read_params(path)["train"] == TRAIN_DEFAULTS
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", ".1e-2", "+1e-3"])
+def test_numbers_are_numbers(path, text):
+    path.write_text(YAML.replace("1e-3", text))
+    assert read_params(path)["train"]["learning_rate"] == 0.001
+
+
+def test_json_of_basenji(tmp_path):
+    file = tmp_path / "params.json"
+    file.write_text(
+        '{"train": {"learning_rate": 1e-3, "momentum": 0.98}, "model": {"trunk": [], "head": [], "l2_scale": 2e-05}}'
+    )
+    params = read_params(file)
+    assert (params["train"]["learning_rate"], params["train"]["momentum"]) == (0.001, 0.98)
+    assert params["model"]["l2_scale"] == 2e-05
+    file.write_text(json.dumps(params, indent=4))
+    assert read_params(file) == params
+
+
+def test_overrides_reach_into_lists(path):
+    params = read_params(
+        path, {"model.trunk.0.filters": 64, "model.seq_depth": 5, "train.patience": 3, "model.trunk.1": {"name": "global_pool"}}
+    )
+    assert params["model"]["trunk"] == [{"name": "conv_motif", "filters": 64}, {"name": "global_pool"}]
+    assert (params["model"]["seq_depth"], params["train"]["patience"]) == (5, 3)
+    assert read_params(path)["model"]["trunk"][0]["filters"] == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["model.trunk.7.filters", "model.trunk.first.filters", "modle.trunk", "train.batch_size.x", "model.trunk.0.name.x"]
+)
+def test_overrides_of_nothing_are_refused(path, name):
+    with pytest.raises(InputError, match=f"override {name} names nothing"):
+        read_params(path, {name: 1})
+
+
+def test_unknown_train_key_names_the_nearest(path):
+    with pytest.raises(InputError, match=r"'patiense'.*did you mean patience"):
+        read_params(path, {"train.patiense": 1})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("batch_size", "many"), ("batch_size", 1.5), ("patience", True), ("learning_rate", "high"), ("learning_rate", None)],
+)
+def test_what_is_no_number_is_refused(path, key, value):
+    with pytest.raises(InputError, match=f"train.{key} is"):
+        read_params(path, {f"train.{key}": value})
+
+
+def test_clipping_may_be_off_or_on(path):
+    assert read_params(path)["train"]["clip_norm"] is None
+    assert read_params(path, {"train.clip_norm": 1})["train"]["clip_norm"] == 1
+
+
+@pytest.mark.parametrize("text", ["train: {}", "- 1", "", "model: {}\nextra: {}", "model: []", "model: {}\ntrain: [1]"])
+def test_other_sections_are_refused(path, text):
+    path.write_text(text)
+    with pytest.raises(InputError, match="must have the sections model and train"):
+        read_params(path)
+
+
+def test_overrides_add_no_section(path):
+    with pytest.raises(InputError, match="must have the sections model and train"):
+        read_params(path, {"learning_rate": 1})
+
+
+def test_unreadable_files(tmp_path, path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_params(tmp_path / "none.yaml")
+    path.write_text("model: {a: [}")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_params(path)

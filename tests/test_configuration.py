@@ -1,0 +1,414 @@
+"""A run's configuration: what is filled in, and what is refused with which words."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import write_config_docs
+from cisnake import configuration
+from cisnake.data.simulation_settings import Settings, read_settings
+from cisnake.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA: dict[str, Any] = yaml.safe_load(configuration.SCHEMA.read_text())
+SIMULATED: dict[str, Any] = {
+    "run": {"name": "try"},
+    "genome": {"simulate": {}},
+    "targets": {},
+    "splits": {"val": ["chr1"], "test": ["chr2"]},
+    "model": {"params": "config/models/demo.yaml"},
+    "attribution": {"contrasts": {"any": {"on_tasks": ["liver"]}}},
+}
+
+
+def changed(config: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """A copy of a configuration with keys set by dotted name, written with two underscores; None takes a key away."""
+    config = copy.deepcopy(config)
+    for name, value in values.items():
+        *parents, last = name.split("__")
+        section = config
+        for part in parents:
+            section = section.setdefault(part, {})
+        if value is None:
+            section.pop(last, None)
+        else:
+            section[last] = value
+    return config
+
+
+def refusal(config: dict[str, Any]) -> str:
+    """The message that refuses a configuration."""
+    with pytest.raises(InputError) as caught:
+        configuration.check(configuration.complete(config))
+    return str(caught.value)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> dict[str, Any]:
+    """A configuration that names files, all of which are there."""
+    files = {
+        "genome.fa": ">chrA\nACGT\n>chrB\nACGT\n>chrC\nACGT\n",
+        "genome.fa.fai": "chrA\t4\t6\t4\t5\nchrB\t4\t17\t4\t5\nchrC\t4\t28\t4\t5\n",
+        "genes.gtf": "",
+        "matrix.tsv": "gene\theat_1\theat_2\tcold\ng1\t1\t2\t3\n",
+        "tasks.tsv": "task\tgroup\nheat_1\theat\nheat_2\theat\ncold\tcold\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return {
+        "run": {"name": "given", "data_dir": str(tmp_path)},
+        "genome": {"fasta": "genome.fa"},
+        "annotation": {"gtf": "genes.gtf"},
+        "targets": {"matrix": "matrix.tsv", "tasks": "tasks.tsv"},
+        "splits": {"val": ["chrA"], "test": ["chrB"]},
+        "model": {"params": "config/models/small.yaml"},
+        "attribution": {"contrasts": {"heat": {"on_tasks": ["heat"]}}},
+    }
+
+
+def test_configurations_that_are_right_pass(given: dict[str, Any]) -> None:
+    for config in (given, SIMULATED, changed(SIMULATED, splits={"folds": 3})):
+        configuration.check(configuration.complete(config))
+
+
+# The schema
+
+
+def parts(schema: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the schema with its part, those of items and of free mappings included."""
+    for key, part in schema.get("properties", {}).items():
+        yield f"{name}{key}", part
+        for inner in (part, part.get("items"), part.get("additionalProperties")):
+            if isinstance(inner, dict):
+                yield from parts(inner, f"{name}{key}.")
+
+
+def test_schema_is_a_schema_and_describes_every_key() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    names = dict(parts(SCHEMA))
+    assert "genome.simulate.groups.n_tasks" in names and "attribution.contrasts.score" in names
+    assert [name for name, part in names.items() if not part.get("description", "").strip()] == []
+    # Every mapping refuses keys that it does not know, or says what its values are.
+    free = [name for name, part in names.items() if part.get("type") == "object" and "additionalProperties" not in part]
+    assert free == ["model.overrides"]
+
+
+def test_defaults_of_the_schema_are_valid() -> None:
+    for name, part in parts(SCHEMA):
+        # Those of whole sections are filled in further before they are checked.
+        if "default" in part and "properties" not in part:
+            schema = part | {"$defs": SCHEMA["$defs"]}
+            jsonschema.validate(part["default"], schema), name
+
+
+def test_defaults_of_a_simulation_are_those_of_its_settings() -> None:
+    config = configuration.complete(SIMULATED)
+    assert set(config["genome"]["simulate"]) == set(asdict(Settings()))
+    assert read_settings(config["genome"]["simulate"]) == Settings()
+
+
+# Completing
+
+
+def test_defaults_are_filled_in_at_every_level() -> None:
+    config = configuration.complete(SIMULATED)
+    assert config["evaluate"]["baseline"]["k"] == 6
+    assert config["evaluate"]["splits"] == ["val", "test"]
+    assert config["motifs"]["probe"]["draws"] == 5
+    assert config["attribution"]["contrasts"]["any"]["score"] == "specificity"
+    assert config["windows"]["upstream"] == 1000
+    assert "evaluate" not in SIMULATED, "the configuration given must stay as it was"
+
+
+def test_values_given_win_over_defaults() -> None:
+    config = configuration.complete(changed(SIMULATED, evaluate__baseline__k=3, peaks={"threshold": 0.5}))
+    assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["upstream"]) == (3, 500)
+    assert (config["peaks"]["threshold"], config["peaks"]["min_length"]) == (0.5, 4)
+
+
+def test_a_section_with_all_its_keys_in_comments_is_left_out() -> None:
+    config = SIMULATED | {"peaks": None, "genome": {"simulate": None}}
+    assert configuration.complete(config) == configuration.complete(SIMULATED)
+
+
+def test_completing_twice_changes_nothing() -> None:
+    once = configuration.complete(SIMULATED)
+    assert configuration.complete(once) == once
+
+
+def test_defaults_are_not_shared_between_runs() -> None:
+    configuration.complete(SIMULATED)["evaluate"]["splits"].append("test")
+    assert configuration.complete(SIMULATED)["evaluate"]["splits"] == ["val", "test"]
+
+
+def test_numbers_that_were_read_as_text_are_numbers() -> None:
+    config = changed(SIMULATED, peaks={"threshold": "0.02", "n": "7"}, motifs={"p_threshold": "1e-5"})
+    config = configuration.complete(changed(config, splits__allow_overlap="True", run__name="12"))
+    assert (config["peaks"]["threshold"], config["peaks"]["n"], config["motifs"]["p_threshold"]) == (0.02, 7, 1e-5)
+    assert config["splits"]["allow_overlap"] is True
+    assert config["run"]["name"] == "12"
+
+
+def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CISNAKE_TEST_DATA", str(tmp_path))
+    remote = {"url": "https://example.org/tasks.tsv", "sha256": "0" * 64}
+    config = changed(given, run__data_dir="${CISNAKE_TEST_DATA}/a", annotation__gtf="$CISNAKE_TEST_DATA/genes.gtf")
+    config = changed(config, targets__tasks=remote, motifs__source="own.meme", attribution__genes="ids.txt")
+    config = configuration.complete(config)
+    assert config["genome"]["fasta"] == f"{tmp_path}/a/genome.fa"
+    assert config["annotation"]["gtf"] == f"{tmp_path}/genes.gtf", "an absolute path stays"
+    assert config["targets"]["tasks"] == remote
+    assert config["motifs"]["source"] == f"{tmp_path}/a/own.meme"
+    assert config["attribution"]["genes"] == f"{tmp_path}/a/ids.txt"
+    home = configuration.complete(changed(given, genome__fasta="~/genome.fa"))["genome"]["fasta"]
+    assert home == str(Path.home() / "genome.fa")
+
+
+def test_names_that_are_no_paths_stay(given: dict[str, Any]) -> None:
+    config = configuration.complete(changed(given, motifs={"source": "jaspar:2026/fungi"}, attribution__genes="held_out"))
+    assert (config["motifs"]["source"], config["attribution"]["genes"]) == ("jaspar:2026/fungi", "held_out")
+
+
+def test_unset_variables_are_all_named(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CISNAKE_NO_A", "CISNAKE_NO_B"):
+        monkeypatch.delenv(name, raising=False)
+    message = refusal(changed(given, run__data_dir="$CISNAKE_NO_A/x", targets__matrix="${CISNAKE_NO_B}/m.tsv"))
+    assert "needs the environment variable CISNAKE_NO_A: set it" in message
+    assert "needs the environment variable CISNAKE_NO_B: set it" in message
+
+
+def test_a_parameter_file_is_the_working_folders_else_the_workflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert configuration.complete(SIMULATED)["model"]["params"] == str(ROOT / "config/models/demo.yaml")
+    (tmp_path / "config" / "models").mkdir(parents=True)
+    (tmp_path / "config" / "models" / "demo.yaml").write_text("")
+    assert configuration.complete(SIMULATED)["model"]["params"] == "config/models/demo.yaml"
+    nowhere = changed(SIMULATED, model__params="none.yaml")
+    assert configuration.complete(nowhere)["model"]["params"] == "none.yaml"
+    assert "parameter file none.yaml cannot be read" in refusal(nowhere)
+
+
+# Refusing what the schema knows
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "nearest"),
+    [
+        ("atribution", "key in the configuration", "attribution"),
+        ("run__seeds", "key in run", "seed"),
+        ("evaluate__baseline__alfa", "key in evaluate.baseline", "alpha"),
+        ("motifs__probe__sits", "key in motifs.probe", "sites"),
+        ("genome__simulate__n_gene", "key in genome.simulate", "n_genes"),
+        ("attribution__contrasts__any__off_task", "key in attribution.contrasts.any", "off_tasks"),
+        ("targets__task_columns__tasks", "key in targets.task_columns", "task"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest(key: str, place: str, nearest: str) -> None:
+    message = refusal(changed(SIMULATED, **{key: "x"}))
+    assert f"unknown {place} '{key.rsplit('__', 1)[-1]}': did you mean {nearest}" in message
+
+
+def test_an_unknown_key_in_a_list_or_an_address_is_named_too() -> None:
+    message = refusal(changed(SIMULATED, genome__simulate={"groups": [{"name": "a"}, {"name": "b", "activator": []}]}))
+    assert "unknown key in genome.simulate.groups.1 'activator': did you mean activators" in message
+    message = refusal(changed(SIMULATED, variants={"vcf": {"url": "https://a.org/v", "sha265": "0"}}))
+    assert "unknown key in variants.vcf 'sha265': did you mean sha256" in message
+    assert "variants.vcf lacks sha256" in message
+
+
+def test_every_problem_is_reported_once() -> None:
+    config = changed(SIMULATED, targets=None, splits=None, run__name="a/b", peaks={"treshold": 1, "min_length": 0}, nonsense=1)
+    message = refusal(config)
+    assert message.startswith("6 things to mend:")
+    assert len(message.splitlines()) == 7
+    for words in ("lacks targets", "lacks splits", "run.name: 'a/b'", "'treshold'", "peaks.min_length: 0", "'nonsense'"):
+        assert message.count(words) == 1, words
+
+
+@pytest.mark.parametrize(
+    ("splits", "right"),
+    [
+        ({"val": ["chr1"]}, False),
+        ({"val": ["chr1"], "test": ["chr2"], "folds": 3}, False),
+        ({}, False),
+        ({"folds": 2}, False),
+        ({"val": [], "test": ["chr2"]}, False),
+        ({"folds": 3}, True),
+    ],
+)
+def test_splits_are_given_in_exactly_one_way(splits: dict[str, Any], right: bool) -> None:
+    if right:
+        configuration.complete(SIMULATED | {"splits": splits})
+    else:
+        assert "splits" in refusal(SIMULATED | {"splits": splits})
+
+
+def test_values_of_the_wrong_type_are_explained() -> None:
+    assert "splits.val.0: 7 is read as a number or truth value: put it in quotes" in refusal(
+        changed(SIMULATED, splits__val=[7])
+    )
+    assert "peaks.threshold: 'low' is not of type 'number'" in refusal(changed(SIMULATED, peaks={"threshold": "low"}))
+    assert "variants.vcf must be a path, or url and sha256, not 3" in refusal(changed(SIMULATED, variants={"vcf": 3}))
+    assert "peaks: [] is not of type 'object'" in refusal(SIMULATED | {"peaks": []})
+
+
+# Refusing what only the files know
+
+
+def test_a_genome_is_given_or_simulated(given: dict[str, Any]) -> None:
+    words = "genome needs exactly one of fasta and simulate"
+    assert words in refusal(changed(given, genome__simulate={}))
+    assert words in refusal(changed(given, genome={}))
+
+
+def test_a_simulated_run_refuses_files(given: dict[str, Any]) -> None:
+    config = SIMULATED | {"annotation": given["annotation"], "targets": given["targets"], "variants": {"vcf": "v.vcf"}}
+    message = refusal(config)
+    for name in ("annotation.gtf", "targets.matrix", "targets.tasks", "variants.vcf"):
+        assert f"{name} is given, but genome.simulate makes its own" in message
+
+
+def test_a_run_on_files_needs_annotation_and_matrix(given: dict[str, Any]) -> None:
+    message = refusal(changed(given, annotation={}, targets={}))
+    assert "annotation lacks gtf" in message and "targets lacks matrix" in message
+
+
+def test_missing_files_are_all_listed(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "genome.fa").unlink()
+    (tmp_path / "matrix.tsv").unlink()
+    config = changed(given, annotation__tss_bed="tss.bed", variants={"vcf": "v.vcf"}, motifs={"source": "m.meme"})
+    message = refusal(changed(config, attribution__genes="all_of_them.txt", model__params="m.yaml", splits={"genes": "s.tsv"}))
+    for words in ("genome.fasta: ", "annotation.tss_bed: ", "targets.matrix: ", "variants.vcf: ", "motifs.source: "):
+        assert words in message
+    for name in ("all_of_them.txt", "m.yaml", "s.tsv"):
+        assert name in message
+    assert message.startswith("8 things to mend")
+
+
+def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tmp_path: Path) -> None:
+    message = refusal(changed(given, splits={"val": ["chra"], "test": ["chrD"]}))
+    assert "unknown chromosome in splits.val 'chra': did you mean" in message
+    assert "unknown chromosome in splits.test 'chrD'" in message
+    assert "'chr9': did you mean" in refusal(changed(SIMULATED, splits__test=["chr9"]))
+    configuration.check(configuration.complete(changed(SIMULATED, splits__test=["chr8"])))
+    # Without an index nothing is known yet: the job that reads the genome checks it.
+    (tmp_path / "genome.fa.fai").unlink()
+    configuration.check(configuration.complete(changed(given, splits={"val": ["chra"], "test": ["chrD"]})))
+
+
+def test_a_chromosome_is_in_one_split_only(given: dict[str, Any]) -> None:
+    assert "splits.val and splits.test both have chrB" in refusal(changed(given, splits__val=["chrA", "chrB"]))
+
+
+def test_tasks_of_contrasts_are_those_of_the_matrix(given: dict[str, Any], tmp_path: Path) -> None:
+    contrasts = {
+        "one": {"on_tasks": ["heat_1"]},
+        "two": {"on_tasks": ["haet"]},
+        "three": {"on_tasks": ["cold"], "off_tasks": ["x"]},
+    }
+    message = refusal(changed(given, attribution__contrasts=contrasts))
+    assert "'haet': did you mean heat" in message and "contrast three 'x'" in message and "contrast one" not in message
+    # Groups are known from the table of tasks alone.
+    assert "'heat'" in refusal(changed(given, targets__tasks=None))
+    (tmp_path / "tasks.tsv").write_text("task\tgroup\nheat_1\theat\n")
+    assert "heat_2" in refusal(given)
+    assert "contrast any 'liverr': did you mean liver" in refusal(
+        changed(SIMULATED, attribution__contrasts__any__on_tasks=["liverr"])
+    )
+
+
+def test_quoted_headers_of_a_csv_are_read(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "matrix.csv").write_text('"","heat_1","heat_2","cold"\n"g1",1,2,3\n')
+    configuration.check(configuration.complete(changed(given, targets__matrix="matrix.csv")))
+
+
+def test_remote_files_are_not_looked_for(given: dict[str, Any]) -> None:
+    remote = {"url": "https://example.org/x.gz", "sha256": "0" * 64}
+    config = changed(given, genome__fasta=remote, annotation__gtf=remote, targets={"matrix": remote, "tasks": remote})
+    configuration.check(configuration.complete(changed(config, attribution__contrasts__heat__on_tasks=["who knows"])))
+
+
+def test_the_baseline_stays_inside_the_window() -> None:
+    message = refusal(changed(SIMULATED, windows={"upstream": 300, "downstream": 50}, evaluate__baseline__downstream=51))
+    assert "evaluate.baseline.upstream is 500, more than windows.upstream, 300" in message
+    assert "evaluate.baseline.downstream is 51, more than windows.downstream, 50" in message
+    assert "no room for a word" in refusal(changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1}))
+
+
+def test_peaks_have_a_range_of_lengths() -> None:
+    assert "peaks.min_length is above peaks.max_length" in refusal(changed(SIMULATED, peaks={"min_length": 30}))
+
+
+def test_seq_length_of_the_network_is_that_of_the_windows() -> None:
+    config = changed(SIMULATED, windows={"upstream": 600, "downstream": 100})
+    configuration.check(configuration.complete(changed(config, model__overrides={"model.seq_length": 700})))
+    message = refusal(changed(config, model__overrides={"model.seq_length": 512}))
+    assert "has seq_length 512, but windows have 700 bases" in message
+
+
+def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others() -> None:
+    config = changed(SIMULATED, genome__simulate={"n_chromosomes": 2, "n_truncated": 3}, peaks={"min_length": 30})
+    message = refusal(changed(config, model__overrides={"train.learning_rat": 1}))
+    for words in ("did you mean learning_rate", "n_truncated is 3", "peaks.min_length"):
+        assert words in message
+
+
+# Documentation and template
+
+
+def test_the_description_of_all_keys_is_up_to_date() -> None:
+    written = (ROOT / "config" / "README.md").read_text()
+    assert written == write_config_docs.page(), "run make docs"
+    for name, _ in parts(SCHEMA):
+        assert f"## {name}" in written or f"{name.rsplit('.', 1)[-1]}`" in written
+    for block in ("conv_motif", "dilated_residual", "final"):
+        assert f"- `{block}`" in written
+
+
+def test_the_description_of_parameter_files_is_what_the_code_has() -> None:
+    from cisnake.model.params import TRAIN_DEFAULTS
+
+    for key, value in TRAIN_DEFAULTS.items():
+        text = "null" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
+        assert f"| `{key}` | `{text}` |" in write_config_docs.train_keys()
+
+
+def test_the_template_runs_with_files_of_the_names_it_has(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "config" / "template.yaml").read_text())
+    simulate = [sys.executable, ROOT / "scripts" / "simulate_inputs.py", "--settings", '{"n_genes": 40}']
+    subprocess.run([*simulate, "--outdir", tmp_path / config["run"]["data_dir"]], check=True, capture_output=True)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "--cores", "2"]
+    command += ["--dry-run", "--configfile", ROOT / "config" / "template.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "results/mine/report.html" in done.stdout + done.stderr
+
+
+def test_the_optional_part_of_the_template_is_right() -> None:
+    text = (ROOT / "config" / "template.yaml").read_text().split("Optional from here on")[1]
+    lines = [line.removeprefix("# ") for line in text.splitlines()[1:]]
+    optional = yaml.safe_load("\n".join(lines))
+    assert set(optional) >= {"annotation", "targets", "train", "motifs", "variants", "resources"}
+    essential = yaml.safe_load((ROOT / "config" / "template.yaml").read_text())
+    merged = {key: essential.get(key, {}) | optional.get(key, {}) for key in {**essential, **optional}}
+    filled = configuration.complete(merged)
+    plain = configuration.complete(essential)
+    for section, key in [
+        ("train", "replicates"),
+        ("windows", "max_shift"),
+        ("attribution", "n_shards"),
+        ("targets", "transform"),
+    ]:
+        assert filled[section][key] == plain[section][key], "comments show the default"
+    assert filled["motifs"]["source"] == plain["motifs"]["source"]
+    assert filled["resources"] == plain["resources"]

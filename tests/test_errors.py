@@ -1,0 +1,24 @@
+"""A wrong name must be answered with the right ones."""
+
+from __future__ import annotations
+
+from cisnake.errors import InputError, unknown_name
+
+
+def test_nearest_names_are_offered():
+    error = unknown_name("task", "heet", ["heat", "cold", "acid"])
+    assert isinstance(error, InputError)
+    assert str(error) == "unknown task 'heet': did you mean heat?"
+    message = str(unknown_name("task", "heat_", ["heat_1", "heat_2", "x"]))
+    assert "did you mean" in message and "heat_1" in message and "heat_2" in message and "x" not in message.split()
+
+
+def test_name_that_differs_by_case_alone():
+    assert "did you mean HEAT?" in str(unknown_name("task", "heat", ["HEAT", "COLD"]))
+
+
+def test_known_names_are_listed_or_counted():
+    assert str(unknown_name("split", "zzz", ["train", "val"])) == "unknown split 'zzz': known are: train, val."
+    assert "known are: none." in str(unknown_name("split", "zzz", []))
+    message = str(unknown_name("gene", "zzz", (f"g{i}" for i in range(5000))))
+    assert "there are 5000 known ones" in message and len(message) < 120

@@ -1,0 +1,124 @@
+"""A file must be whole or not there, and a table must come back as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fetch_input
+from cisnake.errors import InputError
+from cisnake.files import digest, file_sha256, read_table, write_json, write_table, write_whole
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_file_appears_when_the_block_ends(tmp_path: Path):
+    path = tmp_path / "new" / "a.tsv.gz"
+    with write_whole(path) as part:
+        assert part.parent == path.parent and part.name.endswith(".tsv.gz")
+        part.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new" and listing(tmp_path) == ["a.tsv.gz"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_error_the_old_file_stays_and_nothing_else(tmp_path: Path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), write_whole(path) as part:
+        part.write_text("half")
+        raise error
+    assert path.read_text() == "old" and listing(tmp_path) == ["a.txt"]
+    with pytest.raises(error), write_whole(tmp_path / "b.txt"):
+        raise error
+    assert listing(tmp_path) == ["a.txt"]
+
+
+def test_folders_are_whole_too(tmp_path: Path):
+    with pytest.raises(ValueError), write_whole(tmp_path / "folder") as part:
+        part.mkdir()
+        (part / "a").write_text("half")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+    with write_whole(tmp_path / "folder") as part:
+        part.mkdir()
+        (part / "a").write_text("whole")
+    assert (tmp_path / "folder" / "a").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
+def test_table_round_trip(tmp_path: Path, name):
+    table = pd.DataFrame(
+        {
+            "id": ["NA", "1e5", "nan", "007", "", 'a "b"\tc'],
+            "flag": [True, False, True, False, True, True],
+            "value": [1.5, np.nan, -1e-30, 1e30, np.inf, 123456.7],
+            "count": np.array([1, 2**53 + 1, 3, 4, 5, -6]),
+        }
+    )
+    write_table(table, tmp_path / name)
+    again = read_table(tmp_path / name, flag="bool", value="float", count="int64", absent="float")
+    assert again["id"].tolist() == table["id"].tolist() and again["count"].tolist() == table["count"].tolist()
+    assert again["flag"].dtype == bool and again["flag"].tolist() == table["flag"].tolist()
+    np.testing.assert_allclose(again["value"], table["value"], rtol=1e-6)
+    assert again["value"].dtype == np.float64
+    assert read_table(tmp_path / name)["value"].tolist()[:2] == ["1.5", ""]
+
+
+def test_empty_table_round_trip(tmp_path: Path):
+    write_table(pd.DataFrame({"a": [], "b": []}), tmp_path / "t.tsv")
+    again = read_table(tmp_path / "t.tsv", b="float")
+    assert list(again) == ["a", "b"] and again.empty
+
+
+def test_column_of_empty_cells_is_nan(tmp_path: Path):
+    write_table(pd.DataFrame({"b": [np.nan, np.nan]}), tmp_path / "t.tsv")
+    assert read_table(tmp_path / "t.tsv", b="float")["b"].isna().tolist() == [True, True]
+
+
+def test_json_is_plain(tmp_path: Path):
+    value = {1: np.float64("nan"), "b": [np.int64(3), (np.float32(0.5), None)], "c": {"d": float("nan"), "e": np.bool_(True)}}
+    write_json(value, tmp_path / "a.json")
+    expected = {"1": None, "b": [3, [0.5, None]], "c": {"d": None, "e": True}}
+    assert json.loads((tmp_path / "a.json").read_text()) == expected
+    with pytest.raises(TypeError):
+        write_json({"a": object()}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == expected and listing(tmp_path) == ["a.json"]
+
+
+def test_digest_tells_contents_and_order(tmp_path: Path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 3_000_000)
+    assert file_sha256(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    found = digest("a", path, "b")
+    assert found == digest("a", path, "b")
+    assert len({found, digest("b", path, "a"), digest("ab", path, ""), digest("a", str(path), "b")}) == 4
+    path.write_bytes(b"y")
+    assert digest("a", path, "b") != found
+
+
+def fetch(url: str, sha256: str, output: Path) -> None:
+    fetch_input.main(fetch_input.parser().parse_args(["--url", url, "--sha256", sha256, "--output", str(output)]))
+
+
+def test_fetched_file_is_kept_only_with_its_checksum(tmp_path: Path):
+    source, output = tmp_path / "source.bin", tmp_path / "out" / "copy.bin"
+    source.write_bytes(bytes(range(256)) * 9000)
+    right = file_sha256(source)
+    fetch(source.as_uri(), right, output)
+    assert output.read_bytes() == source.read_bytes()
+    for url, sha256, message in [
+        (source.as_uri(), "0" * 64, f"has the SHA-256 {right}"),
+        ((tmp_path / "none").as_uri(), right, "could not be fetched"),
+    ]:
+        output.unlink(missing_ok=True)
+        with pytest.raises(InputError, match=message):
+            fetch(url, sha256, output)
+        assert listing(output.parent) == []

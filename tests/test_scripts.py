@@ -1,0 +1,98 @@
+"""Scripts and rules: one program for each rule, of the same name, that explains itself and is thin."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+MAX_LINES = 90
+
+
+def rules() -> dict[str, str]:
+    """The text of every rule that runs something, by name."""
+    found = {}
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        pieces = re.split(r"^ *(?:rule|checkpoint) +(\w+) *:", path.read_text(), flags=re.MULTILINE)
+        for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
+            assert name not in found, f"{name} is there twice"
+            # A rule ends where something stands at the margin.
+            found[name] = re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE)[0]
+    return found
+
+
+RULES = rules()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_explains_itself(path: Path) -> None:
+    done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, timeout=60, cwd="/")
+    assert done.returncode == 0, done.stderr
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert len(docstring.splitlines()[0]) > 20
+    assert docstring.splitlines()[0] in done.stdout
+    assert "--log" in done.stdout
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_thin_and_starts_quickly(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES, "logic belongs to the library"
+    # What argparse needs must not wait for TensorFlow: it is imported inside main.
+    top = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert not re.search(r"\b(tensorflow|keras)\b", "\n".join(map(ast.unparse, top)))
+
+
+def test_every_script_is_run_by_the_rule_of_its_name() -> None:
+    assert {path.stem for path in SCRIPTS} == set(RULES)
+    for name, text in RULES.items():
+        assert re.findall(r"(\w+)\.py", text) == [name], name
+        assert f"{{params.scripts:q}}/{name}.py" in text, "a path with a space in it"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_has_what_every_rule_has(name: str) -> None:
+    text = RULES[name]
+    for directive in ("output", "log", "benchmark", "conda", "params", "shell"):
+        assert re.search(rf"^ +{directive}:", text, flags=re.MULTILINE), f"{name} has no {directive}"
+    assert re.search(r"^ +(resources|localrule):", text, flags=re.MULTILINE), f"{name} says nothing of its resources"
+    assert "retries" not in text, "a rule's own retries run inside one SLURM job"
+    assert "lambda" not in text
+    assert "version=VERSION" in text, "a new release makes results anew"
+    assert re.search(r"--log \{log(:q)?\}", text), f"{name} writes no log"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_gives_options_that_its_script_has(name: str) -> None:
+    used = set(re.findall(r"(?<![\w-])(--[a-z][\w-]*)", RULES[name]))
+    source = (ROOT / "scripts" / f"{name}.py").read_text()
+    known = set(re.findall(r'"(--[a-z][\w-]*)"', source)) | {"--log"}
+    # Options that a loop adds, one for each section of the configuration.
+    known |= {f"--{section}" for section in re.findall(r'"(annotation|windows|splits)"', source)}
+    assert used <= known, used - known
+
+
+def test_a_program_that_is_stopped_leaves_no_half_file(tmp_path: Path) -> None:
+    program = tmp_path / "write_slowly.py"
+    program.write_text(
+        "import time\nfrom pathlib import Path\nfrom cisnake import program\nfrom cisnake.files import write_whole\n"
+        "def main(args):\n    with write_whole(Path('out') / 'table.tsv') as part:\n        part.write_text('half')\n"
+        "        print('writing', flush=True)\n        time.sleep(60)\n"
+        "program.run(main, program.argument_parser('Write slowly.'))\n"
+    )
+    command = [sys.executable, program, "--log", "log.txt"]
+    environment = {"PYTHONPATH": str(ROOT / "scripts"), "PATH": ""}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"writing\n"
+        assert len(list((tmp_path / "out").iterdir())) == 1
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert list((tmp_path / "out").iterdir()) == []
+    assert (tmp_path / "log.txt").read_text().splitlines()[-1].endswith("error: interrupted")

@@ -1,0 +1,178 @@
+"""Write config/README.md from the schema of the configuration and the code of the network's blocks: nothing is described twice.
+
+The code is read, not imported: that would start TensorFlow.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+MODEL = ROOT / "scripts" / "cisnake" / "model"
+README = ROOT / "config" / "README.md"
+
+INTRODUCTION = """\
+<!-- Written by `make docs` from workflow/schemas/config.schema.yaml and scripts/cisnake/model: change those, not this file. -->
+
+# Configuration
+
+A run has one YAML file. Copy `config/template.yaml` to `config/mine.yaml`, point it at your files, and start it:
+
+```
+snakemake --configfile config/mine.yaml --cores 8
+```
+
+`config/demo.yaml` (a simulated genome) and `config/yeast.yaml` (real data) are whole examples. What a file leaves out takes the
+default given here; nothing is taken from another run's file. Keys that are unknown, values that cannot be, files that are not
+there, and names of chromosomes and tasks that the files do not have are all reported together before any job starts.
+
+- Files are named from `run.data_dir`, or from the folder where Snakemake is started; `$NAME` and `~` are replaced. Each may be
+  given as `{url: ..., sha256: ...}` instead, and is then fetched once and checked.
+- `model.params` is named from the folder where Snakemake is started, else from the workflow's own, so that
+  `config/models/demo.yaml` works from anywhere.
+- Single keys can be set for one run: `snakemake --configfile config/mine.yaml --config 'peaks={threshold: 0.02}'`.
+- Coordinates and lengths are in base pairs. Keys marked * must be given.
+"""
+
+PARAMETERS = """\
+## Parameter files
+
+`model.params` names a file with the sections `model` (the network) and `train` (how it is trained); those in `config/models`
+are examples. A file may be YAML or JSON. `model.overrides` changes single keys of it by dotted name, such as
+`train.learning_rate` or `model.trunk.0.filters`. What a model was trained with is saved beside it as params.yaml.
+
+### model
+
+`trunk` and `head` are lists of blocks, each a mapping with its `name` and its arguments. `seq_length` is the number of bases of
+a window and may be left out; `seq_depth` is 4 (bases) or 5 (bases, and where the gene body is). `units` of the block `final` is
+the number of tasks and may be left out. All blocks share the following.
+"""
+
+
+def main() -> None:
+    README.write_text(page())
+    print(README.relative_to(ROOT))
+
+
+def page() -> str:
+    """Return the text of config/README.md."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    parts = [INTRODUCTION]
+    for name, section in schema["properties"].items():
+        star = "*" if name in schema["required"] else ""
+        parts.append(f"## {name}{star}\n\n{sentence(section['description'])}\n")
+        parts.append(table(["key", "value", "default", "meaning"], rows(section, schema["$defs"])))
+    parts += [PARAMETERS, shared_keys(), "### Blocks\n", blocks(), "### train\n", train_keys()]
+    return "\n".join(parts)
+
+
+def rows(section: dict[str, Any], definitions: dict[str, Any], prefix: str = "") -> Iterator[list[str]]:
+    """Yield a row for each key of a section, then the keys inside it, by dotted name."""
+    for key, part in section.get("properties", {}).items():
+        name = prefix + key
+        inner = next((p for p in (part, part.get("items"), part.get("additionalProperties")) if has_keys(p)), None)
+        star = "*" if key in section.get("required", ()) else ""
+        shown = "" if "default" not in part or has_keys(part) else f"`{json.dumps(part['default'], ensure_ascii=False)}`"
+        if inner is not None and inner is not part and "default" in part:
+            shown = "<br>".join(f"`{json.dumps(item, ensure_ascii=False)}`" for item in part["default"])
+        yield [f"`{name}`{star}", kind(part, definitions), shown, sentence(part["description"])]
+        if inner is not None:
+            ending = {"array": "[].", "object": "." if inner is part else ".<name>."}[part["type"]]
+            yield from rows(inner, definitions, name + ending)
+
+
+def has_keys(part: Any) -> bool:
+    """Whether a part of the schema is a mapping with keys of its own."""
+    return isinstance(part, dict) and "properties" in part
+
+
+def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return in words what a value may be: its type and range."""
+    reference = part.get("$ref", "").rsplit("/", 1)[-1]
+    if reference == "source":
+        return "path, or url and sha256"
+    part = definitions.get(reference, {}) | part
+    if "enum" in part:
+        return " or ".join(f"`{value}`" for value in part["enum"])
+    if part["type"] == "array":
+        return f"list of {'mappings' if has_keys(part['items']) else kind(part['items'], definitions)}"
+    word = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "object": "mapping"}
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {part[limit]}" for limit, sign in signs.items() if limit in part]
+    return ", ".join([word[part["type"]], *limits])
+
+
+def sentence(text: str) -> str:
+    """Return a description on one line that stands in a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def table(header: list[str], lines: Iterator[list[str]] | list[list[str]]) -> str:
+    """Return a Markdown table."""
+    cells = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse((MODEL / f"{module}.py").read_text())
+
+
+def shared_keys() -> str:
+    """Return a table of what the blocks of a model share: the fields of `blocks.Defaults`."""
+    fields = next(node for node in tree("blocks").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
+    return table(
+        ["key", "default"],
+        [
+            [f"`{ast.unparse(f.target)}`", f"`{value(f.value)}`"]
+            for f in fields
+            if isinstance(f, ast.AnnAssign) and f.value is not None
+        ],
+    )
+
+
+def blocks() -> str:
+    """Return a list of the blocks with their arguments: the functions that `blocks.BLOCKS` names."""
+    module = tree("blocks")
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    registry = next(n for n in module.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "BLOCKS")
+    named = [node.id for node in ast.walk(registry) if isinstance(node, ast.Name) and node.id in functions]
+    return "".join(f"- `{name}`{arguments(functions[name])}: {first_line(functions[name])}\n" for name in dict.fromkeys(named))
+
+
+def arguments(function: ast.FunctionDef) -> str:
+    """Return the arguments of a block, without the tensor and the shared defaults that come first."""
+    own = function.args.args[2:]
+    defaults = [None] * (len(own) - len(function.args.defaults)) + list(function.args.defaults)
+    words = [f"`{a.arg}`" + ("" if d is None else f" = {value(d)}") for a, d in zip(own, defaults[-len(own) :], strict=True)]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def first_line(function: ast.FunctionDef) -> str:
+    """Return the first paragraph of a docstring on one line."""
+    return " ".join(inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")[0].split())
+
+
+def train_keys() -> str:
+    """Return a table of the keys of `train`: `params.TRAIN_DEFAULTS`."""
+    node = next(n for n in tree("params").body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "TRAIN_DEFAULTS")
+    if not isinstance(node.value, ast.Dict):
+        raise TypeError("params.TRAIN_DEFAULTS is no dictionary written out.")
+    pairs = [(key, v) for key, v in zip(node.value.keys, node.value.values, strict=True) if key is not None]
+    return table(["key", "default"], [[f"`{ast.literal_eval(key)}`", f"`{value(v)}`"] for key, v in pairs])
+
+
+def value(node: ast.expr | None) -> str:
+    """Return a default as YAML writes it."""
+    return json.dumps(ast.literal_eval(node), ensure_ascii=False) if node is not None else ""
+
+
+if __name__ == "__main__":
+    main()
