@@ -108,3 +108,8 @@ def test_unreadable_files(tmp_path, path):
     path.write_text("model: {a: [}")
     with pytest.raises(InputError, match="cannot be read"):
         read_params(path)
+
+
+def test_overrides_given_as_text_are_read_as_yaml(path):
+    params = read_params(path, {"train.learning_rate": "2e-4", "train.patience": "7", "train.optimizer": "sgd"})["train"]
+    assert (params["learning_rate"], params["patience"], params["optimizer"]) == (0.0002, 7, "sgd")
