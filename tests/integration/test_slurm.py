@@ -38,13 +38,14 @@ def test_steps_of_a_run_are_jobs_of_the_cluster(
     # Its values stand; those of a test cluster replace what a cluster has of its own, and the wait before the first look.
     profile["default-resources"] |= {"slurm_partition": partition}
     profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 3, "latency-wait": 5}
+    # A partition's limit may be an hour, and a job that asks for more waits forever.
+    profile["set-resources"] = {"train_model": {"runtime": 10}}
     (folder / "slurm").mkdir()
     (folder / "slurm" / "profile.v9+.yaml").write_text(yaml.safe_dump(profile))
     target = "results/small/models/fold_0/replicate_0/model.keras"
-    printed = snakemake(folder, target, "--workflow-profile", "slurm", "--configfile", "config.yaml", timeout=900)
+    printed = snakemake(folder, target, "--workflow-profile", "slurm", "--configfile", "config.yaml", timeout=400)
     assert printed.endswith("exit 0"), printed[-6000:]
     results = folder / "results" / "small"
-    assert (results / "model.keras").exists() or (folder / target).is_file()
+    assert (folder / target).is_file()
     assert len(read_table(results / "models/fold_0/replicate_0/history.tsv")) == 2
-    assert "submitted with SLURM jobid" in printed
     assert printed.count("submitted with SLURM jobid") == 4, "simulation, genes, data set and training"

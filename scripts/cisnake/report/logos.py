@@ -141,7 +141,8 @@ def draw_attribution(
         parts.append(_letter(BASES[codes[i]], int(i) * column, zero, column * 0.96, scores[i] * scale))
     base = label_space + height + 4
     for value, edge in ((top, label_space), (bottom, label_space + height)):
-        if value:
+        # An edge less than a pixel from zero has no room for a number, and no need.
+        if abs(value) * scale >= 1:
             number = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
             parts.append(f'<text x="-5" y="{edge + 4}" text-anchor="end">{number}</text>')
     for position, label in ticks:
