@@ -339,7 +339,9 @@ def test_remote_files_are_not_looked_for(given: dict[str, Any]) -> None:
 
 
 def test_the_baseline_stays_inside_the_window() -> None:
-    message = refusal(changed(SIMULATED, windows={"upstream": 300, "downstream": 50}, evaluate__baseline__downstream=51))
+    windows = {"upstream": 300, "downstream": 50}
+    assert configuration.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]["upstream"] == 300
+    message = refusal(changed(SIMULATED, windows=windows, evaluate__baseline={"upstream": 500, "downstream": 51}))
     assert "evaluate.baseline.upstream is 500, more than windows.upstream, 300" in message
     assert "evaluate.baseline.downstream is 51, more than windows.downstream, 50" in message
     assert "no room for a word" in refusal(changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1}))

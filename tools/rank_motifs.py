@@ -1,6 +1,6 @@
 """Say where motifs stand among the clusters of similar motifs of each contrast of a run.
 
-    python tools/rank_motifs.py results/yeast MSN2 HSF1 GCN4
+python tools/rank_motifs.py results/yeast MSN2 HSF1 GCN4
 """
 
 from __future__ import annotations

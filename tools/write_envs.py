@@ -23,7 +23,7 @@ _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
     "genomics": _GENOMICS,
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
-    "report": [*_GENOMICS, "anndata", "jinja2", "logomaker", "matplotlib", "pyjaspar"],
+    "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
     "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "scikit-learn", "tensorflow[and-cuda]"],
 }
 

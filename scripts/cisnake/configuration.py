@@ -62,6 +62,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
     if problems:
         raise InputError(_listed(problems))
+    config["evaluate"]["baseline"].setdefault("upstream", min(500, config["windows"]["upstream"]))
     given = [
         (config[section], key) for section, key in SOURCES if section in config and isinstance(config[section].get(key), str)
     ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from cisnake.program import log
 
 # Greatest number of fits, and the root mean square, in standard deviations of the task, by which the filled labels may differ
 # from the fit's predictions in the end.
 _MOST_FITS = 200
+# Bases counted at once.
+_BLOCK_BASES = 1 << 24
 _TOLERANCE = 1e-8
 
 
@@ -39,15 +41,20 @@ def count_kmers(codes: np.ndarray, k: int) -> np.ndarray:
         reverse, rest = 4 * reverse + 3 - rest % 4, rest // 4
     column = np.unique(np.minimum(words, reverse), return_inverse=True)[1].reshape(-1)
     n, length = codes.shape
-    at = np.zeros((n, length - k + 1), dtype=np.int64)
-    known = np.ones_like(at, dtype=bool)
-    for i in range(k):
-        base = codes[:, i : length - k + 1 + i]
-        at = 4 * at + np.minimum(base, 3)
-        known &= base < 4
-    rows = np.repeat(np.arange(n), known.sum(axis=1))
-    counts = sparse.coo_matrix((np.ones(len(rows), np.float32), (rows, column[at[known]])), (n, column.max() + 1))
-    return counts.toarray()
+    counts = np.zeros((n, column.max() + 1), np.float32)
+    step = max(1, _BLOCK_BASES // length)
+    for first in range(0, n, step):
+        block = codes[first : first + step]
+        at = np.zeros((len(block), length - k + 1), dtype=np.int32)
+        known = np.ones_like(at, dtype=bool)
+        for i in range(k):
+            base = block[:, i : length - k + 1 + i]
+            at = 4 * at + np.minimum(base, 3)
+            known &= base < 4
+        rows = np.repeat(np.arange(len(block)), known.sum(axis=1))
+        word = rows * counts.shape[1] + column[at[known]]
+        counts[first : first + step] = np.bincount(word, minlength=len(block) * counts.shape[1]).reshape(len(block), -1)
+    return counts
 
 
 def kmer_ridge(
