@@ -255,7 +255,7 @@ def test_defaults_survive_being_written_down() -> None:
         ({"shared": "NRF1"}, "must be a list"),
         ({"instances_per_gene": 5}, "Ask for fewer"),
         ({"plant_upstream": 900}, "plant_upstream"),
-        ({"jaspar_release": "JASPAR2025"}, "JASPAR2024"),
+        ({"jaspar_release": "JASPAR2025"}, "2024"),
         ({"possible_r": "high"}, "must be a number"),
         ({"n_genes": 10.5}, "whole number"),
         ({"n_genes": 15, "n_unlabelled": 6}, "ask for more genes"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import xlogy
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
@@ -42,6 +43,11 @@ class Motif:
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    @property
+    def information(self) -> np.ndarray:
+        """Information of each position in bits, shape=(width,), against equal shares of the bases."""
+        return 2.0 + xlogy(self.probabilities, self.probabilities).sum(axis=1) / np.log(2.0)
 
 
 def load_motifs(source: str | Path) -> list[Motif]:

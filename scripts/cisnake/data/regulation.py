@@ -12,14 +12,13 @@ alone, so that a site that arose by chance counts as one that was planted, and t
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import pyjaspar
 
 from cisnake.data import genome
+from cisnake.data.motif_database import Motif, fetch_jaspar
 from cisnake.errors import unknown_name
 
 TEMPERATURE = 0.5
@@ -29,28 +28,6 @@ PSEUDO_PROBABILITY = 0.002
 """Added to each base's probability, so that no base is impossible and scores stay finite."""
 
 ACTIVE_ROLES = ("activator", "repressor", "shared")
-
-
-@dataclass(frozen=True, eq=False)
-class Motif:
-    """A motif of a database.
-
-    Attributes
-    ----------
-    id, name: str
-        Of the matrix and of the factor.
-    probabilities: numpy.ndarray, shape=(width, 4), dtype=float64
-        Rows sum to 1; columns A C G T.
-    """
-
-    id: str
-    name: str
-    probabilities: np.ndarray
-
-    @property
-    def information(self) -> np.ndarray:
-        """Information of each position in bits, shape=(width,), against equal shares of the bases."""
-        return 2.0 + (self.probabilities * np.log2(self.probabilities)).sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,22 +246,17 @@ def jaspar_motifs(names: list[str], release: str) -> dict[str, Motif]:
     InputError
         The release or a name is unknown.
     """
-    if release not in pyjaspar.jaspar_releases:
-        raise unknown_name("JASPAR release", release, pyjaspar.jaspar_releases)
-    database = pyjaspar.jaspardb(release=release)
-    known = [
-        row[0] for row in database.conn.execute("SELECT DISTINCT NAME FROM MATRIX WHERE COLLECTION = 'CORE' ORDER BY NAME")
-    ]
-    spellings = {name: [k for k in known if k.casefold() == name.casefold()] for name in names}
+    motifs = fetch_jaspar(release.removeprefix("JASPAR"), "vertebrates")
+    by_name: dict[str, Motif] = {}
+    # Sorted by id: of several matrices of a factor, the first stays.
+    for motif in motifs:
+        by_name.setdefault(motif.name.casefold(), motif)
+    by_name |= {motif.id.casefold(): motif for motif in motifs}
     found = {}
     for name in names:
-        query = {"tf_name": spellings[name]} if spellings[name] else {"matrix_id": [name]}
-        possible = spellings[name] or re.fullmatch(r"[A-Z]+\d+(\.\d+)?", name)
-        matrices = database.fetch_motifs(collection="CORE", tax_group=["vertebrates"], **query) if possible else []
-        if not matrices:
-            raise unknown_name("motif", name, known)
-        first = min(matrices, key=lambda matrix: matrix.matrix_id)
-        counts = np.array([first.counts[base] for base in genome.BASES], dtype=float).T
-        probabilities = counts / counts.sum(axis=1, keepdims=True) + PSEUDO_PROBABILITY
-        found[name] = Motif(first.matrix_id, first.name, probabilities / probabilities.sum(axis=1, keepdims=True))
+        if name.casefold() not in by_name:
+            raise unknown_name("motif", name, [motif.name for motif in motifs])
+        motif = by_name[name.casefold()]
+        probabilities = motif.probabilities + PSEUDO_PROBABILITY
+        found[name] = replace(motif, probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
     return found
