@@ -255,5 +255,8 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
 
 def _header(path: Path) -> list[str]:
     separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
-    first = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None, nrows=1)
+    try:
+        first = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None, nrows=1)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as error:
+        raise InputError(f"matrix {path} cannot be read as a table: {error}") from error
     return [str(name) for name in first.iloc[0, 1:]]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from cisnake.errors import InputError
+
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
@@ -66,8 +68,16 @@ def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns not named in `columns` are text.
+
+    Raises
+    ------
+    InputError
+        The file is empty or no table.
     """
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
     for column, kind in columns.items():
         if column not in table:
             continue

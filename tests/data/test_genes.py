@@ -75,7 +75,9 @@ def test_windows_against_strings(anchor, upstream, downstream):
         body = range(gene.tss, gene.end) if gene.strand == "+" else range(gene.start, gene.tss + 1)
         mask = [gene.mask_start <= i < gene.mask_end for i in range(len(window))]
         assert mask == [base in body for base in window]
-        assert 0 <= gene.mask_start <= gene.mask_end <= len(window)
+        # Counted from the window, and not cut to it: the TSS is there even when it lies outside.
+        assert gene.mask_start == (gene.tss - window[0] if gene.strand == "+" else window[0] - gene.tss)
+        assert gene.mask_end - gene.mask_start == len(body)
 
 
 def test_tss_counts_only_upstream_within_reach_on_its_strand_and_chromosome():

@@ -23,13 +23,24 @@ from cisnake.report import page
 ROOT = Path(__file__).parents[2]
 
 
+CONFIG = {
+    "run": {"name": "A <run>"},
+    "genome": {"simulate": {}},
+    "splits": {"val": ["chr2"], "test": ["chr3"]},
+    "train": {"replicates": 3},
+    "evaluate": {"splits": ["val", "test"]},
+    "attribution": {"contrasts": {"acid": {}, "heat": {}}},
+    "variants": {},
+}
+
+
 def write(results: Path, **options) -> str:
     return page.write_report(results, results / "inputs/motifs.meme", "A run", **options)
 
 
 @pytest.fixture(scope="module")
 def text(whole: Path) -> str:
-    return write(whole, config={"run": {"name": "A run"}}, n_genes=3, n_motifs=3)
+    return write(whole, config=CONFIG, n_genes=3, n_motifs=3)
 
 
 class Structure(HTMLParser):
@@ -203,7 +214,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path, make_results):
     results = make_results(tmp_path / "run", n_genes=12, gene_names=names * 3, splits=("test",))
     hits = results / "motifs/heat/hits.tsv"
     hits.write_text(hits.read_text().replace("FAC1", "<img src=y>"))
-    text = write(results, config={"evil": evil}, n_genes=4)
+    text = write(results, config=CONFIG | {"evaluate": {"splits": ["test"]}, "evil": evil}, n_genes=4)
     structure = Structure(text)
     assert not {tag for tag, _ in structure.tags} & {"script", "img"} and not structure.errors
     assert "&lt;script&gt;" in text
@@ -287,7 +298,7 @@ def test_numbers_read_as_printed(value, form, expected):
 def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(whole, tmp_path):
     command = [
         "--results", str(whole), "--motifs", str(whole / "inputs/motifs.meme"), "--title", "A run", "--top-genes", "1",
-        "--config", '{"run": {"name": "A <run>"}}', "--output",
+        "--config", json.dumps(CONFIG), "--output",
     ]  # fmt: skip
     code = (
         "import sys, runpy; sys.argv[0] = 'write_report.py'\n"
@@ -296,7 +307,7 @@ def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(wh
     )
     environment = {"PYTHONPATH": "scripts", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "5"}
     subprocess.run([sys.executable, "-c", code, *command, str(tmp_path / "a.html")], check=True, cwd=ROOT, env=environment)
-    text = write(whole, config={"run": {"name": "A <run>"}}, n_genes=1)
+    text = write(whole, config=CONFIG, n_genes=1)
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == text
     assert "A &lt;run&gt;" in text and str(whole) not in text
 

@@ -70,3 +70,22 @@ def test_predictions_are_one_task_of_the_file(whole: Path):
     np.testing.assert_array_equal(predicted, np.asarray(data.layers["predicted"])[3])
     with pytest.raises(InputError, match="no such task"):
         module.read_predictions(whole / "evaluation/test/predictions.h5ad", "no such task")
+
+
+def test_what_the_configuration_no_longer_names_is_passed_over(whole: Path):
+    config = {
+        "genome": {"fasta": "genome.fa"},
+        "splits": {"val": ["chr2"], "test": ["chr3"]},
+        "train": {"replicates": 2},
+        "evaluate": {"splits": ["val"]},
+        "attribution": {"contrasts": {"heat": {}}},
+        "variants": {},
+    }
+    read = module.read_results(whole, config)
+    assert [evaluation.split for evaluation in read.evaluations] == ["val"]
+    assert [training.replicate for training in read.trainings] == ["replicate_0", "replicate_1"]
+    assert [contrast.name for contrast in read.contrasts] == ["heat"]
+    assert read.variants is None and read.recovery is None
+    assert module.read_results(whole, config | {"variants": {"vcf": "v.vcf"}}).variants is not None
+    with pytest.raises(InputError, match="replicate_3"):
+        module.read_results(whole, config | {"train": {"replicates": 4}})

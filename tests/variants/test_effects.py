@@ -113,15 +113,14 @@ def test_effects_of_single_bases_are_the_weights(tmp_path, genome, genes):
 def test_swapped_alleles_keep_the_direction_of_the_file(tmp_path, genome, genes):
     bases = decode(genome.codes("chr1", 0, 300))
     here, there = bases[63], other(bases[63])
-    insertion = next(i for i in range(66, 76) if bases[i] != bases[i + 1])
-    short, long = bases[insertion], bases[insertion] + other(bases[insertion + 1])
+    two, changed = bases[66:68], other(bases[66]) + other(bases[67])
     path = write_vcf(
         tmp_path / "a.vcf",
         [
             ("chr1", 64, "x", here, there),
             ("chr1", 64, "y", there, here),
-            ("chr1", insertion + 1, "x", short, long),
-            ("chr1", insertion + 1, "y", long, short),
+            ("chr1", 67, "x", two, changed),
+            ("chr1", 67, "y", changed, two),
         ],
     )
     table, _ = run(path, genome, genes, models_of(1, 2))

@@ -39,6 +39,8 @@ def record(chrom, pos, ref, alt, identifier=".", info="."):
         (("chr1", 1, "A", "AC"), "ok"),
         (("chr1", 1, "AT", "AC"), "flipped"),
         (("chr1", 1, "C", "G"), "mismatch"),
+        # The base that a deletion keeps is right, what it deletes is not.
+        (("chr1", 1, "GG", "A"), "mismatch"),
         (("chr1", 9, "N", "G"), "ok"),
         (("chr1", 1, "A", "."), "no_alt"),
         (("chr1", 1, "A", "a"), "no_alt"),

@@ -1,5 +1,6 @@
 # Names, paths and resources that the rules share.
 import json
+import os
 import shlex
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ CONTRASTS = list(config["attribution"]["contrasts"])
 SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
 
 THREADS = config["resources"]["threads"]
+# Not among the params of rules: how many windows pass at once changes no result.
+BATCH_SIZE = config["resources"]["batch_size"]
 GPUS = config["resources"]["gpus"]
 
 
@@ -84,13 +87,19 @@ def splits_section():
 
 
 def network_memory(wildcards, input, attempt):
-    """Memory of a job that runs a network: a base, and the data set it reads."""
-    return attempt * (config["resources"]["mem_mb"] + 4 * int(input.size_mb))
+    """Memory of a job that runs a network: a base, and the data set, of which training keeps the sequences."""
+    return attempt * (config["resources"]["mem_mb"] + int(4 * megabytes(input.dataset)))
 
 
 def table_memory(wildcards, input, attempt):
-    """Memory of a job that reads tables and streams the rest."""
-    return attempt * (2000 + 3 * int(input.size_mb))
+    """Memory of a job that holds tables; genomes, attributions and hits are streamed, and ask for nothing."""
+    held = [path for path in input if not str(path).endswith((".fa", ".fa.gz", ".h5", "hits.tsv", "effects.tsv"))]
+    return attempt * (2000 + int(5 * sum(map(megabytes, held))))
+
+
+def megabytes(path):
+    """Size of a file, 0 where it is not there yet."""
+    return os.path.getsize(path) / 1e6 if os.path.exists(path) else 0
 
 
 def training_time(wildcards, attempt):
@@ -101,6 +110,11 @@ def training_time(wildcards, attempt):
 def network_time(wildcards, attempt):
     """Minutes of a job that asks trained networks."""
     return 240 * attempt
+
+
+def table_time(wildcards, input, attempt):
+    """Minutes of a job that reads its input a few times; a motif scan takes a second for some 100 kB of attributions."""
+    return attempt * (30 + int(sum(map(megabytes, input)) / 3))
 
 
 def replicate_seed(wildcards):

@@ -22,6 +22,7 @@ rule select_genes:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         tss_bed=option("--tss-bed", TSS_BED),
         tasks=option("--tasks", TASKS),
@@ -53,6 +54,7 @@ rule write_dataset:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         transform=config["targets"]["transform"],
         max_shift=config["windows"]["max_shift"],

@@ -26,6 +26,7 @@ if SIMULATED:
             "../../envs/motifs.yaml"
         resources:
             mem_mb=table_memory,
+            runtime=table_time,
         params:
             settings=as_json(config["genome"]["simulate"]),
             folder=subpath(output[0], parent=True),
@@ -71,6 +72,7 @@ rule fetch_motifs:
         "../../envs/motifs.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         source=config["motifs"]["source"],
         scripts=scripts,

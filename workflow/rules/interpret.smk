@@ -24,13 +24,12 @@ rule attribute_genes:
         contrasts=as_json(config["attribution"]["contrasts"]),
         genes=config["attribution"]["genes"],
         n_shards=len(SHARDS),
-        batch_size=config["attribution"]["batch_size"],
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
         "--contrasts {params.contrasts:q} --genes {params.genes:q} --shard {wildcards.shard} --n-shards {params.n_shards} "
-        "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
+        "--batch-size {BATCH_SIZE} --threads {threads} --output {output} --log {log}"
 
 
 rule collect_attributions:
@@ -48,6 +47,7 @@ rule collect_attributions:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         scripts=scripts,
         version=VERSION,
@@ -70,6 +70,7 @@ rule call_peaks:
         "../../envs/genomics.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         **config["peaks"],
         scripts=scripts,
@@ -98,6 +99,7 @@ rule scan_motifs:
     threads: THREADS
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         p_threshold=config["motifs"]["p_threshold"],
         flank=config["motifs"]["flank"],
@@ -140,4 +142,4 @@ rule probe_motifs:
         "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --hits {input.hits} "
         "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
         "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
-        "--seed {params.seed} --threads {threads} --output {output} --log {log}"
+        "--seed {params.seed} --batch-size {BATCH_SIZE} --threads {threads} --output {output} --log {log}"

@@ -62,5 +62,6 @@ rule evaluate_model:
         version=VERSION,
     shell:
         "python {params.scripts:q}/evaluate_model.py --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
-        "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} --threads {threads} "
+        "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} "
+        "--batch-size {BATCH_SIZE} --threads {threads} "
         "--output {params.folder} --log {log}"

@@ -29,6 +29,7 @@ if SIMULATED:
             "../../envs/genomics.yaml"
         resources:
             mem_mb=table_memory,
+            runtime=table_time,
         params:
             folder=subpath(input.truth, parent=True),
             scripts=scripts,
@@ -65,6 +66,7 @@ rule write_report:
         "../../envs/report.yaml"
     resources:
         mem_mb=table_memory,
+        runtime=table_time,
     params:
         folder=subpath(output[0], parent=True),
         title=config["run"]["name"],

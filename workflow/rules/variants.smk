@@ -28,5 +28,6 @@ if VCF:
             version=VERSION,
         shell:
             "python {params.scripts:q}/score_variants.py --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
-            "--dataset {input.dataset} --models {input.models} --threads {threads} --output-tsv {output.tsv} "
+            "--dataset {input.dataset} --models {input.models} --batch-size {BATCH_SIZE} "
+            "--threads {threads} --output-tsv {output.tsv} "
             "--output-vcf {output.vcf} --log {log}"

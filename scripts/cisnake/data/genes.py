@@ -101,7 +101,8 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
     Returns
     -------
     pandas.DataFrame
-        With window_start, window_end (genome), mask_start, mask_end (window; the body from TSS to gene end, cut to it).
+        With window_start, window_end (genome), mask_start, mask_end: the body from TSS to gene end, counted
+        from position 0 of the window and not cut to it, so that mask_start is the TSS wherever that lies.
     """
     genes = genes.copy()
     forward = (genes["strand"] == "+").to_numpy()
@@ -115,8 +116,8 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
         name: np.where(forward, place - genes["window_start"], genes["window_end"] - 1 - place)
         for name, place in (("mask_start", genes["tss"]), ("mask_end", last))
     }
-    genes["mask_start"] = in_window["mask_start"].clip(0, length)
-    genes["mask_end"] = np.maximum((in_window["mask_end"] + 1).clip(0, length), genes["mask_start"])
+    genes["mask_start"] = in_window["mask_start"]
+    genes["mask_end"] = np.maximum(in_window["mask_end"] + 1, genes["mask_start"])
     return genes
 
 
@@ -169,6 +170,7 @@ def select_genes(
         reasons.loc[rows, "reason"] = reason
         reasons.loc[rows, "detail"] = detail[rows] if isinstance(detail, pd.Series) else detail
 
+    notices += _idle_filters(genes, annotation)
     drop(genes["gene_id"].duplicated(), "duplicate_id", "the annotation has an earlier gene of this id")
     drop(genes["chrom"].isin(annotation["exclude_chromosomes"]), "excluded_chromosome", genes["chrom"])
     if annotation["biotypes"]:
@@ -225,6 +227,19 @@ def select_genes(
     }
     columns = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
     return kept[[*COLUMNS, "matrix_id"]].reset_index(drop=True), dropped[columns].reset_index(drop=True), summary
+
+
+def _idle_filters(genes: pd.DataFrame, annotation: dict[str, Any]) -> list[str]:
+    """Return a notice for each value that was to be kept or excluded and that no gene has: most often it is misspelt."""
+    asked = [("exclude_chromosomes", "chrom", annotation["exclude_chromosomes"])]
+    asked += [("biotypes", "gene_biotype", annotation["biotypes"])]
+    asked += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation["exclude"].items()]
+    return [
+        f"annotation.{key}: no gene has {column} '{value}'; it has {', '.join(sorted(set(genes[column]))[:8])}."
+        for key, column, values in asked
+        for value in values
+        if not (genes[column] == value).any()
+    ]
 
 
 def read_genes_table(path: str | Path) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def write_dataset(
     path: str or Path
         The file; it appears under this name when it is whole.
     genes: pandas.DataFrame, N rows
-        Columns of genes.tsv; all windows are of one length. The masks, which go on into the pad, follow from tss, start, end.
+        Columns of genes.tsv; all windows are of one length.
     labels: numpy.ndarray, shape=(N, tasks), dtype=float32
         In the order of `genes`; NaN where not measured.
     tasks: list of str
@@ -80,7 +80,7 @@ def write_dataset(
         block = max(rows, _BLOCK_BYTES // padded // rows * rows)
         progress = Progress("genes written", n)
         places = list(windows[["chrom", "start", "end", "strand"]].itertuples(index=False, name=None))
-        body_start, body_end = _bodies(genes)
+        body_start, body_end = (windows[column].to_numpy(np.int64) for column in ("mask_start", "mask_end"))
         position = np.arange(padded) - pad
         for first in range(0, n, block):
             rows_of = slice(first, min(first + block, n))
@@ -89,14 +89,6 @@ def write_dataset(
             )
             masks[rows_of] = (position >= body_start[rows_of, None]) & (position < body_end[rows_of, None])
             progress.advance(rows_of.stop - first)
-
-
-def _bodies(genes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return where gene bodies begin and end, counted from the 5' end of the window and not cut to it."""
-    forward = (genes["strand"] == "+").to_numpy()
-    first = np.where(forward, genes["tss"] - genes["window_start"], genes["window_end"] - 1 - genes["tss"])
-    after = np.where(forward, genes["end"] - genes["window_start"], genes["window_end"] - genes["start"])
-    return first, after
 
 
 @contextmanager
@@ -160,7 +152,11 @@ def _check(file: h5py.File, path: str | Path) -> None:
 
 
 def read_windows(file: h5py.File) -> pd.DataFrame:
-    """Return one row a gene: gene_id, split, and the columns of `windows/` (unpadded window on the genome)."""
+    """Return one row a gene: gene_id, split, and the columns of `windows/`.
+
+    start and end are the unpadded window on the genome; mask_start and mask_end the gene body, counted from the window's 5' end
+    and not cut to it.
+    """
     genes = file["genes"].asstr()[:]
     table = pd.DataFrame({"gene_id": genes[:, 0], "split": genes[:, 1]})
     for column in WINDOW_COLUMNS:

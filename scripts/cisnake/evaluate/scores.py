@@ -27,12 +27,14 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
-        NaN where either side is constant or fewer than two rows were measured.
+        0 where the predictions are constant and the measurements are not: they explain nothing. NaN where the measurements are
+        constant or fewer than two rows were measured.
     """
     measured = np.isfinite(true)
     t, p = _deviations(true, measured), _deviations(predicted, measured)
-    scale = np.sqrt((t**2).sum(axis=0)) * np.sqrt((p**2).sum(axis=0))
-    return np.divide((t * p).sum(axis=0), scale, out=np.full(len(scale), np.nan), where=scale != 0)
+    size_t, size_p = (np.sqrt((deviations**2).sum(axis=0)) for deviations in (t, p))
+    undefined = np.where(size_t > 0, 0.0, np.nan)
+    return np.divide((t * p).sum(axis=0), size_t * size_p, out=undefined, where=size_t * size_p != 0)
 
 
 def _deviations(values: np.ndarray, measured: np.ndarray) -> np.ndarray:

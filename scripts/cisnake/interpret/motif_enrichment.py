@@ -214,9 +214,10 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
     """
     inside, outside = counts.positive + counts.negative, counts.background
     n, m = counts.n_peaks, counts.n_background
-    # In logarithms: with many peaks, the p of several motifs is below the smallest float, and they would tie at 0.
-    log_p = np.minimum(hypergeom.logsf(inside - 1, n + m, inside + outside, n), 0.0) if n + m else np.zeros(len(motifs))
-    p = np.exp(log_p)
+    p = np.minimum(hypergeom.sf(inside - 1, n + m, inside + outside, n), 1.0) if n + m else np.ones(len(motifs))
+    # With many peaks, the p of several motifs is below the smallest float: their logarithms, slow to compute, break the tie.
+    log_p, tiny = np.log(np.maximum(p, 1e-300)), p < 1e-300
+    log_p[tiny] = hypergeom.logsf(inside[tiny] - 1, n + m, (inside + outside)[tiny], n)
     mean = np.divide(counts.attribution, counts.hits, out=np.full(len(motifs), np.nan), where=counts.hits > 0)
     table = pd.DataFrame(
         {

@@ -72,13 +72,15 @@ class _Moments(keras.metrics.Metric):
 class PearsonR(_Moments):
     """Pearson correlation of labels and predictions: cov(t, p) / sqrt(var(t) var(p)).
 
-    A target whose labels or predictions are constant has no correlation: NaN for itself, left out of the mean.
+    Constant predictions explain nothing: 0. A target whose labels are constant has no correlation: NaN for itself, left out of
+    the mean.
     """
 
     def per_target(self) -> Any:
         var_t, var_p, cov, _ = self._central()
         spread = var_t * var_p
-        return ops.where(spread > 0, cov / ops.sqrt(ops.where(spread > 0, spread, 1.0)), float("nan"))
+        undefined = ops.where(var_t > 0, ops.zeros_like(var_t), float("nan"))
+        return ops.where(spread > 0, cov / ops.sqrt(ops.where(spread > 0, spread, 1.0)), undefined)
 
 
 @keras.saving.register_keras_serializable(package="cisnake")

@@ -342,9 +342,9 @@ def draw_track(
         body = bottom - 0.09 * span
         axes.plot([tss, gene_end], [body, body], color="#777777", linewidth=4, solid_capstyle="butt")
         axes.plot([region[0], region[1]], [top, top], color=BLACK, linewidth=2, solid_capstyle="butt")
-        axes.annotate(
-            "TSS", (tss, 1), xycoords=("data", "axes fraction"), xytext=(3, -8), textcoords="offset points", fontsize=8
-        )
+        if 0 <= tss < length:
+            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            axes.annotate("TSS", (tss, 1), xytext=(3, -8), fontsize=8, **place)
         axes.set(xlim=(-0.5, length - 0.5), ylim=(body - 0.09 * span, top + 0.02 * span))
         axes.yaxis.set_major_locator(MaxNLocator(3))
         ticks = genome_ticks(start, end, strand, 0, length, 6)

@@ -67,7 +67,7 @@ def write_report(
     InputError
         A part that every run makes is missing.
     """
-    results = read_results(folder)
+    results = read_results(folder, config)
     matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -80,13 +80,16 @@ class Results:
     recovery: dict[str, Any] | None
 
 
-def read_results(folder: str | Path, n_variants: int = 20) -> Results:
+def read_results(folder: str | Path, config: dict[str, Any] | None = None, n_variants: int = 20) -> Results:
     """Read everything that the report shows, but for what is read gene by gene.
 
     Parameters
     ----------
     folder: str or Path
         `results/<run>`.
+    config: dict, optional
+        The run's configuration. What it does not name (another split, contrast or replicate, effects of variants that are no
+        longer asked for) was left behind by an earlier configuration and is passed over. Default: everything is read.
     n_variants: int
         How many rows of the largest effects of variants to keep.
 
@@ -97,16 +100,24 @@ def read_results(folder: str | Path, n_variants: int = 20) -> Results:
     """
     folder = Path(folder)
     variants, recovery = folder / "variants" / "effects.tsv", folder / "recovery.json"
+    simulated = config is None or "simulate" in config["genome"]
+    asked = config is None or "vcf" in config["variants"]
     return Results(
         genes=_genes(folder),
         dropped=read_table(_required(folder / "genes_dropped.tsv", "select_genes")),
         summary=_read_json(_required(folder / "genes_summary.json", "select_genes")),
-        trainings=_trainings(folder),
-        evaluations=_evaluations(folder),
-        contrasts=[_contrast(folder, path) for path in sorted((folder / "attributions").glob("*.h5"))],
-        variants=read_variants(variants, n_variants) if variants.is_file() else None,
-        recovery=_read_json(recovery) if recovery.is_file() else None,
+        trainings=_trainings(folder, config),
+        evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
+        contrasts=[_contrast(folder, path) for path in _attributions(folder, config)],
+        variants=read_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
+        recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
+
+
+def _attributions(folder: Path, config: dict[str, Any] | None) -> list[Path]:
+    if config is None:
+        return sorted((folder / "attributions").glob("*.h5"))
+    return [_required(folder / "attributions" / f"{name}.h5", "attribute_genes") for name in config["attribution"]["contrasts"]]
 
 
 def _required(path: Path, rule: str) -> Path:
@@ -134,22 +145,27 @@ def _genes(folder: Path) -> pd.DataFrame:
     return read_table(path, start="int64", end="int64", tss="int64", window_start="int64", window_end="int64", fold="int64")
 
 
-def _trainings(folder: Path) -> list[Training]:
+def _trainings(folder: Path, config: dict[str, Any] | None) -> list[Training]:
     paths = sorted((folder / "models").glob("*/*/history.tsv"))
+    if config is not None:
+        folds, replicates = range(config["splits"].get("folds") or 1), range(config["train"]["replicates"])
+        paths = [folder / f"models/fold_{i}/replicate_{j}/history.tsv" for i in folds for j in replicates]
     if not paths:
         raise InputError(f"the report needs {folder}/models/<fold>/<replicate>/history.tsv: run the rule train_model first.")
     trainings = []
     for path in paths:
-        history = _numbers(read_table(path, best="bool"), ("best",))
+        history = _numbers(read_table(_required(path, "train_model"), best="bool"), ("best",))
         parameters = yaml.safe_load(_required(path.with_name("params.yaml"), "train_model").read_text()) or {}
         fold, replicate = path.parts[-3:-1]
         trainings.append(Training(f"{fold}/{replicate}", fold, replicate, history, parameters))
     return trainings
 
 
-def _evaluations(folder: Path) -> list[Evaluation]:
+def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
     evaluations = []
     for split in SPLITS:
+        if split not in splits:
+            continue
         path = folder / "evaluation" / split
         if not (path / "summary.json").is_file():
             continue

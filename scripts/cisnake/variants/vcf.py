@@ -53,9 +53,8 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
 
         - `ok`: REF is what the genome has;
         - `flipped`: the genome has ALT and not REF. The genome serves as background of both alleles, and the effect still
-          is prediction(ALT) - prediction(REF) with REF and ALT as in the file. A deletion is flipped when the one base kept
-          agrees with the genome and the bases deleted do not: see to it that the file belongs to this genome;
-        - `mismatch`: the genome has neither;
+          is prediction(ALT) - prediction(REF) with REF and ALT as in the file;
+        - `mismatch`: the genome has neither, or REF of a deletion is not what it has: that the base it keeps agrees says little;
         - `no_alt`: ALT is missing or the same as REF;
         - `symbolic`: `*`, `<DEL>`, a breakend, or anything but a string of A, C, G, T, N;
         - `unknown_chromosome`, `out_of_range`: the genome has no such place.
@@ -99,7 +98,9 @@ def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
     there = genome.codes(chrom, start, start + max(len(ref), len(alt)))
     if np.array_equal(there[: len(ref)], encode(ref)):
         return "ok"
-    return "flipped" if np.array_equal(there[: len(alt)], encode(alt)) else "mismatch"
+    # The single base that a deletion keeps agrees with the genome one time in four, whatever is wrong.
+    swapped = len(alt) >= len(ref) and np.array_equal(there[: len(alt)], encode(alt))
+    return "flipped" if swapped else "mismatch"
 
 
 def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[Sequence[str]]) -> None:
