@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment)
     motifs = motif_effects.choose_motifs(enrichment, motif_database.read_meme(args.motifs), args.top)
-    hits = read_table(args.hits, window_start="int64", window_end="int64", p_value="float")
+    hits = motif_effects.read_hits(args.hits, [motif.id for motif in motifs])
     with hdf5.open_dataset(args.dataset) as file:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))

@@ -1,7 +1,7 @@
 """Write the HDF5 data set: windows, gene bodies and labels of the chosen genes.
 
 Sequences are read from the genome on the gene's strand, labels from the matrix; labels are transformed with statistics of
-the training genes alone.
+the training genes alone (with folds, whose training genes differ, of all genes).
 """
 
 from __future__ import annotations

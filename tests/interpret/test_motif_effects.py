@@ -228,3 +228,18 @@ def test_the_best_motif_of_each_cluster_is_chosen():
     assert choose_motifs(enrichment.iloc[:0], motifs, 2) == []
     with pytest.raises(InputError, match="unknown motif 'b'"):
         choose_motifs(enrichment, motifs[2:], 3)
+
+
+def test_hits_are_read_in_pieces_and_only_those_of_the_motifs_in_peaks(world, tmp_path, monkeypatch):
+    hits = world[2].assign(score=1.0)
+    hits["motif_id"] = np.where(np.arange(len(hits)) % 3 == 0, "NA", "M1")
+    hits.loc[4, "region"] = "window"
+    hits.to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
+    for rows in (2, 1000):
+        monkeypatch.setattr(motif_effects, "_CHUNK_ROWS", rows)
+        read = motif_effects.read_hits(tmp_path / "hits.tsv", ["NA"])
+        expected = hits[(hits["motif_id"] == "NA") & (hits["region"] == "peak")]
+        assert read["gene_id"].tolist() == expected["gene_id"].tolist()
+        np.testing.assert_array_equal(read["window_start"], expected["window_start"])
+        np.testing.assert_allclose(read["p_value"], expected["p_value"])
+    assert motif_effects.read_hits(tmp_path / "hits.tsv", []).empty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ COLUMNS = [
 # Largest number of bases in one call of a predictor.
 _BASES = 1 << 27
 _RESAMPLES = 2000
+_CHUNK_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,22 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
         if name not in known:
             raise unknown_name("motif", name, known)
     return [known[name] for name in chosen]
+
+
+def read_hits(path: str | Path, motif_ids: Sequence[str]) -> pd.DataFrame:
+    """Return the hits in peaks of some motifs from a hits.tsv, which may be far larger than those.
+
+    Returns
+    -------
+    pandas.DataFrame
+        motif_id, gene_id, region, orientation (text), window_start, window_end (int64), p_value (float64).
+    """
+    text = ["motif_id", "gene_id", "region", "orientation"]
+    types = dict.fromkeys(text, str) | {"window_start": np.int64, "window_end": np.int64, "p_value": float}
+    chunks = pd.read_csv(path, sep="\t", dtype=types, usecols=list(types), na_filter=False, chunksize=_CHUNK_ROWS)
+    return pd.concat(
+        [chunk[(chunk["region"] == "peak") & chunk["motif_id"].isin(motif_ids)] for chunk in chunks], ignore_index=True
+    )
 
 
 def probe_motifs(

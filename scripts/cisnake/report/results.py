@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Results:
     recovery: dict[str, Any] | None
 
 
-def read_results(folder: str | Path, config: dict[str, Any] | None = None, n_variants: int = 20) -> Results:
+def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_variants: int = 20) -> Results:
     """Read everything that the report shows, but for what is read gene by gene.
 
     Parameters
@@ -114,7 +114,7 @@ def read_results(folder: str | Path, config: dict[str, Any] | None = None, n_var
     )
 
 
-def _attributions(folder: Path, config: dict[str, Any] | None) -> list[Path]:
+def _attributions(folder: Path, config: Mapping[str, Any] | None) -> list[Path]:
     if config is None:
         return sorted((folder / "attributions").glob("*.h5"))
     return [_required(folder / "attributions" / f"{name}.h5", "attribute_genes") for name in config["attribution"]["contrasts"]]
@@ -145,7 +145,7 @@ def _genes(folder: Path) -> pd.DataFrame:
     return read_table(path, start="int64", end="int64", tss="int64", window_start="int64", window_end="int64", fold="int64")
 
 
-def _trainings(folder: Path, config: dict[str, Any] | None) -> list[Training]:
+def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]:
     paths = sorted((folder / "models").glob("*/*/history.tsv"))
     if config is not None:
         folds, replicates = range(config["splits"].get("folds") or 1), range(config["train"]["replicates"])

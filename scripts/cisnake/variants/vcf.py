@@ -54,7 +54,7 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
         - `ok`: REF is what the genome has;
         - `flipped`: the genome has ALT and not REF. The genome serves as background of both alleles, and the effect still
           is prediction(ALT) - prediction(REF) with REF and ALT as in the file;
-        - `mismatch`: the genome has neither, or REF of a deletion is not what it has: that the base it keeps agrees says little;
+        - `mismatch`: the genome has neither, or not REF of a deletion (that it has the base kept says little);
         - `no_alt`: ALT is missing or the same as REF;
         - `symbolic`: `*`, `<DEL>`, a breakend, or anything but a string of A, C, G, T, N;
         - `unknown_chromosome`, `out_of_range`: the genome has no such place.
