@@ -24,7 +24,7 @@ ENVS: dict[str, list[str]] = {
     "genomics": _GENOMICS,
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
-    "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorflow[and-cuda]"],
+    "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],
 }
 
 
