@@ -271,7 +271,11 @@ def test_genes_table_round_trip(select, tmp_path: Path):
 def test_filters_that_no_gene_meets_are_named(select):
     settings = {"exclude_chromosomes": ["MT"], "biotypes": ["coding", "protein"], "exclude": {"gene_nam": ["x"]}}
     notices = " ".join(select(**settings)[2]["notices"])
-    for words in ("no gene has chrom 'MT'; it has chr1, chr2", "no gene has gene_biotype 'protein'", "no gene has gene_nam 'x'"):
+    for words in (
+        "no gene has chrom 'MT'; it has chr1, chr2",
+        "no gene has gene_biotype 'protein'",
+        "no gene has gene_nam 'x'",
+    ):
         assert words in notices
     assert "'coding'" not in notices
     assert not any("no gene has" in notice for notice in select()[2]["notices"])

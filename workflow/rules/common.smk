@@ -14,7 +14,6 @@ CONTRASTS = list(config["attribution"]["contrasts"])
 SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
 
 THREADS = config["resources"]["threads"]
-# Not among the params of rules: how many windows pass at once changes no result.
 BATCH_SIZE = config["resources"]["batch_size"]
 GPUS = config["resources"]["gpus"]
 

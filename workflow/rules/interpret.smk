@@ -25,11 +25,12 @@ rule attribute_genes:
         genes=config["attribution"]["genes"],
         n_shards=len(SHARDS),
         scripts=scripts,
+        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
         "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
         "--contrasts {params.contrasts:q} --genes {params.genes:q} --shard {wildcards.shard} --n-shards {params.n_shards} "
-        "--batch-size {BATCH_SIZE} --threads {threads} --output {output} --log {log}"
+        "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
 
 
 rule collect_attributions:
@@ -137,9 +138,10 @@ rule probe_motifs:
         **config["motifs"]["probe"],
         seed=SEED,
         scripts=scripts,
+        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
         "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --hits {input.hits} "
         "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
         "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
-        "--seed {params.seed} --batch-size {BATCH_SIZE} --threads {threads} --output {output} --log {log}"
+        "--seed {params.seed} --batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"

@@ -59,9 +59,10 @@ rule evaluate_model:
         baseline=as_json(config["evaluate"]["baseline"]),
         anchor=config["windows"]["upstream"],
         scripts=scripts,
+        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
         "python {params.scripts:q}/evaluate_model.py --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
         "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} "
-        "--batch-size {BATCH_SIZE} --threads {threads} "
+        "--batch-size {params.batch_size} --threads {threads} "
         "--output {params.folder} --log {log}"

@@ -25,9 +25,10 @@ if VCF:
             gpu=GPUS,
         params:
             scripts=scripts,
+            batch_size=BATCH_SIZE,
             version=VERSION,
         shell:
             "python {params.scripts:q}/score_variants.py --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
-            "--dataset {input.dataset} --models {input.models} --batch-size {BATCH_SIZE} "
+            "--dataset {input.dataset} --models {input.models} --batch-size {params.batch_size} "
             "--threads {threads} --output-tsv {output.tsv} "
             "--output-vcf {output.vcf} --log {log}"
