@@ -156,7 +156,18 @@ def test_files(written, tmp_path):
     assert len(summary["replicates"]) == 2
     assert summary["baselines"]["train_mean"]["pearson_median"] is None
     assert summary["baselines"]["train_mean"]["r2_median"] is not None
-    columns = ["task", "group", "n", "pearson", "spearman", "r2", "kmer_ridge_pearson", "kmer_ridge_r2", "train_mean_r2"]
+    columns = [
+        "task",
+        "group",
+        "description",
+        "n",
+        "pearson",
+        "spearman",
+        "r2",
+        "kmer_ridge_pearson",
+        "kmer_ridge_r2",
+        "train_mean_r2",
+    ]
     by_task = read_table(tmp_path / "out" / "tasks.tsv")
     assert list(by_task.columns) == [*columns, "replicate_0_pearson", "replicate_1_pearson"]
     assert list(read_table(tmp_path / "out" / "genes.tsv").columns) == ["gene_id", "fold", "n", "pearson", "mse"]

@@ -98,7 +98,8 @@ def _write_evaluation(folder: Path, split: str, genes: pd.DataFrame, tasks: list
     r[-1] = np.nan
     table = pd.DataFrame(
         {
-            "task": tasks, "group": [GROUPS[i % 3] for i in range(n)], "n": len(genes), "pearson": r, "spearman": r - 0.02,
+            "task": tasks, "description": [f"what {task} is" for task in tasks],
+            "group": [GROUPS[i % 3] for i in range(n)], "n": len(genes), "pearson": r, "spearman": r - 0.02,
             "r2": r**2 - 0.05, "kmer_ridge_pearson": r - np.abs(rng.normal(0.15, 0.1, n)), "kmer_ridge_r2": r**2 - 0.2,
             "train_mean_r2": -0.01,
         }

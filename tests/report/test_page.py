@@ -113,11 +113,12 @@ def rows_with(text: str, first_cell: str) -> list[list[str]]:
 def test_every_task_is_in_the_table_with_its_scores(text, whole):
     tasks = read_table(whole / "evaluation/test/tasks.tsv", pearson="float", kmer_ridge_pearson="float", r2="float")
     for task in tasks.itertuples():
-        (row, *_) = rows_with(text, task.task)
+        (row, *_) = rows_with(text, f"{task.task}  {task.description}")
         assert row[1] == task.group and row[2] == task.n
         assert row[3] == page.number(task.pearson) and row[6] == page.number(task.kmer_ridge_pearson)
         assert row[5] == page.number(task.r2)
-    assert rows_with(text, tasks["task"].iloc[-1])[0][3] == "–", "a score that is not defined"
+    last = tasks.iloc[-1]
+    assert rows_with(text, f"{last['task']}  {last['description']}")[0][3] == "–", "a score that is not defined"
 
 
 def test_training_shows_the_best_epoch_of_each_replicate(text, whole):

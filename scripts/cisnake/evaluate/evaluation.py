@@ -38,7 +38,7 @@ def evaluate_split(
     anchor: int
         Position of the anchor in the window.
     tasks: pandas.DataFrame
-        task, group: one row a task, in the order of the data set.
+        task, group, description: one row a task, in the order of the data set.
     batch_size: int
 
     Returns
@@ -91,7 +91,7 @@ def evaluate_split(
     # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
     of_mean[["pearson", "spearman"]] = np.nan
     single = [scores.score_tasks(true, predicted) for predicted in replicates]
-    by_task = pd.concat([tasks[["task", "group"]].reset_index(drop=True), model], axis=1).assign(
+    by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
         kmer_ridge_pearson=of_ridge["pearson"],
         kmer_ridge_r2=of_ridge["r2"],
         train_mean_r2=of_mean["r2"],

@@ -229,7 +229,8 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         for what, row in (("median", ranked.iloc[len(ranked) // 2]), ("best", ranked.iloc[0])):
             measured, predicted = read_predictions(evaluation.predictions, row["task"])
             title = f"{what} task, r = {number(row['pearson'])}"
-            examples.append(figures.draw_predictions(f"{what}-{split}", measured, predicted, title, row["task"]))
+            name = ": ".join(filter(None, (row["task"], row.get("description", ""))))
+            examples.append(figures.draw_predictions(f"{what}-{split}", measured, predicted, title, name))
             if len(ranked) == 1:
                 break
     singles = [r["pearson_median"] for r in summary["replicates"] if r["pearson_median"] is not None]

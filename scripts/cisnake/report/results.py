@@ -169,7 +169,7 @@ def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
         path = folder / "evaluation" / split
         if not (path / "summary.json").is_file():
             continue
-        tasks = _numbers(read_table(_required(path / "tasks.tsv", "evaluate_model")), ("task", "group"))
+        tasks = _numbers(read_table(_required(path / "tasks.tsv", "evaluate_model")), ("task", "group", "description"))
         predictions = path / "predictions.h5ad"
         evaluations.append(
             Evaluation(split, _read_json(path / "summary.json"), tasks, predictions if predictions.is_file() else None)
