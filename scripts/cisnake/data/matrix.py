@@ -76,7 +76,7 @@ def read_matrix(path: str | Path) -> tuple[pd.Index, list[str], np.ndarray]:
 
 
 def _numbers(path: Path, block: pd.DataFrame, tasks: list[str]) -> np.ndarray:
-    text = block.iloc[:, 1:].to_numpy(dtype=object)
+    text = block.iloc[:, 1:].to_numpy(dtype=object, copy=True)
     text[np.isin(text, _MISSING)] = "nan"
     # A number too large for float32 becomes infinite, and is refused with the others below.
     with np.errstate(over="ignore"):
