@@ -233,7 +233,7 @@ def test_the_best_motif_of_each_cluster_is_chosen():
 def test_hits_are_read_in_pieces_and_only_those_of_the_motifs_in_peaks(world, tmp_path, monkeypatch):
     hits = world[2].assign(score=1.0)
     hits["motif_id"] = np.where(np.arange(len(hits)) % 3 == 0, "NA", "M1")
-    hits.loc[4, "region"] = "window"
+    hits.loc[3, "region"] = "window"
     hits.to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
     for rows in (2, 1000):
         monkeypatch.setattr(motif_effects, "_CHUNK_ROWS", rows)
