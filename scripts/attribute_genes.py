@@ -1,6 +1,6 @@
 """Attribute the predictions of one shard of genes to the bases of their windows, for every contrast.
 
-Each gene is asked of the models of its own fold, and the replicates' gradients are averaged. All contrasts share the
+Each gene is asked of the models of its own fold, and what the replicates answer is averaged. All contrasts share the
 forward passes. Writes one file a contrast.
 """
 
@@ -23,6 +23,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table, whose groups contrasts may name")
     p.add_argument("--contrasts", type=json.loads, required=True, metavar="JSON", help="contrasts by name")
     p.add_argument("--genes", default="all", metavar="WHICH", help="all, held_out, or a file of ids (default: all)")
+    p.add_argument(
+        "--method", default="input_x_gradient", metavar="NAME", help="attribution method (default: input_x_gradient)"
+    )
+    p.add_argument("--options", type=json.loads, default={}, metavar="JSON", help='of the method, as {"n_steps": 20}')
+    p.add_argument("--reverse-complement", action="store_true", help="ask both strands and average (default: the gene's)")
+    p.add_argument("--shifts", type=int, nargs="+", default=[0], metavar="BP", help="shown moved by, and averaged (default: 0)")
     p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")
     p.add_argument("--n-shards", type=int, default=1, help="shards that the genes are cut into (default: 1)")
     p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
@@ -35,6 +41,7 @@ def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.interpret import attribution_shards
     from cisnake.model import devices
+    from cisnake.model.prediction import Views
 
     program.log.info("attributing on %s", devices.configure(args.threads))
     attribution_shards.attribute_shard(
@@ -46,6 +53,9 @@ def main(args: argparse.Namespace) -> None:
         (args.shard, args.n_shards),
         args.batch_size,
         args.output,
+        args.method,
+        args.options,
+        Views(args.shifts, args.reverse_complement),
     )
 
 

@@ -1,7 +1,8 @@
 """Train one replicate of a model on the training genes of one fold.
 
-Stops when the validation score (mean Pearson r + R² / 4 over tasks) no longer rises, and writes the model of the best
-epoch. A run that was killed goes on where it was, from the checkpoint folder, to the same final weights.
+Stops when the validation score (mean Pearson r + R² / 4 over tasks, or what train.monitor names) no longer rises, and writes
+the model of the best epoch. A run that was killed goes on where it was, from the checkpoint folder, to the same final weights.
+Started once on each of several nodes, by srun or with TF_CONFIG, the processes share every batch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import yaml
 
 from cisnake import __version__, program
 from cisnake.data import hdf5, splits
-from cisnake.files import digest, write_table, write_whole
+from cisnake.files import digest, file_sha256, write_table, write_whole
 from cisnake.model.params import read_params
 
 
@@ -28,9 +29,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
     p.add_argument("--seed", type=int, default=0, help="of initial weights, dropout, order and shifts (default: 0)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    p.add_argument("--require-gpu", action="store_true", help="fail if TensorFlow sees no GPU")
+    p.add_argument("--gpus", type=int, default=0, help="GPUs to share each batch among; fails if there are fewer (default: 0)")
     p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="where the state of training is kept")
-    p.add_argument("--tensorboard", type=Path, metavar="DIR")
+    p.add_argument("--trackers", nargs="*", default=[], metavar="NAME", help="tensorboard, wandb, mlflow")
+    p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="where trackers keep their files")
     p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
     p.add_argument("--output-params", type=Path, required=True, metavar="YAML")
     p.add_argument("--output-history", type=Path, required=True, metavar="TSV")
@@ -42,9 +44,12 @@ def main(args: argparse.Namespace) -> None:
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.data.datasets import GeneBatches
-    from cisnake.model import devices, losses, trainer
+    from cisnake.model import devices, losses
+    from cisnake.model.tracking import Tracker
+    from cisnake.model.trainer import Trainer
 
-    device = devices.configure(args.threads, args.require_gpu)
+    device = devices.configure(args.threads, args.gpus)
+    strategy = devices.distribution()
     with hdf5.open_dataset(args.dataset) as file:
         windows, tasks, labels = hdf5.read_windows(file), hdf5.read_tasks(file), hdf5.read_labels(file)
         role = splits.split_for_fold(windows, args.fold, int(file.attrs["n_folds"]))
@@ -58,17 +63,26 @@ def main(args: argparse.Namespace) -> None:
         )
         for split in ("train", "val")
     }
-    run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__}")
-    checkpoint = args.checkpoints / run[:16]
-    program.log.info("training on %s: %d genes, %d to validate on", device, len(data["train"].rows), len(data["val"].rows))
-    model, history = trainer.train_model(params, data["train"], data["val"], args.seed, checkpoint, args.tensorboard)
+    pretrained = params.get("transfer", {}).get("weights")
+    start = file_sha256(pretrained) if pretrained else ""
+    run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")
+    sizes = [len(data[split].rows) for split in ("train", "val")]
+    device = devices.describe(device, strategy)
+    program.log.info("training on %s: %d genes, %d to validate on", device, *sizes)
+    chief = devices.is_chief(strategy)
+    tracker = Tracker(args.trackers if chief else [], args.tracking, run[:16], params)
+    trainer = Trainer(params, data["train"], data["val"], args.seed, args.checkpoints / run[:16], tracker, strategy)
+    models, history = trainer.fit()
+    tracker.close()
+    if not chief:
+        return
     write_table(history, args.output_history)
     how = {"overrides": args.overrides, "fold": args.fold, "seed": args.seed, "device": device, "version": __version__}
     with write_whole(args.output_params) as part:
         part.write_text(yaml.safe_dump(params | how, sort_keys=False))
     with write_whole(args.output_model) as part:
-        model.save(part)
-    trainer.remove_checkpoint(checkpoint)
+        models["head"].save(part)
+    trainer.checkpoint.remove()
 
 
 if __name__ == "__main__":

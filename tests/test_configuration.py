@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -378,11 +379,16 @@ def test_the_description_of_all_keys_is_up_to_date() -> None:
 
 
 def test_the_description_of_parameter_files_is_what_the_code_has() -> None:
-    from cisnake.model.params import TRAIN_DEFAULTS
+    from cisnake.model import blocks
+    from cisnake.model.params import TRAIN_SETTINGS, TRANSFER_SETTINGS
 
-    for key, value in TRAIN_DEFAULTS.items():
-        text = "null" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
-        assert f"| `{key}` | `{text}` |" in write_config_docs.train_keys()
+    written = write_config_docs.page()
+    for key, setting in (TRAIN_SETTINGS | TRANSFER_SETTINGS).items():
+        assert f"| `{key}` | `{json.dumps(setting.default)}` | {setting.about} |" in written
+    for name in blocks.BLOCKS:
+        assert f"- `{name}`" in written
+    for name in (*blocks.PLAIN, *blocks.KERAS_LAYERS):
+        assert f"`{name}`" in written
 
 
 def test_the_template_runs_with_files_of_the_names_it_has(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Write config/README.md from the schema of the configuration and the code of the network's blocks: nothing is described twice.
 
-The code is read, not imported: that would start TensorFlow.
+The code of blocks is read, not imported: that would start TensorFlow.
 """
 
 from __future__ import annotations
@@ -8,13 +8,18 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from cisnake.model.params import TRAIN_SETTINGS, TRANSFER_SETTINGS, Setting  # noqa: E402
+
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 MODEL = ROOT / "scripts" / "cisnake" / "model"
 README = ROOT / "config" / "README.md"
@@ -45,15 +50,22 @@ there, and names of chromosomes and tasks that the files do not have are all rep
 PARAMETERS = """\
 ## Parameter files
 
-`model.params` names a file with the sections `model` (the network) and `train` (how it is trained); those in `config/models`
-are examples. A file may be YAML or JSON. `model.overrides` changes single keys of it by dotted name, such as
+`model.params` names a file with the sections `model` (the network), `train` (how it is trained) and, if wanted, `transfer`
+(what it starts from); those in `config/models` are examples, and `docs/training.md` explains them. A file may be YAML or JSON; a
+params.json of Basenji or Baskerville works as it is. `model.overrides` changes single keys of it by dotted name, such as
 `train.learning_rate` or `model.trunk.0.filters`. What a model was trained with is saved beside it as params.yaml.
 
 ### model
 
-`trunk` and `head` are lists of blocks, each a mapping with its `name` and its arguments. `seq_length` is the number of bases of
-a window and may be left out; `seq_depth` is 4 (bases) or 5 (bases, and where the gene body is). `units` of the block `final` is
-the number of tasks and may be left out. All blocks share the following.
+`trunk` is a list of blocks, each a mapping with its `name` and its arguments. `head` is such a list, or one block; any further
+key that begins with `head` is another head on the same trunk. `seq_length` is the number of bases of a window and may be left
+out; `seq_depth` is 4 (bases, the default) or 5 (bases, and where the gene body is). `units` of the block `final` is the number
+of tasks and may be left out. While training, `augment_rc: true` shows each window reverse-complemented with probability 1/2 and
+turns the predictions back (`strand_pair`: a list with one entry a head, null or for each task the task of the other strand),
+and `augment_shift` shifts each window by up to that many bases.
+
+The trunk ends with the model's `activation`. Blocks share the following settings, and any of them may be set for one block
+alone; {plain} heed none.
 """
 
 
@@ -70,7 +82,13 @@ def page() -> str:
         star = "*" if name in schema["required"] else ""
         parts.append(f"## {name}{star}\n\n{sentence(section['description'])}\n")
         parts.append(table(["key", "value", "default", "meaning"], rows(section, schema["$defs"])))
-    parts += [PARAMETERS, shared_keys(), "### Blocks\n", blocks(), "### train\n", train_keys()]
+    plain = ", ".join(f"`{name}`" for name in sorted(ast.literal_eval(assigned("blocks", "PLAIN"))))
+    layers = ", ".join(f"`{node.attr}`" for node in ast.walk(assigned("blocks", "KERAS_LAYERS")) if is_layer(node))
+    parts += [PARAMETERS.format(plain=plain), shared_keys(), "### Blocks\n", blocks()]
+    parts += [
+        f"Layers of Keras may stand among them under their own names, with their own arguments: {layers}, `SoftmaxPool1D`.\n"
+    ]
+    parts += ["### train\n", setting_table(TRAIN_SETTINGS), "### transfer\n", setting_table(TRANSFER_SETTINGS)]
     return "\n".join(parts)
 
 
@@ -126,8 +144,8 @@ def tree(module: str) -> ast.Module:
 
 
 def shared_keys() -> str:
-    """Return a table of what the blocks of a model share: the fields of `blocks.Defaults`."""
-    fields = next(node for node in tree("blocks").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
+    """Return a table of what the blocks of a model share: the fields of `network.Defaults`."""
+    fields = next(node for node in tree("network").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
     return table(
         ["key", "default"],
         [
@@ -138,13 +156,37 @@ def shared_keys() -> str:
     )
 
 
+def assigned(module: str, name: str) -> ast.expr:
+    """Return what a module assigns to a name."""
+    for node in tree(module).body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None and ast.unparse(node.target) == name:
+            return node.value
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return node.value
+    raise KeyError(f"{module}.py does not assign {name}")
+
+
+def is_layer(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    """Whether a piece of code is a layer of Keras."""
+    return isinstance(node, ast.Attribute) and ast.unparse(node.value) == "layers" and node.attr != "Layer"
+
+
 def blocks() -> str:
-    """Return a list of the blocks with their arguments: the functions that `blocks.BLOCKS` names."""
-    module = tree("blocks")
-    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
-    registry = next(n for n in module.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "BLOCKS")
-    named = [node.id for node in ast.walk(registry) if isinstance(node, ast.Name) and node.id in functions]
-    return "".join(f"- `{name}`{arguments(functions[name])}: {first_line(functions[name])}\n" for name in dict.fromkeys(named))
+    """Return a list of the blocks with their arguments: the functions that `blocks.BLOCKS` and `blocks.INNER` name."""
+    modules = [tree(name) for name in ("blocks", "convolution_blocks", "attention_blocks")]
+    functions = {node.name: node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)}
+    named = [node.id for node in ast.walk(assigned("blocks", "BLOCKS")) if isinstance(node, ast.Name) and node.id in functions]
+    table = assigned("blocks", "INNER")
+    pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else []
+    inner = {
+        ast.literal_eval(key): f" Further arguments are those of `{ast.unparse(v)}`." for key, v in pairs if key is not None
+    }
+    lines = {}
+    for name in named:
+        about = first_line(functions[name])
+        more = "" if "arguments" in about else inner.get(name, "")
+        lines[name] = f"- `{name}`{arguments(functions[name])}: {about}{more}\n"
+    return "".join(lines.values())
 
 
 def arguments(function: ast.FunctionDef) -> str:
@@ -160,13 +202,10 @@ def first_line(function: ast.FunctionDef) -> str:
     return " ".join(inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")[0].split())
 
 
-def train_keys() -> str:
-    """Return a table of the keys of `train`: `params.TRAIN_DEFAULTS`."""
-    node = next(n for n in tree("params").body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "TRAIN_DEFAULTS")
-    if not isinstance(node.value, ast.Dict):
-        raise TypeError("params.TRAIN_DEFAULTS is no dictionary written out.")
-    pairs = [(key, v) for key, v in zip(node.value.keys, node.value.values, strict=True) if key is not None]
-    return table(["key", "default"], [[f"`{ast.literal_eval(key)}`", f"`{value(v)}`"] for key, v in pairs])
+def setting_table(settings: dict[str, Setting]) -> str:
+    """Return a table of the keys of a section of a parameter file."""
+    lines = [[f"`{key}`", f"`{json.dumps(s.default)}`", s.about] for key, s in settings.items()]
+    return table(["key", "default", "meaning"], lines)
 
 
 def value(node: ast.expr | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,10 +196,19 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
             yield f"evaluate.baseline.{side} is {baseline[side]}, more than windows.{side}, {windows[side]}"
     if baseline["upstream"] + baseline["downstream"] < baseline["k"]:
         yield "evaluate.baseline: upstream and downstream leave no room for a word of k bases"
+    if config["resources"]["nodes"] > 1 and shutil.which("srun") is None:
+        yield f"resources.nodes is {config['resources']['nodes']}, but there is no srun here: several nodes need SLURM"
     if config["peaks"]["min_length"] > config["peaks"]["max_length"]:
         yield "peaks.min_length is above peaks.max_length"
     yield from _problems_of_model(config)
     yield from _problems_of_names(config, simulated)
+
+
+def pretrained(config: dict[str, Any]) -> list[str]:
+    """Return the file of weights that training starts from, as a list of one or none."""
+    params = read_params(config["model"]["params"], config["model"]["overrides"])
+    weights = params.get("transfer", {}).get("weights")
+    return [weights] if weights else []
 
 
 def _problems_of_model(config: dict[str, Any]) -> Iterator[str]:

@@ -55,6 +55,7 @@ def _start_log(path: Path | None, name: str) -> None:
     log.handlers.clear()
     stream = sys.stderr
     if path is not None:
+        path = _of_this_process(path)
         # What libraries and the interpreter itself write to standard error, a crash's last words among it, belongs in the log.
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = os.fdopen(os.dup(2), "w", buffering=1)
@@ -68,6 +69,12 @@ def _start_log(path: Path | None, name: str) -> None:
     if path is not None:
         terminal.addFilter(lambda record: record.levelno >= logging.WARNING or getattr(record, "terminal", False))
     log.addHandler(terminal)
+
+
+def _of_this_process(path: Path) -> Path:
+    """Return a path of its own for every process but the first of those that share a SLURM step."""
+    rank = int(os.environ.get("SLURM_PROCID", 0)) if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else 0
+    return path.with_suffix(f".{rank}{path.suffix}") if rank else path
 
 
 class Progress:

@@ -12,7 +12,7 @@ from cisnake.data.genome import Genome, decode
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines
 from cisnake.evaluate.evaluation import evaluate_split, write_evaluation
-from cisnake.evaluate.scores import SUMMARY_KEYS
+from cisnake.evaluate.scores import SUMMARY_KEYS, specificity
 from cisnake.files import read_table
 
 LENGTH, PAD, ANCHOR, TASKS, N = 30, 3, 20, ["t0", "t1", "t2"], 36
@@ -100,6 +100,7 @@ def test_scores_are_the_plain_ones(written, tmp_path):
     np.testing.assert_allclose(by_task["pearson"], pearson, rtol=1e-5)
     np.testing.assert_allclose(by_task["spearman"], each_task(true, mean, lambda t, p: spearmanr(t, p)[0]), rtol=1e-5)
     np.testing.assert_allclose(by_task["r2"], each_task(true, mean, r2), rtol=1e-5)
+    np.testing.assert_allclose(by_task["specificity_pearson"], specificity(true, mean, ["all"] * 3), rtol=1e-5)
     assert summary["model"]["pearson_median"] == pytest.approx(np.median(pearson), rel=1e-5)
     assert summary["model"]["pearson_max"] == pytest.approx(max(pearson), rel=1e-5)
     for i, replicate in enumerate(replicates):
@@ -167,6 +168,7 @@ def test_files(written, tmp_path):
         "kmer_ridge_pearson",
         "kmer_ridge_r2",
         "train_mean_r2",
+        "specificity_pearson",
     ]
     by_task = read_table(tmp_path / "out" / "tasks.tsv")
     assert list(by_task.columns) == [*columns, "replicate_0_pearson", "replicate_1_pearson"]

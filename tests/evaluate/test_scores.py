@@ -135,3 +135,106 @@ def test_genes_are_scored_across_tasks():
         assert row["pearson"] == pytest.approx(stats.pearsonr(true[gene, known], predicted[gene, known]).statistic)
         assert row["mse"] == pytest.approx(((true[gene] - predicted[gene])[known] ** 2).mean())
     assert table.loc[5, "n"] == 0 and table.loc[5, ["pearson", "mse"]].isna().all()
+
+
+def plain_normalized(values: np.ndarray) -> np.ndarray:
+    """Quantile-normalised columns without gaps, rank by rank."""
+    common = np.sort(values, axis=0).mean(axis=1)
+    normal = np.zeros(values.shape)
+    for i, j in np.ndindex(values.shape):
+        below, equal = (values[:, j] < values[i, j]).sum(), (values[:, j] == values[i, j]).sum()
+        normal[i, j] = common[below : below + equal].mean()
+    return normal
+
+
+def plain_specificity(true: np.ndarray, predicted: np.ndarray) -> list[float]:
+    t, p = (plain_normalized(values) for values in (true, predicted))
+    t, p = t - t.mean(axis=1, keepdims=True), p - p.mean(axis=1, keepdims=True)
+    return [stats.pearsonr(a, b).statistic for a, b in zip(t.T, p.T)]
+
+
+def with_ties(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    true, predicted = pairs(8, n)
+    true, predicted = np.exp(true) * [1, 10, 1, 100, 1, 1], np.exp(predicted) * [5, 1, 1, 1, 1, 1]
+    true[:, 1], predicted[:, 2] = np.round(true[:, 1], -1), np.round(predicted[:, 2])
+    return true, predicted
+
+
+def test_quantile_normalized_columns_are_distributed_alike():
+    values, _ = with_ties()
+    normal = scores.quantile_normalize(values)
+    np.testing.assert_allclose(normal, plain_normalized(values), rtol=1e-12)
+    np.testing.assert_allclose(np.sort(normal[:, 0]), np.sort(normal[:, 5]))
+    np.testing.assert_allclose(scores.quantile_normalize(normal), plain_normalized(normal), rtol=1e-12)
+    # A column's own scale and shape do not matter to any but through the mean distribution.
+    np.testing.assert_array_equal(np.argsort(normal[:, 3]), np.argsort(values[:, 3]))
+
+
+def test_quantile_normalized_with_gaps():
+    values = np.array([[1.0, np.nan], [3.0, 10.0], [2.0, 30.0]])
+    # Quantiles 1/6, 1/2, 5/6 of the second column, whose values stand at 1/4 and 3/4: 10, 20, 30.
+    expected = np.array([[5.5, np.nan], [16.5, 5.5 + 5.5 / 4], [11.0, 16.5 - 5.5 / 4]])
+    np.testing.assert_allclose(scores.quantile_normalize(values), expected)
+    unmeasured = scores.quantile_normalize(np.array([[1.0, np.nan], [2.0, np.nan]]))
+    np.testing.assert_array_equal(unmeasured, [[1, np.nan], [2, np.nan]])
+    # Values that are missing at random change little.
+    true, _ = pairs(9, 4000)
+    gaps = np.where(np.random.default_rng(0).random(true.shape) < 0.3, np.nan, true)
+    normal, known = scores.quantile_normalize(true), np.isfinite(gaps)
+    np.testing.assert_allclose(scores.quantile_normalize(gaps)[known], normal[known], atol=0.3)
+    assert np.abs(scores.quantile_normalize(gaps) - normal)[known].mean() < 0.03
+
+
+def test_specificity_is_the_plain_one_within_each_group():
+    true, predicted = with_ties()
+    groups = ["b", "a", "b", "a", "c", "b"]
+    found = scores.specificity(true, predicted, groups)
+    for tasks in ([0, 2, 5], [1, 3]):
+        np.testing.assert_allclose(found[tasks], plain_specificity(true[:, tasks], predicted[:, tasks]), rtol=1e-10)
+    assert np.isnan(found[4])
+    assert np.isnan(scores.specificity(true, predicted, groups, min_tasks=3)).tolist() == [
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+    np.testing.assert_allclose(scores.specificity(true, predicted, [0] * 6), plain_specificity(true, predicted), rtol=1e-10)
+
+
+def test_specificity_leaves_out_what_was_not_measured():
+    true, predicted = with_ties()
+    more = [np.concatenate([values, values[:3]]) for values in (true, predicted)]
+    # Rows that nothing, or one task, was measured of say nothing about tasks; what is predicted for them does not matter.
+    more[0][60:] = np.nan
+    more[1][60:] = np.nan
+    np.testing.assert_allclose(scores.specificity(*more, [0] * 6), plain_specificity(true, predicted), rtol=1e-10)
+    more[0][61, 2], more[1][61] = np.median(true[:, 2]), np.median(predicted[:, 2])
+    one = scores.specificity(*more, [0] * 6)
+    assert np.isfinite(one).all() and np.abs(one - plain_specificity(true, predicted)).max() < 0.05
+    # A row of which one task was measured would stand at 0, 0: a hundred of them would tell.
+    single = np.full((100, 6), np.nan)
+    single[np.arange(100), np.arange(100) % 6] = np.tile(np.median(true, axis=0), 17)[:100]
+    with_single = [np.concatenate([true, single]), np.concatenate([predicted, np.tile(np.median(predicted, axis=0), (100, 1))])]
+    normal = [scores.quantile_normalize(np.where(np.isnan(with_single[0]), np.nan, values))[:60] for values in with_single]
+    expected = scores.pearson(*(values - values.mean(axis=1, keepdims=True) for values in normal))
+    np.testing.assert_allclose(scores.specificity(*with_single, [0] * 6), expected, rtol=1e-10)
+    with_single[1][np.isnan(with_single[0])] = 1e6
+    np.testing.assert_allclose(scores.specificity(*with_single, [0] * 6), expected, rtol=1e-10)
+    more[1][5, 0] = np.nan
+    assert np.isnan(scores.specificity(*more, [0] * 6)).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.1, 1e6])
+def test_specificity_of_what_is_common_to_all_tasks_is_none(offset):
+    true, predicted = pairs(10)
+    common = np.repeat(predicted[:, :1], 6, axis=1) * [1, 2, 3, 4, 5, 0.1] + offset
+    # Tasks that are the same but for scale are the same after normalising: nothing is left that could be specific.
+    assert scores.specificity(true, common, [0] * 6).tolist() == [0] * 6
+    assert np.isnan(scores.specificity(common, true, [0] * 6)).all()
+    assert scores.specificity(true, true * 3 + offset, [0] * 6) == pytest.approx(np.ones(6))
+
+
+def test_specificity_of_no_rows():
+    assert np.isnan(scores.specificity(np.zeros((0, 3)), np.zeros((0, 3)), [0, 0, 1])).all()

@@ -62,7 +62,14 @@ NETWORK: dict[str, Any] = {
         ],
         "head": [{"name": "final"}],
     },
-    "train": {"batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "clip_norm": 1.0, "train_epochs_max": 40},
+    "train": {
+        "batch_size": 16,
+        "loss": "mse",
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "clip_norm": 1.0,
+        "train_epochs_max": 40,
+    },
 }
 
 

@@ -29,11 +29,21 @@ def partition() -> str:
     return found.stdout.split()[0]
 
 
+def n_nodes() -> int:
+    lines = subprocess.run(["sinfo", "--noheader", "--Node", "--format", "%N"], capture_output=True, text=True, timeout=30)
+    return len(set(lines.stdout.split()))
+
+
 def test_steps_of_a_run_are_jobs_of_the_cluster(
     partition: str, small: Callable[..., Path], snakemake: Callable[..., str]
 ) -> None:
-    # One training, so that a job that asks for a network's memory and time is among them.
-    folder = small(train={"replicates": 1}, model={"params": "network.yaml", "overrides": {"train.train_epochs_max": 2}})
+    # One training, so that a job that asks for a network's memory and time is among them; on two nodes, if there are two.
+    nodes = min(n_nodes(), 2)
+    folder = small(
+        train={"replicates": 1},
+        model={"params": "network.yaml", "overrides": {"train.train_epochs_max": 2}},
+        resources={"threads": 1, "nodes": nodes},
+    )
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.v9+.yaml").read_text())
     # Its values stand; those of a test cluster replace what a cluster has of its own, and the wait before the first look.
     profile["default-resources"] |= {"slurm_partition": partition}
@@ -48,4 +58,7 @@ def test_steps_of_a_run_are_jobs_of_the_cluster(
     results = folder / "results" / "small"
     assert (folder / target).is_file()
     assert len(read_table(results / "models/fold_0/replicate_0/history.tsv")) == 2
+    logs = results / "logs/train_model"
+    assert (logs / "fold_0_replicate_0.1.log").exists() == (nodes == 2), "a log of the second node"
+    assert ("on each of 2 nodes" in (logs / "fold_0_replicate_0.log").read_text()) == (nodes == 2)
     assert printed.count("submitted with SLURM jobid") == 4, "simulation, genes, data set and training"

@@ -1,20 +1,25 @@
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import attribute_genes
 from cisnake.data import hdf5
 from cisnake.data.genome import Genome, decode
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
-from cisnake.interpret.attribution import attribute, gradient_function
+from cisnake.interpret.attribution import METHODS, attribute, method_options, project
 from cisnake.interpret.attribution_file import AttributionFile
 from cisnake.interpret.attribution_shards import attribute_shard, choose_genes
 from cisnake.interpret.attribution_tracks import collect_shards
+from cisnake.interpret.scored_model import ScoredModel
+from cisnake.interpret.target_scores import Score
 from cisnake.model import devices
+from cisnake.model.prediction import Views
 
 LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
 CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
@@ -56,10 +61,11 @@ def models(folder):
     return sorted(folder.glob("fold_*/replicate_*/model.keras"))
 
 
-def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contrasts=CONTRASTS):
+def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contrasts=CONTRASTS, **asked):
     outputs = [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
     table = folder / "tasks.tsv"
-    attribute_shard(folder / "dataset.h5", paths or models(folder), table, contrasts, which, shard, batch_size, outputs)
+    paths = paths or models(folder)
+    attribute_shard(folder / "dataset.h5", paths, table, contrasts, which, shard, batch_size, outputs, **asked)
     return outputs
 
 
@@ -73,18 +79,16 @@ def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
     x = np.concatenate([np.eye(5, 4, dtype=np.float32)[codes], body], axis=-1)
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
     assert sorted(files[0].genes) == sorted(row_of)
-    functions_of = {
-        fold: [
-            gradient_function(keras.saving.load_model(path), WEIGHTS) for path in models(folder) if f"fold_{fold}" in str(path)
-        ]
+    networks_of = {
+        fold: [ScoredModel(keras.saving.load_model(path), 1) for path in models(folder) if f"fold_{fold}" in str(path)]
         for fold in range(FOLDS)
     }
     for i, file in enumerate(files):
         attributions, sequences = file.read_block(0, N)
         for at, (_, window) in enumerate(file.windows.iterrows()):
             row = row_of[window["gene_id"]]
-            expected, scores = attribute(functions_of[window["fold"]], x[row : row + 1], 1)
-            np.testing.assert_allclose(attributions[at], expected[i, 0], atol=1e-6)
+            expected, scores = attribute(networks_of[window["fold"]], x[[row]], [Score(weights) for weights in WEIGHTS])
+            np.testing.assert_allclose(attributions[at], project(x[[row]], expected)[i, 0], atol=1e-6)
             np.testing.assert_array_equal(sequences[at], codes[row])
             np.testing.assert_allclose(window["predicted"], scores[:, i, 0].mean(), atol=1e-6)
             np.testing.assert_allclose(window["predicted_sd"], scores[:, i, 0].std(ddof=1), atol=1e-6)
@@ -97,10 +101,41 @@ def test_attributes_say_what_was_done(folder, tmp_path):
     first, pair = (AttributionFile(path) for path in run(folder, tmp_path))
     expected = {
         "contrast": "first", "score": "specificity", "on_tasks": ["t0"], "off_tasks": ["t1", "t2"], "replicates": 2,
-        "method": "input_x_gradient", "models": [file_sha256(path) for path in models(folder)],
+        "method": "input_x_gradient", "method_options": {"correct_mean": True}, "reverse_complement": False, "shifts": [0],
+        "models": [file_sha256(path) for path in models(folder)],
     }  # fmt: skip
     assert first.attrs == expected
     assert pair.attrs == expected | {"contrast": "pair", "score": "aggregate", "on_tasks": ["t1", "t2"], "off_tasks": []}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("gradient", "input_x_gradient")])
+def test_every_method_writes_what_each_base_adds(folder, tmp_path, method):
+    options = {"n_steps": 3, "n_shuffles": 2, "n_samples": 2, "seed": 5}
+    only = {"first": CONTRASTS["first"]}
+    asked = {"contrasts": only, "method": method, "options": options, "views": Views([0, 2], True)}
+    file = AttributionFile(run(folder, tmp_path, **asked)[0])
+    # No gene is known to more than the models of its fold, shards make no difference, and scores are those that were asked.
+    part = AttributionFile(run(folder, tmp_path, shard=(1, 3), batch_size=3, **asked)[0])
+    rows = [file.genes.index(gene) for gene in part.genes]
+    np.testing.assert_allclose(part.read_block(0, N)[0], file.read_block(0, N)[0][rows], atol=1e-6)
+    attributions, codes = file.read_block(0, N)
+    absent = ~np.eye(5, 4, dtype=bool)[codes].swapaxes(1, 2)
+    assert (attributions[absent] == 0).all()
+    assert (attributions[~absent] != 0).mean() > 0.5
+    recorded = file.attrs
+    assert (recorded["method"], recorded["reverse_complement"], recorded["shifts"]) == (method, True, [0, 2])
+    assert recorded["method_options"] == method_options(method, options)
+    assert file.windows["predicted_sd"].notna().all()
+
+
+def test_other_views_give_other_attributions_and_scores(folder, tmp_path):
+    only = {"first": CONTRASTS["first"]}
+    views = [Views(), Views(reverse_complement=True), Views([0, 3])]
+    files = [AttributionFile(run(folder, tmp_path / str(i), contrasts=only, views=each)[0]) for i, each in enumerate(views)]
+    blocks = [file.read_block(0, N)[0] for file in files]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(blocks[i] - blocks[j]).max() > 1e-2
+        assert (files[i].windows["predicted"] - files[j].windows["predicted"]).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("n_shards", [3, 14])
@@ -164,9 +199,23 @@ def test_program(folder, tmp_path, monkeypatch):
     command = [
         "--dataset", folder / "dataset.h5", "--models", *models(folder), "--tasks", folder / "tasks.tsv",
         "--contrasts", json.dumps(CONTRASTS), "--shard", "1", "--n-shards", "2", "--batch-size", "4", "--output", *outputs,
+        "--method", "integrated_gradients", "--options", '{"n_steps": 3}', "--reverse-complement", "--shifts", "-1", "1",
     ]
     # fmt: on
+    asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": Views([-1, 1], True)}
     attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))
-    for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2)), strict=True):
+    for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2), **asked), strict=True):
         np.testing.assert_allclose(*(AttributionFile(path).read_block(0, N)[0] for path in (found, expected)), atol=1e-6)
         assert AttributionFile(found).genes == AttributionFile(expected).genes
+        assert AttributionFile(found).attrs == AttributionFile(expected).attrs
+
+
+def test_the_configuration_has_the_defaults_of_the_library():
+    schema = yaml.safe_load((Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    keys = schema["properties"]["attribution"]["properties"]
+    options = {
+        option: default for name in METHODS for option, default in method_options(name, {}).items() if name != "gradient"
+    }
+    assert set(keys["method"]["enum"]) == set(METHODS) - {"gradient"}
+    for option in set(options) - {"sample_mask", "sample_value"}:
+        assert keys[option]["default"] == options[option], option

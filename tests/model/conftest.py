@@ -17,6 +17,12 @@ from cisnake.data.genome import Genome, decode
 LENGTH, PAD = 40, 4
 
 
+# Before anything is computed: tests of training on several devices need two.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
 @pytest.fixture(autouse=True)
 def repeatable() -> None:
     tf.config.experimental.enable_op_determinism()

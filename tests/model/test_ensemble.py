@@ -56,6 +56,14 @@ def test_no_window_gives_no_prediction():
     assert ensemble.predict(network(), *windows(0)).shape == (0, 3)
 
 
+def test_predictions_by_position():
+    inputs = keras.Input((LENGTH, 5))
+    model = keras.Model(inputs, keras.layers.Conv1D(2, 6, strides=6)(inputs))
+    codes, start, end = windows(5)
+    assert ensemble.predict(model, codes, start, end, 2).shape == (5, 4, 2)
+    assert ensemble.predict(model, *windows(0)).shape == (0, 4, 2)
+
+
 def test_windows_of_another_length_are_refused():
     codes, start, end = windows(2)
     with pytest.raises(InputError, match="windows of 24 bases and cannot be asked about 20"):

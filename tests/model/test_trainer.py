@@ -17,8 +17,11 @@ from cisnake.data.datasets import GeneBatches
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.model import trainer
+from cisnake.model.checkpoint import Checkpoint
 from cisnake.model.ensemble import load_model
 from cisnake.model.params import TRAIN_DEFAULTS
+from cisnake.model.tracking import Tracker
+from cisnake.model.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 MODEL = {
@@ -40,23 +43,24 @@ class Killed(BaseException):
 
 
 def settings(model=MODEL, **train):
-    defaults = {"batch_size": 16, "train_epochs_max": EPOCHS, "learning_rate": 0.01, "weight_decay": 0.01}
+    defaults = {"loss": "mse", "batch_size": 16, "train_epochs_max": EPOCHS, "learning_rate": 0.01}
+    if "optimizer" not in train:
+        defaults |= {"optimizer": "adamw", "weight_decay": 0.01}
     return {"model": model, "train": TRAIN_DEFAULTS | defaults | train}
 
 
-def train(dataset, checkpoints, seed=3, tensorboard=None, params=None):
+def batches(dataset, seed, batch_size=16):
     with hdf5.open_dataset(dataset) as file:
         split = hdf5.read_windows(file)["split"].to_numpy()
-    rows = {name: np.flatnonzero(split == name) for name in ("train", "val")}
-    batch_size = 16
-    return trainer.train_model(
-        params or settings(),
-        GeneBatches(dataset, rows["train"], batch_size, 4, 4, seed),
-        GeneBatches(dataset, rows["val"], batch_size, 4),
-        seed,
-        checkpoints,
-        tensorboard,
+    return (
+        GeneBatches(dataset, np.flatnonzero(split == "train"), batch_size, 4, 4, seed),
+        GeneBatches(dataset, np.flatnonzero(split == "val"), batch_size, 4),
     )
+
+
+def train(dataset, checkpoints, seed=3, tracker=None, params=None):
+    models, history = Trainer(params or settings(), *batches(dataset, seed), seed, checkpoints, tracker).fit()
+    return models["head"], history
 
 
 def assert_same(model, other):
@@ -65,7 +69,7 @@ def assert_same(model, other):
 
 
 def numbers(history):
-    return history.drop(columns="seconds")
+    return history.drop(columns=["seconds"])
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +82,12 @@ def uninterrupted(dataset, tmp_path_factory):
 
 def test_history_has_a_row_an_epoch(uninterrupted):
     history = uninterrupted[1]
-    assert list(history.columns) == trainer.HISTORY_COLUMNS
+    assert list(history.columns) == [
+        *["epoch", "stage", "head", "seconds", "learning_rate", "loss", "pearsonr", "r2"],
+        *["val_loss", "val_pearsonr", "val_r2", "val_score", "best"],
+    ]
     assert list(history["epoch"]) == [1, 2, 3, 4]
-    assert np.isfinite(history.drop(columns="best").to_numpy(float)).all()
+    assert np.isfinite(history.drop(columns=["head", "best"]).to_numpy(float)).all()
     np.testing.assert_allclose(history["val_score"], history["val_pearsonr"] + history["val_r2"] / 4)
     best = history["val_score"].cummax().diff().fillna(1) > 0
     assert list(history["best"]) == list(best)
@@ -90,23 +97,23 @@ def test_history_has_a_row_an_epoch(uninterrupted):
     ("epoch", "when"), [(1, "before saving"), (2, "in a batch"), (2, "after saving"), (3, "before saving"), (4, "after saving")]
 )
 def test_killed_and_resumed_is_as_if_not_killed(dataset, tmp_path, monkeypatch, uninterrupted, epoch, when):
-    save, batch_end = trainer._State.save, trainer._EpochEnd.on_train_batch_end
+    save, account = Checkpoint.save, Trainer._account
 
-    def dying_save(state):
+    def dying_save(state, variables):
         if len(state.history) == epoch and when == "before saving":
             raise Killed
-        save(state)
+        save(state, variables)
         if len(state.history) == epoch and when == "after saving":
             raise Killed
 
-    def dying_batch_end(callback, batch, logs=None):
-        batch_end(callback, batch, logs)
-        if len(callback.state.history) == epoch - 1 and batch == 1 and when == "in a batch":
+    def dying_account(trained, number, *rest):
+        account(trained, number, *rest)
+        if number == epoch - 1 and rest[3] == 2 and when == "in a batch":
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._State, "save", dying_save)
-        patched.setattr(trainer._EpochEnd, "on_train_batch_end", dying_batch_end)
+        patched.setattr(Checkpoint, "save", dying_save)
+        patched.setattr(Trainer, "_account", dying_account)
         with pytest.raises(Killed):
             train(dataset, tmp_path)
     model, history = train(dataset, tmp_path)
@@ -122,15 +129,15 @@ def test_same_seed_same_weights_other_seed_other_weights(dataset, tmp_path, unin
 
 def test_each_epoch_has_its_own_order_and_shifts(dataset, tmp_path, monkeypatch):
     epochs, shifts = [], []
-    original = trainer.GeneBatches.__iter__
+    original = GeneBatches.deal
 
-    def watched(batches):
+    def watched(batches, *args):
         if batches.seed is not None:
             epochs.append(batches.epoch)
             shifts.append(batches.max_shift)
-        return original(batches)
+        return original(batches, *args)
 
-    monkeypatch.setattr(trainer.GeneBatches, "__iter__", watched)
+    monkeypatch.setattr(GeneBatches, "deal", watched)
     train(dataset, tmp_path, params=settings(LINEAR))
     assert sorted(set(epochs)) == [0, 1, 2, 3]
     assert set(shifts) == {4}
@@ -139,15 +146,15 @@ def test_each_epoch_has_its_own_order_and_shifts(dataset, tmp_path, monkeypatch)
 @pytest.fixture
 def scripted(monkeypatch):
     """Return a function that makes validation scores what they are said to be, and the list of each epoch's weights."""
-    original = trainer._EpochEnd.on_epoch_end
+    original = Trainer._validate
     weights = []
 
     def script(*scores):
-        def on_epoch_end(callback, epoch, logs=None):
-            weights.append(callback.model.get_weights())
-            original(callback, epoch, {**logs, "val_pearsonr": scores[epoch], "val_r2": 0.0})
+        def validate(trained, key, stage):
+            weights.append(trained.model.get_weights())
+            return original(trained, key, stage) | {"pearsonr": scores[trained._epochs()], "r2": 0.0}
 
-        monkeypatch.setattr(trainer._EpochEnd, "on_epoch_end", on_epoch_end)
+        monkeypatch.setattr(Trainer, "_validate", validate)
         return weights
 
     return script
@@ -164,15 +171,15 @@ def test_the_best_weights_are_returned(dataset, tmp_path, scripted):
 
 def test_a_worse_epoch_after_resuming_does_not_overwrite_the_best(dataset, tmp_path, scripted, monkeypatch):
     weights = scripted(0.1, 0.5, 0.3, 0.4)
-    save = trainer._State.save
+    save = Checkpoint.save
 
-    def dying_save(state):
-        save(state)
+    def dying_save(state, variables):
+        save(state, variables)
         if len(state.history) == 2:
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer._State, "save", dying_save)
+        patched.setattr(Checkpoint, "save", dying_save)
         with pytest.raises(Killed):
             train(dataset, tmp_path, params=settings(LINEAR))
     model, history = train(dataset, tmp_path, params=settings(LINEAR))
@@ -201,9 +208,17 @@ def test_patience_and_the_fewest_and_most_epochs(dataset, tmp_path, scripted, pa
 
 
 def test_a_loss_that_is_not_finite_is_an_error(dataset, tmp_path):
-    params = settings(LINEAR, optimizer="sgd", weight_decay=0.0, learning_rate=1e30)
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch 1: lower train.learning_rate"):
+    params = settings(LINEAR, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(InputError, match=r"in batch 2 of epoch 1 \(for (g\d+, )+.* and 11 more.*\): lower train.learning_rate"):
         train(dataset, tmp_path, params=params)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_a_label_that_is_not_finite_is_named(dataset, tmp_path, value):
+    training, validation = batches(dataset, 3)
+    training.labels[5, 1] = value
+    with pytest.raises(InputError, match=rf"of epoch 1 \(for {training.names[5]} in task task1\): "):
+        Trainer(settings(LINEAR), training, validation, 3, tmp_path).fit()
 
 
 def test_no_finite_score_is_an_error(write_dataset, tmp_path):
@@ -213,7 +228,10 @@ def test_no_finite_score_is_an_error(write_dataset, tmp_path):
 
 def test_windows_of_another_length_are_an_error(dataset, tmp_path):
     params = settings(LINEAR | {"seq_length": 48})
-    with pytest.raises(InputError, match=r"seq_length of the model is 48, but the windows .* have 40 bases"):
+    with pytest.raises(
+        InputError,
+        match=r"seq_length of the model is 48 and its seq_depth 4, but the windows of .* have 40 bases in 4 channels",
+    ):
         train(dataset, tmp_path, params=params)
 
 
@@ -221,9 +239,9 @@ def test_tensorboard_and_progress(dataset, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="cisnake")
     trainer.log.addHandler(caplog.handler)
     try:
-        _, history = train(
-            dataset, tmp_path / "checkpoints", tensorboard=tmp_path / "board", params=settings(LINEAR, train_epochs_max=2)
-        )
+        tracker = Tracker(["tensorboard"], tmp_path / "board", "run", {})
+        _, history = train(dataset, tmp_path / "checkpoints", tracker=tracker, params=settings(LINEAR, train_epochs_max=2))
+        tracker.close()
     finally:
         trainer.log.removeHandler(caplog.handler)
     for part in ("train", "validation"):
@@ -234,7 +252,7 @@ def test_tensorboard_and_progress(dataset, tmp_path, caplog):
     for line, r in zip(lines, history["val_pearsonr"]):
         match = re.fullmatch(form, line)
         assert match, line
-        assert match[1] == f"{r:.3f}"
+        assert match[1] == f"{r:.4g}"
     assert lines[1].endswith("at most 0 s left")
 
 
@@ -243,9 +261,9 @@ def test_checkpoint_is_removed(dataset, tmp_path):
     train(dataset, folder, params=settings(LINEAR, train_epochs_max=1))
     assert (folder / "state.npz").is_file()
     assert len(list(folder.iterdir())) == 1
-    trainer.remove_checkpoint(folder)
-    assert not folder.exists()
-    trainer.remove_checkpoint(folder)
+    for _ in range(2):
+        Checkpoint(folder).remove()
+        assert not folder.exists()
 
 
 @pytest.mark.slow

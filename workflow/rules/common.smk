@@ -16,6 +16,9 @@ SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
 THREADS = config["resources"]["threads"]
 BATCH_SIZE = config["resources"]["batch_size"]
 GPUS = config["resources"]["gpus"]
+NODES = config["resources"]["nodes"]
+# One process a node, started by srun inside the job; only then does Snakemake leave the number of tasks to it.
+MULTI_NODE = {"nodes": NODES, "tasks": NODES, "tasks_per_gpu": 0, "mpi": "srun"} if NODES > 1 else {}
 
 
 wildcard_constraints:
@@ -50,6 +53,7 @@ MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 
+PRETRAINED = configuration.pretrained(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []

@@ -1,5 +1,8 @@
 # From attributions to peaks, motifs, and what the motifs do.
 
+# Each method takes its own of these.
+ATTRIBUTION_OPTIONS = ["correct_mean", "baseline", "n_steps", "n_shuffles", "n_samples", "sample_prob", "seed"]
+
 
 rule attribute_genes:
     input:
@@ -19,17 +22,22 @@ rule attribute_genes:
     resources:
         mem_mb=network_memory,
         runtime=network_time,
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     params:
         contrasts=as_json(config["attribution"]["contrasts"]),
         genes=config["attribution"]["genes"],
+        method=config["attribution"]["method"],
+        options=as_json({option: config["attribution"][option] for option in ATTRIBUTION_OPTIONS}),
+        reverse_complement="--reverse-complement" if config["attribution"]["reverse_complement"] else "",
+        shifts=config["attribution"]["shifts"],
         n_shards=len(SHARDS),
         scripts=scripts,
         batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
         "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
-        "--contrasts {params.contrasts:q} --genes {params.genes:q} --shard {wildcards.shard} --n-shards {params.n_shards} "
+        "--contrasts {params.contrasts:q} --genes {params.genes:q} --method {params.method} --options {params.options:q} "
+        "{params.reverse_complement} --shifts {params.shifts} --shard {wildcards.shard} --n-shards {params.n_shards} "
         "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
 
 
@@ -133,7 +141,7 @@ rule probe_motifs:
     resources:
         mem_mb=network_memory,
         runtime=network_time,
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     params:
         **config["motifs"]["probe"],
         seed=SEED,

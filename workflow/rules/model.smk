@@ -5,6 +5,7 @@ rule train_model:
     input:
         dataset=f"{R}/dataset.h5",
         params=config["model"]["params"],
+        pretrained=PRETRAINED,
     output:
         model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
         params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
@@ -19,20 +20,23 @@ rule train_model:
     resources:
         mem_mb=network_memory,
         runtime=training_time,
-        gpu=GPUS,
+        gpu=GPUS * NODES,
+        **MULTI_NODE,
     params:
         overrides=as_json(config["model"]["overrides"]),
         seed=replicate_seed,
         # Not among the outputs, which Snakemake removes before it starts a job again.
         checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
-        tensorboard=f"{R}/logs/tensorboard/fold_{{fold}}/replicate_{{replicate}}",
-        require_gpu="--require-gpu" if GPUS else "",
+        trackers=config["train"]["trackers"],
+        tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
+        gpus=GPUS,
+        launch=MULTI_NODE.get("mpi", ""),
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/train_model.py --dataset {input.dataset} --params {input.params:q} --overrides {params.overrides:q} "
-        "--fold {wildcards.fold} --seed {params.seed} --threads {threads} {params.require_gpu} "
-        "--checkpoints {params.checkpoints} --tensorboard {params.tensorboard} --output-model {output.model} "
+        "{params.launch} python {params.scripts:q}/train_model.py --dataset {input.dataset} --params {input.params:q} "
+        "--overrides {params.overrides:q} --fold {wildcards.fold} --seed {params.seed} --threads {threads} --gpus {params.gpus} "
+        "--checkpoints {params.checkpoints} --trackers {params.trackers} --tracking {params.tracking} --output-model {output.model} "
         "--output-params {output.params} --output-history {output.history} --log {log}"
 
 
@@ -53,7 +57,7 @@ rule evaluate_model:
     resources:
         mem_mb=network_memory,
         runtime=network_time,
-        gpu=GPUS,
+        gpu=min(GPUS, 1),
     params:
         folder=subpath(output[0], parent=True),
         baseline=as_json(config["evaluate"]["baseline"]),

@@ -22,7 +22,7 @@ if VCF:
         resources:
             mem_mb=network_memory,
             runtime=network_time,
-            gpu=GPUS,
+            gpu=min(GPUS, 1),
         params:
             scripts=scripts,
             batch_size=BATCH_SIZE,

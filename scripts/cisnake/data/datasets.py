@@ -1,8 +1,8 @@
-"""Batches of windows and labels for Keras."""
+"""Batches of windows and labels for training and evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cisnake.data import augment
 from cisnake.data.genome import one_hot
-from cisnake.data.hdf5 import open_dataset, read_codes, read_labels
+from cisnake.data.hdf5 import open_dataset, read_codes, read_labels, read_tasks, read_windows
 from cisnake.errors import InputError
 
 _MEMORY_BYTES = 2 << 30
@@ -44,11 +44,140 @@ def stack_input(codes: np.ndarray, masks: np.ndarray, depth: int) -> np.ndarray:
     return np.concatenate([one_hot(codes), masks[..., None].astype(np.float32)], axis=-1)
 
 
-class GeneBatches:
-    """Batches of a split's genes, each epoch in an order and with shifts of its own.
+class Batches:
+    """Examples dealt to batches, each epoch in an order of its own.
 
     The draws of an epoch follow from the seed and the number of the epoch alone, so that a resumed training sees what an
-    uninterrupted one would have seen.
+    uninterrupted one would have seen, and every process of a distributed one knows the batches of all.
+
+    Parameters
+    ----------
+    labels: numpy.ndarray, shape=(n, tasks) or (n, length, tasks), dtype=float32
+        NaN where not measured.
+    names: sequence of str
+        What the examples are called in messages: gene ids.
+    tasks: sequence of str
+        Likewise.
+    source: str
+        Where they are from, for messages.
+    input_shape: pair of int
+        Length and depth of an input.
+    batch_size: int
+        Examples in a batch; the last batch of an epoch may be smaller.
+    seed: int, optional
+        Seed of the order; None keeps that of the labels.
+
+    Attributes
+    ----------
+    epoch: int
+        Which epoch is dealt next, from 0; set by who trains.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        names: Sequence[str],
+        tasks: Sequence[str],
+        source: str,
+        input_shape: tuple[int, int],
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
+        self.labels, self.names, self.tasks, self.source, self.input_shape = labels, names, tasks, source, input_shape
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the batches of the current `epoch`: inputs (b, length, depth) float32 and labels (b, ...) float32."""
+        for inputs, labels, _ in self.deal():
+            yield inputs, labels
+
+    def deal(self, shares: Sequence[int] = (0,), of: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield, for every batch of the current `epoch`, the asked shares one after another.
+
+        Parameters
+        ----------
+        shares: sequence of int
+            Which of the `of` about equal runs that a batch is cut into. Default: the whole batch as one.
+        of: int
+            Into how many each batch is cut.
+
+        Yields
+        ------
+        inputs: numpy.ndarray, shape=(b, length, depth), dtype=float32
+        labels: numpy.ndarray, shape=(b, ...), dtype=float32
+        chosen: numpy.ndarray, shape=(b,), dtype=int64
+            Which examples these are.
+        """
+        rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch])
+        order = np.arange(len(self.labels)) if rng is None else rng.permutation(len(self.labels))
+        place = self.draw(rng)
+        for first in range(0, len(order), self.batch_size):
+            batch = order[first : first + self.batch_size]
+            for share in shares:
+                part = slice(len(batch) * share // of, len(batch) * (share + 1) // of)
+                chosen = batch[part]
+                yield self.read(chosen, place[first : first + self.batch_size][part]), self.labels[chosen], chosen
+
+    def draw(self, rng: np.random.Generator | None) -> np.ndarray:
+        """Return what an epoch draws for each example beside its place in the order; shape=(n,)."""
+        return np.zeros(len(self.labels), dtype=np.int64)
+
+    def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """Return the inputs of some examples, changed as drawn; shape=(b, length, depth), dtype=float32."""
+        raise NotImplementedError
+
+    def to_tensorflow(self, shares: Sequence[int] = (0,), of: int = 1) -> tf.data.Dataset:
+        """Return what `deal` yields as a `tf.data.Dataset`; every pass is the epoch that `epoch` names when it starts."""
+        signature = (
+            tf.TensorSpec((None, *self.input_shape), tf.float32),
+            tf.TensorSpec((None, *self.labels.shape[1:]), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        )
+        data = tf.data.Dataset.from_generator(lambda: self.deal(shares, of), output_signature=signature)
+        data = data.apply(tf.data.experimental.assert_cardinality(len(self) * len(shares))).prefetch(2 * len(shares))
+        options = tf.data.Options()
+        # With autotuning, short epochs were seen to hang for 5, 10 or 20 seconds with the process idle.
+        options.autotune.enabled = False
+        return data.with_options(options)
+
+
+class ArrayBatches(Batches):
+    """Batches of inputs that are in memory already.
+
+    Parameters
+    ----------
+    inputs: numpy.ndarray, shape=(n, length, depth), dtype=float32
+    labels: numpy.ndarray, shape=(n, tasks) or (n, length, tasks), dtype=float32
+    batch_size: int
+    seed: int, optional
+        As for `Batches`.
+    names, tasks: sequence of str, optional
+        Default: numbers.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+        names: Sequence[str] | None = None,
+        tasks: Sequence[str] | None = None,
+    ) -> None:
+        names = names or [str(i) for i in range(len(labels))]
+        tasks = tasks or [str(i) for i in range(labels.shape[-1])]
+        super().__init__(labels, names, tasks, "the arrays", inputs.shape[1:], batch_size, seed)
+        self.inputs = inputs
+
+    def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        return self.inputs[chosen]
+
+
+class GeneBatches(Batches):
+    """Batches of a split's genes, each epoch in an order and with shifts of its own.
 
     Parameters
     ----------
@@ -69,60 +198,35 @@ class GeneBatches:
     def __init__(
         self, h5_file: str | Path, rows: np.ndarray, batch_size: int, depth: int, max_shift: int = 0, seed: int | None = None
     ) -> None:
-        self.path, self.rows, self.batch_size, self.depth = Path(h5_file), np.asarray(rows), batch_size, depth
-        self.max_shift, self.seed, self.epoch = max_shift, seed, 0
+        self.path, self.rows, self.max_shift = Path(h5_file), np.asarray(rows), max_shift
         with open_dataset(h5_file) as file:
             self.pad = int(file["pad"][()])
             self.seq_len = int(file["seq_len"][()])
             if max_shift > self.pad:
                 raise InputError(f"{h5_file} has {self.pad} bases beside each window, too few for max_shift {max_shift}.")
-            self.labels = read_labels(file)[self.rows]
+            names = list(read_windows(file)["gene_id"].iloc[self.rows])
+            labels, tasks = read_labels(file)[self.rows], read_tasks(file)
+            super().__init__(labels, names, tasks, str(h5_file), (self.seq_len, depth), batch_size, seed)
             self._in_memory = None
             if 2 * len(self.rows) * (self.seq_len + 2 * self.pad) <= _MEMORY_BYTES:
-                self._in_memory = self._read(file, self.rows)
+                self._in_memory = self._read_padded(file, self.rows)
         self._file: h5py.File | None = None
 
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+    def draw(self, rng: np.random.Generator | None) -> np.ndarray:
+        if rng is None:
+            return super().draw(rng)
+        return augment.shifts(len(self.rows), self.max_shift, rng)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the batches of the current `epoch`: input (b, length, depth) float32 and labels (b, tasks) float32."""
-        order = np.arange(len(self.rows))
-        shift = np.zeros(len(order), dtype=np.int64)
-        if self.seed is not None:
-            rng = np.random.default_rng([self.seed, self.epoch])
-            order = rng.permutation(order)
-            shift = augment.shifts(len(order), self.max_shift, rng)
-        for first in range(0, len(order), self.batch_size):
-            chosen = order[first : first + self.batch_size]
-            codes, masks = self._padded(chosen)
-            moved = shift[first : first + self.batch_size]
-            yield (
-                stack_input(augment.crop(codes, self.pad, moved), augment.crop(masks, self.pad, moved), self.depth),
-                self.labels[chosen],
-            )
-
-    def _padded(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         if self._in_memory is not None:
-            return self._in_memory[0][chosen], self._in_memory[1][chosen]
-        if self._file is None:
-            self._file = h5py.File(self.path, "r")
-        return self._read(self._file, self.rows[chosen])
+            codes, masks = (part[chosen] for part in self._in_memory)
+        else:
+            if self._file is None:
+                self._file = h5py.File(self.path, "r")
+            codes, masks = self._read_padded(self._file, self.rows[chosen])
+        depth = self.input_shape[1]
+        return stack_input(augment.crop(codes, self.pad, drawn), augment.crop(masks, self.pad, drawn), depth)
 
-    def _read(self, file: h5py.File, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read_padded(self, file: h5py.File, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         padded = self.seq_len + 2 * self.pad
         return read_codes(file, rows, 0, padded), read_codes(file, rows, 0, padded, "masks")
-
-    def to_tensorflow(self) -> tf.data.Dataset:
-        """Return the batches as a `tf.data.Dataset`; every pass over it is the epoch that `epoch` names when it starts."""
-        tasks = self.labels.shape[1]
-        signature = (
-            tf.TensorSpec((None, self.seq_len, self.depth), tf.float32),
-            tf.TensorSpec((None, tasks), tf.float32),
-        )
-        data = tf.data.Dataset.from_generator(lambda: iter(self), output_signature=signature)
-        data = data.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(2)
-        options = tf.data.Options()
-        # With autotuning, short epochs were seen to hang for 5, 10 or 20 seconds with the process idle.
-        options.autotune.enabled = False
-        return data.with_options(options)

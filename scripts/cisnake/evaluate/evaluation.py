@@ -46,6 +46,7 @@ def evaluate_split(
     summary: dict
         As summary.json.
     by_task, by_gene: pandas.DataFrame
+        `specificity_pearson` of a task compares it with all others: tasks of a run are of one kind.
     predictions: anndata.AnnData
         obs tasks, var genes; X measurements, layers `predicted`, `kmer_ridge` and one a replicate.
     """
@@ -95,6 +96,7 @@ def evaluate_split(
         kmer_ridge_pearson=of_ridge["pearson"],
         kmer_ridge_r2=of_ridge["r2"],
         train_mean_r2=of_mean["r2"],
+        specificity_pearson=scores.specificity(true, ensemble, [""] * len(tasks)),
         **{f"replicate_{i}_pearson": table["pearson"] for i, table in enumerate(single)},
     )
     by_gene = pd.concat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,91 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     spread = (_deviations(true, measured) ** 2).sum(axis=0)
     error = (np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2).sum(axis=0)
     return 1.0 - np.divide(error, spread, out=np.full(len(spread), np.nan), where=spread != 0)
+
+
+def quantile_normalize(values: np.ndarray) -> np.ndarray:
+    """Give all columns the same distribution: the mean, quantile by quantile, of theirs.
+
+    The i-th smallest of a column's n values stands for its quantile (i - 1/2) / n. Where columns differ in how many values they
+    have, quantiles between two values are interpolated. Equal values get the mean of what their ranks would have got.
+
+    Parameters
+    ----------
+    values: numpy.ndarray, shape=(n, columns)
+        NaN stays NaN and has no rank.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, columns), dtype=float64
+    """
+    values = np.asarray(values, np.float64)
+    grid = _quantiles((~np.isnan(values)).sum(axis=0).max(initial=0))
+    total, columns = np.zeros(len(grid)), 0
+    for column in values.T:
+        known = np.sort(column[~np.isnan(column)])
+        if len(known):
+            total += known if len(known) == len(grid) else np.interp(grid, _quantiles(len(known)), known)
+            columns += 1
+    common = total / max(columns, 1)
+    normal = np.full(values.shape, np.nan)
+    for column, into in zip(values.T, normal.T):
+        at = np.flatnonzero(~np.isnan(column))
+        distinct, which = np.unique(column[at], return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        by_rank = common if len(at) == len(grid) else np.interp(_quantiles(len(at)), grid, common)
+        sums = np.bincount(which[order], by_rank, minlength=len(distinct))
+        into[at] = (sums / np.bincount(which, minlength=len(distinct)))[which]
+    return normal
+
+
+def _quantiles(n: int) -> np.ndarray:
+    """Return of which quantiles n sorted values are; shape=(n,)."""
+    return (np.arange(n) + 0.5) / max(n, 1)
+
+
+def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], min_tasks: int = 2) -> np.ndarray:
+    """Return how well predictions tell in which tasks of its group a row is high: Pearson correlation of each task.
+
+    Within each group of tasks, measurements and predictions are quantile-normalised, so that no task is higher than another,
+    and each row's mean is subtracted, so that no row is; what is left is correlated over rows. Baskerville's evaluation of
+    specificity (with `min_tasks` 20).
+
+    Parameters
+    ----------
+    true, predicted: numpy.ndarray, shape=(n, tasks)
+        NaN labels were not measured: predictions beside them are left aside, too, distributions and means of rows are those
+        of what was measured, and a row with fewer than two tasks of a group measured is left out of it.
+    groups: sequence, length tasks
+        The group of each task: tasks that can be compared, such as those of one assay.
+    min_tasks: int
+        Tasks of smaller groups have no value; at least 2. Default 2.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(tasks,), dtype=float64
+        NaN where undefined (see `pearson`) and in groups that are too small.
+    """
+    measured = np.isfinite(true)
+    found = np.full(true.shape[1], np.nan)
+    numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    for number in range(numbers.max(initial=-1) + 1):
+        tasks = np.flatnonzero(numbers == number)
+        if len(tasks) < max(min_tasks, 2):
+            continue
+        known = measured[:, tasks]
+        compared = known & (known.sum(axis=1) >= 2)[:, None]
+        deviations = [_from_row_mean(np.where(known, values[:, tasks], np.nan), compared) for values in (true, predicted)]
+        found[tasks] = pearson(*deviations)
+    return found
+
+
+def _from_row_mean(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
+    normal = quantile_normalize(values)
+    n = np.maximum(compared.sum(axis=1, keepdims=True), 1)
+    deviations = np.where(compared, normal - np.where(compared, normal, 0.0).sum(axis=1, keepdims=True) / n, np.nan)
+    largest = np.max(np.abs(normal), axis=1, where=compared, initial=0.0, keepdims=True)
+    # Tasks that are equal after all must not differ by the rounding of their mean.
+    return np.where(np.abs(deviations) <= 1e-12 * largest, 0.0, deviations)
 
 
 def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:

@@ -1,99 +1,191 @@
-"""Attribution: how much each base of a window adds to a contrast's score."""
+"""Attribution: how much each base of a window adds to a score.
+
+A *score* (`target_scores.Score`) says what is asked of a model's predictions, a *method* (one of `METHODS`) how the answer is
+shared out among the bases, and `attribute` asks an ensemble: several models, and several views of each window.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+
+from cisnake.errors import unknown_name
+from cisnake.interpret.gradients import gradient, input_x_gradient, saliency, smoothgrad
+from cisnake.interpret.integrated import expected_integrated_gradients, integrated_gradients
+from cisnake.interpret.ism import in_silico_mutagenesis
+from cisnake.interpret.scored_model import ScoredModel
+from cisnake.interpret.target_scores import Score
+from cisnake.model.prediction import ONE_VIEW, Views, reverse_complement, shift_windows
+
+# From a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
+Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
+
+METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    method.__name__: method
+    for method in (
+        gradient,
+        input_x_gradient,
+        saliency,
+        integrated_gradients,
+        expected_integrated_gradients,
+        smoothgrad,
+        in_silico_mutagenesis,
+    )
+}
 
 
-def gradient_function(model: keras.Model, weights: np.ndarray) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a compiled function that gives scores and their gradients on the bases, for several contrasts in one pass.
+def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a method: those given, and its defaults for the others.
+
+    Parameters
+    ----------
+    name: str
+        One of `METHODS`.
+    given: mapping
+        May have options that only other methods take.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or no method has such an option.
+    """
+    if name not in METHODS:
+        raise unknown_name("attribution method", name, METHODS)
+    defaults = {method: _defaults(function) for method, function in METHODS.items()}
+    known = {option for of_method in defaults.values() for option in of_method}
+    for option in given:
+        if option not in known:
+            raise unknown_name("option of an attribution method", option, sorted(known))
+    return {option: given.get(option, default) for option, default in defaults[name].items()}
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+def project(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
+    """Return the contribution of the base that stands at each position, 0 at the other bases and where there is N.
+
+    Parameters
+    ----------
+    inputs: numpy.ndarray, shape=(n, length, depth)
+        Bases in channels 0-3.
+    contributions: numpy.ndarray, shape=(..., n, length, 4)
+        Of any method.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(..., n, 4, length), dtype=float32
+    """
+    return np.swapaxes(contributions * inputs[..., :4], -1, -2).astype(np.float32)
+
+
+def attribute(
+    networks: Sequence[ScoredModel],
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    method: Method = input_x_gradient,
+    views: Views = ONE_VIEW,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contributions that an ensemble gives to the bases of windows, and the scores that each model gives to the windows.
+
+    Each model is asked with every view of a window. Contributions are turned and moved back to the window and averaged; a base
+    that a shift moves out of the window is averaged over the views that have it.
+
+    Parameters
+    ----------
+    networks: sequence of ScoredModel
+    inputs: numpy.ndarray, shape=(n, length, depth)
+        Bases in channels 0-3, the gene body in channel 4 if there is one.
+    scores: sequence of Score
+        Those with weights of their own for each example have n rows.
+    method: callable
+        One of `METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
+    views: Views
+        Shifts, and whether the other strand is shown too. Default: windows as they are.
+
+    Returns
+    -------
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+        The mean over models and views; `project` gives those of the sequence itself.
+    scores: numpy.ndarray, shape=(models, scores, n)
+        The mean over views.
+    """
+    strands = (False, True) if views.reverse_complement else (False,)
+    there = np.ones((1, inputs.shape[1], 1), inputs.dtype)
+    seen = np.concatenate([_back(shift_windows(there, by), by, False) for by in views.shifts]).sum(axis=0)
+    seen *= len(strands) * len(networks)
+    # A running sum: the contributions of an ensemble need not be in memory at once.
+    total, values = np.zeros((), inputs.dtype), []
+    for network in networks:
+        own = []
+        for by, turned in itertools.product(views.shifts, strands):
+            shown = shift_windows(inputs, by)
+            if turned:
+                asked = [score.on_reverse(views.strand_pair) for score in scores]
+                value, contributions = method(network, reverse_complement(shown), asked)
+            else:
+                value, contributions = method(network, shown, scores)
+            total = total + _back(contributions, by, turned)
+            own.append(value)
+        values.append(np.mean(own, axis=0))
+    return np.divide(total, seen, out=np.zeros_like(total), where=seen > 0), np.stack(values)
+
+
+def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:
+    """Return what is said of a view, shape=(..., length, 4), of the window itself; zeros where the view has nothing of it."""
+    rows = contributions.reshape(-1, *contributions.shape[-2:])
+    rows = shift_windows(reverse_complement(rows) if turned else rows, -shift)
+    return rows.reshape(contributions.shape)
+
+
+def jacobian(
+    model: keras.Model,
+    inputs: np.ndarray,
+    tasks: Sequence[int] | None = None,
+    positions: np.ndarray | None = None,
+    correct_mean: bool = False,
+    batch_size: int = 8,
+    tasks_at_once: int = 16,
+) -> np.ndarray:
+    """Return the gradient of every task on the bases.
 
     Parameters
     ----------
     model: keras.Model
-        From (batch, length, depth) to (batch, tasks).
-    weights: numpy.ndarray, shape=(contrasts, tasks)
-        Each contrast's score is the weighted sum of the predictions.
-
-    Returns
-    -------
-    callable
-        From inputs (batch, length, depth) to scores (batch, contrasts) and gradients (contrasts, batch, length, 4); the
-        gene body's channel is left out.
-    """
-    matrix = tf.constant(weights.T, tf.float32)
-    contrasts = len(weights)
-
-    @tf.function(reduce_retracing=True)
-    def gradients(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # One forward pass serves all contrasts: the tape is kept and asked once for each.
-        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
-            tape.watch(inputs)
-            scores = tf.cast(model(inputs, training=False), tf.float32) @ matrix
-            columns = [scores[:, i] for i in range(contrasts)]
-        return scores, tf.stack([tape.gradient(column, inputs)[..., :4] for column in columns])
-
-    return gradients
-
-
-def correct_gradient(gradient: np.ndarray) -> np.ndarray:
-    """Return gradients less their mean over the four bases.
-
-    One-hot sequences lie on a plane where the bases sum to one; the part of a gradient that points off it is arbitrary
-    (Majdandzic et al. 2023, Genome Biology 24:109).
-
-    Parameters
-    ----------
-    gradient: numpy.ndarray, shape=(..., length, 4)
-    """
-    return gradient - gradient.mean(axis=-1, keepdims=True)
-
-
-def input_x_gradient(inputs: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Return the corrected gradient at the base that stands there, 0 at the others.
-
-    Parameters
-    ----------
-    inputs: numpy.ndarray, shape=(batch, length, depth)
-        Bases in channels 0-3.
-    gradient: numpy.ndarray, shape=(..., batch, length, 4)
-
-    Returns
-    -------
-    numpy.ndarray, shape=(..., batch, 4, length), dtype=float32
-    """
-    return np.swapaxes(correct_gradient(gradient) * inputs[..., :4], -1, -2).astype(np.float32)
-
-
-def attribute(
-    functions: list[Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]], inputs: np.ndarray, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return attributions of windows, the mean over the models of an ensemble, and the scores of each model.
-
-    Parameters
-    ----------
-    functions: list of callable
-        One `gradient_function` a model, all of the same contrasts.
-    inputs: numpy.ndarray, shape=(n, length, depth), dtype=float32
-        n is at most `batch_size`; shorter batches are filled up, so that nothing is compiled twice.
+        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks).
+    inputs: numpy.ndarray, shape=(n, length, depth)
+    tasks: sequence of int, optional
+        Columns of the predictions. Default None, all.
+    positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
+        Weights of the output positions that predictions are summed over. Default None, 1 for all.
+    correct_mean: bool
+        Subtract the mean over the four bases. Default False.
     batch_size: int
+        Examples in one pass. Default 8.
+    tasks_at_once: int
+        Tasks that share a forward pass. Default 16.
 
     Returns
     -------
-    attributions: numpy.ndarray, shape=(contrasts, n, 4, length), dtype=float32
-    scores: numpy.ndarray, shape=(models, contrasts, n), dtype=float32
+    numpy.ndarray, shape=(tasks, n, length, 4), dtype=float32
     """
-    n = len(inputs)
-    filled = np.concatenate([inputs, np.zeros((batch_size - n, *inputs.shape[1:]), np.float32)])
-    tensor = tf.constant(filled)
-    # A running sum: an ensemble's gradients need not be in memory at once.
-    total, scores = np.zeros((), np.float32), []
-    for function in functions:
-        score, gradient = (part.numpy() for part in function(tensor))
-        total = total + gradient
-        scores.append(score[:n].T)
-    return input_x_gradient(inputs, total[:, :n] / len(functions)), np.stack(scores)
+    count = model.output_shape[-1]
+    columns = np.arange(count) if tasks is None else np.asarray(tasks, int)
+    width = min(tasks_at_once, len(columns))
+    network = ScoredModel(model, min(batch_size, max(1, len(inputs))))
+    method = functools.partial(gradient, correct_mean=correct_mean)
+    found = np.zeros((len(columns), *inputs.shape[:2], 4), np.float32)
+    for first in range(0, len(columns), width or 1):
+        chosen = columns[first : first + width]
+        # The last few tasks are filled up too: fewer scores would be compiled anew.
+        weights = np.eye(count, dtype=np.float32)[np.resize(chosen, width)]
+        found[first : first + width] = method(network, inputs, [Score(row, positions) for row in weights])[1][: len(chosen)]
+    return found

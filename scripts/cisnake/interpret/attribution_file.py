@@ -21,6 +21,7 @@ SCORE_COLUMNS = ("predicted", "measured", "predicted_sd")
 
 _STRING = h5py.string_dtype("utf-8")
 _TEXT = ("chrom", "strand", "split")
+_JSON = ("on_tasks", "off_tasks", "models", "method_options", "reverse_complement", "shifts")
 
 
 class AttributionFile:
@@ -37,7 +38,8 @@ class AttributionFile:
         One row a gene: gene_id, the window on the genome (chrom, start, end, strand), mask_start and mask_end in the
         window, fold, split, and the contrast's score as predicted (mean and standard deviation over replicates) and measured.
     attrs: dict
-        contrast, score, method, on_tasks, off_tasks, models (digests), replicates.
+        contrast, score, on_tasks, off_tasks; method, method_options (a dict), reverse_complement, shifts; models (digests),
+        replicates.
     length: int
         Bases in a window.
 
@@ -58,8 +60,7 @@ class AttributionFile:
                 for column in SCORE_COLUMNS:
                     self.windows[column] = file[column][:]
                 self.attrs: dict[str, Any] = {
-                    key: json.loads(value) if key in ("on_tasks", "off_tasks", "models") else value
-                    for key, value in file.attrs.items()
+                    key: json.loads(value) if key in _JSON else value for key, value in file.attrs.items()
                 }
                 self.length: int = file["attributions"].shape[2]
         except (OSError, KeyError) as error:
@@ -85,7 +86,7 @@ class AttributionFile:
         Returns
         -------
         attributions: numpy.ndarray, shape=(n, 4, length), dtype=float32
-            Non-zero at the base that stands in the sequence only, when the method multiplies by the input.
+            Non-zero at the base that stands in the sequence only: positive where it raises the score.
         sequences: numpy.ndarray, shape=(n, length), dtype=int8
             Codes, gene-oriented.
         """
@@ -114,7 +115,7 @@ def write_attributions(
     length: int
         Bases in a window.
     attrs: mapping
-        As `AttributionFile.attrs`; lists are stored as JSON.
+        As `AttributionFile.attrs`; what is no text or number is stored as JSON.
 
     Yields
     ------
@@ -129,7 +130,7 @@ def write_attributions(
     n = len(windows)
     with write_whole(path) as part, h5py.File(part, "w") as file:
         for key, value in attrs.items():
-            file.attrs[key] = json.dumps(value) if isinstance(value, (list, tuple)) else value
+            file.attrs[key] = json.dumps(value) if key in _JSON else value
         file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
         for column in WINDOW_COLUMNS:
             if column in _TEXT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,17 @@ from cisnake.data.datasets import model_input
 from cisnake.data.matrix import read_tasks_table
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import file_sha256
-from cisnake.interpret.attribution import attribute, gradient_function
+from cisnake.interpret.attribution import METHODS, attribute, method_options, project
 from cisnake.interpret.attribution_file import write_attributions
 from cisnake.interpret.contrasts import Contrast, resolve_contrast
+from cisnake.interpret.scored_model import ScoredModel
+from cisnake.interpret.target_scores import Score
 from cisnake.model.ensemble import load_model, models_by_fold
+from cisnake.model.prediction import ONE_VIEW, Views
 from cisnake.program import Progress
 
-METHOD = "input_x_gradient"
+# These ask each window once: a batch need not be larger than there are genes.
+_SINGLE_PASS = ("gradient", "input_x_gradient", "saliency")
 
 
 def attribute_shard(
@@ -32,6 +38,9 @@ def attribute_shard(
     shard: tuple[int, int],
     batch_size: int,
     outputs: list[Path],
+    method: str = "input_x_gradient",
+    options: Mapping[str, Any] | None = None,
+    views: Views = ONE_VIEW,
 ) -> None:
     """Write the attributions of one shard of genes, a file for each contrast.
 
@@ -51,7 +60,17 @@ def attribute_shard(
     batch_size: int
     outputs: list of Path
         In the order of `contrasts`.
+    method: str
+        One of `attribution.METHODS`. Default "input_x_gradient".
+    options: mapping, optional
+        Of the method; those that it does not take are left aside. Default None, its defaults.
+    views: Views
+        Shifts and strands that each model is asked with. Default: windows as they are.
     """
+    options = method_options(method, options or {})
+    ask = functools.partial(METHODS[method], **options)
+    asked: dict[str, Any] = {"method": method, "method_options": options}
+    asked |= {"reverse_complement": views.reverse_complement, "shifts": list(views.shifts)}
     folds = models_by_fold(models)
     with hdf5.open_dataset(dataset) as file, ExitStack() as stack:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
@@ -68,24 +87,26 @@ def attribute_shard(
                     output,
                     windows.iloc[rows].assign(measured=contrast.measured(labels, tasks)),
                     length,
-                    _attrs(contrast, models, len(next(iter(folds.values())))),
+                    _attrs(contrast, models, len(next(iter(folds.values())))) | asked,
                 )
             )
             for contrast, output in zip(resolved, outputs, strict=True)
         ]
-        weights = np.stack([contrast.weights(tasks) for contrast in resolved])
+        questions = [Score(contrast.weights(tasks)) for contrast in resolved]
         progress = Progress(f"genes attributed in shard {shard[0]}", len(rows))
         for fold, of_fold in windows.iloc[rows].assign(row=rows).groupby("fold"):
             if fold not in folds:
                 raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
             loaded = [load_model(path) for path in folds[fold]]
-            functions = [gradient_function(model, weights) for model in loaded]
+            size = min(batch_size, len(of_fold)) if method in _SINGLE_PASS else batch_size
+            networks = [ScoredModel(model, size) for model in loaded]
             depth = loaded[0].input_shape[-1]
             for first in range(0, len(of_fold), batch_size):
                 batch = of_fold.iloc[first : first + batch_size]
                 codes = hdf5.read_codes(file, batch["row"].to_numpy(), pad, pad + length)
                 inputs = model_input(codes, batch["mask_start"].to_numpy(), batch["mask_end"].to_numpy(), depth)
-                attributions, scores = attribute(functions, inputs, min(batch_size, len(of_fold)))
+                contributions, scores = attribute(networks, inputs, questions, ask, views)
+                attributions = project(inputs, contributions)
                 spread = scores.std(axis=0, ddof=1) if len(loaded) > 1 else np.full(scores.shape[1:], np.nan)
                 for i, append in enumerate(writers):
                     append(attributions[i], codes, scores.mean(axis=0)[i], spread[i])
@@ -123,7 +144,6 @@ def _attrs(contrast: Contrast, models: list[Path], replicates: int) -> dict[str,
         "score": contrast.score,
         "on_tasks": list(contrast.on_tasks),
         "off_tasks": list(contrast.off_tasks),
-        "method": METHOD,
         "models": [file_sha256(path) for path in sorted(models)],
         "replicates": replicates,
     }

@@ -1,239 +1,269 @@
-"""Blocks of a trunk or head: functions from a Keras tensor (batch, length, channels) to another."""
+"""Blocks of a trunk or head: functions from a Keras tensor (batch, length, channels) to another.
+
+Names, arguments, defaults, order of operations, and thus weights are those of Basenji and its successor Baskerville, of which
+the second counts where they differ. They part from both in that a normalisation starts with a gamma of ones, or of zeros at
+the end of a residual branch, which both intend but miss where a block leaves `norm_gamma` open.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import keras
-from keras import layers, ops
+import numpy as np
+from keras import layers
 
-from cisnake.errors import unknown_name
-
-_NORMALIZATIONS = ("batch", "batch-sync", "layer")
-_POOLS = ("max", "avg")
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What the blocks of a model share unless they say otherwise."""
-
-    activation: str = "relu"
-    norm_type: str | None = "batch"
-    bn_momentum: float = 0.9
-    kernel_initializer: str = "he_normal"
-    l2_scale: float = 0.0
-    padding: str = "same"
-
-    @property
-    def regularizer(self) -> keras.regularizers.Regularizer | None:
-        return keras.regularizers.L2(self.l2_scale) if self.l2_scale else None
-
-
-def normalize(x: Any, defaults: Defaults, gamma: str = "ones") -> Any:
-    """Normalise by batch (one or all replicas) or layer, or not at all."""
-    if defaults.norm_type is None:
-        return x
-    if defaults.norm_type not in _NORMALIZATIONS:
-        raise unknown_name("norm_type", str(defaults.norm_type), _NORMALIZATIONS)
-    if defaults.norm_type == "layer":
-        return layers.LayerNormalization(gamma_initializer=gamma)(x)
-    synchronized = defaults.norm_type == "batch-sync"
-    return layers.BatchNormalization(momentum=defaults.bn_momentum, gamma_initializer=gamma, synchronized=synchronized)(x)
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.attention_blocks import global_context, squeeze_excite, transformer, transformer_tower, wheeze_excite
+from cisnake.model.convolution_blocks import (
+    conv_block,
+    conv_dna,
+    conv_nac,
+    conv_next,
+    conv_tower,
+    conv_tower_nac,
+    convnext_tower,
+    dilated_dense,
+    dilated_residual,
+    dilated_residual_nac,
+    fpn_unet,
+    res_tower,
+    tconv_nac,
+    unet_concat,
+    unet_conv,
+    upsample_unet,
+)
+from cisnake.model.layers import ConcatPosition, Exp, FactorInverse, SoftmaxPool1D, StrandMaxConv1D
+from cisnake.model.network import Network
 
 
-def _convolve(x: Any, defaults: Defaults, filters: int, kernel_size: int, dilation_rate: int = 1, use_bias: bool = True) -> Any:
-    return layers.Conv1D(
-        filters,
-        kernel_size,
-        padding=defaults.padding,
-        dilation_rate=dilation_rate,
-        use_bias=use_bias,
-        kernel_initializer=defaults.kernel_initializer,
-        kernel_regularizer=defaults.regularizer,
-    )(x)
-
-
-def _pool(x: Any, pool_size: int, pool_type: str) -> Any:
-    if pool_size == 1:
-        return x
-    _check_pool_type(pool_type)
-    pool = {"max": layers.MaxPooling1D, "avg": layers.AveragePooling1D}[pool_type]
-    return pool(pool_size, padding="same")(x)
-
-
-def _check_pool_type(pool_type: str) -> None:
-    if pool_type not in _POOLS:
-        raise unknown_name("pool_type", str(pool_type), _POOLS)
-
-
-@keras.saving.register_keras_serializable(package="cisnake")
-class StrandMaxConv1D(layers.Layer):
-    """Convolution that reads both strands with one set of kernels and keeps the better match of the two.
-
-    Each kernel is applied as it is and reverse-complemented (bases A C G T in channels 0-3; further channels are only
-    reversed), and the larger value is kept: a transcription factor's site counts alike in either orientation.
-
-    Parameters
-    ----------
-    filters, kernel_size: int
-        Kernels and their width in bases.
-    pool_size: int
-        Positions of which the largest value is kept. Default 1.
-    kernel_initializer, kernel_regularizer
-        As for Conv1D.
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int,
-        pool_size: int = 1,
-        kernel_initializer: Any = "he_normal",
-        kernel_regularizer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.pool_size = filters, kernel_size, pool_size
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.kernel = self.add_weight(
-            shape=(self.kernel_size, input_shape[-1], self.filters),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            name="kernel",
-        )
-        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
-
-    def call(self, x: Any) -> Any:
-        kernel = ops.convert_to_tensor(self.kernel)
-        if self.kernel_size % 2 == 0:
-            # "same" pads an even kernel unevenly, which would set the two strands a base apart.
-            kernel = ops.pad(kernel, ((0, 1), (0, 0), (0, 0)))
-        complement = ops.concatenate([ops.flip(kernel[:, :4], axis=(0, 1)), ops.flip(kernel[:, 4:], axis=0)], axis=1)
-        both = ops.conv(x, ops.concatenate([kernel, complement], axis=2), padding="same")
-        # Pooled before the strands are compared, which gives the same and leaves less to compare: three times as fast.
-        if self.pool_size > 1:
-            both = ops.max_pool(both, self.pool_size, padding="same")
-        return ops.maximum(both[..., : self.filters], both[..., self.filters :]) + self.bias
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        length = input_shape[1] if input_shape[1] is None else -(-input_shape[1] // self.pool_size)
-        return (input_shape[0], length, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "pool_size": self.pool_size,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-        }
-
-
-def conv_motif(
-    x: Any, defaults: Defaults, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0
-) -> Any:
+def conv_motif(x: Any, network: Network, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0) -> Any:
     """Motif detectors that read both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
 
     Pooling comes first: it leaves a `pool_size`-th of the positions to normalise, and a maximum is what counts for a site.
     """
-    x = StrandMaxConv1D(filters, kernel_size, pool_size, defaults.kernel_initializer, defaults.regularizer)(x)
-    x = layers.Activation(defaults.activation)(normalize(x, defaults))
-    return layers.Dropout(dropout)(x) if dropout else x
+    initializer, penalty = network.defaults.kernel_initializer, network.penalty()
+    x = network.layer(StrandMaxConv1D, filters, kernel_size, pool_size, initializer, penalty)(x)
+    x = network.activate(network.normalize(x), network.defaults.activation)
+    return network.drop(x, dropout)
 
 
-def conv_nac(
-    x: Any,
-    defaults: Defaults,
-    filters: int,
-    kernel_size: int = 1,
-    dilation_rate: int = 1,
-    residual: bool = False,
-    pool_size: int = 1,
-    pool_type: str = "max",
-    dropout: float = 0.0,
-) -> Any:
-    """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling."""
-    y = layers.Activation(defaults.activation)(normalize(x, defaults))
-    y = _convolve(y, defaults, filters, kernel_size, dilation_rate)
-    if dropout:
-        y = layers.Dropout(dropout)(y)
-    if residual:
-        y = layers.Add()([x, y])
-    return _pool(y, pool_size, pool_type)
+# Positions
 
 
-def conv_tower(
-    x: Any,
-    defaults: Defaults,
-    filters_init: int,
-    repeat: int,
-    filters_mult: float = 1.0,
-    kernel_size: int = 5,
-    pool_size: int = 2,
-    dropout: float = 0.0,
-) -> Any:
-    """`repeat` convolutions (normalisation, activation, convolution), each with pooling and more filters than the last."""
-    for step in range(repeat):
-        filters = round(filters_init * filters_mult**step)
-        x = conv_nac(x, defaults, filters, kernel_size, pool_size=pool_size, dropout=dropout)
-    return x
+def center_slice(x: Any, network: Network, center: int) -> Any:
+    """Keep the middle `center` positions."""
+    length = x.shape[1]
+    if not 0 < center <= length:
+        raise ValueError(f"center is {center}, and the input has {length} positions.")
+    start = (length - center) // 2
+    return network.layer(layers.Cropping1D, (start, length - start - center))(x)
 
 
-def dilated_residual(
-    x: Any,
-    defaults: Defaults,
-    filters: int,
-    kernel_size: int = 3,
-    rate_mult: float = 2.0,
-    repeat: int = 1,
-    dropout: float = 0.0,
-) -> Any:
-    """`repeat` residual units whose dilation grows by `rate_mult`: dilated convolution to `filters`, then width 1 back."""
-    channels, rate = x.shape[-1], 1.0
-    for _ in range(repeat):
-        y = layers.Activation(defaults.activation)(x)
-        y = normalize(_convolve(y, defaults, filters, kernel_size, round(rate), use_bias=False), defaults)
-        y = layers.Activation(defaults.activation)(y)
-        # A zero gamma on the way out: the unit starts as the identity.
-        y = normalize(_convolve(y, defaults, channels, 1, use_bias=False), defaults, gamma="zeros")
-        if dropout:
-            y = layers.Dropout(dropout)(y)
-        x = layers.Add()([x, y])
-        rate *= rate_mult
-    return x
+def center_average(x: Any, network: Network, center: int) -> Any:
+    """Mean of the middle `center` positions, as one position."""
+    return network.layer(layers.GlobalAveragePooling1D, keepdims=True)(center_slice(x, network, center))
 
 
-def flatten(x: Any, defaults: Defaults) -> Any:
+def average_pooling(x: Any, network: Network, pool_size: int = 2) -> Any:
+    """Mean of every `pool_size` positions."""
+    return network.layer(layers.AveragePooling1D, pool_size, padding="same")(x)
+
+
+def concat_position(x: Any, network: Network, transform: str | None = "abs", power: float = 1) -> Any:
+    """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed")."""
+    return network.layer(ConcatPosition, transform, power)(x)
+
+
+def flatten(x: Any, network: Network) -> Any:
     """All positions side by side, so that a dense layer after it knows where each of them is."""
-    return layers.Flatten()(x)
+    return network.layer(layers.Flatten)(x)
 
 
-def global_pool(x: Any, defaults: Defaults, pool_type: str = "avg") -> Any:
+def global_pool(x: Any, network: Network, pool_type: str = "avg") -> Any:
     """Mean ("avg") or maximum ("max") over positions."""
-    _check_pool_type(pool_type)
-    return {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}[pool_type]()(x)
+    pools = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
+    if pool_type not in pools:
+        raise unknown_name("pool_type", str(pool_type), pools)
+    return network.layer(pools[pool_type])(x)
 
 
-def dense_block(x: Any, defaults: Defaults, units: int, dropout: float = 0.0) -> Any:
-    """Dense layer over channels: dense, normalisation, activation, dropout."""
-    x = layers.Dense(units, kernel_initializer=defaults.kernel_initializer, kernel_regularizer=defaults.regularizer)(x)
-    x = layers.Activation(defaults.activation)(normalize(x, defaults))
-    return layers.Dropout(dropout)(x) if dropout else x
+# Dense layers
 
 
-def final(x: Any, defaults: Defaults, units: int, activation: str = "linear") -> Any:
-    """Dense layer to the tasks, computed in float32 whatever the precision of the trunk."""
-    x = layers.Dense(units, kernel_initializer="glorot_uniform", kernel_regularizer=defaults.regularizer, dtype="float32")(x)
-    return layers.Activation(activation, dtype="float32")(x)
+def dense_block(
+    x: Any,
+    network: Network,
+    units: int | None = None,
+    activation_end: str | None = None,
+    flatten: bool = False,
+    dropout: float = 0.0,
+    residual: bool = False,
+    norm_gamma: str | None = None,
+    use_bias: bool | None = None,
+) -> Any:
+    """Activation, dense layer over channels, normalisation, dropout, the input added back if `residual`, `activation_end`.
+
+    With `flatten`, over all positions at once. Without `use_bias`, there is a bias if there is no normalisation.
+    """
+    if use_bias is None:
+        use_bias = network.defaults.norm_type is None
+    y = network.activate(x, network.defaults.activation)
+    y = _flatten(y, network) if flatten else y
+    y = network.dense(y, units or x.shape[-1], l1=True, use_bias=use_bias)
+    y = network.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
+    y = network.drop(y, dropout)
+    if residual:
+        y = network.add(x, y)
+    return network.activate(y, activation_end)
+
+
+def dense_nac(
+    x: Any,
+    network: Network,
+    units: int | None = None,
+    flatten: bool = False,
+    dropout: float = 0.0,
+    residual: bool = False,
+    norm_gamma: str | None = None,
+) -> Any:
+    """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added."""
+    y = network.normalize(x, norm_gamma or ("zeros" if residual else "ones"))
+    y = network.activate(y, network.defaults.activation)
+    y = _flatten(y, network) if flatten else y
+    y = network.drop(network.dense(y, units or x.shape[-1], l1=True), dropout)
+    return network.add(x, y) if residual else y
+
+
+def dense(x: Any, network: Network, units: int) -> Any:
+    """Dense layer over channels, with activation after it; linear if neither block nor model names one."""
+    return network.dense(x, units, l1=True, activation=network.defaults.activation)
+
+
+def final(x: Any, network: Network, units: int, flatten: bool = False) -> Any:
+    """Dense layer to the tasks, with activation after it, in float32 whatever the precision of the trunk.
+
+    The activation, by Keras's name, is the model's if the block gives none, and linear if neither does. With `flatten`, it
+    sees all positions at once and leaves one.
+    """
+    x = _flatten(x, network) if flatten else x
+    return network.dense(x, units, l1=True, activation=network.defaults.activation, dtype="float32")
+
+
+def _flatten(x: Any, network: Network) -> Any:
+    """Set all positions side by side, and keep one position."""
+    return network.layer(layers.Reshape, (1, math.prod(x.shape[1:])))(x)
+
+
+def factor_inverse(x: Any, network: Network, components_file: str) -> Any:
+    """Multiplies by the matrix (channels, tasks) of a .npy file: from components of the tasks back to the tasks."""
+    try:
+        components = np.load(components_file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"components_file {components_file} cannot be read: {error}") from error
+    layer = network.layer(FactorInverse, components.shape[-1])
+    y = layer(x)
+    layer.components.assign(components)
+    return y
+
+
+def exp(x: Any, network: Network, base: float | None = None, minus: float | None = None) -> Any:
+    """Raise `base` (e) to the power of the input, and take `minus` away."""
+    return network.layer(Exp, base, minus)(x)
 
 
 BLOCKS: dict[str, Callable[..., Any]] = {
     block.__name__: block
-    for block in (conv_motif, conv_nac, conv_tower, dilated_residual, flatten, global_pool, dense_block, final)
+    for block in (
+        conv_motif,
+        conv_block,
+        conv_dna,
+        conv_nac,
+        conv_next,
+        tconv_nac,
+        conv_tower,
+        conv_tower_nac,
+        res_tower,
+        convnext_tower,
+        dilated_residual,
+        dilated_residual_nac,
+        dilated_dense,
+        transformer,
+        transformer_tower,
+        squeeze_excite,
+        wheeze_excite,
+        global_context,
+        unet_conv,
+        unet_concat,
+        fpn_unet,
+        upsample_unet,
+        center_slice,
+        center_average,
+        average_pooling,
+        concat_position,
+        flatten,
+        global_pool,
+        dense_block,
+        dense_nac,
+        dense,
+        final,
+        factor_inverse,
+        exp,
+    )
 }
+
+# Blocks that hand what they do not know themselves to another block.
+INNER: dict[str, Callable[..., Any]] = {
+    "conv_tower": conv_block,
+    "conv_tower_nac": conv_nac,
+    "res_tower": conv_nac,
+    "convnext_tower": conv_next,
+    "dilated_residual": conv_block,
+    "dilated_residual_nac": conv_nac,
+    "dilated_dense": conv_block,
+    "transformer_tower": transformer,
+}
+
+# Blocks that heed nothing of what blocks share.
+PLAIN = {
+    "wheeze_excite", "global_context", "center_slice", "center_average", "average_pooling", "concat_position", "flatten",
+    "global_pool", "factor_inverse", "exp",
+}  # fmt: skip
+
+# Where a block's own default differs from that of `Defaults`.
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "final": {"activation": "linear"},
+    "dense": {"activation": "linear"},
+    "squeeze_excite": {"bn_momentum": 0.9, "kernel_initializer": "glorot_uniform"},
+}
+
+# Layers of Keras, and one of ours, that may be named as blocks. They know nothing of what blocks share, as in Basenji.
+KERAS_LAYERS: dict[str, type[layers.Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        layers.Conv1D,
+        layers.Cropping1D,
+        layers.Dense,
+        layers.Flatten,
+        layers.MaxPooling1D,
+        layers.AveragePooling1D,
+        SoftmaxPool1D,
+    )
+}
+
+_MAPS = "it makes contact maps, which are not supported."
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "average_to_2d", "concat_dist_2d", "concat_to_2d", "conv_block_2d", "cropping_2d", "dilated_residual_2d",
+            "dot_to_2d", "geodot_to_2d", "max_to_2d", "one_to_two", "symmetrize_2d", "upper_tri", "Cropping2D",
+        ),
+        _MAPS,
+    ),
+    "swin_transformer": "it is not supported: use transformer_tower.",
+    "transformer_split": "it is not supported: use transformer_tower.",
+    "transformer2": "it is not supported: use transformer_tower.",
+    "fpn1_unet": "it is not supported: use unet_conv.",
+    "concat_unet": "it is not supported: use unet_concat.",
+}  # fmt: skip

@@ -2,37 +2,91 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 
 from cisnake.errors import InputError
 
 
-def configure(threads: int, require_gpu: bool = False) -> str:
+def configure(threads: int, gpus: int = 0) -> str:
     """Set the number of threads and repeatable arithmetic, before any computation, and return the device's name.
 
     Parameters
     ----------
     threads: int
         CPU threads.
-    require_gpu: bool
-        Whether to fail where TensorFlow sees no GPU. Default False.
+    gpus: int
+        GPUs that there must be, of which the first so many are used. Default 0: none is needed, one is used if there is one.
 
     Raises
     ------
     InputError
-        A GPU is required and none is seen.
+        TensorFlow sees fewer GPUs.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name))
-    if require_gpu:
+    found = tf.config.list_physical_devices("GPU")
+    if len(found) < gpus:
         raise InputError(
-            "resources.gpus asks for a GPU, but TensorFlow sees none: install requirements/cuda.lock and check nvidia-smi, "
+            f"resources.gpus is {gpus}, but TensorFlow sees {len(found)}: install requirements/cuda.lock and check nvidia-smi, "
             "or set resources.gpus: 0."
         )
+    used = found[: max(gpus, 1)]
+    tf.config.set_visible_devices(used, "GPU")
+    for gpu in used:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if used:
+        name = str(tf.config.experimental.get_device_details(used[0]).get("device_name", used[0].name))
+        return f"{len(used)} x {name}" if len(used) > 1 else name
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def distribution() -> tf.distribute.Strategy:
+    """Return how training is spread: over the nodes of a cluster, the GPUs of this machine, or not at all.
+
+    A cluster is what `TF_CONFIG` describes, or the tasks of a SLURM step with more than one. To be called before anything is
+    computed: the collective operations between nodes must be set up first.
+    """
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy(_slurm_cluster())
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Return the tasks of this SLURM step as workers, each with a port of its own among those of all jobs."""
+    tasks, first = int(os.environ["SLURM_STEP_NUM_TASKS"]), 12000 + int(os.environ["SLURM_JOB_ID"]) * 16 % 20000
+    # GPUs are SLURM's to give out; left to itself, TensorFlow counts them by nvidia-smi, which CPU nodes lack.
+    found = tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
+    hosts = [address.rsplit(":", 1)[0] for address in found.cluster_spec().as_dict()["worker"]]
+    cluster = tf.train.ClusterSpec({"worker": [f"{host}:{first + i}" for i, host in enumerate(hosts)]})
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster, task_type="worker", task_id=int(os.environ["SLURM_PROCID"]), rpc_layer="grpc"
+    )
+
+
+def describe(device: str, strategy: tf.distribute.Strategy) -> str:
+    """Return in words what a training runs on: the device of a node, and how many nodes there are."""
+    nodes = strategy.num_replicas_in_sync // len(local_shares(strategy))
+    return f"{device}, on each of {nodes} nodes" if nodes > 1 else device
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Return whether this process is the one that writes files."""
+    return local_shares(strategy)[0] == 0
+
+
+def local_shares(strategy: tf.distribute.Strategy) -> range:
+    """Return the numbers of the replicas that this process runs, among all of the cluster."""
+    replicas, resolver = strategy.num_replicas_in_sync, strategy.cluster_resolver
+    workers = resolver.cluster_spec().as_dict().get("worker", []) if resolver else []
+    if len(workers) < 2:
+        return range(replicas)
+    local = replicas // len(workers)
+    return range(resolver.task_id * local, (resolver.task_id + 1) * local)

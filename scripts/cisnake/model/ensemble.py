@@ -14,6 +14,7 @@ from cisnake.errors import InputError
 
 # Custom layers, losses and metrics register themselves with Keras on import.
 from cisnake.model import Predictor, blocks, losses, metrics  # noqa: F401
+from cisnake.model.prediction import predict_batches
 
 
 def models_by_fold(paths: list[Path]) -> dict[int, list[Path]]:
@@ -63,26 +64,20 @@ def predict(
 
     Returns
     -------
-    numpy.ndarray, shape=(n, tasks), dtype=float32
+    numpy.ndarray, shape=(n, tasks) or (n, positions, tasks), dtype=float32
 
     Raises
     ------
     InputError
-        The sequences are not as long as the model's window.
+        The sequences are not as long as the model's window, or it has several heads.
     """
     length, depth = model.input_shape[1:]
     if codes.shape[1] != length:
         raise InputError(f"the model was trained on windows of {length} bases and cannot be asked about {codes.shape[1]}.")
-    parts = [np.zeros((0, model.output_shape[-1]), np.float32)]
-    for first in range(0, len(codes), batch_size):
-        rows = slice(first, first + batch_size)
-        batch = model_input(codes[rows], mask_start[rows], mask_end[rows], depth)
-        n = len(batch)
-        # A short batch is filled up: every other shape would be traced and compiled once more.
-        if n < batch_size:
-            batch = np.concatenate([batch, np.zeros((batch_size - n, *batch.shape[1:]), batch.dtype)])
-        parts.append(np.asarray(model.predict_on_batch(batch), np.float32)[:n])
-    return np.concatenate(parts)
+    starts = range(0, max(len(codes), 1), batch_size)
+    parts = (slice(first, first + batch_size) for first in starts)
+    inputs = (model_input(codes[rows], mask_start[rows], mask_end[rows], depth) for rows in parts)
+    return np.concatenate(list(predict_batches([model], inputs, batch_size)))
 
 
 def predictors(paths: list[Path], batch_size: int = 64) -> dict[int, dict[str, Predictor]]:

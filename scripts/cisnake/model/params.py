@@ -4,28 +4,93 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.program import log
 
-TRAIN_DEFAULTS: dict[str, Any] = {
-    "batch_size": 64,
-    "loss": "mse",
-    "optimizer": "adamw",
-    "learning_rate": 0.001,
-    "lr_schedule": "constant",
-    "warmup_steps": 0,
-    "momentum": 0.99,
-    "adam_beta1": 0.9,
-    "adam_beta2": 0.999,
-    "weight_decay": 0.0,
-    "clip_norm": None,
-    "global_clipnorm": None,
-    "patience": 10,
-    "train_epochs_min": 1,
-    "train_epochs_max": 100,
+
+class Setting(NamedTuple):
+    """A key of a section: its default, the kind of its values, and what it does."""
+
+    default: Any
+    kind: type
+    about: str
+
+
+# Defaults are Basenji's, so that its params.json means here what it meant there.
+TRAIN_SETTINGS: dict[str, Setting] = {
+    "batch_size": Setting(64, int, "Examples in a batch, over all devices."),
+    "loss": Setting("poisson", str, "mse, mse_udot, poisson, poisson_kl, poisson_mn, task_poisson_mn or bce."),
+    "spec_weight": Setting(1.0, float, "Weight of the second part of mse_udot and poisson_kl."),
+    "total_weight": Setting(None, float, "Weight of the total in poisson_mn (null: 1) and task_poisson_mn (null: 0.0001)."),
+    "weight_range": Setting(1.0, float, "poisson_mn: how many times the middle outweighs the ends."),
+    "weight_exp": Setting(1.0, float, "poisson_mn: the greater, the flatter the middle and the steeper the ends."),
+    "rescale": Setting(False, bool, "poisson_mn: multiply by 2 / (1 + total_weight)."),
+    "optimizer": Setting("sgd", str, "sgd, adam, adamw, or another optimizer of Keras by name."),
+    "learning_rate": Setting(0.01, float, "Where schedules begin."),
+    "lr_schedule": Setting(
+        None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: what the keys below say."
+    ),
+    "warmup_steps": Setting(0, int, "Batches over which the rate rises from zero first."),
+    "initial_learning_rate": Setting(None, float, "cyclical1: where it begins."),
+    "maximal_learning_rate": Setting(None, float, "cyclical1: what it rises to."),
+    "final_learning_rate": Setting(None, float, "cyclical1: what stays after the cycle."),
+    "train_epochs_cycle1": Setting(None, int, "cyclical1: epochs up, and as many down."),
+    "decay_steps": Setting(None, int, "exponential: after as many batches the rate is multiplied by decay_rate."),
+    "decay_rate": Setting(None, float, "exponential; 0.96 if decay_steps is given."),
+    "momentum": Setting(0.99, float, "Of sgd."),
+    "adam_beta1": Setting(0.9, float, "Of optimizers of Adam's family."),
+    "adam_beta2": Setting(0.999, float, "Likewise."),
+    "weight_decay": Setting(0.0, float, "Of adamw and others; spares biases and normalisation."),
+    "clip_norm": Setting(None, float, "Largest norm of the gradient of each weight tensor."),
+    "global_clipnorm": Setting(None, float, "Largest norm of the gradients of all weights together."),
+    "agc_clip": Setting(None, float, "Largest norm of a unit's gradient, as a share of the norm of its weights."),
+    "gradient_accumulation": Setting(
+        1, int, "Pieces of a batch that go through the network one after another, to save memory."
+    ),
+    "precision": Setting("float32", str, "float32, mixed_bfloat16, or mixed_float16 with a scaled loss."),
+    "jit_compile": Setting(False, bool, "Compile with XLA."),
+    "monitor": Setting(
+        None,
+        str,
+        "Validation score that picks the best epoch: loss, pearsonr, r2, spearmanr, gene_pearsonr, auroc, auprc; "
+        "null: pearsonr + r2 / 4, or loss for bce.",
+    ),
+    "patience": Setting(20, int, "Epochs without a better score after which training stops."),
+    "train_epochs_min": Setting(1, int, "Epochs before it may stop."),
+    "train_epochs_max": Setting(10000, int, "Epochs after which it stops."),
+    "stages": Setting(None, list, "Parts of a training, each with epochs, train (what is not frozen) and learning_rate."),
+}
+TRANSFER_SETTINGS: dict[str, Setting] = {
+    "weights": Setting(None, str, "File of the trained network whose trunk training starts from."),
+    "mode": Setting(
+        "full", str, "full: all weights are trained; linear: those of the heads; adapter: those and the adapter's."
+    ),
+    "adapter": Setting(None, str, "lora, lora_full, lora_conv, locon, ia3, houlsby or houlsby_se."),
+    "adapter_latent": Setting(8, int, "Rank, or width of the bottleneck."),
+    "lora_alpha": Setting(16.0, float, "A low-rank change counts lora_alpha / adapter_latent times."),
+    "conv_select": Setting(4, int, "How many convolutions, from the end of the trunk, are adapted."),
+    "conv_latent": Setting(4, int, "Rank of the change of a convolution."),
+    "locon_alpha": Setting(1.0, float, "It counts locon_alpha / conv_latent times."),
+}
+TRAIN_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRAIN_SETTINGS.items()}
+TRANSFER_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRANSFER_SETTINGS.items()}
+# Keys of Basenji and Baskerville under another name, and those that mean nothing here.
+_ALIASES = {"clipnorm": "clip_norm"}
+_WITHOUT_EFFECT = {
+    "shuffle_buffer": "every epoch goes through all examples in a random order",
+    "num_gpu": "the devices are those that resources.gpus asks for",
+    "train_epochs": "train_epochs_max and patience say when training ends",
+}
+_KINDS = {
+    int: "a whole number, not negative",
+    float: "a number, not negative",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
 }
 
 
@@ -50,12 +115,12 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     Returns
     -------
     dict
-        With the sections `model` and `train`.
+        With the sections `model`, `train` and, where given, `transfer`.
 
     Raises
     ------
     InputError
-        The file is missing or malformed, a key is unknown (the nearest is named), or a number is none.
+        The file is missing or malformed, a key is unknown (the nearest is named), or a value is not of its kind.
     """
     try:
         params = yaml.load(Path(path).read_text(), _Loader)
@@ -66,27 +131,41 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
         for name, value in (overrides or {}).items():
             # Snakemake leaves numbers inside --config as text.
             _override(params, name, yaml.load(value, _Loader) if isinstance(value, str) else value)
-    if not isinstance(params, dict) or set(params) != {"model", "train"} or not all(map(_is_section, params.values())):
-        raise InputError(f"parameter file {path} must have the sections model and train, and no other.")
-    for key, value in params["train"].items():
-        if key not in TRAIN_DEFAULTS:
-            raise unknown_name(f"key of the train section of {path}", key, TRAIN_DEFAULTS)
-        _check_number(key, value)
-    params["train"] = TRAIN_DEFAULTS | params["train"]
+    sections = set(params) if isinstance(params, dict) else set()
+    if not {"model", "train"} <= sections <= {"model", "train", "transfer"} or not all(map(_is_section, params.values())):
+        raise InputError(f"parameter file {path} must have the sections model and train, may have transfer, and no other.")
+    params["train"] = TRAIN_DEFAULTS | _checked("train", params["train"], TRAIN_SETTINGS, path)
+    if "transfer" in params:
+        params["transfer"] = TRANSFER_DEFAULTS | _checked("transfer", params["transfer"], TRANSFER_SETTINGS, path)
     return params
+
+
+def _checked(section: str, given: dict[str, Any], settings: dict[str, Setting], path: str | Path) -> dict[str, Any]:
+    checked = {}
+    for key, value in given.items():
+        if key in _WITHOUT_EFFECT:
+            log.info("%s.%s of %s has no effect: %s", section, key, path, _WITHOUT_EFFECT[key])
+            continue
+        name = _ALIASES.get(key, key)
+        if name not in settings:
+            raise unknown_name(f"key of the {section} section of {path}", key, settings)
+        if name in checked:
+            raise InputError(f"{section}.{key} of {path} is given twice, as {name} and as its other name.")
+        default, kind, _ = settings[name]
+        if not (value is None and default is None) and not _is_a(value, kind):
+            raise InputError(f"{section}.{key} is {value!r}: it must be {_KINDS[kind]}.")
+        checked[name] = value
+    return checked
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, kind)
 
 
 def _is_section(section: Any) -> bool:
     return isinstance(section, dict) and all(isinstance(key, str) for key in section)
-
-
-def _check_number(key: str, value: Any) -> None:
-    default = TRAIN_DEFAULTS[key]
-    if isinstance(default, str) or (value is None and default is None):
-        return
-    whole = isinstance(default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:
-        raise InputError(f"train.{key} is {value!r}: it must be a {'whole ' if whole else ''}number, not negative.")
 
 
 def _override(params: Any, name: str, value: Any) -> None:

@@ -1,0 +1,63 @@
+"""Virtual environments of the peers, whose requirements exclude each other's and ours."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DEFAULT_FOLDER = Path.home() / ".cache" / "cisnake-benchmarks"
+
+# The last release of TensorFlow that runs Basenji unpatched; Python 3.11 is the last that it has wheels for.
+_TENSORFLOW = "tensorflow-cpu" if (sys.platform, platform.machine()) == ("linux", "x86_64") else "tensorflow"
+PYTHON = "3.11"
+
+# By name: what is installed, one command after the other. PyTorch comes first and alone, so that nothing that follows chooses
+# its version.
+REQUIREMENTS = {
+    "basenji": [[f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3"]],
+    "torch": [["torch==2.13.0"], ["captum==0.8.0"]],
+}
+
+
+def python_of(name: str, folder: Path) -> Path:
+    """Return the Python of an environment, which is made or completed where needed.
+
+    Parameters
+    ----------
+    name: str
+        A key of `REQUIREMENTS`.
+    folder: Path
+        Where environments are kept, each in a folder of its name.
+
+    Raises
+    ------
+    SystemExit
+        uv is missing, or an installation fails.
+    """
+    python = folder / name / "bin" / "python"
+    if _is_complete(name, python):
+        return python
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    if uv is None:
+        raise SystemExit("uv is not found: make setup installs it into .venv, whose Python is to run this.")
+    print(f"making {folder / name}", file=sys.stderr)
+    # pip itself installs: unlike uv it prefers a CPU wheel of PyTorch where the machine's pip settings offer one.
+    commands = [] if python.exists() else [[uv, "venv", "--quiet", "--seed", "--python", PYTHON, str(folder / name)]]
+    commands += [[str(python), "-m", "pip", "install", "--quiet", *packages] for packages in REQUIREMENTS[name]]
+    for command in commands:
+        if subprocess.run(command, stdout=sys.stderr).returncode:
+            raise SystemExit(f"the environment {name} cannot be made: {' '.join(command)} failed.")
+    return python
+
+
+def _is_complete(name: str, python: Path) -> bool:
+    if not python.exists():
+        return False
+    pinned = [package.split("==") for packages in REQUIREMENTS[name] for package in packages]
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]), sep='\\n')"
+    found = subprocess.run([python, "-c", code, *(name for name, _ in pinned)], capture_output=True, text=True)
+    # 2.13.0+cpu is a build of 2.13.0.
+    return [line.split("+")[0] for line in found.stdout.split()] == [version for _, version in pinned]

@@ -1,0 +1,143 @@
+"""Cisnake's attribution methods, and the loop over tasks that they replace, with the same network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cisnake.interpret.attribution import METHODS, attribute, project
+from cisnake.interpret.scored_model import ScoredModel
+from cisnake.interpret.target_scores import Score
+
+from .architecture import LENGTH, TASKS, one_hot, probe, random_data
+from .cisnake_network import build_network
+from .keras_weights import parameter_counts
+from .worker import Line, connect, serve
+
+# Positions that the plain loop of mutagenesis is timed on, of the LENGTH that a sequence has.
+POSITIONS = 320
+
+
+def our_methods(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[[], np.ndarray]]:
+    """Return a function for each method that attributes all tasks of a batch, or of one sequence in mutagenesis.
+
+    Parameters
+    ----------
+    model: keras.Model
+    x: numpy.ndarray, shape=(batch, length, 4)
+    passes: int
+        Points at which methods that average gradients ask for them; even.
+
+    Returns
+    -------
+    dict
+        Functions to arrays of shape (tasks, batch, 4, length).
+    """
+    network = ScoredModel(model, len(x))
+    scores = [Score(row) for row in np.eye(TASKS, dtype=np.float32)]
+    options: dict[str, dict[str, Any]] = {
+        "integrated_gradients": {"n_steps": passes, "baseline": "zeros"},
+        "expected_integrated_gradients": {"n_steps": passes // 2, "n_shuffles": 2},
+        "smoothgrad": {"n_samples": passes},
+    }
+
+    def run(name: str) -> np.ndarray:
+        inputs = x[:1] if name == "in_silico_mutagenesis" else x
+        method = functools.partial(METHODS[name], **options.get(name, {}))
+        return project(inputs, attribute([network], inputs, scores, method)[0])
+
+    return {name: functools.partial(run, name) for name in METHODS}
+
+
+def loops(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[[], np.ndarray]]:
+    """Return, for each method, the loop that goes through tasks and points one after the other, each with a tape of its own.
+
+    The points of noise are drawn beforehand: only gradients are timed, and what is done with them. Mutagenesis has no
+    gradients: its loop asks for a batch of mutants after the other, at the first `POSITIONS` positions of one sequence.
+
+    Parameters
+    ----------
+    model, x, passes
+        As of `our_methods`.
+
+    Returns
+    -------
+    dict
+        Functions to arrays of shape (tasks, batch, length, 4); of mutagenesis (positions, tasks).
+    """
+    noisy = [one_hot(codes) for codes in np.random.default_rng(3).integers(0, 4, (passes, *x.shape[:2]))]
+    way = [(x * ((step + 0.5) / passes)).astype(np.float32) for step in range(passes)]
+
+    def gradient(inputs: np.ndarray, task: int) -> np.ndarray:
+        tensor = tf.constant(inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            score = model(tensor, training=False)[:, task]
+        return tape.gradient(score, tensor).numpy()
+
+    def over_tasks(points: list[np.ndarray], finish: Callable[[np.ndarray], np.ndarray]) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
+            means = [np.mean([gradient(point, task) for point in points], axis=0) for task in range(TASKS)]
+            return np.stack([finish(mean) * x for mean in means])
+
+        return run
+
+    def same(slopes: np.ndarray) -> np.ndarray:
+        return slopes
+
+    def centred(slopes: np.ndarray) -> np.ndarray:
+        return slopes - slopes.mean(axis=-1, keepdims=True)
+
+    def mutagenesis() -> np.ndarray:
+        positions = min(POSITIONS, x.shape[1])
+        position, turn = np.divmod(np.arange(3 * positions), 3)
+        found = []
+        for first in range(0, len(position), len(x)):
+            at, by = position[first : first + len(x)], turn[first : first + len(x)]
+            batch = np.repeat(x[:1], len(at), axis=0)
+            batch[np.arange(len(at)), at] = one_hot((x[0, at].argmax(axis=-1) + by + 1) % 4)
+            found.append(model(tf.constant(batch), training=False).numpy())
+        effects = np.concatenate(found) - model(x[:1], training=False).numpy()
+        return -effects.reshape(positions, 3, TASKS).sum(axis=1) / 4
+
+    return {
+        "gradient": over_tasks([x], same),
+        "input_x_gradient": over_tasks([x], centred),
+        "saliency": over_tasks([x], lambda slopes: np.abs(centred(slopes))),
+        "integrated_gradients": over_tasks(way, same),
+        "expected_integrated_gradients": over_tasks(noisy, centred),
+        "smoothgrad": over_tasks(noisy, centred),
+        "in_silico_mutagenesis": mutagenesis,
+    }
+
+
+def our_attribution_worker(line: Line) -> None:
+    """Run a method or a loop for each request."""
+    settings = line.settings
+    model, passes = build_network(), settings["passes"]
+    x, few = one_hot(random_data(settings["batch_size"])[0]), one_hot(probe())
+    line.answer(
+        {
+            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+            "parameters": parameter_counts(model),
+            "predictions": model(few, training=False).numpy().reshape(-1).tolist(),
+            "attributions": our_methods(model, few, passes)["input_x_gradient"]().sum(axis=-2).reshape(-1).tolist(),
+        }
+    )
+    functions = our_methods(model, x, passes) | {f"{name} loop": function for name, function in loops(model, x, passes).items()}
+    counts = {"in_silico_mutagenesis": 1, "in_silico_mutagenesis loop": POSITIONS / LENGTH}
+
+    def job(name: str) -> float:
+        functions[name]()
+        return counts.get(name, len(x))
+
+    serve(line, {name: functools.partial(job, name) for name in functions})
+
+
+if __name__ == "__main__":
+    our_attribution_worker(connect())

@@ -1,0 +1,242 @@
+"""Predictions must not depend on how windows are dealt out, and their mean is over all that was asked for."""
+
+import itertools
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cisnake.errors import InputError
+from cisnake.model import prediction
+from cisnake.model.losses import parse_loss
+from cisnake.model.prediction import Views, evaluate, predict_batches, predict_to_hdf5
+
+LENGTH, TASKS, POSITIONS = 24, 4, 6
+PAIR = [1, 0, 2, 3]
+
+
+class Counted(keras.layers.Layer):
+    """Notes every tracing and the shape that it is for."""
+
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def call(self, x):
+        self.note(tuple(x.shape))
+        return x
+
+
+def network(seed=0, rank=2, depth=5, activation="softplus", seen=None):
+    keras.utils.set_random_seed(seed)
+    x = inputs = keras.Input((LENGTH, depth))
+    x = Counted(seen.append)(x) if seen is not None else x
+    x = keras.layers.Conv1D(TASKS, 4, strides=4, activation="tanh" if rank == 2 else activation)(x)
+    if rank == 2:
+        x = keras.layers.Dense(TASKS, activation=activation)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, x)
+
+
+def windows(n, depth=5, seed=0):
+    rng = np.random.default_rng(seed)
+    bases = np.eye(5, 4, dtype=np.float32)[rng.integers(0, 5, (n, LENGTH))]
+    body = (np.arange(LENGTH) >= rng.integers(0, LENGTH, (n, 1))).astype(np.float32)
+    return np.concatenate([bases, body[..., None]], axis=-1)[..., :depth]
+
+
+def dealt(values, size):
+    return (values[first : first + size] for first in range(0, len(values), size))
+
+
+def other_strand(window):
+    """The reverse complement of one window, base by base."""
+    turned = np.zeros_like(window)
+    for at, row in enumerate(window):
+        turned[LENGTH - 1 - at, [3, 2, 1, 0]] = row[:4]
+        turned[LENGTH - 1 - at, 4:] = row[4:]
+    return turned
+
+
+def moved(window, shift):
+    """A window moved towards its end, base by base."""
+    result = np.zeros_like(window)
+    for at, row in enumerate(window):
+        if 0 <= at + shift < LENGTH:
+            result[at + shift] = row
+    return result
+
+
+def plain(models, x, views):
+    """Mean over models, shifts and strands, one window at a time, in float64."""
+    of_windows = []
+    for window in x:
+        parts = []
+        for model, shift in itertools.product(models, views.shifts):
+            shown = moved(window, shift)
+            parts.append(np.asarray(model(shown[None]), np.float64)[0])
+            if views.reverse_complement:
+                back = np.asarray(model(other_strand(shown)[None]), np.float64)[0]
+                back = back[::-1] if back.ndim == 2 else back
+                parts.append(back[..., views.strand_pair] if views.strand_pair else back)
+        of_windows.append(np.mean(parts, axis=0))
+    return np.array(of_windows)
+
+
+VIEWS = {
+    "as they are": Views(),
+    "shifts": Views(shifts=(0, 3, -5)),
+    "one shift": Views(shifts=(2,)),
+    "strands": Views(reverse_complement=True),
+    "all": Views(shifts=(1, -2), reverse_complement=True, strand_pair=PAIR),
+}
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("depth", [4, 5])
+@pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
+def test_mean_over_all_views_of_all_models(rank, depth, views):
+    models, x = [network(seed, rank, depth) for seed in (0, 1)], windows(5, depth)
+    expected = plain(models, x, views)
+    for size, batch_size in ((5, 8), (2, 2), (5, 2), (1, 3)):
+        found = list(predict_batches(models, dealt(x, size), batch_size, views))
+        assert [len(part) for part in found] == [min(size, 5 - first) for first in range(0, 5, size)]
+        assert all(part.dtype == np.float32 for part in found)
+        np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-6)
+
+
+def test_a_model_that_treats_both_strands_alike_says_the_same_with_both():
+    one, x = network(rank=3), windows(6)
+    inputs = keras.Input((LENGTH, 5))
+    flipped = keras.layers.Concatenate()(
+        [keras.ops.flip(keras.ops.flip(inputs[..., :4], 1), 2), keras.ops.flip(inputs[..., 4:], 1)]
+    )
+    symmetric = keras.Model(inputs, one(inputs) + keras.ops.flip(one(flipped), 1))
+    alone, both = (np.concatenate(list(predict_batches([symmetric], [x], 6, views))) for views in (Views(), VIEWS["strands"]))
+    np.testing.assert_allclose(alone, both, atol=1e-6)
+
+
+def test_each_model_is_traced_once_whatever_the_batches():
+    seen = []
+    models, x = [network(seed, seen=seen) for seed in (0, 1)], windows(11)
+    seen.clear()
+    for _ in range(2):
+        list(predict_batches(models, [x[:4], x[4:5], x[:0], x], 4, VIEWS["all"]))
+    assert seen == [(4, LENGTH, 5)] * 2
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_no_window_gives_no_prediction(rank):
+    found = list(predict_batches([network(rank=rank)], [windows(0)], 4))
+    assert [part.shape for part in found] == [(0, TASKS) if rank == 2 else (0, POSITIONS, TASKS)]
+
+
+def test_what_does_not_fit_is_refused():
+    model, x = network(), windows(2)
+    heads = keras.Model(model.input, {"head_a": model.output, "head_b": model.output})
+    for models, batch, views, message in (
+        ([model], x[:, 1:], Views(), "windows of 24 bases and depth 5 and cannot be asked about windows of 23"),
+        ([model], x[..., :4], Views(), "depth 4"),
+        ([heads], x, Views(), "has 2 heads: choose one with"),
+        ([model, network(rank=3)], x, Views(), "2 models with 2 different shapes"),
+        ([], x, Views(), "0 models"),
+        ([model], x, Views(strand_pair=[0, 1]), "each of the 4 tasks"),
+        ([model], x, Views(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),
+        ([model], x, Views(strand_pair=[1, 0, 2, 4]), "each of the 4 tasks"),
+        ([model], x, Views(shifts=(24,)), "a shift of 24 bases leaves nothing"),
+        ([model], x, Views(shifts=()), "shifts are empty"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list(predict_batches(models, [batch], 2, views))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_file_has_the_predictions_and_names(tmp_path, rank):
+    models, x, genes = [network(seed, rank) for seed in (0, 1)], windows(7), [f"g{i}" for i in range(7)]
+    tasks = ["liver", "brain", "NA", "ü"]
+    predict_to_hdf5(tmp_path / "p.h5", models, dealt(x, 3), genes, tasks, 2, VIEWS["all"])
+    with h5py.File(tmp_path / "p.h5") as file:
+        assert file["predictions"].dtype == np.float32
+        np.testing.assert_allclose(file["predictions"][()], plain(models, x, VIEWS["all"]), atol=1e-6)
+        assert list(file["genes"].asstr()) == genes and list(file["tasks"].asstr()) == tasks
+    assert [path.name for path in tmp_path.iterdir()] == ["p.h5"]
+
+
+def test_a_batch_is_written_before_the_next_is_read(tmp_path, monkeypatch):
+    events, write = [], h5py.Dataset.__setitem__
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", lambda self, at, v: events.append(("write", len(v))) or write(self, at, v))
+
+    def batches():
+        for size in (3, 1, 2):
+            events.append(("read", size))
+            yield windows(size)
+
+    predict_to_hdf5(tmp_path / "p.h5", [network()], batches(), list("abcdef"), list("wxyz"), 2)
+    assert events == [(what, size) for size in (3, 1, 2) for what in ("read", "write")]
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_file_does_not_appear_unless_all_windows_came(tmp_path, n):
+    with pytest.raises(InputError, match=r"(4|more) windows for 5 genes"):
+        predict_to_hdf5(tmp_path / "p.h5", [network()], dealt(windows(n), 2), list("abcde"), list("wxyz"))
+    with pytest.raises(InputError, match="predicts 4 tasks, but 2 are named"):
+        predict_to_hdf5(tmp_path / "p.h5", [network()], dealt(windows(5), 2), list("abcde"), ["liver", "brain"])
+    assert not list(tmp_path.iterdir())
+
+
+def labels_of(n, rank, binary=False):
+    rng = np.random.default_rng(1)
+    true = rng.gamma(1.0, 1.0, (n, TASKS) if rank == 2 else (n, POSITIONS, TASKS)).astype(np.float32)
+    true = (true > 0.7).astype(np.float32) if binary else true
+    true[rng.random(true.shape) < 0.2] = np.nan
+    true[3], true[..., 2] = np.nan, np.where(np.isnan(true[..., 2]), np.nan, 1.0)
+    return true
+
+
+@pytest.mark.parametrize(("label", "rank"), [("mse", 2), ("poisson", 3), ("poisson_mn", 3), ("task_poisson_mn", 2), ("bce", 2)])
+def test_evaluation_by_target_is_that_of_all_at_once(label, rank):
+    models = [network(seed, rank, activation="sigmoid") for seed in (0, 1)]
+    x, true, loss = windows(40), labels_of(40, rank, label == "bce"), parse_loss(label)
+    views = VIEWS["shifts"]
+    predicted = plain(models, x, views).astype(np.float32)
+    tables = [evaluate(models, zip(dealt(x, size), dealt(true, size), dealt(x, size)), loss, 16, views) for size in (40, 7)]
+    for table, value in tables:
+        np.testing.assert_allclose(value, np.mean(np.asarray(loss.call(true, predicted))), rtol=1e-5)
+        extra = ["auroc", "auprc"] if label == "bce" else []
+        assert list(table) == ["n", "pearsonr", "r2", *extra, *(["loss"] if label != "task_poisson_mn" else [])]
+        for target, row in table.iterrows():
+            t, p = true[..., target].reshape(-1).astype(float), predicted[..., target].reshape(-1).astype(float)
+            t, p = t[~np.isnan(t)], p[~np.isnan(t)]
+            assert row["n"] == len(t)
+            if "loss" in row:
+                some = ~np.isnan(true[..., target].reshape(40, -1)).all(axis=1)
+                alone = loss.call(true[some][..., [target]], predicted[some][..., [target]])
+                np.testing.assert_allclose(row["loss"], np.mean(np.asarray(alone)), rtol=1e-5)
+            if target == 2:
+                assert row[["pearsonr", "r2", *extra]].isna().all()
+                continue
+            np.testing.assert_allclose(row["pearsonr"], np.corrcoef(t, p)[0, 1], rtol=1e-4)
+            np.testing.assert_allclose(row["r2"], 1 - ((t - p) ** 2).sum() / ((t - t.mean()) ** 2).sum(), rtol=1e-4)
+            if extra:
+                np.testing.assert_allclose(row["auroc"], roc_auc_score(t, p), atol=0.05)
+    assert tables[0][0].equals(tables[1][0]) or np.allclose(tables[0][0], tables[1][0], rtol=1e-6, equal_nan=True)
+
+
+def test_evaluation_of_nothing_is_nan():
+    for batches in ([], [(windows(0), np.zeros((0, TASKS), np.float32))]):
+        table, value = evaluate([network()], batches, parse_loss("mse"))
+        assert np.isnan(value) and table["n"].tolist() == [0] * TASKS and table.drop(columns="n").isna().all(axis=None)
+
+
+def test_labels_of_another_shape_are_refused():
+    with pytest.raises(InputError, match=r"labels have the shape \(3, 2\), predictions \(3, 4\)"):
+        evaluate([network()], [(windows(3), np.zeros((3, 2)))], parse_loss("mse"))
+
+
+def test_reverse_complement_and_shift_undo_themselves():
+    x = windows(3)
+    np.testing.assert_array_equal(prediction.reverse_complement(prediction.reverse_complement(x)), x)
+    back = prediction.shift_windows(prediction.shift_windows(x, 5), -5)
+    np.testing.assert_array_equal(back[:, :-5], x[:, :-5])
+    assert not back[:, -5:].any()
