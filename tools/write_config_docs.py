@@ -51,8 +51,8 @@ PARAMETERS = """\
 ## Parameter files
 
 `model.params` names a file with the sections `model` (the network), `train` (how it is trained) and, if wanted, `transfer`
-(what it starts from); those in `config/models` are examples, and `docs/training.md` explains them. A file may be YAML or JSON; a
-params.json of Basenji or Baskerville works as it is. `model.overrides` changes single keys of it by dotted name, such as
+(what it starts from); those in `config/models` are examples, and `docs/training.md` explains them. A file may be YAML or JSON;
+a params.json of Basenji or Baskerville works as it is. `model.overrides` changes single keys of it by dotted name, such as
 `train.learning_rate` or `model.trunk.0.filters`. What a model was trained with is saved beside it as params.yaml.
 
 ### model

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.model.params import TRAIN_DEFAULTS, read_params
+from cisnake.model.params import TRAIN_DEFAULTS, TRANSFER_DEFAULTS, read_params
 
 YAML = """
 model:
@@ -113,3 +113,32 @@ def test_unreadable_files(tmp_path, path):
 def test_overrides_given_as_text_are_read_as_yaml(path):
     params = read_params(path, {"train.learning_rate": "2e-4", "train.patience": "7", "train.optimizer": "sgd"})["train"]
     assert (params["learning_rate"], params["patience"], params["optimizer"]) == (0.0002, 7, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("modes", "full", "did you mean mode"),
+        ("adapter_latent", 2.5, "transfer.adapter_latent is 2.5: it must be a whole number"),
+        ("lora_alpha", "high", "transfer.lora_alpha is 'high': it must be a number"),
+        ("conv_select", True, "transfer.conv_select is True"),
+        ("weights", 3, "transfer.weights is 3: it must be text"),
+    ],
+)
+def test_the_transfer_section_is_checked_likewise(path, key, value, message):
+    path.write_text(f"{YAML}transfer:\n  mode: linear\n")
+    assert read_params(path)["transfer"] == TRANSFER_DEFAULTS | {"mode": "linear"}
+    with pytest.raises(InputError, match=message):
+        read_params(path, {f"transfer.{key}": value})
+
+
+def test_other_names_and_keys_without_effect(path, caplog):
+    caplog.set_level("INFO", logger="cisnake")
+    params = read_params(path, {"train.clipnorm": 2.0, "train.shuffle_buffer": 128, "train.num_gpu": 2})["train"]
+    assert params["clip_norm"] == 2.0 and not {"clipnorm", "shuffle_buffer", "num_gpu"} & set(params)
+    with pytest.raises(InputError, match="given twice"):
+        read_params(path, {"train.clipnorm": 2.0, "train.clip_norm": 1.0})
+
+
+def test_what_training_starts_from_is_none_unless_said(path):
+    assert "transfer" not in read_params(path)

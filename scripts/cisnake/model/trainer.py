@@ -99,7 +99,7 @@ class Trainer:
         self.checkpoint = Checkpoint(checkpoint_dir)
         keras.utils.set_random_seed(seed)
         with self.strategy.scope(), _precision(self.settings["precision"]):
-            self.model, self._trained = self._build()
+            self.model, self._trained = self._build(self.params.get("transfer", {}))
         self.heads = {key: self.model if self.single else head_model(self.model, key) for key in self.train}
         for key, batches in self.train.items():
             _check_lengths(self.heads[key], batches)
@@ -137,15 +137,15 @@ class Trainer:
                 )
         return {key: self._best(key) for key in self.heads}, pd.DataFrame(self.checkpoint.history)
 
-    def _build(self) -> tuple[keras.Model, str | list[str]]:
+    def _build(self, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
         """Return the network, as transferred, and what of it is to be trained."""
         targets = {key: batches.labels.shape[-1] for key, batches in self.train.items()}
         model = build_model(self.params["model"], next(iter(targets.values())) if self.single else targets)
-        return apply_transfer(model, self.params.get("transfer", {}))
+        return apply_transfer(model, transfer)
 
     def _best(self, key: str) -> keras.Model:
         # Anew, without what only training needs: replicas, half precision, and adapters beside the weights that they adapt.
-        whole = self._build()[0]
+        whole = self._build(self.params.get("transfer", {}) | {"weights": None})[0]
         model = whole if self.single else head_model(whole, key)
         model.set_weights(self.checkpoint.best_weights[key])
         return merge_adapters(model) if adapter_layers(model) else model
@@ -166,9 +166,10 @@ class Trainer:
         settings["learning_rate"] = asked.get("learning_rate", settings["learning_rate"])
         freeze(self.model, asked.get("train", self._trained))
         with self.strategy.scope():
-            optimizer = build_optimizer(settings, sum(len(batches) for batches in self.train.values()))
-            optimizer.build(self.model.trainable_variables)
             scale = LossScale() if settings["precision"] == "mixed_float16" else None
+            steps_per_epoch = sum(len(batches) for batches in self.train.values())
+            optimizer = build_optimizer(settings, steps_per_epoch, loss_scale=scale is not None)
+            optimizer.build(self.model.trainable_variables)
         steps, checks = {}, {}
         for key, head in self.heads.items():
             loss, metrics = _loss(settings), _metrics(settings, self.train[key].labels)

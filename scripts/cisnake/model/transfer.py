@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.adapters import adapter_layers, insert_adapter
-from cisnake.model.seqnn import build_model
+from cisnake.model.params import TRANSFER_DEFAULTS
 from cisnake.model.weights import load_weights
 
-# Baskerville's, but for `weights`.
-TRANSFER_DEFAULTS: dict[str, Any] = {
-    "weights": None,
-    "mode": "full",
-    "adapter": None,
-    "adapter_latent": 8,
-    "lora_alpha": 16.0,
-    "conv_select": 4,
-    "conv_latent": 4,
-    "locon_alpha": 1.0,
-}
 _MODES = ("full", "linear", "adapter")
-_WHOLE_NUMBERS, _NUMBERS = ("adapter_latent", "conv_select", "conv_latent"), ("lora_alpha", "locon_alpha")
+_ADAPTER_KEYS = ("lora_alpha", "conv_select", "conv_latent", "locon_alpha")
 
 
 def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
@@ -38,7 +26,8 @@ def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.
     transfer: dict
         `weights`: a file whose trunk the model starts from (see `load_weights`), none if absent. `mode`: full (default), all
         weights are trained; linear, those of the heads alone; adapter, those of the heads and of `adapter`, for whose
-        further settings see `insert_adapter`. What is left out is as in `TRANSFER_DEFAULTS`.
+        further settings see `insert_adapter`. What is left out is as in `params.TRANSFER_DEFAULTS`; `params.read_params` checks
+        keys and kinds.
 
     Returns
     -------
@@ -50,11 +39,8 @@ def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.
     Raises
     ------
     InputError
-        A key or value is unknown, the file does not fit, or the model has no place for the adapter.
+        A value is unknown, the file does not fit, or the model has no place for the adapter.
     """
-    for key in transfer:
-        if key not in TRANSFER_DEFAULTS:
-            raise unknown_name("key of the transfer section", key, TRANSFER_DEFAULTS)
     settings = TRANSFER_DEFAULTS | transfer
     mode, adapter = settings["mode"], settings["adapter"]
     if mode not in _MODES:
@@ -63,15 +49,10 @@ def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.
         raise InputError(
             f"transfer.mode is {mode} and transfer.adapter {adapter}: name an adapter with mode adapter, and no other."
         )
-    for key in _WHOLE_NUMBERS + _NUMBERS:
-        whole, value = key in _WHOLE_NUMBERS, settings[key]
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
-            raise InputError(f"transfer.{key} is {value!r}: it must be a {'whole ' if whole else ''}number, not negative.")
     if settings["weights"] is not None:
         load_weights(model, settings["weights"], trunk_only=True)
     if mode == "adapter":
-        arguments = {key: settings[key] for key in _WHOLE_NUMBERS + _NUMBERS}
-        return insert_adapter(model, adapter, arguments.pop("adapter_latent"), **arguments)
+        return insert_adapter(model, adapter, settings["adapter_latent"], **{key: settings[key] for key in _ADAPTER_KEYS})
     return model, "all" if mode == "full" else "head"
 
 
@@ -112,23 +93,6 @@ def freeze(model: keras.Model, train: str | Sequence[str] = "all") -> None:
         for layer in adapted:
             if not layer.trainable:
                 _train_only(layer, layer.adapter_weights)
-
-
-def replace_head(params: dict[str, Any], num_targets: int | dict[str, int], weights: str | Path) -> keras.Model:
-    """Return a network for new tasks, with a trained trunk and new heads.
-
-    Parameters
-    ----------
-    params: dict
-        `model` section, of the trunk that the weights are for.
-    num_targets: int or dict of str to int
-        As for `build_model`.
-    weights: str or Path
-        File of which the trunk is read, as for `load_weights`.
-    """
-    model = build_model(params, num_targets)
-    load_weights(model, weights, trunk_only=True)
-    return model
 
 
 def _belongs(layer: str, name: str) -> bool:
