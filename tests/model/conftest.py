@@ -23,6 +23,12 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(scope="session")
+def mirrored() -> tf.distribute.Strategy:
+    """Two devices. One for all: TensorFlow names exchanges between devices alike in every strategy, and they collide."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture(autouse=True)
 def repeatable() -> None:
     tf.config.experimental.enable_op_determinism()

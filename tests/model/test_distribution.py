@@ -58,11 +58,6 @@ def assert_alike(history, expected):
 
 
 @pytest.fixture(scope="module")
-def mirrored():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
-@pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     return train(tmp_path_factory.mktemp("alone"))[1]
 

@@ -234,10 +234,25 @@ def test_a_run_killed_between_stages_goes_on_as_if_not_killed(tmp_path, monkeypa
             np.testing.assert_array_equal(weight, expected)
 
 
-@pytest.mark.parametrize("stages", [[{"epochs": 0}], [{"train": "all"}], [{"epochs": 1, "epoch": 2}]])
-def test_stages_that_say_nothing_are_refused(tmp_path, stages):
-    with pytest.raises(InputError, match=r"epochs|stage of train.stages"):
-        fit(tmp_path, params(stages=stages))
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"epochs": 0}, "has epochs 0"),
+        ({"train": "all"}, "has epochs None"),
+        ({"epochs": 1, "epoch": 2}, "'epoch'.*did you mean epochs"),
+        ({"epochs": 1, "learning_rate": "low"}, "has learning_rate 'low'"),
+        ({"epochs": 1, "train": "trunc"}, "'trunc'.*did you mean trunk"),
+        ("head", "write it as"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused_before_the_first(tmp_path, stage, message):
+    with pytest.raises(InputError, match=message):
+        Trainer(params(stages=[{"epochs": 100}, stage]), *examples(), 1, tmp_path)
+
+
+def test_heads_without_data_are_named(tmp_path):
+    with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for one"):
+        fit(tmp_path, params(HEADS))
 
 
 @pytest.fixture

@@ -14,12 +14,6 @@ from cisnake.model.training_step import LossScale, Step, Totals
 N, LENGTH, TASKS = 41, 12, 3
 
 
-@pytest.fixture(scope="module")
-def mirrored() -> tf.distribute.Strategy:
-    # One for all tests: TensorFlow's names for exchanges between devices collide when strategies follow one another.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def data(seed=0):
     rng = np.random.default_rng(seed)
     inputs, labels = rng.normal(size=(N, LENGTH, 4)).astype("f4"), rng.normal(size=(N, TASKS)).astype("f4")

@@ -153,7 +153,7 @@ def _reach(layer: keras.Layer) -> list[tuple[int, int, int]] | None:
     if kind in (keras.layers.MaxPooling1D, keras.layers.AveragePooling1D):
         same = layer.pool_size == layer.strides and layer.data_format == "channels_last"
         return [(0, layer.pool_size[0] - 1, layer.pool_size[0])] if same else None
-    if kind in (keras.layers.BatchNormalization, keras.layers.LayerNormalization):
+    if issubclass(kind, (keras.layers.BatchNormalization, keras.layers.LayerNormalization)):
         axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
         return [(0, 0, 1)] if all(axis in (-1, 2) for axis in axes) else None
     return [(0, 0, 1)] if kind in _POINTWISE else None

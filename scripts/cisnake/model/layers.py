@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from cisnake.errors import unknown_name
+from cisnake.model.batch_normalization import BatchNormalization
 
 NORMALIZATIONS = ("batch", "batch-sync", "layer")
 
@@ -55,8 +56,10 @@ def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple
         raise unknown_name("norm_type", str(norm_type), NORMALIZATIONS)
     if norm_type == "layer":
         return layers.LayerNormalization, {"gamma_initializer": gamma}
-    synchronized = norm_type == "batch-sync"
-    return layers.BatchNormalization, {"momentum": momentum, "gamma_initializer": gamma, "synchronized": synchronized}
+    arguments: dict[str, Any] = {"momentum": momentum, "gamma_initializer": gamma}
+    if norm_type == "batch-sync":
+        return layers.BatchNormalization, arguments | {"synchronized": True}
+    return BatchNormalization, arguments
 
 
 @_registered

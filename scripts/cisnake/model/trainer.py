@@ -100,10 +100,16 @@ class Trainer:
         keras.utils.set_random_seed(seed)
         with self.strategy.scope(), _precision(self.settings["precision"]):
             self.model, self._trained = self._build(self.params.get("transfer", {}))
+        if self.single and isinstance(self.model.output, dict):
+            heads = ", ".join(self.model.output)
+            raise InputError(f"the network has the heads {heads}, but there are data for one: leave the others out.")
         self.heads = {key: self.model if self.single else head_model(self.model, key) for key in self.train}
         for key, batches in self.train.items():
             _check_lengths(self.heads[key], batches)
         self._check_synchronized()
+        # A name that fits nothing should not come up after hours, when its stage begins.
+        for stage in self._stages():
+            freeze(self.model, stage.get("train", self._trained))
         self._last_line = time.monotonic()
 
     def fit(self) -> tuple[dict[str, keras.Model], pd.DataFrame]:
@@ -153,11 +159,15 @@ class Trainer:
     def _stages(self) -> list[dict[str, Any]]:
         stages = self.settings["stages"] or [{"epochs": self.settings["train_epochs_max"]}]
         for stage in stages:
+            if not isinstance(stage, dict):
+                raise InputError(f"a stage of train.stages is {stage!r}: write it as {{epochs: 5, train: head}}.")
             for key in stage:
                 if key not in _STAGE_KEYS:
                     raise unknown_name("key of a stage of train.stages", key, _STAGE_KEYS)
             if not isinstance(stage.get("epochs"), int) or stage["epochs"] < 1:
                 raise InputError(f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a number from 1 on.")
+            if not isinstance(stage.get("learning_rate", 0.0), int | float):
+                raise InputError(f"a stage of train.stages has learning_rate {stage['learning_rate']!r}: it must be a number.")
         return stages
 
     def _prepare(self, number: int, asked: dict[str, Any]) -> _Stage:

@@ -1,0 +1,49 @@
+"""Batch normalisation by TensorFlow's fused operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+# The operation wants four axes.
+_INSERTED_AXES = {2: (1, 2), 3: (1,)}
+
+
+@keras.saving.register_keras_serializable(package="cisnake")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's batch normalisation over the last axis, with the same numbers and less memory traffic while training.
+
+    Keras computes mean, variance, and the normalised values of sequences in passes of their own, forwards and backwards, and
+    these take a third of the time of a training step on a CPU; the fused operation, which Keras used for images, needs
+    fewer. Inference, configuration and weights are Keras's.
+
+    Parameters
+    ----------
+    **kwargs
+        As for `keras.layers.BatchNormalization`; not `synchronized`, for which there is no fused operation.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        axes = _INSERTED_AXES.get(len(inputs.shape))
+        if not training or not self.trainable or axes is None or self.compute_dtype == "float64":
+            return super().call(inputs, training=training, mask=mask)
+        # In float32 whatever the precision, as Keras does: squares of half precision overflow.
+        x = ops.expand_dims(ops.cast(inputs, "float32"), axes)
+        normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # It gives the variance of the population estimated from the batch; Keras keeps that of the batch.
+        count = ops.cast(ops.size(x), "float32") / x.shape[-1]
+        variance = variance * (count - 1.0) / count
+        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
+        self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+        return ops.cast(ops.squeeze(normalized, axes), self.compute_dtype)
