@@ -18,10 +18,10 @@ rule train_model:
         "../../envs/tensorflow.yaml"
     threads: THREADS
     resources:
+        **MULTI_NODE,
         mem_mb=network_memory,
         runtime=training_time,
         gpu=GPUS * NODES,
-        **MULTI_NODE,
     params:
         overrides=as_json(config["model"]["overrides"]),
         seed=replicate_seed,
