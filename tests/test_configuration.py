@@ -359,6 +359,25 @@ def test_seq_length_of_the_network_is_that_of_the_windows() -> None:
     assert "has seq_length 512, but windows have 700 bases" in message
 
 
+def test_weights_to_start_from_must_exist(tmp_path: Path) -> None:
+    weights = tmp_path / "old.keras"
+    config = changed(SIMULATED, model__overrides={"transfer.weights": str(weights)})
+    assert f"is {weights}, which does not exist" in refusal(config)
+    weights.touch()
+    complete = configuration.complete(config)
+    configuration.check(complete)
+    assert configuration.pretrained(complete) == [str(weights)]
+    assert configuration.pretrained(configuration.complete(SIMULATED)) == []
+
+
+def test_several_nodes_need_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = changed(SIMULATED, resources={"nodes": 2})
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert "resources.nodes is 2, but there is no srun here" in refusal(config)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    configuration.check(configuration.complete(config))
+
+
 def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others() -> None:
     config = changed(SIMULATED, genome__simulate={"n_chromosomes": 2, "n_truncated": 3}, peaks={"min_length": 30})
     message = refusal(changed(config, model__overrides={"train.learning_rat": 1}))

@@ -217,6 +217,9 @@ def _problems_of_model(config: dict[str, Any]) -> Iterator[str]:
     except InputError as error:
         yield f"model.params: {error}"
         return
+    weights = params.get("transfer", {}).get("weights")
+    if weights and not Path(weights).is_file():
+        yield f"transfer.weights of {config['model']['params']} is {weights}, which does not exist"
     length = config["windows"]["upstream"] + config["windows"]["downstream"]
     asked = params["model"].get("seq_length", length)
     if asked != length:

@@ -142,3 +142,5 @@ def test_other_names_and_keys_without_effect(path, caplog):
 
 def test_what_training_starts_from_is_none_unless_said(path):
     assert "transfer" not in read_params(path)
+    # An override may begin the section.
+    assert read_params(path, {"transfer.weights": "old.keras"})["transfer"] == TRANSFER_DEFAULTS | {"weights": "old.keras"}

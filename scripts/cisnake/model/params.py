@@ -128,6 +128,8 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
         raise InputError(f"parameter file {path} cannot be read: {error}") from error
     if isinstance(params, dict):
         params["train"] = params.get("train") or {}
+        if any(name.startswith("transfer.") for name in overrides or {}):
+            params.setdefault("transfer", {})
         for name, value in (overrides or {}).items():
             # Snakemake leaves numbers inside --config as text.
             _override(params, name, yaml.load(value, _Loader) if isinstance(value, str) else value)
