@@ -6,9 +6,10 @@ import pytest
 from keras import layers
 
 from cisnake.errors import InputError
+from cisnake.model.attention_layers import MultiheadAttention
 from cisnake.model.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
 from cisnake.model.convolution_blocks import tower_filters
-from cisnake.model.layers import MultiheadAttention, Scale, SoftmaxPool1D
+from cisnake.model.layers import Scale, SoftmaxPool1D
 from cisnake.model.network import Defaults, Network
 
 LENGTH = 24

@@ -1,3 +1,6 @@
+import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -8,6 +11,7 @@ from cisnake.errors import InputError
 from cisnake.model import ensemble, seqnn
 
 LENGTH = 24
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def network(depth=5, tasks=3):
@@ -100,3 +104,18 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
         for part in predicted:
             np.testing.assert_array_equal(part, ensemble.predict(models[ask], *windows(5), batch_size=4))
     assert loaded == paths
+
+
+def test_every_layer_that_a_file_may_hold_is_known_to_who_loads_it():
+    """A process that only predicts has imported nothing of training."""
+    show = "print([name for name in keras.saving.get_custom_objects() if name.startswith('cisnake>')])"
+    modules = [f"cisnake.model.{path.stem}" for path in (SCRIPTS / "cisnake" / "model").glob("[a-z]*.py")]
+
+    def registered(imported):
+        command = [sys.executable, "-c", f"import keras, {imported}; {show}"]
+        return set(ast.literal_eval(subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=True).stdout))
+
+    known, there = registered("cisnake.model.ensemble"), registered(", ".join(modules))
+    # Schedules are for training: files are loaded without their optimizer.
+    assert there - known == {"cisnake>Cyclical1", "cisnake>WarmUp"}
+    assert {"cisnake>Bottleneck", "cisnake>StochasticShift", "cisnake>MultiheadAttention", "cisnake>PearsonR"} < known

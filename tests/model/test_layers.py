@@ -1,10 +1,12 @@
+"""Layers of our own, for sequences, attention and augmentation: what they compute, and that they are saved whole."""
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cisnake.errors import InputError
-from cisnake.model import layers
+from cisnake.model import attention_layers, augmentation_layers, layers
 from cisnake.model.layers import StrandMaxConv1D
 
 LENGTH = 24
@@ -112,7 +114,7 @@ def test_strand_max_pools_what_it_would_have_given(pool_size):
     ("length", "count", "trained"), [(1, 4, None), (6, 2, None), (8, 4, None), (11, 6, None), (11, 6, 200)]
 )
 def test_position_features_are_a_central_mask_and_its_sign(length, count, trained):
-    got = layers.position_features(length, count, trained)
+    got = attention_layers.position_features(length, count, trained)
     assert got.shape == (1, 2 * length - 1, count)
     for at, distance in enumerate(range(1 - length, length)):
         near = [float(((trained or length) + 1) ** (2 * i / count) - 1 > abs(distance)) for i in range(1, count // 2 + 1)]
@@ -121,13 +123,13 @@ def test_position_features_are_a_central_mask_and_its_sign(length, count, traine
 
 def test_position_features_come_in_pairs():
     with pytest.raises(ValueError, match="num_position_features is 5"):
-        layers.position_features(8, 5)
+        attention_layers.position_features(8, 5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_relative_shift_takes_the_distance_of_key_from_query(length):
     scores = np.random.default_rng(0).normal(size=(2, 3, length, 2 * length - 1))
-    shifted = np.asarray(layers.relative_shift(tf.constant(scores)))
+    shifted = np.asarray(attention_layers.relative_shift(tf.constant(scores)))
     assert shifted.shape == (2, 3, length, length)
     for query in range(length):
         for key in range(length):
@@ -139,10 +141,10 @@ def test_attention_is_what_its_formula_says(options):
     options = {"num_position_features": 6, **options}
     value_size, key_size, heads, length = 3, 5, 2, 7
     x = features(4, n=2, length=length)
-    layer = layers.MultiheadAttention(value_size, key_size, heads, **options)
+    layer = attention_layers.MultiheadAttention(value_size, key_size, heads, **options)
     w = randomize(layer, x.shape)
     count = options["num_position_features"]
-    positions = layers.position_features(length, count, options.get("seqlen_train"))[0] if count else None
+    positions = attention_layers.position_features(length, count, options.get("seqlen_train"))[0] if count else None
 
     def projected(inputs, name, head, size):
         return inputs @ w[f"{name}/kernel"][:, head * size : (head + 1) * size]
@@ -165,7 +167,7 @@ def test_attention_is_what_its_formula_says(options):
 
 def test_attention_starts_as_nothing_and_drops_while_training():
     x = features(8)
-    layer = layers.MultiheadAttention(4, 4, 2, attention_dropout_rate=0.5, positional_dropout_rate=0.5)
+    layer = attention_layers.MultiheadAttention(4, 4, 2, attention_dropout_rate=0.5, positional_dropout_rate=0.5)
     np.testing.assert_array_equal(layer(x), np.zeros_like(x))
     layer.embedding_layer.kernel.assign(np.eye(8))
     np.testing.assert_array_equal(layer(x), layer(x))
@@ -175,13 +177,13 @@ def test_attention_starts_as_nothing_and_drops_while_training():
 def test_each_dropout_of_attention_drops_what_it_says():
     x = features(8)
     for options in ({"attention_dropout_rate": 0.5}, {"positional_dropout_rate": 0.5}):
-        layer = layers.MultiheadAttention(4, 4, 2, **options)
+        layer = attention_layers.MultiheadAttention(4, 4, 2, **options)
         randomize(layer, x.shape)
         assert np.abs(np.asarray(layer(x, training=True)) - np.asarray(layer(x))).max() > 0.01, options
 
 
 def test_weights_of_attention_stand_in_the_order_of_basenji_files():
-    layer = layers.MultiheadAttention(3, 5, 2, num_position_features=6)
+    layer = attention_layers.MultiheadAttention(3, 5, 2, num_position_features=6)
     layer.build((None, 7, 4))
     names = ["/".join(weight.path.split("/")[1:]) for weight in layer.weights]
     assert names == [
@@ -200,7 +202,7 @@ def test_weights_of_attention_stand_in_the_order_of_basenji_files():
 
 def test_low_rank_adapters_fit_the_projections():
     x = features(8)
-    layer = layers.MultiheadAttention(4, 4, 2)
+    layer = attention_layers.MultiheadAttention(4, 4, 2)
     randomize(layer, x.shape)
     before = np.asarray(layer(x))
     for part in (layer.q_layer, layer.k_layer, layer.v_layer, layer.embedding_layer, layer.r_k_layer):
@@ -212,7 +214,7 @@ def test_low_rank_adapters_fit_the_projections():
 
 
 def test_wide_projections_are_separable_convolutions_and_penalised():
-    layer = layers.MultiheadAttention(4, 4, 2, qkv_width=3, l2_scale=0.1)
+    layer = attention_layers.MultiheadAttention(4, 4, 2, qkv_width=3, l2_scale=0.1)
     assert layer(features(8)).shape == (3, 12, 8)
     assert layer.q_layer.depthwise_kernel.shape == (3, 8, 1)
     # Depthwise and pointwise of three, the output's and that of positions.
@@ -342,7 +344,7 @@ def training(request):
 @pytest.mark.parametrize("depth", [4, 5])
 def test_each_window_is_turned_by_its_own_toss(training, depth):
     x = windows(depth, n=200)
-    turn = training(layers.StochasticReverseComplement())
+    turn = training(augmentation_layers.StochasticReverseComplement())
     y, reverse = (np.asarray(part) for part in turn(x))
     assert 60 < reverse.sum() < 140
     np.testing.assert_array_equal(y[~reverse], x[~reverse])
@@ -351,7 +353,7 @@ def test_each_window_is_turned_by_its_own_toss(training, depth):
 
 
 def test_nothing_is_turned_unless_training():
-    x, layer = windows(5, n=50), layers.StochasticReverseComplement()
+    x, layer = windows(5, n=50), augmentation_layers.StochasticReverseComplement()
     for training in (False, None):
         y, reverse = layer(x, training=training)
         np.testing.assert_array_equal(y, x)
@@ -364,7 +366,7 @@ def test_predictions_are_turned_back(training, pair):
     x, reverse = features(3, n=4), np.array([True, False, True, False])
     back = x.copy()
     back[reverse] = x[reverse][:, ::-1][..., pair or [0, 1, 2]]
-    layer = layers.SwitchReverse(pair)
+    layer = augmentation_layers.SwitchReverse(pair)
     np.testing.assert_array_equal(training(layer)(x, reverse), back)
     np.testing.assert_array_equal(layer(x, reverse), x)
     flat = x[:, 0].copy()
@@ -374,7 +376,7 @@ def test_predictions_are_turned_back(training, pair):
 
 def test_each_window_is_shifted_by_its_own_number_of_bases(training):
     x, most = windows(5, n=300) + 1, 3
-    shift = training(layers.StochasticShift(most))
+    shift = training(augmentation_layers.StochasticShift(most))
     y = np.asarray(shift(x))
     found = []
     for before, after in zip(x, y):
@@ -390,7 +392,7 @@ def test_each_window_is_shifted_by_its_own_number_of_bases(training):
 
 
 def test_nothing_is_shifted_unless_training():
-    x, layer = windows(4), layers.StochasticShift(3)
+    x, layer = windows(4), augmentation_layers.StochasticShift(3)
     np.testing.assert_array_equal(layer(x), x)
     np.testing.assert_array_equal(layer(x, training=False), x)
 
@@ -404,17 +406,17 @@ def test_nothing_is_shifted_unless_training():
         lambda: layers.StrandMaxConv1D(3, 4, 5, kernel_initializer="glorot_normal", kernel_regularizer="l2"),
         lambda: layers.Scale(keras.initializers.Constant(3.0)),
         lambda: layers.Exp(2.0, 0.5),
-        lambda: layers.MultiheadAttention(
+        lambda: attention_layers.MultiheadAttention(
             4, 3, 2, 0.1, 4, 0.2, content_position_bias=False, initializer="ones", l2_scale=0.1, qkv_width=3, seqlen_train=50
         ),
-        lambda: layers.MultiheadAttention(4, 3, 2, num_position_features=0),
+        lambda: attention_layers.MultiheadAttention(4, 3, 2, num_position_features=0),
         lambda: layers.SqueezeExcite(2, True, "batch", 0.5, "ones", False, "tanh"),
         lambda: layers.WheezeExcite(3),
         lambda: layers.GlobalContext(),
         lambda: layers.SoftmaxPool1D(3, True, 0.5),
         lambda: layers.ConcatPosition("reversed", 2),
         lambda: layers.FactorInverse(3),
-        lambda: layers.StochasticShift(2),
+        lambda: augmentation_layers.StochasticShift(2),
         lambda: keras.layers.Activation(layers.approximate_gelu),
         lambda: keras.layers.Activation(layers.clipped_softplus),
         lambda: keras.layers.Activation(layers.poly_relu),

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from cisnake.errors import InputError
 from cisnake.model import seqnn
+from cisnake.model.augmentation_layers import SwitchReverse
 from cisnake.model.ensemble import load_model
-from cisnake.model.layers import SwitchReverse
 
 SECTION = {
     "seq_length": 32,

@@ -16,7 +16,7 @@ import numpy as np
 from keras import layers, ops
 
 from cisnake.errors import InputError, unknown_name
-from cisnake.model.layers import MultiheadAttention
+from cisnake.model.attention_layers import MultiheadAttention
 
 ADAPTERS = ("lora", "lora_full", "lora_conv", "locon", "ia3", "houlsby", "houlsby_se")
 

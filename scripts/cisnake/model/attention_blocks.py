@@ -7,7 +7,8 @@ from typing import Any
 from keras import layers
 
 from cisnake.errors import InputError
-from cisnake.model.layers import GlobalContext, MultiheadAttention, SqueezeExcite, WheezeExcite
+from cisnake.model.attention_layers import MultiheadAttention
+from cisnake.model.layers import GlobalContext, SqueezeExcite, WheezeExcite
 from cisnake.model.network import Network
 
 

@@ -13,7 +13,7 @@ from cisnake.data.datasets import model_input
 from cisnake.errors import InputError
 
 # Custom layers, losses and metrics register themselves with Keras on import.
-from cisnake.model import Predictor, blocks, losses, metrics  # noqa: F401
+from cisnake.model import Predictor, adapters, losses, metrics, seqnn  # noqa: F401
 from cisnake.model.prediction import predict_batches
 
 

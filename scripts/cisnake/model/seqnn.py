@@ -12,8 +12,8 @@ import numpy as np
 from keras import layers
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.model.augmentation_layers import StochasticReverseComplement, StochasticShift, SwitchReverse
 from cisnake.model.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
-from cisnake.model.layers import StochasticReverseComplement, StochasticShift, SwitchReverse
 from cisnake.model.network import Defaults, Network
 
 _SHARED = [field.name for field in dataclasses.fields(Defaults)]

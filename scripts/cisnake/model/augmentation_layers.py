@@ -1,0 +1,95 @@
+"""Random changes of windows while training, which leave their labels as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="cisnake")
+class StochasticReverseComplement(layers.Layer):
+    """While training, shows the other strand of half of the windows, each by its own toss.
+
+    Channels 0-3 are the bases A C G T; further ones, such as the gene body, are reversed and not complemented.
+
+    Returns
+    -------
+    tuple
+        The windows, and which are reversed: shape (batch,), bool. `SwitchReverse` turns their predictions back.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, x: Any, training: bool | None = None) -> tuple[Any, Any]:
+        none = ops.zeros_like(x[:, 0, 0], dtype="bool")
+        if not training:
+            return x, none
+        reverse = keras.random.uniform(ops.shape(none), dtype="float32", seed=self.seed_generator) < 0.5
+        other = ops.flip(x, axis=1)
+        other = ops.concatenate([ops.flip(other[..., :4], axis=2), other[..., 4:]], axis=2)
+        return ops.where(reverse[:, None, None], other, x), reverse
+
+    def compute_output_spec(self, x: Any, training: bool | None = None) -> tuple[Any, Any]:
+        return keras.KerasTensor(x.shape, self.compute_dtype), keras.KerasTensor(x.shape[:1], "bool")
+
+
+@keras.saving.register_keras_serializable(package="cisnake")
+class SwitchReverse(layers.Layer):
+    """While training, turns back the predictions of windows that were shown reverse-complemented.
+
+    Parameters
+    ----------
+    strand_pair: list of int, optional
+        For each task, the task that measures the other strand, itself if none does. Default: every task its own.
+    """
+
+    def __init__(self, strand_pair: list[int] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.strand_pair = strand_pair
+
+    def call(self, x: Any, reverse: Any, training: bool | None = None) -> Any:
+        if not training:
+            return x
+        other = ops.flip(x, axis=1) if len(x.shape) == 3 else x
+        if self.strand_pair is not None:
+            other = ops.take(other, self.strand_pair, axis=-1)
+        return ops.where(ops.reshape(reverse, (-1, *[1] * (len(x.shape) - 1))), other, x)
+
+    def compute_output_spec(self, x: Any, reverse: Any, training: bool | None = None) -> Any:
+        return keras.KerasTensor(x.shape, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "strand_pair": self.strand_pair}
+
+
+@keras.saving.register_keras_serializable(package="cisnake")
+class StochasticShift(layers.Layer):
+    """While training, moves each window by its own number of bases, uniform in -`shift_max`..`shift_max`; zeros come in.
+
+    Parameters
+    ----------
+    shift_max: int
+        In bases.
+    """
+
+    def __init__(self, shift_max: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shift_max = shift_max
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if not training:
+            return x
+        shift = keras.random.randint(ops.shape(x[:, 0, 0]), 0, 2 * self.shift_max + 1, seed=self.seed_generator)
+        padded = ops.pad(x, ((0, 0), (self.shift_max, self.shift_max), (0, 0)))
+        return ops.take_along_axis(padded, (ops.arange(x.shape[1]) + shift[:, None])[..., None], axis=1)
+
+    def compute_output_spec(self, x: Any, training: bool | None = None) -> Any:
+        return keras.KerasTensor(x.shape, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "shift_max": self.shift_max}
