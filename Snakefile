@@ -11,6 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from cisnake import __version__ as VERSION
 from cisnake import configuration
+from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
@@ -33,11 +34,12 @@ rule all:
     input:
         f"{R}/report.html",
         RECOVERY,
+        EXPORT,
     localrule: True
 
 
 include: "workflow/rules/inputs.smk"
-include: "workflow/rules/dataset.smk"
+include: f"workflow/rules/{'coverage' if COVERAGE_RUN else 'dataset'}.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/variants.smk"

@@ -19,6 +19,7 @@ PYTHON = "3.11"
 REQUIREMENTS = {
     "basenji": [[f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3"]],
     "torch": [["torch==2.13.0"], ["captum==0.8.0"]],
+    "decima": [["torch==2.13.0"], ["decima==0.7.2"]],
 }
 
 

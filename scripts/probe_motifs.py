@@ -56,11 +56,12 @@ def main(args: argparse.Namespace) -> None:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
         first, length = int(file["pad"][()]), int(file["seq_len"][()])
+        models = ensemble.predictors(args.models, ensemble.gene_readout(file), args.batch_size)
         scorer = motif_effects.Scorer(
-            windows.iloc[rows].reset_index(drop=True),
+            windows.iloc[rows].assign(row=rows).reset_index(drop=True),
             length,
             lambda chosen: hdf5.read_codes(file, rows[chosen], first, first + length),
-            {fold: list(models.values()) for fold, models in ensemble.predictors(args.models, args.batch_size).items()},
+            {fold: list(of_fold.values()) for fold, of_fold in models.items()},
             contrast.weights(tasks),
         )
         effects = motif_effects.probe_motifs(scorer, motifs, hits, args.sites, args.draws, args.backgrounds, args.seed)

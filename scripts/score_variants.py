@@ -15,6 +15,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.data import genome, hdf5
 from cisnake.data.genes import read_genes_table
+from cisnake.errors import InputError
 from cisnake.variants import effects, vcf
 
 
@@ -41,15 +42,17 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.model import devices, ensemble
 
     devices.configure(args.threads)
-    with hdf5.open_dataset(args.dataset) as file:
-        tasks, seq_len = hdf5.read_tasks(file), int(file["seq_len"][()])
     reference = genome.Genome(args.genome)
     genes = read_genes_table(args.genes)
     variants = vcf.read_variants(args.vcf, reference)
-    models = ensemble.predictors(args.models, args.batch_size)
-    blocks = effects.score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
-    replicates = effects.replicate_names(models)
-    effects.write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
+    with hdf5.open_dataset(args.dataset) as file:
+        tasks, seq_len = hdf5.read_tasks(file), int(file["seq_len"][()])
+        if list(hdf5.read_windows(file)["gene_id"]) != list(genes["gene_id"]):
+            raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
+        models = ensemble.predictors(args.models, ensemble.gene_readout(file), args.batch_size)
+        blocks = effects.score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
+        replicates = effects.replicate_names(models)
+        effects.write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
     for status, count in variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)
 

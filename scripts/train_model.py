@@ -12,11 +12,9 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from cisnake import __version__, program
-from cisnake.data import hdf5, splits
 from cisnake.files import digest, file_sha256, write_table, write_whole
 from cisnake.model.params import read_params
 
@@ -43,32 +41,20 @@ def main(args: argparse.Namespace) -> None:
     # Checked before TensorFlow takes its seconds to start.
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.data.datasets import GeneBatches
-    from cisnake.model import devices, losses
+    from cisnake.model import devices
     from cisnake.model.tracking import Tracker
     from cisnake.model.trainer import Trainer
+    from cisnake.model.training_data import training_data
 
     device = devices.configure(args.threads, args.gpus)
     strategy = devices.distribution()
-    with hdf5.open_dataset(args.dataset) as file:
-        windows, tasks, labels = hdf5.read_windows(file), hdf5.read_tasks(file), hdf5.read_labels(file)
-        role = splits.split_for_fold(windows, args.fold, int(file.attrs["n_folds"]))
-        pad, seq_len = int(file["pad"][()]), int(file["seq_len"][()])
-    losses.check_labels(params["train"]["loss"], labels, tasks)
-    params["model"].setdefault("seq_length", seq_len)
-    depth, batch_size = params["model"].get("seq_depth", 4), params["train"]["batch_size"]
-    data = {
-        split: GeneBatches(
-            args.dataset, np.flatnonzero(role == split), batch_size, depth, *((pad, args.seed) if split == "train" else ())
-        )
-        for split in ("train", "val")
-    }
+    data = training_data(args.dataset, params, args.fold, args.seed)
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")
     sizes = [len(data[split].rows) for split in ("train", "val")]
     device = devices.describe(device, strategy)
-    program.log.info("training on %s: %d genes, %d to validate on", device, *sizes)
+    program.log.info("training on %s: %d windows, %d to validate on", device, *sizes)
     chief = devices.is_chief(strategy)
     tracker = Tracker(args.trackers if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], args.seed, args.checkpoints / run[:16], tracker, strategy)

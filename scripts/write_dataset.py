@@ -1,7 +1,8 @@
 """Write the HDF5 data set: windows, gene bodies and labels of the chosen genes.
 
 Sequences are read from the genome on the gene's strand, labels from the matrix; labels are transformed with statistics of
-the training genes alone (with folds, whose training genes differ, of all genes).
+the training genes alone (with folds, whose training genes differ, of all genes), counts per million with the sums over all
+genes of the matrix.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import argparse
 from pathlib import Path
 
 from cisnake import __version__, program
-from cisnake.data import hdf5, matrix
+from cisnake.data import dataset_writer, expression_transform, matrix
 from cisnake.data.genes import read_genes_table
 from cisnake.data.genome import Genome
-from cisnake.files import file_sha256
+from cisnake.errors import unknown_name
+from cisnake.files import digest, file_sha256, read_table
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv of select_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    p.add_argument("--matrix", type=Path, required=True, metavar="TSV", help="genes by tasks")
-    p.add_argument("--transform", choices=matrix.TRANSFORMS, default="none", help="of the labels (default: none)")
+    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="TSV, CSV, GCT, h5ad, or MTX with its folder")
+    p.add_argument("--layer", help="layer of an h5ad matrix, or raw (default: X)")
+    p.add_argument("--gene-column", help="where an h5ad, GCT or MTX matrix has the gene ids")
+    p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv of select_genes.py (default: all tasks of the matrix)")
+    kinds = expression_transform.KINDS
+    p.add_argument("--transform", choices=kinds, default="none", help="of the labels (default: none)")
     p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
     p.add_argument("--folds", type=int, default=1, help="number of folds; 1 for one fixed split (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
@@ -30,20 +36,31 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     genes = read_genes_table(args.genes)
-    matrix_genes, tasks, values = matrix.read_matrix(args.matrix)
+    matrix_genes, tasks, values = matrix.read_matrix(args.matrix, args.layer, args.gene_column)
+    if args.tasks:
+        chosen = read_table(args.tasks)["task"].tolist()
+        for task in set(chosen) - set(tasks):
+            raise unknown_name(f"task of {args.tasks}, which {args.matrix} lacks,", task, tasks)
+        if chosen != tasks:
+            values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
+    rows = matrix.find_rows(matrix_genes, genes["matrix_id"])
     # With folds there is one file for models of different training genes: two numbers a task are then of all genes.
     in_training = (genes["split"] == "train").to_numpy() | (args.folds > 1)
-    labels = matrix.transform_labels(values[matrix.find_rows(matrix_genes, genes["matrix_id"])], args.transform, in_training)
+    transform = expression_transform.fit_transform(args.transform, values, rows[in_training], matrix_genes, tasks)
+    labels = expression_transform.transform_labels(values[rows], transform)
+    del values
+    files = matrix.matrix_files(args.matrix)
     attributes = {
-        "target_transform": args.transform,
         "n_folds": args.folds,
         "genome": args.genome.name,
         "genome_sha256": file_sha256(args.genome),
-        "matrix_sha256": file_sha256(args.matrix),
+        "matrix_sha256": file_sha256(files[0]) if len(files) == 1 else digest(*files),
         "genes_sha256": file_sha256(args.genes),
         "cisnake_version": __version__,
     }
-    hdf5.write_dataset(args.output, genes, labels, tasks, Genome(args.genome), args.max_shift, attributes)
+    dataset_writer.write_dataset(
+        args.output, genes, labels, tasks, Genome(args.genome), args.max_shift, attributes, transform.to_dict()
+    )
     program.log.info("%d genes, %d tasks written to %s", len(genes), len(tasks), args.output)
 
 

@@ -11,7 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import anndata
 import jsonschema
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -331,6 +334,37 @@ def test_tasks_of_contrasts_are_those_of_the_matrix(given: dict[str, Any], tmp_p
 def test_quoted_headers_of_a_csv_are_read(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "matrix.csv").write_text('"","heat_1","heat_2","cold"\n"g1",1,2,3\n')
     configuration.check(configuration.complete(changed(given, targets__matrix="matrix.csv")))
+
+
+def test_tasks_are_known_from_a_matrix_of_any_format(given: dict[str, Any], tmp_path: Path) -> None:
+    obs = pd.DataFrame({"organ": ["heat", "heat", "cold"]}, ["a", "b", "c"])
+    anndata.AnnData(np.ones((3, 2), np.float32), obs=obs).write_h5ad(tmp_path / "m.h5ad")
+    targets = {"matrix": "m.h5ad", "task_columns": {"group": "organ"}}
+    configuration.check(configuration.complete(given | {"targets": targets}))
+    assert "'heat'" in refusal(given | {"targets": {"matrix": "m.h5ad"}})
+    assert "'organ_': did you mean organ" in refusal(given | {"targets": targets | {"task_columns": {"group": "organ_"}}})
+    (tmp_path / "counts").mkdir()
+    for name, text in {"matrix.mtx": "", "features.tsv": "g1\n", "barcodes.tsv": "heat\ncold\n"}.items():
+        (tmp_path / "counts" / name).write_text(text)
+    (tmp_path / "counts" / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate integer general\n1 2 0\n")
+    config = configuration.complete(given | {"targets": {"matrix": "counts"}})
+    assert config["targets"]["matrix"] == str(tmp_path / "counts" / "matrix.mtx")
+    configuration.check(config)
+    remote = {"url": "https://example.org/matrix.mtx.gz", "sha256": "0" * 64}
+    assert "needs two others beside it" in refusal(given | {"targets": {"matrix": remote}})
+
+
+def test_cells_are_summed_by_what_is_named(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "cells.h5ad").touch()
+    cells = {"cells": "cells.h5ad", "pseudobulks": {"by": ["cell_type"]}}
+    config = configuration.complete(given | {"targets": cells})
+    configuration.check(config)
+    assert config["targets"]["pseudobulks"]["min_cells"] == 50
+    assert "name the annotations to sum by" in refusal(given | {"targets": {"cells": "cells.h5ad"}})
+    assert "targets.cells: " in refusal(given | {"targets": cells | {"cells": "none.h5ad"}})
+    assert "exactly one of matrix and cells" in refusal(given | {"targets": cells | {"matrix": "matrix.tsv"}})
+    assert "targets.cells, which is not given" in refusal(changed(given, targets__pseudobulks={"by": ["cell_type"]}))
+    assert "'max_mising': did you mean max_missing" in refusal(changed(given, targets__filters={"genes": {"max_mising": 0.3}}))
 
 
 def test_remote_files_are_not_looked_for(given: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import select_genes
 import write_dataset
 from cisnake.data import hdf5
+from cisnake.data.expression_transform import ExpressionTransform
 from cisnake.errors import InputError
 from cisnake.files import read_table
 
@@ -21,9 +23,9 @@ WINDOWS = {"anchor": "tss", "upstream": 20, "downstream": 30, "max_shift": 4, "m
 
 @pytest.fixture
 def select(tiny, tmp_path: Path):
-    def run(splits: dict, **windows) -> Path:
+    def run(splits: dict, *more: str, matrix: Path = tiny.matrix, **windows) -> Path:
         sections = {"annotation": ANNOTATION, "windows": WINDOWS | windows, "splits": {"allow_overlap": False} | splits}
-        options = [f"--genome={tiny.fasta}", f"--gtf={tiny.gtf}", f"--matrix={tiny.matrix}"]
+        options = [f"--genome={tiny.fasta}", f"--gtf={tiny.gtf}", f"--matrix={matrix}", *more]
         options += [f"--{name}={json.dumps(section)}" for name, section in sections.items()]
         # Every table that the program has an option for.
         outputs = [
@@ -36,8 +38,9 @@ def select(tiny, tmp_path: Path):
     return run
 
 
-def write(tiny, folder: Path, *options: str) -> Path:
-    given = [f"--genes={folder / 'genes'}", f"--genome={tiny.fasta}", f"--matrix={tiny.matrix}", f"--output={folder / 'd.h5'}"]
+def write(tiny, folder: Path, *options: str, matrix: Path | None = None) -> Path:
+    given = [f"--genes={folder / 'genes'}", f"--genome={tiny.fasta}", f"--output={folder / 'd.h5'}"]
+    given += [f"--matrix={matrix or tiny.matrix}", f"--tasks={folder / 'tasks'}"]
     write_dataset.main(write_dataset.parser().parse_args([*given, *options]))
     return folder / "d.h5"
 
@@ -63,11 +66,58 @@ def test_zscores_are_of_training_genes(tiny, select):
     folder = select({"val": ["chr2"], "test": ["chr3"]})
     with hdf5.open_dataset(write(tiny, folder, "--transform=zscore")) as file:
         windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
-        assert file.attrs["target_transform"] == "zscore"
+        assert hdf5.read_transform(file)["kind"] == "zscore"
     train = labels[windows["split"] == "train"][:, :2]
     np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(train.std(axis=0), 1, atol=1e-6)
     assert abs(labels[windows["split"] != "train"][:, 0].mean()) > 1e-3
+
+
+def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(tiny, select, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
+    counts = rng.poisson(20, (4, 15)).astype(np.float32)
+    counts[2] = rng.poisson(0.1, 15)
+    counts[:, 1] = [0, 0, 1, 0]
+    obs = pd.DataFrame({"organ": ["liver", "liver", "skin", "brain"], "n_cells": [60, 70, 80, 90]}, list("abcd"))
+    # Three rows that no annotated gene has, and that count all the same.
+    var = pd.DataFrame({"gene": [*ids, "x", "y", "z"]}, [f"s{i}" for i in range(15)])
+    path = tmp_path / "m.h5ad"
+    anndata.AnnData(counts / 7, obs=obs, var=var, layers={"counts": counts}).write_h5ad(path)
+    options = ["--layer=counts", "--gene-column=gene"]
+    filters = {"tasks": {"min_total": 100}, "genes": {"min_tasks": 1}}
+    contrasts = {"one": {"on_tasks": ["liver"], "score": "specificity"}}
+    asked = [
+        *options,
+        f"--filters={json.dumps(filters)}",
+        '--task-columns={"group": "organ"}',
+        f"--contrasts={json.dumps(contrasts)}",
+    ]
+    splits = {"val": ["chr2"], "test": ["chr3"]}
+    folder = select(splits, *asked, matrix=path)
+    tasks = read_table(folder / "tasks")
+    assert tasks[["task", "group", "organ", "n_cells"]].values.tolist() == [
+        ["a", "liver", "liver", "60"], ["b", "liver", "liver", "70"], ["d", "brain", "brain", "90"],
+    ]  # fmt: skip
+    assert read_table(folder / "tasks-dropped")[["task", "reason"]].values.tolist() == [["c", "low_total"]]
+    dropped = read_table(folder / "dropped")
+    assert dropped[["gene_id", "reason", "detail"]].values.tolist() == [[ids[1], "few_tasks", "above 0 in 0 tasks"]]
+    summary = json.loads((folder / "summary").read_text())
+    assert (summary["n_tasks"], summary["n_tasks_dropped"], summary["n_kept"]) == (3, 1, 11)
+    with hdf5.open_dataset(write(tiny, folder, *options, "--transform=log1p_cpm", matrix=path)) as file:
+        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
+        transform = ExpressionTransform.from_dict(hdf5.read_transform(file))
+        assert hdf5.read_tasks(file) == ["a", "b", "d"]
+    rows = [ids.index(gene) for gene in windows["gene_id"]]
+    kept = counts[[0, 1, 3]].T.astype(np.float64)
+    np.testing.assert_allclose(labels, np.log1p(1e6 * kept[rows] / kept.sum(axis=0)), rtol=1e-6)
+    np.testing.assert_allclose(transform.inverse(labels), kept[rows], rtol=1e-5, atol=1e-5)
+    # What a filter took away cannot be explained; that is said before anything is trained.
+    contrasts["one"]["off_tasks"] = ["skin"]
+    with pytest.raises(InputError, match="contrast one 'skin'"):
+        select(splits, *asked[:-1], f"--contrasts={json.dumps(contrasts)}", matrix=path)
+    with pytest.raises(InputError, match=r"targets\.filters\.tasks leaves no task"):
+        select(splits, *options, '--filters={"tasks": {"min_genes": 99}}', matrix=path)
 
 
 def test_splits_that_share_bases_are_refused_unless_allowed(select, tmp_path: Path):

@@ -21,7 +21,7 @@ PYTHON = "3.12"
 _TABLES = ["h5py", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
-    "genomics": _GENOMICS,
+    "genomics": [*_GENOMICS, "anndata"],
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
     "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from cisnake.data.dataset_writer import write_dataset
 from cisnake.data.datasets import GeneBatches
 from cisnake.data.genome import Genome, decode
-from cisnake.data.hdf5 import write_dataset
 from cisnake.model.params import TRAIN_DEFAULTS
 from cisnake.model.trainer import Trainer
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pandas as pd
 import yaml
 
 from cisnake.data import matrix
+from cisnake.data.market_matrix import is_market, market_file
 from cisnake.data.simulation_settings import read_settings
+from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError, unknown_name
 from cisnake.interpret.contrasts import resolve_contrast
 from cisnake.model.params import read_params
@@ -34,7 +35,13 @@ SOURCES = (
     ("annotation", "gtf"),
     ("annotation", "tss_bed"),
     ("targets", "matrix"),
+    ("targets", "cells"),
+    ("targets", "cell_table"),
     ("targets", "tasks"),
+    ("targets", "blacklist"),
+    ("targets", "unmappable"),
+    ("tiles", "gaps"),
+    ("tiles", "limit"),
     ("splits", "genes"),
     ("variants", "vcf"),
 )
@@ -71,7 +78,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         given.append((config["motifs"], "source"))
     if config["attribution"]["genes"] not in GENES:
         given.append((config["attribution"], "genes"))
-    own = [(config["model"], "params")]
+    own = [(config["model"], "params")] + ([(config["targets"], "tracks")] if "tracks" in config["targets"] else [])
     if "data_dir" in config["run"]:
         own.append((config["run"], "data_dir"))
     for section, key in own + given:
@@ -82,9 +89,13 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         raise InputError(_listed(problems))
     for section, key in given:
         section[key] = str(Path(config["run"].get("data_dir", ".")) / section[key])
-    params = ROOT / config["model"]["params"]
-    if params.is_file() and not Path(config["model"]["params"]).is_file():
-        config["model"]["params"] = str(params)
+    for key in ("matrix", "cells"):
+        if isinstance(config["targets"].get(key), str) and Path(config["targets"][key]).is_dir():
+            config["targets"][key] = str(market_file(config["targets"][key]))
+    # These come with the workflow, too.
+    for section, key in (("model", "params"), ("targets", "tracks")):
+        if key in config[section] and not Path(config[section][key]).is_file() and (ROOT / config[section][key]).is_file():
+            config[section][key] = str(ROOT / config[section][key])
     return config
 
 
@@ -132,7 +143,9 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
             if key not in value:
                 yield f"{place or 'the configuration'} lacks {key}"
     elif error.validator == "oneOf" and place == "splits":
-        yield "splits needs exactly one of: val and test (chromosomes), folds, or genes (a table)"
+        yield (
+            "splits needs exactly one of: val and test (chromosomes), folds, val_fraction and test_fraction, or genes (a table)"
+        )
     elif error.validator == "oneOf" and isinstance(value, dict):
         for part in error.context or []:
             if part.validator != "type" or part.absolute_path != error.absolute_path:
@@ -173,14 +186,16 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     simulated = "simulate" in config["genome"]
     if simulated == ("fasta" in config["genome"]):
         yield "genome needs exactly one of fasta and simulate"
+    coverage = config["targets"]["kind"] == "coverage"
     if simulated:
         for section, key in SOURCES:
             if key in config[section] and (section, key) != ("splits", "genes"):
                 yield f"{section}.{key} is given, but genome.simulate makes its own: remove one of them"
     else:
-        for section, key in (("annotation", "gtf"), ("targets", "matrix")):
-            if key not in config[section]:
+        for section, key in (("annotation", "gtf"), ("targets", "tracks" if coverage else "matrix")):
+            if key not in config[section] and not (key == "matrix" and "cells" in config["targets"]):
                 yield f"{section} lacks {key}"
+    yield from _problems_of_coverage(config) if coverage else _problems_of_expression(config)
     for section, key in SOURCES:
         value = config[section].get(key)
         if isinstance(value, str) and not Path(value).is_file():
@@ -202,6 +217,48 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
         yield "peaks.min_length is above peaks.max_length"
     yield from _problems_of_model(config)
     yield from _problems_of_names(config, simulated)
+
+
+def _problems_of_expression(config: dict[str, Any]) -> Iterator[str]:
+    for section, key in (
+        ("targets", "tracks"),
+        ("targets", "blacklist"),
+        ("targets", "unmappable"),
+        ("splits", "val_fraction"),
+    ):
+        if key in config[section]:
+            yield f"{section}.{key} is for targets.kind coverage: set that, or remove it"
+    targets = config["targets"]
+    for key in ("matrix", "cells"):
+        if isinstance(targets.get(key), dict) and is_market(targets[key]["url"]):
+            yield f"targets.{key}: a Matrix Market file needs two others beside it, so that a single address is not enough"
+    if "cells" not in targets:
+        if "cell_table" in targets or targets["pseudobulks"]["by"]:
+            yield "targets.cell_table and targets.pseudobulks are of targets.cells, which is not given"
+        return
+    if "matrix" in targets:
+        yield "targets needs exactly one of matrix and cells"
+    if not targets["pseudobulks"]["by"]:
+        yield "targets.cells are summed to pseudobulks: name the annotations to sum by in targets.pseudobulks.by"
+
+
+def _problems_of_coverage(config: dict[str, Any]) -> Iterator[str]:
+    targets, windows = config["targets"], config["windows"]
+    if "simulate" in config["genome"]:
+        yield "genome.simulate makes expression, not coverage: leave targets.kind out"
+    for section, key in (("targets", "matrix"), ("targets", "cells"), ("targets", "tasks"), ("splits", "genes")):
+        if key in config[section]:
+            yield f"{section}.{key} is for targets.kind expression: remove it"
+    if targets["transform"] != "none":
+        yield "targets.transform is for expression: for coverage, sum_stat, scale and clip_soft stand in the table of tracks"
+    length = windows["upstream"] + windows["downstream"]
+    if (length - 2 * targets["crop"]) % targets["bin_size"] or length <= 2 * targets["crop"]:
+        yield (
+            f"bins of {targets['bin_size']} bp (targets.bin_size) do not fill windows of {length} bp less {targets['crop']} at "
+            "either end (targets.crop): change one of them"
+        )
+    if "tracks" in targets and not Path(targets["tracks"]).is_file():
+        yield f"targets.tracks: {targets['tracks']} is not there"
 
 
 def pretrained(config: dict[str, Any]) -> list[str]:
@@ -244,11 +301,18 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
             chromosomes = [line.split("\t")[0] for line in index.read_text().splitlines()]
         found, table = config["targets"].get("matrix"), config["targets"].get("tasks")
         tasks = []
+        if Path(config["targets"].get("tracks", "")).is_file():
+            try:
+                tracks = read_tracks(config["targets"]["tracks"], config["run"].get("data_dir", "."))
+                tasks, groups = list(tracks["identifier"]), list(tracks["group"])
+            except InputError as error:
+                yield str(error)
         # A remote file is not here yet; one that is missing has been reported.
         if all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)) and found:
             try:
-                tasks = _header(Path(found))
-                groups = list(matrix.read_tasks_table(table, tasks, config["targets"]["task_columns"])["group"])
+                tasks = matrix.read_task_names(found)
+                described = table or (found if matrix.describes_tasks(found) else None)
+                groups = list(matrix.read_tasks_table(described, tasks, config["targets"]["task_columns"])["group"])
             except InputError as error:
                 yield str(error)
                 tasks = []
@@ -264,12 +328,3 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
             resolve_contrast(name, section, tasks, groups)
         except InputError as error:
             yield str(error)
-
-
-def _header(path: Path) -> list[str]:
-    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
-    try:
-        first = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None, nrows=1)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as error:
-        raise InputError(f"matrix {path} cannot be read as a table: {error}") from error
-    return [str(name) for name in first.iloc[0, 1:]]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data import datasets, hdf5
+from cisnake.data import dataset_writer, datasets, hdf5
 from cisnake.data.datasets import GeneBatches, model_input
 from cisnake.data.genes import place_windows
 from cisnake.data.genome import Genome, one_hot
@@ -36,7 +36,7 @@ def dataset(tiny, tmp_path: Path) -> Path:
     # The label tells the gene, and a window of 40 bases its place.
     labels = np.stack([np.arange(N), rng.normal(size=N)], axis=1).astype(np.float32)
     labels[3, 1] = np.nan
-    hdf5.write_dataset(
+    dataset_writer.write_dataset(
         tmp_path / "d.h5", place_windows(genes, "tss", 15, 25), labels, ["number", "x"], Genome(tiny.fasta), PAD, {"n_folds": 1}
     )
     return tmp_path / "d.h5"
@@ -137,3 +137,33 @@ def test_tensorflow_gets_the_same_batches(dataset):
         for one, other in zip(expected, found):
             np.testing.assert_array_equal(one[0], other[0])
             np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("room", [0, 1 << 30])
+def test_labels_by_bin_come_with_their_windows_whether_they_fit_in_memory_or_not(tiny, tmp_path, monkeypatch, room):
+    monkeypatch.setattr(datasets, "_MEMORY_BYTES", room)
+    rng, bins, tasks = np.random.default_rng(0), 5, 3
+    start = 20 + 30 * np.arange(N)
+    windows = pd.DataFrame(
+        {
+            "gene_id": [f"t{i}" for i in range(N)], "chrom": next(iter(tiny.chromosomes)), "strand": "+",
+            "window_start": start % 300, "window_end": start % 300 + 26, "mask_start": 0, "mask_end": 0, "split": "train",
+            "fold": 0,
+        }
+    )  # fmt: skip
+    labels = rng.random((N, tasks, bins)).astype(np.float32)
+    labels[:, 0, 0] = np.arange(N)
+    dataset_writer.write_dataset(
+        tmp_path / "t.h5", windows, labels, ["a", "b", "c"], Genome(tiny.fasta), PAD, {"n_folds": 1}, bin_size=4, crop=3
+    )
+    rows = np.array([7, 1, 2, 3, 20])
+    batches = GeneBatches(tmp_path / "t.h5", rows, 2, 4, max_shift=2, seed=3)
+    assert isinstance(batches.labels, datasets.StoredLabels) == (room == 0)
+    assert (len(batches.labels), batches.labels.shape) == (5, (5, bins, tasks))
+    x, y = epoch(batches)
+    which = y[:, 0, 0].astype(int)
+    assert sorted(which) == sorted(rows)
+    np.testing.assert_array_equal(y, labels[which].transpose(0, 2, 1))
+    assert x.shape == (5, 26, 4)
+    again, _ = epoch(GeneBatches(tmp_path / "t.h5", rows, 3, 4, max_shift=2, seed=3))
+    np.testing.assert_array_equal(x, again)

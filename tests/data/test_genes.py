@@ -260,7 +260,7 @@ def test_chromosome_names_without_chr_are_matched_with_a_notice(select, tiny, tm
 
 
 def test_genes_table_round_trip(select, tmp_path: Path):
-    kept = select()[0].assign(fold=0)
+    kept = select()[0].assign(fold=0, split="train")
     kept.loc[0, "gene_id"] = "NA"
     write_table(kept, tmp_path / "genes.tsv")
     again = read_genes_table(tmp_path / "genes.tsv")
@@ -279,3 +279,51 @@ def test_filters_that_no_gene_meets_are_named(select):
         assert words in notices
     assert "'coding'" not in notices
     assert not any("no gene has" in notice for notice in select()[2]["notices"])
+
+
+def test_genes_without_a_strand_are_left_out(select, gene_row):
+    kept, dropped, summary = select(gene_row("chr1", 250, 280, ".", gene_id="G1a2"), ids=["G1a", "G1a2"])
+    assert reasons(dropped)["G1a2"] == ("no_strand", "the annotation does not say in which direction it is read")
+    assert kept["gene_id"].tolist() == ["G1a"] and summary["dropped"]["no_strand"] == 1
+
+
+def test_copies_of_a_gene_never_take_the_row_of_the_first(select, gene_row):
+    """GENCODE's copies in the pseudoautosomal region of Y, by their suffix or by the same id again."""
+    x, y = "ENSG00000000301.15", "ENSG00000000301.15_PAR_Y"
+    extra = gene_row("chr1", 250, 280, "+", gene_id=x) + gene_row("chr2", 250, 280, "+", gene_id=y)
+    extra += gene_row("chr3", 250, 280, "+", gene_id=x)
+    for ids, expected in (([x], [x]), (["ENSG00000000301"], [x]), ([x, y], [x, y])):
+        kept, dropped, _ = select(extra, ids)
+        assert kept["gene_id"].tolist() == expected
+        found = dropped[dropped["gene_id"].isin([x, y])][["gene_id", "chrom", "reason"]].values.tolist()
+        assert [x, "chr3", "duplicate_id"] in found
+        assert ([y, "chr2", "no_label"] in found) == (y not in expected)
+
+
+def test_letters_of_windows_that_are_no_base_are_reported(select, tiny, tmp_path: Path):
+    path = tmp_path / "iupac.fa"
+    text = dict(tiny.chromosomes)
+    # G1a's window is 80 to 130; the letters at 0 are in no window.
+    text["chr1"] = "YY" + text["chr1"][2:100] + "RN" + text["chr1"][102:]
+    path.write_text("".join(f">{name}\n{bases}\n" for name, bases in text.items()))
+    assert any(notice.startswith("1 letters in windows are not A, C, G, T or N") for notice in select(fasta=path)[2]["notices"])
+    assert not any("letters in windows" in notice for notice in select()[2]["notices"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("\tfold", "\tpart"), "has no column fold"),
+        (lambda text: text[: text.rindex("\t")], r"line 13: fold is no whole number"),
+        (lambda text: text[: text.rindex("\t") - 20], r"line 13: \w+ is no whole number"),
+        (lambda text: text.replace("\t100\t", "\t1e2\t", 1), "line 2: start is no whole number"),
+        (lambda text: "", "cannot be read as a table"),
+    ],
+)
+def test_a_broken_genes_table_is_named(select, tmp_path: Path, change, message: str):
+    write_table(select()[0].assign(split="train", fold=0), tmp_path / "genes.tsv")
+    (tmp_path / "genes.tsv").write_text(change((tmp_path / "genes.tsv").read_text().rstrip("\n")))
+    with pytest.raises(InputError, match=rf"genes\.tsv.*{message}"):
+        read_genes_table(tmp_path / "genes.tsv")
+    with pytest.raises(InputError, match="is not there"):
+        read_genes_table(tmp_path / "none.tsv")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data import hdf5
+from cisnake.data import dataset_writer, hdf5
 from cisnake.data.genes import place_windows
 from cisnake.data.genome import Genome, decode, encode, one_hot
 from cisnake.errors import InputError
@@ -45,7 +45,7 @@ def make_labels() -> np.ndarray:
 def dataset(tiny, tmp_path: Path):
     def write(pad: int = 4, name: str = "dataset.h5", **windows) -> Path:
         path = tmp_path / name
-        hdf5.write_dataset(path, make_genes(**windows), make_labels(), TASKS, Genome(tiny.fasta), pad, {"n_folds": 3})
+        dataset_writer.write_dataset(path, make_genes(**windows), make_labels(), TASKS, Genome(tiny.fasta), pad, {"n_folds": 3})
         return path
 
     return write
@@ -78,17 +78,6 @@ def test_round_trip_against_strings(dataset, tiny, pad, anchor):
     pd.testing.assert_frame_equal(windows[columns], expected[columns], check_dtype=False)
 
 
-def test_blocks_smaller_than_the_data_give_the_same_file(dataset, monkeypatch):
-    with h5py.File(dataset(name="whole.h5")) as whole:
-        monkeypatch.setattr(hdf5, "_CHUNK_BYTES", 58)
-        for block in (58, 2 * 58, 3 * 58 + 1):
-            monkeypatch.setattr(hdf5, "_BLOCK_BYTES", block)
-            with h5py.File(dataset(name=f"{block}.h5")) as parts:
-                assert parts["sequences"].chunks == (1, 58)
-                for name in ("sequences", "masks", "labels", "genes"):
-                    np.testing.assert_array_equal(parts[name][:], whole[name][:])
-
-
 def test_types_are_those_of_the_format(dataset):
     with h5py.File(dataset()) as file:
         types = {"sequences": np.int8, "masks": np.uint8, "labels": np.float32, "windows/start": np.int64}
@@ -110,12 +99,20 @@ def test_truncated_missing_and_foreign_files_are_refused(dataset, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len", "windows/fold", "windows"]
+    "name",
+    [
+        *("sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len", "target_transform"),
+        *("windows/fold", "windows"),
+    ],
 )
 def test_missing_data_set_is_named(dataset, name):
     path = dataset()
     with h5py.File(path, "a") as file:
         del file[name]
+    with pytest.raises(InputError, match=f"lacks the data set {name}"), hdf5.open_dataset(path):
+        pass
+    with h5py.File(path, "a") as file:
+        file.create_group(name)
     with pytest.raises(InputError, match=f"lacks the data set {name}"), hdf5.open_dataset(path):
         pass
 
@@ -124,9 +121,14 @@ def test_missing_data_set_is_named(dataset, name):
     ("name", "value", "message"),
     [
         ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57), expected (7, 58)"),
-        ("masks", np.zeros((6, 58), np.int8), "masks has shape (6, 58), expected (7, 58)"),
+        ("masks", np.zeros((6, 58), np.uint8), "masks has shape (6, 58), expected (7, 58)"),
         ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1), expected (7, 3, 1)"),
         ("labels", np.zeros((7, 3)), "labels has shape (7, 3), expected (7, 3, 1)"),
+        ("genes", np.zeros((7, 3), "S1"), "genes has shape (7, 3), expected (7, 2)"),
+        ("gene_bins", np.zeros((7, 2), np.float32), "gene_bins has shape (7, 2), expected (7, 1)"),
+        ("masks", np.zeros((7, 58), np.float32), "masks has type float32, expected uint8"),
+        ("sequences", np.zeros((7, 58), np.int16), "sequences has type int16, expected int8"),
+        ("labels", np.zeros((7, 3, 1)), "labels has type float64, expected float32"),
         ("windows/start", np.zeros(5, int), "windows/start has shape (5,), expected (7,)"),
         ("pad", 3, "padded_seq_len is 58, expected seq_len + 2 pad = 56"),
     ],
@@ -134,10 +136,88 @@ def test_missing_data_set_is_named(dataset, name):
 def test_misshaped_data_set_is_named(dataset, name, value, message):
     path = dataset()
     with h5py.File(path, "a") as file:
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
     with pytest.raises(InputError, match=re.escape(message)), hdf5.open_dataset(path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("bin_size", "crop", "message"),
+    [
+        (10, 5, "labels has shape (7, 3, 1), expected (7, 3, 4)"),
+        (50, 0, None),
+        (30, 10, None),
+        (30, 5, "bins of 30 bp do not fill a window of 50 bp less 5 bp"),
+        (10, 25, "bins of 10 bp do not fill"),
+    ],
+)
+def test_bins_must_be_those_of_the_attributes(dataset, bin_size, crop, message):
+    path = dataset()
+    with h5py.File(path, "a") as file:
+        file.attrs["bin_size"], file.attrs["crop"] = bin_size, crop
+    if message is None:
+        with hdf5.open_dataset(path):
+            return
+    with pytest.raises(InputError, match=re.escape(message)), hdf5.open_dataset(path):
+        pass
+
+
+def test_transform_comes_back_and_nonsense_is_refused(dataset):
+    path = dataset()
+    with hdf5.open_dataset(path) as file:
+        assert hdf5.read_transform(file) == {"kind": "none"}
+    for text in ("", "log1p", '"none"', "{}"):
+        with h5py.File(path, "a") as file:
+            file["target_transform"][()] = text
+        with hdf5.open_dataset(path) as file, pytest.raises(InputError, match="target_transform is no JSON with a key 'kind'"):
+            hdf5.read_transform(file)
+
+
+def test_labels_of_coverage_are_not_read_as_numbers_of_genes(dataset):
+    path = dataset()
+    values = np.random.default_rng(0).normal(size=(7, 3, 5)).astype(np.float32)
+    with h5py.File(path, "a") as file:
+        del file["labels"]
+        file["labels"] = values
+        file.attrs["bin_size"], file.attrs["crop"] = 8, 5
+    with hdf5.open_dataset(path) as file:
+        with pytest.raises(InputError, match="has 5 bins a window, where one number a gene is expected"):
+            hdf5.read_labels(file)
+        for rows in ([], [3], [6, 5, 4], [5, 0, 5, 1, 6, 0, 3]):
+            np.testing.assert_array_equal(hdf5.read_label_rows(file, np.array(rows, int)), values[np.array(rows, int)])
+
+
+@pytest.mark.parametrize("depth", [4, 5])
+@pytest.mark.parametrize(("allele", "position"), [("A", 0), ("C", 1), ("G", 8), ("T", 9)])
+def test_mutate_changes_one_base_of_the_array_it_is_given(depth, allele, position):
+    sequence = np.concatenate([one_hot(encode("ACGTNACGTN")).T, np.arange(10, dtype=np.float32)[None]])[:depth]
+    before = sequence.copy()
+    assert hdf5.mutate(sequence, allele, position) is sequence
+    assert sequence[:4, position].tolist() == [float(base == allele) for base in "ACGT"]
+    others = np.delete(np.arange(10), position)
+    np.testing.assert_array_equal(sequence[:, others], before[:, others])
+    np.testing.assert_array_equal(sequence[4:], before[4:])
+
+
+@pytest.mark.parametrize(
+    ("shape", "allele", "position", "message"),
+    [
+        ((4, 10), "N", 0, "allele 'N' is not A, C, G or T"),
+        ((5, 10), "", 0, "allele '' is not"),
+        ((5, 10), "AC", 0, "allele 'AC' is not"),
+        ((5, 10), "A", -1, "position -1 is outside a sequence of 10 bases"),
+        ((5, 10), "A", 10, "position 10 is outside"),
+        ((10, 4), "A", 0, "shape (10, 4), expected (4, length)"),
+        ((2, 4, 10), "A", 0, "shape (2, 4, 10), expected"),
+    ],
+)
+def test_mutations_that_cannot_be_put_in_are_refused(shape, allele, position, message):
+    sequence = np.ones(shape, np.float32)
+    with pytest.raises(InputError, match=re.escape(message)):
+        hdf5.mutate(sequence, allele, position)
+    assert (sequence == 1).all()
 
 
 def test_other_schema_is_refused(dataset):
@@ -153,8 +233,11 @@ def test_counts_and_names_by_split(dataset):
     assert hdf5.count_genes(path) == 7 and hdf5.count_genes(path, "val") == 1
     assert hdf5.index_genes(path).tolist() == list(range(7))
     assert hdf5.index_genes(path, "test").tolist() == [2, 5]
-    assert hdf5.list_genes(path, "train") == ["a", "d", "e", "g"] and hdf5.list_genes(path) == list("abcdefg")
-    assert hdf5.get_gene_idx(path, "f") == 5
+    assert hdf5.list_genes(path, "train").tolist() == ["a", "d", "e", "g"]
+    assert hdf5.list_genes(path).tolist() == list("abcdefg")
+    assert hdf5.get_gene_idx(path, "f") == hdf5.get_gene_idx(path, "f", "test") == 5
+    with pytest.raises(InputError, match="unknown train gene 'f': known are: a, d, e, g"):
+        hdf5.get_gene_idx(path, "f", "train")
     with pytest.raises(InputError, match="did you mean test"):
         hdf5.count_genes(path, "tests")
 

@@ -1,19 +1,27 @@
-"""Measurements must be read as they stand, and what is no measurement must be named."""
+"""Whatever format measurements come in, they are the same numbers; and tasks have one row each in their table."""
 
 from __future__ import annotations
 
 import gzip
+import itertools
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
-from cisnake.data import matrix
-from cisnake.data.matrix import find_rows, read_matrix, read_tasks_table, transform_labels
+from cisnake.data import anndata_matrix, market_matrix, text_matrix
+from cisnake.data.matrix import find_rows, matrix_files, read_matrix, read_task_names, read_tasks_table
 from cisnake.errors import InputError
 
-TEXT = "id\ta\tb\nNA\t1.5\t\n1e5\tNA\t-2\nnan\tNaN\t3e-2\n007\t0\t1\nNA\t9\t9\n"
+GENES = ["NA", "1e5", "g3", "007", "g3", "g 6", "True"]
+TASKS = ["t.1", "2", "T cell|x", "nan", "e"]
 
 
 def write(path: Path, text: str) -> Path:
@@ -22,51 +30,100 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("block_cells", [1, 7, 10**6])
-@pytest.mark.parametrize("name", ["m.tsv", "m.tsv.gz", "m.csv", "m.csv.gz", "m.txt"])
-def test_ids_stay_text_and_missing_stays_missing(tmp_path, monkeypatch, name, block_cells):
-    monkeypatch.setattr(matrix, "_BLOCK_CELLS", block_cells)
-    text = TEXT.replace("\t", ",") if ".csv" in name else TEXT
-    genes, tasks, values = read_matrix(write(tmp_path / name, text))
-    assert list(genes) == ["NA", "1e5", "nan", "007", "NA"] and tasks == ["a", "b"]
-    assert values.dtype == np.float32
-    np.testing.assert_array_equal(values, np.float32([[1.5, np.nan], [np.nan, -2], [np.nan, 0.03], [0, 1], [9, 9]]))
+def write_text(path: Path, genes, tasks, values) -> Path:
+    """Write a matrix as TSV, CSV or GCT, each number with the digits that give it back."""
+    separator = "," if ".csv" in path.name else "\t"
+    lines = [
+        ["id", *tasks],
+        *([gene, *("" if np.isnan(x) else repr(float(x)) for x in row)] for gene, row in zip(genes, values)),
+    ]
+    if ".gct" in path.name:
+        lines = [["#1.2"], [str(n) for n in values.shape], *([line[0], "what", *line[1:]] for line in lines)]
+    return write(path, "".join(separator.join(line) + "\n" for line in lines))
 
 
-@pytest.mark.parametrize("block_cells", [1, 10**6])
-@pytest.mark.parametrize("cell", ["x", "inf", "-Infinity", "1e60", "<NA>", "1,5"])
-def test_bad_cell_is_named_with_gene_task_and_line(tmp_path, monkeypatch, cell, block_cells):
-    monkeypatch.setattr(matrix, "_BLOCK_CELLS", block_cells)
-    # The blank line counts as a line of the file.
-    path = write(tmp_path / "m.tsv", f"id\ta\tb\ng1\t1\t2\n\ng2\t3\t{cell}\n")
-    with pytest.raises(InputError, match=rf"line 4: gene g2, task b is '{cell}'"):
-        read_matrix(path)
+def write_anndata(path: Path, genes, tasks, values, kind=np.asarray) -> Path:
+    obs, var = pd.DataFrame(index=pd.Index(tasks, dtype=object)), pd.DataFrame(index=pd.Index(genes, dtype=object))
+    anndata.AnnData(kind(values.T), obs=obs, var=var).write_h5ad(path)
+    return path
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("id\ta\ta\ng\t1\t2\n", "task a twice"),
-        ("id\ta\t\ng\t1\t2\n", "column 3 has no name"),
-        ("id\ta\n", "0 genes and 1 tasks"),
-        ("id,a\ng,1\n", "1 genes and 0 tasks"),
-        ("a\tb\ng1\t1\t2\ng2\t1\t2\n", "line 2 has more cells than the first line"),
-        ("a\tb\ng1\t1\ng2\t1\t2\t3\t4\n", "cannot be read as a table"),
-        ("", "cannot be read as a table"),
-    ],
+def write_market(folder: Path, genes, tasks, values, old: bool) -> Path:
+    folder.mkdir()
+    ending = "" if old else ".gz"
+    write(folder / ("genes.tsv" if old else "features.tsv.gz"), "".join(f"{gene}\tname\n" for gene in genes))
+    write(folder / f"barcodes.tsv{ending}", "".join(f"{task}\n" for task in tasks))
+    scipy.io.mmwrite(folder / "matrix.mtx", scipy.sparse.coo_matrix(values), field="real", precision=9, symmetry="general")
+    if not old:
+        (folder / "matrix.mtx.gz").write_bytes(gzip.compress((folder / "matrix.mtx").read_bytes()))
+        (folder / "matrix.mtx").unlink()
+    return folder
+
+
+def written(folder: Path, genes, tasks, values) -> list[Path]:
+    """The same matrix in every format that can hold it."""
+    paths = [write_text(folder / f"m{ending}", genes, tasks, values) for ending in (".tsv", ".csv.gz", ".gct", ".gct.gz")]
+    kinds = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}
+    paths += [write_anndata(folder / f"{name}.h5ad", genes, tasks, values, kind) for name, kind in kinds.items()]
+    # Matrix Market is for counts: it holds nothing that was not measured.
+    if not np.isnan(values).any():
+        paths += [write_market(folder / f"market_{old}", genes, tasks, values, old) for old in (True, False)]
+    return paths
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    folders = (tmp_path_factory.mktemp("m") for _ in itertools.count())
+    return lambda: next(folders)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    values=arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, max_side=5),
+        elements=st.one_of(st.just(0.0), st.integers(-3, 10**7), st.floats(-(2.0**99), 2.0**99, width=32)),
+    ),
+    missing=st.booleans(),
+    block=st.sampled_from([1, 3, 10**6]),
 )
-def test_tables_that_cannot_be_meant_are_refused(tmp_path, text, message):
-    with pytest.raises(InputError, match=message):
-        read_matrix(write(tmp_path / "m.tsv", text))
+def test_every_format_gives_the_same_numbers(numbered, values, missing, block):
+    if missing:
+        values[0, -1] = np.nan
+    genes, tasks = GENES[: len(values)], TASKS[: values.shape[1]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_matrix, "_BLOCK_CELLS", block)
+        patch.setattr(anndata_matrix, "_BLOCK_VALUES", block)
+        patch.setattr(market_matrix, "_BLOCK_ENTRIES", block)
+        for path in written(numbered(), genes, tasks, values):
+            found_genes, found_tasks, found = read_matrix(path)
+            assert (list(found_genes), found_tasks, found.dtype) == (genes, tasks, np.float32), path.name
+            np.testing.assert_array_equal(found, values, err_msg=path.name)
+            assert read_task_names(path) == tasks, path.name
 
 
-def test_missing_and_cut_files_are_refused(tmp_path):
+def test_a_task_that_is_there_twice_is_refused_in_every_format(tmp_path):
+    for path in written(tmp_path, GENES[:2], ["a", "b", "a"], np.ones((2, 3), np.float32)):
+        for read in (read_matrix, read_task_names):
+            with pytest.raises(InputError, match="the task a twice"):
+                read(path)
+
+
+def test_what_a_format_does_not_have_is_refused(tmp_path):
+    for path in written(tmp_path, GENES[:2], TASKS[:2], np.ones((2, 2), np.float32)):
+        if path.suffix != ".h5ad":
+            with pytest.raises(InputError, match=r"only \.h5ad files have layers"):
+                read_matrix(path, layer="counts")
     with pytest.raises(InputError, match="is not there"):
         read_matrix(tmp_path / "none.tsv")
-    whole = gzip.compress(("id\ta\n" + "".join(f"g{i}\t{i * 0.37}\n" for i in range(2000))).encode())
-    (tmp_path / "cut.tsv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="cannot be read"):
-        read_matrix(tmp_path / "cut.tsv.gz")
+    with pytest.raises(InputError, match="0 genes and 2 tasks"):
+        read_matrix(write_anndata(tmp_path / "empty.h5ad", [], ["a", "b"], np.ones((0, 2), np.float32)))
+
+
+def test_files_of_a_matrix_are_those_that_it_needs(tmp_path):
+    folder = write_market(tmp_path / "new", GENES[:2], TASKS[:2], np.ones((2, 2), np.float32), old=False)
+    assert {path.name for path in matrix_files(folder)} == {"matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"}
+    assert matrix_files(tmp_path / "m.tsv") == [tmp_path / "m.tsv"]
 
 
 def test_rows_are_found_although_other_ids_repeat():
@@ -91,27 +148,19 @@ def test_tasks_table_follows_the_matrix(tmp_path):
         read_tasks_table(write(tmp_path / "t.tsv", "name\na\n"), ["a"])
 
 
-def test_zscore_uses_training_genes_only():
-    rng = np.random.default_rng(0)
-    labels = rng.normal(5, 3, (50, 4)).astype(np.float32)
-    labels[3, 1] = np.nan
-    labels[:, 3] = 2.0
-    train = np.arange(50) < 30
-    scaled = transform_labels(labels, "zscore", train)
-    of_train = labels[train].astype(float)
-    expected = (labels - np.nanmean(of_train, axis=0)) / np.append(np.nanstd(of_train[:, :3], axis=0), 1.0)
-    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
-    changed = labels.copy()
-    changed[~train] *= 100
-    np.testing.assert_array_equal(transform_labels(changed, "zscore", train)[train], scaled[train])
-    assert scaled.dtype == np.float32
-
-
-def test_log1p_and_none():
-    labels, train = np.float32([[0.0, np.nan], [3.0, 7.0]]), np.array([True, False])
-    np.testing.assert_allclose(transform_labels(labels, "log1p", train), np.log1p(labels))
-    np.testing.assert_array_equal(transform_labels(labels, "none", train), labels)
-    with pytest.raises(InputError, match="log ratios"):
-        transform_labels(np.float32([[-1.0]]), "log1p", train[:1])
-    with pytest.raises(InputError, match="zscore"):
-        transform_labels(labels, "zscores", train)
+def test_a_matrix_may_be_its_own_tasks_table(tmp_path):
+    obs = pd.DataFrame(
+        {"organ": pd.Categorical(["liver", None, "skin"]), "n": [3, 4, 5], "ok": [True, False, True], "task": "x"},
+        index=["a", "b", "c"],
+    )
+    anndata.AnnData(np.ones((3, 2), np.float32), obs=obs).write_h5ad(tmp_path / "m.h5ad")
+    table = read_tasks_table(tmp_path / "m.h5ad", ["b", "c", "a"], {"group": "organ"})
+    assert table[["task", "group", "n", "ok", "description"]].values.tolist() == [
+        ["b", "", "4", "False", ""],
+        ["c", "skin", "5", "True", ""],
+        ["a", "liver", "3", "True", ""],
+    ]
+    with pytest.raises(InputError, match="'organs': did you mean organ"):
+        read_tasks_table(tmp_path / "m.h5ad", ["a"], {"group": "organs"})
+    text = "#1.3\n1\t2\t0\t1\nid\ta\tb\ngroup\theat\tcold\ng\t1\t2\n"
+    assert read_tasks_table(write(tmp_path / "m.gct", text), ["b", "a"])["group"].tolist() == ["cold", "heat"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data.splits import assign_splits, check_overlap, split_for_fold
+from cisnake.data.splits import assign_genes, assign_splits, check_overlap, split_for_fold
 from cisnake.errors import InputError
 
 CHROMOSOMES = ["chr1", "chr2", "chr3"]
@@ -157,3 +157,75 @@ def test_a_long_test_window_is_seen_past_a_short_one():
     table = windows(("chr1", 0, 500), ("chr1", 50, 60), ("chr1", 300, 310)).assign(split=["test", "test", "train"])
     with pytest.raises(InputError, match=r"training gene g2.*test gene g0 \(0-500\)"):
         check_overlap(table, 1, 0)
+
+
+def random_tiles(seed: int, folds: int) -> pd.DataFrame:
+    """Tiles of 30 bases, most of them side by side, runs of them of one split or fold."""
+    rng = np.random.default_rng(seed)
+    table = windows(*((f"chr{i}", 30 * j + 200 * i, 30 * j + 200 * i + 30) for i in (1, 2) for j in range(25)))
+    table["fold"] = np.repeat(rng.integers(0, folds, 10), 5)
+    table["split"] = "test" if folds > 1 else np.repeat(rng.choice(["train", "val", "test"], 10), 5)
+    if folds == 1:
+        table.loc[[0, 1, 2], "split"] = ["train", "val", "test"]
+    return table[rng.random(len(table)) < 0.7].sample(frac=1, random_state=seed)
+
+
+def moved_bases(tiles: pd.DataFrame, reach: int) -> set[tuple[str, int]]:
+    return {(t.chrom, i) for t in tiles.itertuples() for i in range(t.window_start - reach, t.window_end + reach)}
+
+
+@pytest.mark.parametrize("max_shift", [0, 12])
+@pytest.mark.parametrize("seed", range(12))
+def test_genes_get_the_split_of_their_tiles_base_by_base(seed, max_shift):
+    tiles, genes = random_tiles(seed, 1), random_windows(seed, n=200, length=17, span=1300)
+    genes = genes.drop(columns=["split", "fold"]).assign(start=-5, end=3)
+    seen = {
+        part: moved_bases(tiles[tiles["split"] == part], max_shift * (part == "train")) for part in ("train", "val", "test")
+    }
+    wanted, lost = {}, []
+    for gene in genes.itertuples():
+        own = {(gene.chrom, i) for i in range(gene.window_start, gene.window_end)}
+        met = [part for part in ("train", "val", "test") if own & seen[part]]
+        if met:
+            wanted[gene.gene_id] = met[0]
+        else:
+            lost.append(gene.gene_id)
+    kept, dropped = assign_genes(genes, tiles, max_shift)
+    assert dict(zip(kept["gene_id"], kept["split"])) == wanted and kept["gene_id"].tolist() == list(wanted)
+    assert (kept["fold"] == 0).all()
+    assert dropped["gene_id"].tolist() == lost and set(dropped["reason"]) == {"outside_tiles"}
+    assert set(wanted.values()) == {"train", "val", "test"}
+    # Held-out genes share no base with what models trained on.
+    for part in ("val", "test"):
+        assert not moved_bases(kept[kept["split"] == part], 0) & seen["train"]
+
+
+@pytest.mark.parametrize("max_shift", [0, 12])
+@pytest.mark.parametrize("seed", range(12))
+def test_genes_get_the_fold_of_their_tiles_base_by_base(seed, max_shift):
+    tiles, genes = random_tiles(seed, 4), random_windows(seed, n=300, length=40, span=1300)
+    seen = {fold: moved_bases(tiles[tiles["fold"] == fold], max_shift) for fold in set(tiles["fold"])}
+    wanted, lost = {}, {}
+    for gene in genes.itertuples():
+        own = {(gene.chrom, i) for i in range(gene.window_start, gene.window_end)}
+        met = [fold for fold in seen if own & seen[fold]]
+        if len(met) == 1:
+            wanted[gene.gene_id] = met[0]
+        else:
+            lost[gene.gene_id] = "spans_folds" if met else "outside_tiles"
+    kept, dropped = assign_genes(genes, tiles, max_shift)
+    assert dict(zip(kept["gene_id"], kept["fold"])) == wanted and (kept["split"] == "test").all()
+    assert dict(zip(dropped["gene_id"], dropped["reason"])) == lost
+    assert "outside_tiles" in lost.values() and "spans_folds" in lost.values()
+    for fold in range(4):
+        trained_on = tiles[split_for_fold(tiles, fold, 4) == "train"]
+        assert not moved_bases(kept[kept["fold"] == fold], 0) & moved_bases(trained_on, max_shift)
+
+
+def test_a_split_without_genes_is_named():
+    tiles = windows(("chr1", 0, 30), ("chr1", 30, 60), ("chr2", 0, 30)).assign(split=["train", "val", "test"])
+    genes = windows(("chr1", 5, 9), ("chr1", 40, 50), ("chr2", 30, 40))
+    with pytest.raises(InputError, match="no gene is left for the split test"):
+        assign_genes(genes, tiles)
+    kept, dropped = assign_genes(genes.assign(window_start=[5, 40, 29]), tiles)
+    assert kept["split"].tolist() == ["train", "val", "test"] and dropped.empty and "reason" in dropped

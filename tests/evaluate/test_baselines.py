@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from cisnake.data import annotation, genes, hdf5, matrix
+from cisnake.data import annotation, dataset_writer, genes, hdf5, matrix
 from cisnake.data.genome import Genome, decode, encode, reverse_complement
 from cisnake.evaluate import baselines, scores
 from cisnake.evaluate.baselines import count_kmers, kmer_ridge, train_mean
@@ -126,7 +126,7 @@ def test_yeast_windows_hold_the_start_codon_where_it_belongs(yeast_genes, tmp_pa
     assert set(kept["strand"]) == {"+", "-"} and len(kept) > 5200 and len(tasks) == 173
     assert summary["tss_source"]["bed"] > 4500
     kept = kept.assign(split="train", fold=0)
-    hdf5.write_dataset(tmp_path / "dataset.h5", kept, labels, tasks, genome, 8, {"n_folds": 1})
+    dataset_writer.write_dataset(tmp_path / "dataset.h5", kept, labels, tasks, genome, 8, {"n_folds": 1})
     with hdf5.open_dataset(tmp_path / "dataset.h5") as file:
         codons = hdf5.read_codes(file, np.arange(len(kept)), 608, 611)
     read = dict(zip(kept["gene_id"], (decode(codon) for codon in codons)))

@@ -1,13 +1,16 @@
 import json
+import shutil
 
 import anndata
+import h5py
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from cisnake.data import hdf5
+from cisnake.data import dataset_writer
+from cisnake.data.expression_transform import ExpressionTransform
 from cisnake.data.genome import Genome, decode
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines
@@ -45,7 +48,7 @@ def written(tmp_path_factory):
         labels = (rng.normal(size=(N, 3)) + 2 * fold[:, None]).astype(np.float32)
         labels[::7, 1] = np.nan
         path = folder / "dataset.h5"
-        hdf5.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
+        dataset_writer.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
         codes = np.stack([genome.codes("chr1", at, at + LENGTH, s) for at, s in zip(start, strand)])
         return path, genes, labels, codes
 
@@ -184,6 +187,22 @@ def test_folds_of_different_size_are_refused(written, tmp_path):
     path = written(3)[0]
     with pytest.raises(InputError, match="different numbers of replicates"):
         evaluate(path, save_models(tmp_path, 3, 2)[:-1], "test")
+
+
+def test_predictions_go_back_to_the_scale_of_the_matrix(written, tmp_path):
+    path = written(1)[0]
+    models = save_models(tmp_path, 1, 2)
+    assert "predicted_original" not in evaluate(path, models, "test")[3].layers
+    transform = ExpressionTransform("zscore", mean=[1.0, -2.0, 3.0], sd=[2.0, 1.0, 0.5])
+    copy = shutil.copy(path, tmp_path / "transformed.h5")
+    with h5py.File(copy, "r+") as file:
+        file["target_transform"][()] = json.dumps(transform.to_dict())
+    tasks = TASK_TABLE.assign(organ=["liver", "skin", "brain"])
+    predictions = evaluate_split(copy, models, "test", BASELINE, ANCHOR, tasks, 8)[3]
+    expected = predictions.layers["predicted"].T * [2.0, 1.0, 0.5] + [1.0, -2.0, 3.0]
+    np.testing.assert_allclose(predictions.layers["predicted_original"], expected.T, rtol=1e-6)
+    assert predictions.layers["predicted_original"].dtype == np.float32
+    assert list(predictions.obs["organ"]) == ["liver", "skin", "brain"] and predictions.uns["split"] == "test"
 
 
 def test_a_split_without_genes_is_refused(written, tmp_path):

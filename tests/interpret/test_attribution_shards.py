@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 import attribute_genes
-from cisnake.data import hdf5
+from cisnake.data import dataset_writer, hdf5
 from cisnake.data.genome import Genome, decode
+from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
@@ -18,7 +19,7 @@ from cisnake.interpret.attribution_shards import attribute_shard, choose_genes
 from cisnake.interpret.attribution_tracks import collect_shards
 from cisnake.interpret.scored_model import ScoredModel
 from cisnake.interpret.target_scores import Score
-from cisnake.model import devices
+from cisnake.model import devices, ensemble
 from cisnake.model.prediction import Views
 
 LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
@@ -45,7 +46,7 @@ def folder(tmp_path_factory):
     labels = rng.normal(size=(N, 3)).astype(np.float32)
     labels[4] = np.nan
     genome = Genome(folder / "genome.fa")
-    hdf5.write_dataset(folder / "dataset.h5", genes, labels, TASKS, genome, PAD, {"n_folds": FOLDS})
+    dataset_writer.write_dataset(folder / "dataset.h5", genes, labels, TASKS, genome, PAD, {"n_folds": FOLDS})
     (folder / "tasks.tsv").write_text("task\tgroup\nt0\tsolo\nt1\tduo\nt2\tduo\n")
     for fold in range(FOLDS):
         for replicate in range(2):
@@ -219,3 +220,85 @@ def test_the_configuration_has_the_defaults_of_the_library():
     assert set(keys["method"]["enum"]) == set(METHODS) - {"gradient"}
     for option in set(options) - {"sample_mask", "sample_value"}:
         assert keys[option]["default"] == options[option], option
+
+
+@pytest.fixture(scope="module")
+def covered(folder, tmp_path_factory):
+    """The same genes with coverage of two strands in bins of 4, and models of it."""
+    out = tmp_path_factory.mktemp("coverage")
+    rng, bins, crop = np.random.default_rng(3), 4, 4
+    with hdf5.open_dataset(folder / "dataset.h5") as file:
+        windows = hdf5.read_windows(file).rename(columns={"start": "window_start", "end": "window_end"})
+    transform = TargetTransform(scale=(0.5, 0.5), power=0.75, clip_soft=3.0)
+    labels = transform.forward(rng.gamma(1.0, 4.0, (N, bins, 2))).transpose(0, 2, 1)
+    weights = np.zeros((N, bins), np.float32)
+    weights[:, 1:3] = [1.0, 0.25]
+    weights[2] = [0.5, 0, 0, 1]
+    attributes = {"n_folds": FOLDS, "strand_pair": [1, 0]}
+    genome = Genome(folder / "genome.fa")
+    dataset_writer.write_dataset(
+        out / "dataset.h5", windows, labels, ["t0", "t1"], genome, PAD, attributes, transform.to_dict(), 4, crop, weights
+    )
+    (out / "tasks.tsv").write_text("task\tgroup\nt0\tboth\nt1\tboth\n")
+    for fold in range(FOLDS):
+        for replicate in range(2):
+            keras.utils.set_random_seed(10 * fold + replicate)
+            layers = [keras.layers.Conv1D(6, 5, padding="same", activation="tanh"), keras.layers.Cropping1D(crop)]
+            layers += [keras.layers.Conv1D(2, 4, strides=4, activation="softplus")]
+            path = out / f"fold_{fold}" / f"replicate_{replicate}" / "model.keras"
+            path.parent.mkdir(parents=True)
+            keras.Sequential([keras.Input((LENGTH, 4)), *layers]).save(path)
+    return out, labels, weights, transform
+
+
+def test_of_coverage_the_contrast_of_gene_values_is_attributed(covered, tmp_path):
+    out, labels, weights, transform = covered
+    contrasts = {"strand": {"on_tasks": ["t0"]}, "sum": {"on_tasks": ["both"], "score": "aggregate"}}
+    files = [AttributionFile(path) for path in run(out, tmp_path, contrasts=contrasts)]
+    with hdf5.open_dataset(out / "dataset.h5") as file:
+        windows = hdf5.read_windows(file)
+        codes = hdf5.read_codes(file, np.arange(N), PAD, PAD + LENGTH)
+    measured = np.log2(1 + np.einsum("nb,ntb->nt", weights, transform.inverse(labels.transpose(0, 2, 1)).transpose(0, 2, 1)))
+    x = np.eye(5, 4, dtype=np.float32)[codes]
+    for file, of_tasks in zip(files, np.array([[1.0, -1.0], [0.5, 0.5]])):
+        attributions, _ = file.read_block(0, N)
+        for at, window in file.windows.reset_index(drop=True).iterrows():
+            row = int(np.flatnonzero(windows["gene_id"] == window["gene_id"])[0])
+            networks = [keras.saving.load_model(out / f"fold_{window['fold']}/replicate_{i}/model.keras") for i in range(2)]
+
+            def value(inputs, network, own=weights[row], asked=of_tasks):
+                bins = np.asarray(network(inputs), np.float64)
+                return np.log2(1 + np.einsum("b,nbt->nt", own, transform.inverse(bins))) @ asked
+
+            predicted = [value(x[[row]], network)[0] for network in networks]
+            np.testing.assert_allclose(window["predicted"], np.mean(predicted), atol=1e-5)
+            np.testing.assert_allclose(window["measured"], measured[row] @ of_tasks, atol=1e-5)
+            if at < 3:
+                steps = x[row] + 1e-2 * np.eye(LENGTH * 4, dtype=np.float32).reshape(-1, LENGTH, 4)
+                back = x[row] - 1e-2 * np.eye(LENGTH * 4, dtype=np.float32).reshape(-1, LENGTH, 4)
+                slope = np.mean([(value(steps, network) - value(back, network)) / 2e-2 for network in networks], axis=0)
+                slope = slope.reshape(LENGTH, 4)
+                expected = ((slope - slope.mean(axis=1, keepdims=True)) * x[row]).T
+                np.testing.assert_allclose(attributions[at], expected, atol=2e-3 * np.abs(expected).max() + 1e-5)
+    network, nowhere = keras.saving.load_model(out / "fold_0/replicate_0/model.keras"), np.zeros(1)
+    with hdf5.open_dataset(out / "dataset.h5") as file:
+        found = ensemble.predict(network, codes[[2]], nowhere, nowhere, np.array([2]), ensemble.gene_readout(file))
+    bins = np.asarray(network(x[[2]]), np.float64)
+    np.testing.assert_allclose(found, np.log2(1 + np.einsum("b,nbt->nt", weights[2], transform.inverse(bins))), atol=1e-5)
+
+
+def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covered, tmp_path):
+    """On the other strand the tracks of the two strands change places, so that their contrast is asked the other way round."""
+    out, _, weights, transform = covered
+    contrasts = {"strand": {"on_tasks": ["t0"]}}
+    file = AttributionFile(run(out, tmp_path, contrasts=contrasts, views=Views([0], True))[0])
+    with hdf5.open_dataset(out / "dataset.h5") as data:
+        windows, codes = hdf5.read_windows(data), hdf5.read_codes(data, np.arange(N), PAD, PAD + LENGTH)
+    row = int(np.flatnonzero(windows["gene_id"] == file.genes[0])[0])
+    x = np.eye(5, 4, dtype=np.float32)[codes[[row]]]
+    values = []
+    for i in range(2):
+        network = keras.saving.load_model(out / f"fold_{windows['fold'][row]}/replicate_{i}/model.keras")
+        for bins in (np.asarray(network(x)), np.asarray(network(x[:, ::-1, ::-1]))[:, ::-1, ::-1]):
+            values.append(np.log2(1 + weights[row] @ transform.inverse(bins[0].astype(np.float64))) @ [1.0, -1.0])
+    np.testing.assert_allclose(file.windows["predicted"][0], np.mean(values), atol=1e-5)

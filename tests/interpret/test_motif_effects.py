@@ -39,7 +39,13 @@ def world():
         site = encode(CONSENSUS)
         codes[row, starts[row] : starts[row] + 8] = site if forward[row] else reverse_complement(site)
     windows = pd.DataFrame(
-        {"gene_id": [f"g{i}" for i in range(N)], "mask_start": tss, "mask_end": 110, "fold": np.arange(N) % 3}
+        {
+            "gene_id": [f"g{i}" for i in range(N)],
+            "mask_start": tss,
+            "mask_end": 110,
+            "fold": np.arange(N) % 3,
+            "row": np.arange(N),
+        }
     )
     hits = pd.DataFrame(
         {
@@ -63,7 +69,7 @@ def scorer_of(codes, windows, predict, weights=None):
 
 def counting(consensus, *factors):
     """A model whose prediction for each task is its factor times the number of sites, and counts only the given reading."""
-    return lambda codes, mask_start, mask_end: np.outer(matches(codes, consensus), factors).astype(np.float32)
+    return lambda codes, mask_start, mask_end, rows: np.outer(matches(codes, consensus), factors).astype(np.float32)
 
 
 def either(consensus, *factors):
@@ -109,7 +115,7 @@ def test_sites_on_the_other_strand_are_destroyed_where_they_are_and_inserted_as_
 def test_the_motif_is_inserted_at_its_distance_from_the_tss(world):
     codes, windows, hits = world
 
-    def at_its_place(codes, mask_start, mask_end):
+    def at_its_place(codes, mask_start, mask_end, rows):
         sites = np.stack([row[start - 20 : start - 12] for row, start in zip(codes, mask_start, strict=True)])
         return np.repeat((sites == encode(CONSENSUS)).all(axis=1)[:, None], 3, axis=1) * np.array([1.0, 0.0, 0.0])
 
@@ -123,7 +129,7 @@ def test_an_inert_site_has_no_effect_within_its_interval(world):
     away = rng.normal(size=(LENGTH, 5))
     away[20:60] = 0
 
-    def elsewhere(codes, mask_start, mask_end):
+    def elsewhere(codes, mask_start, mask_end, rows):
         return np.outer(away[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
 
     inert = probe_motifs(scorer_of(codes, windows, elsewhere), [motif("M1", CONSENSUS)], hits, 50, 5, 5, 0).iloc[0]
@@ -133,7 +139,7 @@ def test_an_inert_site_has_no_effect_within_its_interval(world):
     everywhere = rng.normal(size=(LENGTH, 5))
     everywhere -= everywhere[:, encode(CONSENSUS)].mean(axis=1, keepdims=True)
 
-    def noisy(codes, mask_start, mask_end):
+    def noisy(codes, mask_start, mask_end, rows):
         return np.outer(everywhere[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
 
     chance = probe_motifs(scorer_of(codes, windows, noisy), [motif("M1", CONSENSUS)], hits, 50, 5, 30, 0).iloc[0]
@@ -146,7 +152,7 @@ def test_the_interval_is_that_of_the_mean_over_sites(world):
     by_tss = dict(zip(windows["mask_start"] * 1000 + windows.index, values, strict=True))
     numbered = windows.assign(mask_start=windows["mask_start"], mask_end=windows.index)
 
-    def of_gene(codes, mask_start, mask_end):
+    def of_gene(codes, mask_start, mask_end, rows):
         found = matches(codes, CONSENSUS) + matches(codes, "".join("ACGT"[c] for c in reverse_complement(encode(CONSENSUS))))
         size = np.array([by_tss[key] for key in (mask_start * 1000 + mask_end).tolist()])
         return np.outer(found * size, [1.0, 0.0, 0.0])
@@ -163,7 +169,7 @@ def test_only_the_best_hits_in_peaks_of_known_genes_count_once(world):
     numbered = windows.assign(mask_end=windows.index)
     asked = Counter()
 
-    def spy(codes, mask_start, mask_end):
+    def spy(codes, mask_start, mask_end, rows):
         asked.update(mask_end.tolist())
         return np.zeros((len(codes), 3))
 
@@ -195,7 +201,7 @@ def test_a_motif_without_hits_in_peaks_has_no_numbers(world):
 def test_a_seed_decides_and_blocks_do_not(world, monkeypatch):
     codes, windows, hits = world
     weights = np.random.default_rng(0).normal(size=(LENGTH, 5))
-    scorer = scorer_of(codes, windows, lambda c, s, e: np.outer(weights[np.arange(LENGTH), c].sum(axis=1), [1.0, 0.0, 0.0]))
+    scorer = scorer_of(codes, windows, lambda c, s, e, r: np.outer(weights[np.arange(LENGTH), c].sum(axis=1), [1.0, 0.0, 0.0]))
     tables = [probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, seed) for seed in (0, 0, 1)]
     monkeypatch.setattr(motif_effects, "_BASES", 7 * LENGTH)
     tables.append(probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, 0))

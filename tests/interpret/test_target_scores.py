@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
+from cisnake.data.gene_bins import interval_weights
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.interpret.scored_model import ScoredModel
-from cisnake.interpret.target_scores import Score, evaluate, interval_weights, position_weights
+from cisnake.interpret.target_scores import Score, evaluate, position_weights
 
 N, POSITIONS, TASKS = 3, 10, 4
 RNG = np.random.default_rng(0)
@@ -30,6 +31,8 @@ SCORES = {
     "log_odds": Score(MEAN, SOME, REST, link="log_odds", pseudo_count=0.01),
     **{f"log, {name}": Score(MEAN, SOME, link="log", transform=transform) for name, transform in TRANSFORMS.items()},
     "odds, new": Score(MEAN, SOME, REST, link="log_odds", transform=TRANSFORMS["new"]),
+    "gene": Score(np.array([0.5, 0.5, -1.0, 0.0]), SOME, link="gene", transform=TRANSFORMS["new"]),
+    "gene, old": Score(MEAN, REST, link="gene", transform=TRANSFORMS["old"]),
     "reverse": Score(np.array([0.5, 0.5, -1.0, 0.0]), SOME, strand_pair=(1, 0, 3, 2), reverse=True),
 }
 
@@ -43,6 +46,9 @@ def plain(score, y):
         if score.transform is not None:
             values = score.transform.inverse(values)
         row = {name: weights[i % len(weights)] for name, weights in score.arrays.items()}
+        if score.link == "gene":
+            found.append(np.log2(1 + row["positions"] @ values) @ row["tasks"])
+            continue
         track = values @ row["tasks"]
         sums = []
         for weights in (row.get("positions", np.ones(len(track))), row.get("denominator")):
@@ -113,6 +119,8 @@ def test_a_score_that_cannot_be_is_refused():
         Score(MEAN, SOME, link="log_odds")
     with pytest.raises(InputError, match="identity takes no denominator"):
         Score(MEAN, SOME, REST)
+    with pytest.raises(InputError, match="gene needs the positions of the gene and the transform"):
+        Score(MEAN, SOME, link="gene")
 
 
 def test_weights_of_positions():

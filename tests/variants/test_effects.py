@@ -49,7 +49,7 @@ class LinearModel:
         self.tasks = rng.normal(size=len(TASKS))
         self.seen = Counter()
 
-    def __call__(self, codes, mask_start, mask_end):
+    def __call__(self, codes, mask_start, mask_end, rows):
         self.seen.update(row.tobytes() for row in codes)
         score = self.weights[np.arange(LENGTH), codes].sum(axis=1) + 0.1 * (mask_end - mask_start)
         return (score[:, None] * self.tasks).astype(np.float32)
@@ -204,7 +204,7 @@ def test_blocks_change_nothing_and_a_reference_is_predicted_once(tmp_path, genom
 def test_the_gene_body_of_the_alternative_counts(tmp_path, genome, genes):
     bases = decode(genome.codes("chr1", 0, 300))
 
-    def body(codes, mask_start, mask_end):
+    def body(codes, mask_start, mask_end, rows):
         return np.repeat((mask_end - mask_start)[:, None], len(TASKS), axis=1).astype(np.float32)
 
     path = write_vcf(

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 R = f"results/{config['run']['name']}"
 SEED = config["run"]["seed"]
 SIMULATED = "simulate" in config["genome"]
+COVERAGE_RUN = config["targets"]["kind"] == "coverage"
+# What is asked per gene is asked of windows around genes; where tiles of the genome are trained on, those are a file of their own.
+GENES_H5 = f"{R}/genes.h5" if COVERAGE_RUN else f"{R}/dataset.h5"
 
 FOLDS = range(config["splits"].get("folds", 1))
 REPLICATES = range(config["train"]["replicates"])
@@ -29,6 +32,7 @@ wildcard_constraints:
     contrast="|".join(CONTRASTS),
     key="|".join(key for _, key in configuration.SOURCES),
     name="[^/]+",
+    track="[^/]+",
 
 
 def source(section, key, simulated=None):
@@ -44,10 +48,16 @@ def source(section, key, simulated=None):
 GENOME = source("genome", "fasta", "genome.fa")
 GTF = source("annotation", "gtf", "genes.gtf")
 TSS_BED = source("annotation", "tss_bed")
-MATRIX = source("targets", "matrix", "expression.tsv")
+CELLS = source("targets", "cells")
+CELL_TABLE = source("targets", "cell_table")
+MATRIX = f"{R}/inputs/pseudobulks.h5ad" if CELLS else source("targets", "matrix", "expression.tsv")
+# Layer and gene ids are of the file that was given; pseudobulks have one matrix, and its index has the ids.
+MATRIX_KEYS = {key: config["targets"].get(key) for key in ("layer", "gene_column")}
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
 VCF = source("variants", "vcf", "variants.vcf")
+# Predictions go back to where measurements came from, if that has room for layers.
+EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
@@ -84,6 +94,16 @@ def as_json(section):
     return json.dumps(section, sort_keys=False)
 
 
+def matrix_options(of_cells):
+    """Options that say where in an input, that of cells or that of tasks, the numbers and the gene ids are."""
+    return " ".join(option("--" + key.replace("_", "-"), MATRIX_KEYS[key]) for key in MATRIX_KEYS if bool(CELLS) == of_cells)
+
+
+def contrasts(wildcards, output):
+    """The contrasts, to be checked where tasks are known. A function of the output: a new one is no reason to train again."""
+    return as_json(config["attribution"]["contrasts"])
+
+
 def splits_section():
     """The section splits, with the table of splits where it will be."""
     return config["splits"] | ({"genes": SPLIT_TABLE} if SPLIT_TABLE else {})
@@ -96,8 +116,14 @@ def network_memory(wildcards, input, attempt):
 
 def table_memory(wildcards, input, attempt):
     """Memory of a job that holds tables; genomes, attributions and hits are streamed, and ask for nothing."""
-    held = [path for path in input if not str(path).endswith((".fa", ".fa.gz", ".h5", "hits.tsv", "effects.tsv"))]
+    streamed = (".fa", ".fa.gz", ".h5", ".bw", ".bam", "hits.tsv", "effects.tsv")
+    held = [path for path in input if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
+
+
+def cells_memory(wildcards, input, attempt):
+    """Memory of a job that streams the counts of cells: their annotations, and the sums."""
+    return attempt * (4000 + int(sum(map(megabytes, input)) / 2))
 
 
 def megabytes(path):

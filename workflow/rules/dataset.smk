@@ -14,6 +14,7 @@ rule select_genes:
         dropped=f"{R}/genes_dropped.tsv",
         summary=f"{R}/genes_summary.json",
         tasks=f"{R}/tasks.tsv",
+        tasks_dropped=f"{R}/tasks_dropped.tsv",
     log:
         f"{R}/logs/select_genes.log",
     benchmark:
@@ -27,6 +28,9 @@ rule select_genes:
         tss_bed=option("--tss-bed", TSS_BED),
         tasks=option("--tasks", TASKS),
         task_columns=as_json(config["targets"]["task_columns"]),
+        matrix=matrix_options(of_cells=False),
+        filters=as_json(config["targets"]["filters"]),
+        contrasts=contrasts,
         annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
         windows=as_json(config["windows"]),
         splits=as_json(splits_section()),
@@ -34,14 +38,15 @@ rule select_genes:
         version=VERSION,
     shell:
         "python {params.scripts:q}/select_genes.py --genome {input.genome:q} --gtf {input.gtf:q} --matrix {input.matrix:q} "
-        "{params.tss_bed} {params.tasks} --task-columns {params.task_columns:q} --annotation {params.annotation:q} --windows {params.windows:q} --splits {params.splits:q} "
+        "{params.matrix} --filters {params.filters:q} --contrasts {params.contrasts:q} {params.tss_bed} {params.tasks} --task-columns {params.task_columns:q} --annotation {params.annotation:q} --windows {params.windows:q} --splits {params.splits:q} "
         "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
-        "--output-tasks {output.tasks} --log {log}"
+        "--output-tasks {output.tasks} --output-tasks-dropped {output.tasks_dropped} --log {log}"
 
 
 rule write_dataset:
     input:
         genes=f"{R}/genes.tsv",
+        tasks=f"{R}/tasks.tsv",
         genome=GENOME,
         matrix=MATRIX,
     output:
@@ -57,10 +62,11 @@ rule write_dataset:
         runtime=table_time,
     params:
         transform=config["targets"]["transform"],
+        matrix=matrix_options(of_cells=False),
         max_shift=config["windows"]["max_shift"],
         folds=len(FOLDS),
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/write_dataset.py --genes {input.genes} --genome {input.genome:q} --matrix {input.matrix:q} "
-        "--transform {params.transform} --max-shift {params.max_shift} --folds {params.folds} --output {output} --log {log}"
+        "{params.matrix} --tasks {input.tasks} --transform {params.transform} --max-shift {params.max_shift} --folds {params.folds} --output {output} --log {log}"

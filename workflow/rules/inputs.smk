@@ -59,6 +59,36 @@ if REMOTE:
             "python {params.scripts:q}/fetch_input.py --url {params.url:q} --sha256 {params.sha256} --output {output:q} --log {log:q}"
 
 
+if CELLS:
+
+    rule aggregate_cells:
+        input:
+            cells=CELLS,
+            table=CELL_TABLE,
+        output:
+            pseudobulks=MATRIX,
+            dropped=f"{R}/inputs/pseudobulks_dropped.tsv",
+        log:
+            f"{R}/logs/aggregate_cells.log",
+        benchmark:
+            f"{R}/benchmarks/aggregate_cells.tsv"
+        conda:
+            "../../envs/genomics.yaml"
+        resources:
+            mem_mb=cells_memory,
+            runtime=table_time,
+        params:
+            table=option("--table", CELL_TABLE),
+            by=config["targets"]["pseudobulks"]["by"],
+            min_cells=config["targets"]["pseudobulks"]["min_cells"],
+            matrix=matrix_options(of_cells=True),
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/aggregate_cells.py --cells {input.cells:q} {params.table} --by {params.by:q} {params.matrix} "
+            "--min-cells {params.min_cells} --output {output.pseudobulks} --output-dropped {output.dropped} --log {log}"
+
+
 rule fetch_motifs:
     input:
         MOTIF_FILE,

@@ -6,7 +6,7 @@ ATTRIBUTION_OPTIONS = ["correct_mean", "baseline", "n_steps", "n_shuffles", "n_s
 
 rule attribute_genes:
     input:
-        dataset=f"{R}/dataset.h5",
+        dataset=GENES_H5,
         tasks=f"{R}/tasks.tsv",
         models=MODELS,
         genes=GENE_LIST,
@@ -127,7 +127,7 @@ rule probe_motifs:
         hits=f"{R}/motifs/{{contrast}}/hits.tsv",
         enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
         motifs=MOTIFS,
-        dataset=f"{R}/dataset.h5",
+        dataset=GENES_H5,
         models=MODELS,
     output:
         f"{R}/motifs/{{contrast}}/effects.tsv",

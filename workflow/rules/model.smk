@@ -42,7 +42,7 @@ rule train_model:
 
 rule evaluate_model:
     input:
-        dataset=f"{R}/dataset.h5",
+        dataset=GENES_H5,
         tasks=f"{R}/tasks.tsv",
         models=MODELS,
     output:

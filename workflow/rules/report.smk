@@ -40,6 +40,38 @@ if SIMULATED:
             "--enrichment {input.enrichment} --variants {input.variants} --vcf {input.vcf} --output {output} --log {log}"
 
 
+if EXPORT:
+
+    rule export_predictions:
+        input:
+            matrix=MATRIX,
+            genes=f"{R}/genes.tsv",
+            # A gene that several have counts by the first.
+            predictions=[
+                f"{R}/evaluation/{split}/predictions.h5ad"
+                for split in ("test", "val")
+                if split in config["evaluate"]["splits"]
+            ],
+        output:
+            EXPORT,
+        log:
+            f"{R}/logs/export_predictions.log",
+        benchmark:
+            f"{R}/benchmarks/export_predictions.tsv"
+        conda:
+            "../../envs/genomics.yaml"
+        resources:
+            mem_mb=table_memory,
+            runtime=table_time,
+        params:
+            gene_column=option("--gene-column", "" if CELLS else config["targets"].get("gene_column")),
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/export_predictions.py --matrix {input.matrix:q} {params.gene_column} --genes {input.genes} "
+            "--predictions {input.predictions} --output {output} --log {log}"
+
+
 rule write_report:
     input:
         RECOVERY,
@@ -53,6 +85,11 @@ rule write_report:
             name=["summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad"],
         ),
         expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "effects"]),
+        expand(
+            f"{R}/evaluation/{{split}}/{{name}}",
+            split=config["evaluate"]["splits"] if COVERAGE_RUN else [],
+            name=["bins.json", "bins.tsv", "examples.tsv"],
+        ),
         **OF_CONTRASTS,
         genes=f"{R}/genes.tsv",
         motifs=MOTIFS,

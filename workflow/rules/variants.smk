@@ -7,7 +7,7 @@ if VCF:
             vcf=VCF,
             genome=GENOME,
             genes=f"{R}/genes.tsv",
-            dataset=f"{R}/dataset.h5",
+            dataset=GENES_H5,
             models=MODELS,
         output:
             tsv=f"{R}/variants/effects.tsv",

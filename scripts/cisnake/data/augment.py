@@ -1,13 +1,45 @@
-"""Random changes of a training window that leave its label as it is."""
+"""Changes of a training window that leave its label as it is, or change it in a way that is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+
+from cisnake.data.genome import reverse_complement
+from cisnake.errors import InputError
+
+
+class Draws(NamedTuple):
+    """What an epoch draws: `shift`, (n,) int64, and `reverse`, (n,) bool, by example; `order`, (n,) int64, of examples."""
+
+    shift: np.ndarray
+    reverse: np.ndarray
+    order: np.ndarray
 
 
 def shifts(n: int, max_shift: int, rng: np.random.Generator) -> np.ndarray:
     """Return one shift per example, uniform over -max_shift .. max_shift; shape=(n,), dtype=int64."""
     return rng.integers(-max_shift, max_shift, endpoint=True, size=n)
+
+
+def draw_epoch(n: int, max_shift: int, seed: int, epoch: int) -> Draws:
+    """Return what each of n examples is shown as in an epoch.
+
+    Drawn from seed and epoch alone, never from a generator that lives on: any process that knows both has the same numbers,
+    whatever others have read before.
+
+    Parameters
+    ----------
+    n: int
+    max_shift: int
+        Shifts are uniform over -max_shift .. max_shift; windows are turned round with probability 1/2.
+    seed, epoch: int
+        From 0.
+    """
+    shift, turn, order = (np.random.default_rng([seed, epoch, what]) for what in range(3))
+    return Draws(shifts(n, max_shift, shift), turn.integers(2, size=n).astype(bool), order.permutation(n))
 
 
 def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
@@ -29,3 +61,70 @@ def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
     length = padded.shape[1] - 2 * pad
     windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
     return windows[np.arange(len(padded)), pad + shift]
+
+
+def turn(
+    codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, reverse: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return windows with some of them as their reverse complement, and where their gene bodies then are.
+
+    Parameters
+    ----------
+    codes: numpy.ndarray, shape=(n, length), dtype=int8
+    mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
+        Half-open.
+    reverse: numpy.ndarray, shape=(n,), dtype=bool
+        Which to turn.
+
+    Returns
+    -------
+    codes, mask_start, mask_end: numpy.ndarray
+        New arrays; a gene body that was [a, b) is [length - b, length - a).
+    """
+    codes, length = codes.copy(), codes.shape[1]
+    codes[reverse] = reverse_complement(codes[reverse])
+    return codes, np.where(reverse, length - mask_end, mask_start), np.where(reverse, length - mask_start, mask_end)
+
+
+def turn_labels(labels: np.ndarray, reverse: np.ndarray, strand_pair: np.ndarray | None = None) -> np.ndarray:
+    """Return tracks with some of them as those of the reverse complement.
+
+    Parameters
+    ----------
+    labels: numpy.ndarray, shape=(n, bins, tasks)
+    reverse: numpy.ndarray, shape=(n,), dtype=bool
+        Which to turn.
+    strand_pair: numpy.ndarray, shape=(tasks,), dtype=int, optional
+        For each task, the one that measures the other strand: itself where a task measures both. Default: all do.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, bins, tasks)
+        A new array.
+    """
+    labels = labels.copy()
+    turned = labels[reverse, ::-1]
+    labels[reverse] = turned if strand_pair is None else turned[..., strand_pair]
+    return labels
+
+
+def check_strand_pair(strand_pair: Sequence[int] | np.ndarray, tasks: int) -> np.ndarray:
+    """Return the pairs as an array, shape=(tasks,), refusing what does not bring every task back when applied twice.
+
+    Raises
+    ------
+    InputError
+        Names the first task that is wrong.
+    """
+    pairs = np.asarray(strand_pair)
+    if pairs.shape != (tasks,) or not np.issubdtype(pairs.dtype, np.integer):
+        raise InputError(f"strand_pair must name a task, by its number from 0, for each of the {tasks} tasks.")
+    inside = (pairs >= 0) & (pairs < tasks)
+    wrong = ~inside | (pairs[np.where(inside, pairs, 0)] != np.arange(tasks))
+    if wrong.any():
+        task = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"strand_pair of task {task} is {pairs[task]}, whose own is not {task}: tasks are paired with each other, or with "
+            "themselves."
+        )
+    return pairs

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cisnake.data import augment
 from cisnake.data.genome import one_hot
-from cisnake.data.hdf5 import open_dataset, read_codes, read_labels, read_tasks, read_windows
+from cisnake.data.hdf5 import open_dataset, read_codes, read_label_rows, read_labels, read_tasks, read_windows
 from cisnake.errors import InputError
 
 _MEMORY_BYTES = 2 << 30
@@ -52,7 +52,7 @@ class Batches:
 
     Parameters
     ----------
-    labels: numpy.ndarray, shape=(n, tasks) or (n, length, tasks), dtype=float32
+    labels: numpy.ndarray or StoredLabels, shape=(n, tasks) or (n, length, tasks), dtype=float32
         NaN where not measured.
     names: sequence of str
         What the examples are called in messages: gene ids.
@@ -75,7 +75,7 @@ class Batches:
 
     def __init__(
         self,
-        labels: np.ndarray,
+        labels: np.ndarray | StoredLabels,
         names: Sequence[str],
         tasks: Sequence[str],
         source: str,
@@ -176,17 +176,43 @@ class ArrayBatches(Batches):
         return self.inputs[chosen]
 
 
+class StoredLabels:
+    """Labels by bin of some rows of a data set, which are read when they are asked for.
+
+    Parameters
+    ----------
+    h5_file: str or Path
+        A data set of coverage.
+    rows: numpy.ndarray, shape=(n,), dtype=int
+    shape: tuple of int
+        (n, bins, tasks).
+    """
+
+    def __init__(self, h5_file: str | Path, rows: np.ndarray, shape: tuple[int, int, int]) -> None:
+        self.path, self.rows, self.shape = Path(h5_file), rows, shape
+        self._file: h5py.File | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        """Return labels of some of the rows, by their place among them; shape=(b, bins, tasks), dtype=float32."""
+        if self._file is None:
+            self._file = h5py.File(self.path, "r")
+        return read_label_rows(self._file, self.rows[chosen]).transpose(0, 2, 1)
+
+
 class GeneBatches(Batches):
-    """Batches of a split's genes, each epoch in an order and with shifts of its own.
+    """Batches of a split's genes, or of its tiles of the genome, each epoch in an order and with shifts of its own.
 
     Parameters
     ----------
     h5_file: str or Path
         A data set.
     rows: numpy.ndarray, shape=(n,), dtype=int
-        The genes.
+        The genes or tiles.
     batch_size: int
-        Genes in a batch; the last batch of an epoch may be smaller.
+        Examples in a batch; the last batch of an epoch may be smaller.
     depth: int
         4, or 5 with the gene body as a fifth channel.
     max_shift: int
@@ -205,12 +231,22 @@ class GeneBatches(Batches):
             if max_shift > self.pad:
                 raise InputError(f"{h5_file} has {self.pad} bases beside each window, too few for max_shift {max_shift}.")
             names = list(read_windows(file)["gene_id"].iloc[self.rows])
-            labels, tasks = read_labels(file)[self.rows], read_tasks(file)
-            super().__init__(labels, names, tasks, str(h5_file), (self.seq_len, depth), batch_size, seed)
+            labels, in_memory = self._read_labels(file)
+            super().__init__(labels, names, read_tasks(file), str(h5_file), (self.seq_len, depth), batch_size, seed)
             self._in_memory = None
-            if 2 * len(self.rows) * (self.seq_len + 2 * self.pad) <= _MEMORY_BYTES:
+            if in_memory:
                 self._in_memory = self._read_padded(file, self.rows)
         self._file: h5py.File | None = None
+
+    def _read_labels(self, file: h5py.File) -> tuple[np.ndarray | StoredLabels, bool]:
+        """Return the labels, and whether there is room in memory for all windows."""
+        tasks, bins = file["labels"].shape[1:]
+        windows = 2 * len(self.rows) * (self.seq_len + 2 * self.pad)
+        if not file.attrs["bin_size"]:
+            return read_labels(file)[self.rows], windows <= _MEMORY_BYTES
+        if windows + 4 * len(self.rows) * tasks * bins <= _MEMORY_BYTES:
+            return np.ascontiguousarray(read_label_rows(file, self.rows).transpose(0, 2, 1)), True
+        return StoredLabels(self.path, self.rows, (len(self.rows), bins, tasks)), False
 
     def draw(self, rng: np.random.Generator | None) -> np.ndarray:
         if rng is None:

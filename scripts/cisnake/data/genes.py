@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome, N, match_chromosomes
+from cisnake.errors import InputError
 from cisnake.files import read_table
 
 _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
+
+# What every table of windows has, and which columns are numbers where it has them.
+_NEEDED = ("gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold")
+_INTEGERS = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold")
 
 COLUMNS = [
     "gene_id",
@@ -125,10 +130,11 @@ def select_genes(
     genes: pd.DataFrame,
     tss: pd.DataFrame | None,
     genome: Genome,
-    matrix_genes: pd.Index,
-    measured: np.ndarray,
+    matrix_genes: pd.Index | None,
+    measured: np.ndarray | None,
     annotation: dict[str, Any],
     windows: dict[str, Any],
+    poor: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the genes to use, those left out with the reason, and counts of both.
 
@@ -139,12 +145,14 @@ def select_genes(
     tss: pandas.DataFrame, optional
         As `annotation.read_tss` gives them.
     genome: Genome
-    matrix_genes: pandas.Index
-        Ids of the matrix, repeated if it repeats them.
-    measured: numpy.ndarray, shape=(matrix genes,), dtype=bool
+    matrix_genes: pandas.Index, optional
+        Ids of the matrix, repeated if it repeats them; None, with `measured`, where there is no matrix.
+    measured: numpy.ndarray, shape=(matrix genes,), dtype=bool, optional
         Whether a row of the matrix has any measurement.
     annotation, windows: dict
         These sections of the configuration.
+    poor: pandas.DataFrame, one row a matrix gene, optional
+        As `matrix_filters.filter_genes` gives it: reason and detail of what the matrix has too little of.
 
     Returns
     -------
@@ -172,6 +180,7 @@ def select_genes(
 
     notices += _idle_filters(genes, annotation)
     drop(genes["gene_id"].duplicated(), "duplicate_id", "the annotation has an earlier gene of this id")
+    drop(genes["strand"] == ".", "no_strand", "the annotation does not say in which direction it is read")
     drop(genes["chrom"].isin(annotation["exclude_chromosomes"]), "excluded_chromosome", genes["chrom"])
     if annotation["biotypes"]:
         drop(~genes["gene_biotype"].isin(annotation["biotypes"]), "other_biotype", genes["gene_biotype"])
@@ -179,13 +188,19 @@ def select_genes(
         drop(genes[attribute].isin(values), "excluded_attribute", attribute + " " + genes[attribute])
     drop(~genes["chrom"].isin(names), "chromosome_missing", genes["chrom"] + " is not in the genome")
 
-    matrix_id, n_stripped = match_ids(genes["gene_id"], matrix_genes)
-    repeated = matrix_genes[matrix_genes.duplicated()]
-    drop(matrix_id.isin(repeated), "duplicate_id", "the matrix has several rows of this id")
-    has_label = matrix_id.isin(matrix_genes[measured])
-    drop(~has_label, "no_label", "not in the matrix, or never measured")
-    again = matrix_id[reasons["reason"] == ""].duplicated().reindex(genes.index, fill_value=False)
-    drop(again, "duplicate_id", "an earlier gene has the same row of the matrix")
+    matrix_id, n_stripped = genes["gene_id"], 0
+    if matrix_genes is not None:
+        matrix_id, n_stripped = match_ids(genes["gene_id"], matrix_genes)
+        repeated = matrix_genes[matrix_genes.duplicated()]
+        drop(matrix_id.isin(repeated), "duplicate_id", "the matrix has several rows of this id")
+        has_label = matrix_id.isin(matrix_genes[measured])
+        drop(~has_label, "no_label", "not in the matrix, or never measured")
+        if poor is not None:
+            of_id = poor.set_axis(matrix_genes)[~matrix_genes.duplicated()]
+            for reason, rows in of_id[of_id["reason"] != ""].groupby("reason"):
+                drop(matrix_id.isin(rows.index), str(reason), matrix_id.map(rows["detail"]).fillna(""))
+        again = matrix_id[reasons["reason"] == ""].duplicated().reindex(genes.index, fill_value=False)
+        drop(again, "duplicate_id", "an earlier gene has the same row of the matrix")
 
     genes = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
     if tss is not None:
@@ -209,7 +224,9 @@ def select_genes(
     order = pd.Series({name: rank for rank, name in enumerate(genome.sizes)})
     kept = kept.assign(rank=kept["chrom"].map(order)).sort_values(["rank", "window_start", "gene_id"])
     dropped = genes.assign(**reasons)[reasons["reason"] != ""]
-    not_annotated = len(set(matrix_genes) - set(matrix_id.dropna()))
+    if genome.n_ambiguous:
+        notices.append(f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …), and count as N.")
+    not_annotated = 0 if matrix_genes is None else len(set(matrix_genes) - set(matrix_id.dropna()))
     if not_annotated:
         notices.append(f"{not_annotated} ids of the matrix are not in the annotation, and are not used.")
     if n_stripped:
@@ -243,6 +260,26 @@ def _idle_filters(genes: pd.DataFrame, annotation: dict[str, Any]) -> list[str]:
 
 
 def read_genes_table(path: str | Path) -> pd.DataFrame:
-    """Read genes.tsv, one row a gene, with its coordinates as integers."""
-    integers = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold")
-    return read_table(path, **dict.fromkeys(integers, "int64"))
+    """Read genes.tsv, one row a gene, or tiles.tsv, one row a tile, with their coordinates as integers.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cut off, or no such table; names the column or the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"table of windows {path} is not there: make it with select_genes.py.")
+    table = read_table(path)
+    for column in _NEEDED:
+        if column not in table:
+            raise InputError(f"table of windows {path} has no column {column}: make it again with select_genes.py.")
+    for column in _INTEGERS:
+        if column in table:
+            wrong = ~table[column].str.fullmatch(r"-?\d+").fillna(False).astype(bool)
+            if wrong.any():
+                raise InputError(
+                    f"table of windows {path}, line {int(np.argmax(wrong)) + 2}: {column} is no whole number: is the file cut?"
+                )
+            table[column] = table[column].astype("int64")
+    return table

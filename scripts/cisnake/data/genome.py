@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pysam
 
+from cisnake.data.fasta_index import find_index
+from cisnake.data.lines import check_file
 from cisnake.errors import InputError
 
 BASES = "ACGT"
@@ -17,6 +19,7 @@ _CODES = np.full(256, N, dtype=np.int8)
 for _code, _base in enumerate(BASES):
     _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
+_N_LETTERS = np.frombuffer(b"Nn", dtype=np.uint8)
 _COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.int8)
 _ONE_HOT = np.vstack([np.eye(4, dtype=np.float32), np.zeros((1, 4), dtype=np.float32)])
 
@@ -58,29 +61,31 @@ class Genome:
     Parameters
     ----------
     path: str or Path
-        The file. Its index (`.fai`, and `.gzi` for bgzip) is made beside it when missing.
+        The file. Its index (`.fai`, and `.gzi` for bgzip) is made when it is missing or older than the file, beside it or
+        where that folder cannot be written to in the user's cache (see `fasta_index.find_index`).
 
     Attributes
     ----------
     sizes: dict of str to int
         Length of each chromosome, in the order of the file.
+    n_ambiguous: int
+        How many letters other than A, C, G, T and N (IUPAC's R, Y, …) have been read so far, each time as N.
 
     Raises
     ------
     InputError
-        The file is missing, empty, compressed with gzip instead of bgzip, or cannot be indexed where it is.
+        The file is missing, no FASTA, cut off, compressed with gzip instead of bgzip, or has two sequences of one name or an
+        empty one.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"genome {self.path} is not there: check genome.fasta in the configuration.")
-        _refuse_gzip(self.path)
-        _make_index(self.path)
-        self._fasta = pysam.FastaFile(str(self.path))
+        self.path = check_file(path, "genome", "genome.fasta")
+        index, blocks = find_index(self.path)
+        self._fasta = pysam.FastaFile(
+            str(self.path), filepath_index=str(index), filepath_index_compressed=blocks and str(blocks)
+        )
         self.sizes: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
-        if not self.sizes:
-            raise InputError(f"genome {self.path} holds no sequence: is it a FASTA file?")
+        self.n_ambiguous = 0
 
     def codes(self, chrom: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Return the bases of [start, end) as codes; positions beyond a chromosome's ends are N.
@@ -97,33 +102,34 @@ class Genome:
         Returns
         -------
         numpy.ndarray, shape=(end - start,), dtype=int8
+
+        Raises
+        ------
+        InputError
+            The file is damaged there.
         """
         inner_start, inner_end = min(max(start, 0), self.sizes[chrom]), max(min(end, self.sizes[chrom]), 0)
         codes = np.full(end - start, N, dtype=np.int8)
         if inner_end > inner_start:
-            codes[inner_start - start : inner_end - start] = encode(self._fasta.fetch(chrom, inner_start, inner_end))
+            codes[inner_start - start : inner_end - start] = self._read(chrom, inner_start, inner_end)
         return reverse_complement(codes) if strand == "-" else codes
 
-
-def _make_index(path: Path) -> None:
-    index = path.with_name(path.name + ".fai")
-    if index.exists() and index.stat().st_mtime_ns >= path.stat().st_mtime_ns:
-        return
-    try:
-        pysam.faidx(str(path))
-    except pysam.SamtoolsError as error:
-        raise InputError(
-            f"genome {path} could not be indexed ({str(error).strip().splitlines()[-1]}): it must be FASTA, with its .fai "
-            "beside it or in a folder that can be written to."
-        ) from error
-
-
-def _refuse_gzip(path: Path) -> None:
-    """Refuse gzip that is not bgzip, which says so in an extra field of its first block."""
-    with open(path, "rb") as handle:
-        head = handle.read(14)
-    if head.startswith(b"\x1f\x8b") and head[12:] != b"BC":
-        raise InputError(f"genome {path} is compressed with gzip: compress it with bgzip instead, or unpack it.")
+    def _read(self, chrom: str, start: int, end: int) -> np.ndarray:
+        try:
+            text = self._fasta.fetch(chrom, start, end).encode("ascii", "replace")
+        except (ValueError, OSError):
+            text = b""
+        if len(text) != end - start:
+            raise InputError(
+                f"genome {self.path} is damaged at {chrom}:{start}-{end}, or its index is of another file: copy the FASTA "
+                "again and remove its index."
+            )
+        codes = encode(text)
+        unknown = codes == N
+        if unknown.any():
+            letters = np.frombuffer(text, dtype=np.uint8)[unknown]
+            self.n_ambiguous += int(np.isin(letters, _N_LETTERS, invert=True).sum())
+        return codes
 
 
 def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,84 +13,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import Genome, one_hot
+from cisnake.data.genome import BASES, one_hot
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import write_whole
-from cisnake.program import Progress
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPLITS = ("train", "val", "test")
 WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold")
 
-_STRING = h5py.string_dtype("utf-8")
-_CHUNK_BYTES = 1 << 16
-_BLOCK_BYTES = 1 << 24
-
-
-def write_dataset(
-    path: str | Path,
-    genes: pd.DataFrame,
-    labels: np.ndarray,
-    tasks: list[str],
-    genome: Genome,
-    pad: int,
-    attributes: Mapping[str, Any],
-) -> None:
-    """Write the windows, masks and labels of genes to an HDF5 file, in memory that does not grow with their number.
-
-    Parameters
-    ----------
-    path: str or Path
-        The file; it appears under this name when it is whole.
-    genes: pandas.DataFrame, N rows
-        Columns of genes.tsv; all windows are of one length.
-    labels: numpy.ndarray, shape=(N, tasks), dtype=float32
-        In the order of `genes`; NaN where not measured.
-    tasks: list of str
-        Names of the columns of `labels`.
-    genome: Genome
-        Where the sequences come from.
-    pad: int
-        Bases stored beyond each end of the window, so that training can shift it; N beyond chromosome ends.
-    attributes: mapping
-        Provenance, kept as attributes of the file.
-    """
-    n = len(genes)
-    seq_len = int(genes["window_end"].iloc[0] - genes["window_start"].iloc[0])
-    padded = seq_len + 2 * pad
-    # Whole rows in a chunk: a window is read without touching its neighbours once it is longer than a chunk should be.
-    rows = max(1, min(n, _CHUNK_BYTES // padded))
-    storage: dict[str, Any] = {"chunks": (rows, padded), "compression": "gzip", "compression_opts": 4, "shuffle": False}
-    with write_whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        for key, value in attributes.items():
-            file.attrs[key] = value
-        sequences = file.create_dataset("sequences", (n, padded), np.int8, **storage)
-        masks = file.create_dataset("masks", (n, padded), np.uint8, **storage)
-        file.create_dataset("labels", data=labels.astype(np.float32)[:, :, None])
-        file.create_dataset("genes", data=genes[["gene_id", "split"]].to_numpy(object), dtype=_STRING)
-        file.create_dataset("tasks", data=np.array(tasks, dtype=object), dtype=_STRING)
-        for name, value in (("pad", pad), ("seq_len", seq_len), ("padded_seq_len", padded)):
-            file.create_dataset(name, data=value)
-        windows = genes.rename(columns={"start": "gene_start", "end": "gene_end"})
-        windows = windows.rename(columns={"window_start": "start", "window_end": "end"})
-        for column in WINDOW_COLUMNS:
-            if column in ("chrom", "strand"):
-                file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(object), dtype=_STRING)
-            else:
-                file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(np.int64))
-        block = max(rows, _BLOCK_BYTES // padded // rows * rows)
-        progress = Progress("genes written", n)
-        places = list(windows[["chrom", "start", "end", "strand"]].itertuples(index=False, name=None))
-        body_start, body_end = (windows[column].to_numpy(np.int64) for column in ("mask_start", "mask_end"))
-        position = np.arange(padded) - pad
-        for first in range(0, n, block):
-            rows_of = slice(first, min(first + block, n))
-            sequences[rows_of] = np.stack(
-                [genome.codes(chrom, start - pad, end + pad, strand) for chrom, start, end, strand in places[rows_of]]
-            )
-            masks[rows_of] = (position >= body_start[rows_of, None]) & (position < body_end[rows_of, None])
-            progress.advance(rows_of.stop - first)
+# What a file of Decima has; the rest is ours.
+_DECIMA = ("sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len")
+_DTYPES = {"sequences": np.dtype(np.int8), "masks": np.dtype(np.uint8), "labels": np.dtype(np.float32)}
 
 
 @contextmanager
@@ -109,46 +43,96 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
     InputError
         Says which data set of the file is wrong.
     """
+    with _open(path) as file:
+        found = file.attrs.get("schema_version")
+        if found != SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: write it again with write_dataset.py."
+            )
+        _check_names(file, [*_DECIMA, "target_transform", *(f"windows/{column}" for column in WINDOW_COLUMNS)])
+        _check_shapes(file, _target_length(file))
+        n = len(file["genes"])
+        for column in WINDOW_COLUMNS:
+            _check_shape(file, f"windows/{column}", (n,))
+        if "gene_bins" in file:
+            _check_shape(file, "gene_bins", (n, file["labels"].shape[2]))
+        for name, dtype in _DTYPES.items():
+            if file[name].dtype != dtype:
+                raise InputError(f"{path}: {name} has type {file[name].dtype}, expected {dtype}: the file is inconsistent.")
+        yield file
+
+
+@contextmanager
+def open_decima(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file that Decima or `write_dataset` wrote, checking what both have.
+
+    Parameters
+    ----------
+    path: str or Path
+
+    Yields
+    ------
+    h5py.File
+        With `genes`, `tasks`, `sequences`, `labels`, `pad`, `seq_len`, `padded_seq_len`, and `masks`, which are float32 where
+        Decima wrote them.
+
+    Raises
+    ------
+    InputError
+        Says which data set of the file is wrong.
+    """
+    with _open(path) as file:
+        _check_names(file, _DECIMA)
+        _check_shapes(file, _target_length(file))
+        yield file
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise InputError(f"{path} cannot be read as HDF5 ({error}): it is missing or truncated; make it again.") from error
     with file:
-        _check(file, path)
         yield file
 
 
-def _check(file: h5py.File, path: str | Path) -> None:
-    found = file.attrs.get("schema_version")
-    if found != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: write it again with write_dataset.py."
-        )
-    missing = [
-        name
-        for name in ("sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len")
-        if name not in file
-    ]
-    missing += [f"windows/{column}" for column in WINDOW_COLUMNS if f"windows/{column}" not in file]
-    if missing:
-        raise InputError(f"{path} lacks the data set {missing[0]}: write it again with write_dataset.py.")
+def _check_names(file: h5py.File, names: Iterable[str]) -> None:
+    for name in names:
+        if not isinstance(file.get(name), h5py.Dataset):
+            raise InputError(f"{file.filename} lacks the data set {name}: write it again with write_dataset.py.")
+
+
+def _check_shapes(file: h5py.File, bins: int) -> None:
     n, tasks = len(file["genes"]), len(file["tasks"])
     pad, seq_len, padded = (int(file[name][()]) for name in ("pad", "seq_len", "padded_seq_len"))
-    expected = {
+    for name, shape in {
         "sequences": (n, padded),
         "masks": (n, padded),
+        "labels": (n, tasks, bins),
         "genes": (n, 2),
-        **{f"windows/{column}": (n,) for column in WINDOW_COLUMNS},
-    }
-    for name, shape in expected.items():
-        if file[name].shape != shape:
-            raise InputError(f"{path}: {name} has shape {file[name].shape}, expected {shape}: the file is inconsistent.")
-    if file["labels"].shape != (n, tasks, 1):
-        raise InputError(
-            f"{path}: labels has shape {file['labels'].shape}, expected ({n}, {tasks}, 1): the file is inconsistent."
-        )
+    }.items():
+        _check_shape(file, name, shape)
     if padded != seq_len + 2 * pad:
-        raise InputError(f"{path}: padded_seq_len is {padded}, expected seq_len + 2 pad = {seq_len + 2 * pad}.")
+        raise InputError(f"{file.filename}: padded_seq_len is {padded}, expected seq_len + 2 pad = {seq_len + 2 * pad}.")
+
+
+def _check_shape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+    if file[name].shape != shape:
+        raise InputError(f"{file.filename}: {name} has shape {file[name].shape}, expected {shape}: the file is inconsistent.")
+
+
+def _target_length(file: h5py.File) -> int:
+    """Return the number of bins that a window must have: 1 in an expression data set, whose bin_size is 0."""
+    bin_size, crop, seq_len = int(file.attrs.get("bin_size", 0)), int(file.attrs.get("crop", 0)), int(file["seq_len"][()])
+    if bin_size == 0:
+        return 1
+    bins, rest = divmod(seq_len - 2 * crop, bin_size)
+    if rest or bins < 1:
+        raise InputError(
+            f"{file.filename}: bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} bp at either end."
+        )
+    return bins
 
 
 def read_windows(file: h5py.File) -> pd.DataFrame:
@@ -170,9 +154,48 @@ def read_tasks(file: h5py.File) -> list[str]:
     return list(file["tasks"].asstr()[:])
 
 
+def read_transform(file: h5py.File) -> dict[str, Any]:
+    """Return what was done to the measurements to make labels of them: `kind`, and the numbers that undo it.
+
+    The kinds are "none", "log1p", "zscore", "cpm" and "log1p_cpm" (see `ExpressionTransform`), and "coverage" (see
+    `TargetTransform`).
+    """
+    text = file["target_transform"].asstr()[()]
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or "kind" not in found:
+        raise InputError(f"{file.filename}: target_transform is no JSON with a key 'kind': {text[:80]}")
+    return found
+
+
 def read_labels(file: h5py.File) -> np.ndarray:
-    """Return the labels of an expression data set, shape=(N, tasks), dtype=float32."""
+    """Return the labels of an expression data set, shape=(N, tasks), dtype=float32.
+
+    Raises
+    ------
+    InputError
+        The labels are bins of coverage, which `read_label_rows` reads.
+    """
+    if file["labels"].shape[2] != 1:
+        raise InputError(
+            f"{file.filename} has {file['labels'].shape[2]} bins a window, where one number a gene is expected: give the data "
+            "set of an expression run."
+        )
     return file["labels"][:, :, 0]
+
+
+def read_label_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
+    """Return the labels of some rows, in any order; shape=(n, tasks, bins), dtype=float32."""
+    return _read_rows(file["labels"], rows)
+
+
+def row_blocks(data: h5py.Dataset, numbers: int = 1 << 24) -> Iterator[slice]:
+    """Yield runs of rows of a data set, one after the other, of at most about so many numbers each."""
+    step = max(1, numbers // max(1, math.prod(data.shape[1:])))
+    for first in range(0, len(data), step):
+        yield slice(first, min(first + step, len(data)))
 
 
 def read_codes(file: h5py.File, rows: np.ndarray, first: int, last: int, name: str = "sequences") -> np.ndarray:
@@ -194,52 +217,80 @@ def read_codes(file: h5py.File, rows: np.ndarray, first: int, last: int, name: s
     -------
     numpy.ndarray, shape=(n, last - first), dtype of the data set
     """
-    data = file[name]
-    out = np.empty((len(rows), last - first), dtype=data.dtype)
+    return _read_rows(file[name], rows, slice(first, last))
+
+
+def _read_rows(data: h5py.Dataset, rows: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+    out = np.empty((len(rows), len(range(*columns.indices(data.shape[1]))), *data.shape[2:]), dtype=data.dtype)
     order = np.argsort(rows, kind="stable")
     ordered = np.asarray(rows)[order]
     for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(ordered) != 1) + 1):
         if len(run):
-            out[order[run]] = data[ordered[run[0]] : ordered[run[-1]] + 1, first:last]
+            out[order[run]] = data[ordered[run[0]] : ordered[run[-1]] + 1, columns]
     return out
 
 
 def count_genes(h5_file: str | Path, key: str | None = None) -> int:
-    """Return how many genes the file has, or how many of split `key` ("train", "val", "test")."""
+    """Return how many genes the file has, or how many of split `key` ("train", "val", "test").
+
+    This function and those below read files of Decima as well, and are called as Decima's of the same name.
+    """
     return len(index_genes(h5_file, key))
 
 
 def index_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
-    """Return the rows of all genes, or of those of split `key`; shape=(n,), dtype=int64."""
-    with open_dataset(h5_file) as file:
-        splits = file["genes"].asstr()[:, 1]
-    if key is None:
-        return np.arange(len(splits))
-    if key not in SPLITS:
-        raise unknown_name("split", key, SPLITS)
-    return np.flatnonzero(splits == key)
-
-
-def list_genes(h5_file: str | Path, key: str | None = None) -> list[str]:
-    """Return the ids of all genes, or of those of split `key`, in the order of the file."""
-    rows = index_genes(h5_file, key)
-    with open_dataset(h5_file) as file:
-        return list(file["genes"].asstr()[:, 0][rows])
-
-
-def get_gene_idx(h5_file: str | Path, gene: str) -> int:
-    """Return the row of a gene.
+    """Return the rows of all genes, or of those of split `key`; shape=(n,), dtype=int64.
 
     Raises
     ------
     InputError
-        The file does not have it; the message names the nearest ids.
+        The split is unknown; Decima gives no rows then.
     """
-    genes = list_genes(h5_file)
-    try:
-        return genes.index(gene)
-    except ValueError:
-        raise unknown_name("gene", gene, genes) from None
+    with open_decima(h5_file) as file:
+        return _rows_of_split(file["genes"].asstr()[:, 1], key)
+
+
+def _rows_of_split(splits: np.ndarray, key: str | None) -> np.ndarray:
+    if key is None:
+        return np.arange(len(splits))
+    if key not in SPLITS and key not in splits:
+        raise unknown_name("split", key, SPLITS)
+    return np.flatnonzero(splits == key)
+
+
+def list_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
+    """Return the ids of all genes, or of those of split `key`, in the order of the file; shape=(n,), dtype=str."""
+    with open_decima(h5_file) as file:
+        genes = file["genes"].asstr()[:]
+    return genes[_rows_of_split(genes[:, 1], key), 0].astype(str)
+
+
+def get_gene_idx(h5_file: str | Path, gene: str, key: str | None = None) -> int:
+    """Return the row of a gene in the whole file.
+
+    Parameters
+    ----------
+    h5_file: str or Path
+    gene: str
+    key: str, optional
+        The split that the gene must be of. Default: any. Decima takes this argument and does not look at it.
+
+    Raises
+    ------
+    InputError
+        The file, or the split, does not have the gene; the message names the nearest ids.
+    """
+    with open_decima(h5_file) as file:
+        return _find_gene(file, gene, key)
+
+
+def _find_gene(file: h5py.File, gene: str, key: str | None = None) -> int:
+    genes = file["genes"].asstr()[:]
+    among = _rows_of_split(genes[:, 1], key)
+    found = among[genes[among, 0] == gene]
+    if not len(found):
+        raise unknown_name("gene" if key is None else f"{key} gene", gene, genes[among, 0])
+    return int(found[0])
 
 
 def extract_gene_data(
@@ -252,17 +303,23 @@ def extract_gene_data(
     h5_file: str or Path
     gene: str
     seq_len: int, optional
-        Length wanted. Default: the window without its pad.
+        Length wanted, up to that stored. Default: the window without its pad (in Decima 524,288, whatever the file has).
     merge: bool
         Whether to give one array. Default True.
 
     Returns
     -------
     numpy.ndarray, shape=(5, seq_len), dtype=float32
-        Rows A C G T mask; or, without `merge`, the pair of shapes (4, seq_len) and (1, seq_len).
+        Rows A C G T mask, 5' to 3' of the gene; N is all zero. Without `merge`, the pair
+        of shapes (4, seq_len) and (1, seq_len).
+
+    Raises
+    ------
+    InputError
+        The gene is unknown, or `seq_len` is longer than what is stored.
     """
-    row = np.array([get_gene_idx(h5_file, gene)])
-    with open_dataset(h5_file) as file:
+    with open_decima(h5_file) as file:
+        row = np.array([_find_gene(file, gene)])
         padded = int(file["padded_seq_len"][()])
         length = int(file["seq_len"][()]) if seq_len is None else seq_len
         if not 0 < length <= padded:
@@ -271,3 +328,39 @@ def extract_gene_data(
         sequence = one_hot(read_codes(file, row, first, first + length)[0]).T
         mask = read_codes(file, row, first, first + length, "masks").astype(np.float32)
     return np.concatenate([sequence, mask]) if merge else (sequence, mask)
+
+
+def mutate(seq: np.ndarray, allele: str, pos: int) -> np.ndarray:
+    """Put a base into a one-hot sequence, in place, and return that same array.
+
+    In place because Decima's function is: copy the sequence before, where the reference is still needed.
+
+    Parameters
+    ----------
+    seq: numpy.ndarray, shape=(4, length) or (5, length)
+        As `extract_gene_data` gives it; a fifth row, the mask, stays as it is.
+    allele: str
+        A, C, G or T, on the strand of the gene.
+    pos: int
+        0-based position in `seq`, from its 5' end.
+
+    Returns
+    -------
+    numpy.ndarray
+        `seq`.
+
+    Raises
+    ------
+    InputError
+        The allele is no single base, or the position is outside the sequence; `seq` is unchanged. Decima would set the mask for
+        an allele N, and count a negative position from the end.
+    """
+    if seq.ndim != 2 or seq.shape[0] not in (4, 5):
+        raise InputError(f"a sequence to mutate has shape {seq.shape}, expected (4, length) or (5, length).")
+    if len(allele) != 1 or allele not in BASES:
+        raise InputError(f"allele '{allele}' is not A, C, G or T: only substitutions of one base can be put in.")
+    if not 0 <= pos < seq.shape[1]:
+        raise InputError(f"position {pos} is outside a sequence of {seq.shape[1]} bases, whose first is 0.")
+    seq[:4, pos] = 0
+    seq[BASES.index(allele), pos] = 1
+    return seq

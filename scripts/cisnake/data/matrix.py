@@ -1,30 +1,34 @@
-"""The matrix of measurements: genes by tasks."""
+"""The matrix of measurements, genes by tasks, in whatever format it comes; and what is known of its tasks."""
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cisnake.data import anndata_matrix, market_matrix, text_matrix
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 
-TRANSFORMS = ("none", "log1p", "zscore")
 
-_MISSING = ["", "NA", "NaN", "nan", "N/A"]
-_BLOCK_CELLS = 2_000_000
+def read_matrix(
+    path: str | Path, layer: str | None = None, gene_column: str | None = None
+) -> tuple[pd.Index, list[str], np.ndarray]:
+    """Read measurements of genes in tasks.
 
-
-def read_matrix(path: str | Path) -> tuple[pd.Index, list[str], np.ndarray]:
-    """Read a table of one row a gene and one column a task.
+    The name says the format: `.h5ad` (AnnData, one row a task), `.gct`, `.mtx` or a folder that has such a file (Matrix Market
+    as 10x writes it, one column a task), `.csv`, else TSV (one row a gene); text may be gzipped. What is not stored in a sparse
+    matrix is 0; NaN, empty cells and NA are not measured. Beside the result a block of a few million cells is in memory.
 
     Parameters
     ----------
     path: str or Path
-        TSV or CSV, plain or gzipped; the first column has gene ids. Empty cells, NA and NaN are not measured.
+    layer: str, optional
+        Layer of an h5ad file, or "raw" for its `.raw`. Default: X.
+    gene_column: str, optional
+        Where gene ids are: a column of var of an h5ad file, a column of a GCT file, or id or name of a features.tsv. Default:
+        the index of var; the first column.
 
     Returns
     -------
@@ -37,61 +41,61 @@ def read_matrix(path: str | Path) -> tuple[pd.Index, list[str], np.ndarray]:
     Raises
     ------
     InputError
-        The file is missing, a value is not a finite number (the message has gene and task), or a task is there twice.
+        The file is missing, damaged or empty, a value is not a finite number (the message has gene and task), or a task is
+        there twice.
     """
+    path = _existing(path)
+    if layer is not None and path.suffix != ".h5ad":
+        raise InputError(f"targets.layer is {layer}, but only .h5ad files have layers, and {path} is none.")
+    if path.suffix == ".h5ad":
+        genes, tasks, values = anndata_matrix.read_anndata(path, layer, gene_column)
+    elif market_matrix.is_market(path):
+        genes, tasks, values = market_matrix.read_market(path, gene_column)
+    else:
+        genes, tasks, values = text_matrix.read_text(path, gene_column)
+    _check_tasks(path, tasks)
+    if not values.size:
+        raise InputError(f"matrix {path} is empty: it has {len(genes)} genes and {len(tasks)} tasks.")
+    return genes, tasks, values
+
+
+def read_task_names(path: str | Path) -> list[str]:
+    """Return the tasks of a matrix without reading its values.
+
+    Raises
+    ------
+    InputError
+        The file is missing, its head is not as its format asks, or a task is there twice.
+    """
+    path = _existing(path)
+    if path.suffix == ".h5ad":
+        tasks = anndata_matrix.read_obs(path)["task"].tolist()
+    elif market_matrix.is_market(path):
+        tasks = market_matrix.open_market(path).columns
+    else:
+        tasks = text_matrix.read_layout(path).tasks
+    _check_tasks(path, tasks)
+    return tasks
+
+
+def matrix_files(path: str | Path) -> list[Path]:
+    """Return the files that a matrix consists of: one, or three of a Matrix Market file."""
+    return market_matrix.open_market(path).files if market_matrix.is_market(path) else [Path(path)]
+
+
+def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"matrix {path} is not there: check targets.matrix in the configuration.")
-    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
-    # Everything is read as text: a gene may be called NA or 1e5.
-    form: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "header": None, "skip_blank_lines": False}
-    ids: list[str] = []
-    blocks: list[np.ndarray] = []
-    try:
-        tasks = pd.read_csv(path, nrows=1, **form).iloc[0, 1:].tolist()
-        rows = max(1, _BLOCK_CELLS // (len(tasks) + 1))
-        # In blocks: as text the matrix takes twenty times the memory of its numbers.
-        # One column more than the first line names, so that a longer row shows.
-        for block in pd.read_csv(path, skiprows=1, names=range(len(tasks) + 2), index_col=False, chunksize=rows, **form):
-            block = block.fillna("")
-            block = block[(block != "").any(axis=1)]
-            longer = block.index[block.pop(len(tasks) + 1) != ""]
-            if len(longer):
-                raise InputError(
-                    f"matrix {path}, line {longer[0] + 2} has more cells than the first line, which must name every column, "
-                    "that of the gene ids too."
-                )
-            ids += block[0].tolist()
-            blocks.append(_numbers(path, block, tasks))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise InputError(f"matrix {path} cannot be read as a table: {error}") from error
-    if not tasks or not ids:
-        raise InputError(f"matrix {path} has {len(ids)} genes and {len(tasks)} tasks: is it separated by {separator!r}?")
+    return path
+
+
+def _check_tasks(path: Path, tasks: list[str]) -> None:
+    names = pd.Index(tasks, dtype=object)
+    if names.has_duplicates:
+        raise InputError(f"matrix {path} has the task {names[names.duplicated()][0]} twice: name each column once.")
     if "" in tasks:
-        raise InputError(f"matrix {path}: column {tasks.index('') + 2} has no name in the first line.")
-    repeated = pd.Index(tasks)[pd.Index(tasks).duplicated()]
-    if len(repeated):
-        raise InputError(f"matrix {path} has the task {repeated[0]} twice: name each column once.")
-    return pd.Index(ids, dtype=object), tasks, np.concatenate(blocks)
-
-
-def _numbers(path: Path, block: pd.DataFrame, tasks: list[str]) -> np.ndarray:
-    text = block.iloc[:, 1:].to_numpy(dtype=object, copy=True)
-    text[np.isin(text, _MISSING)] = "nan"
-    # A number too large for float32 becomes infinite, and is refused with the others below.
-    with np.errstate(over="ignore"):
-        try:
-            values = text.astype(np.float32)
-        except ValueError:
-            values = pd.DataFrame(text).apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-    bad = np.argwhere(~np.isfinite(values) & (text != "nan"))
-    if len(bad):
-        gene, task = bad[0]
-        raise InputError(
-            f"matrix {path}, line {block.index[gene] + 2}: gene {block.iloc[gene, 0]}, task {tasks[task]} is "
-            f"{text[gene, task]!r}, not a finite number; leave cells without a measurement empty."
-        )
-    return values
+        raise InputError(f"matrix {path}: task {tasks.index('') + 1} has no name.")
 
 
 def find_rows(genes: pd.Index, wanted: pd.Series) -> np.ndarray:
@@ -118,13 +122,18 @@ def find_rows(genes: pd.Index, wanted: pd.Series) -> np.ndarray:
     return genes.get_indexer_for(wanted)
 
 
+def describes_tasks(path: str | Path) -> bool:
+    """Whether a matrix is of a format that can hold its task table: the obs of .h5ad, the column annotations of .gct."""
+    return Path(path).name.removesuffix(".gz").endswith((".h5ad", ".gct"))
+
+
 def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[str, str] | None = None) -> pd.DataFrame:
     """Return one row a task of the matrix: task, group, description and whatever else the table has.
 
     Parameters
     ----------
     path: str or Path, optional
-        TSV with the column `task`; None gives every task the group "all".
+        TSV with the column `task`, or a matrix that `describes_tasks`. None gives every task the group "all".
     tasks: list of str
         Tasks of the matrix, whose order is kept.
     columns: dict, optional
@@ -139,7 +148,7 @@ def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[st
         return pd.DataFrame({"task": tasks, "group": "all", "description": ""})
     if not Path(path).is_file():
         raise InputError(f"task table {path} is not there: check targets.tasks in the configuration.")
-    table = read_table(path)
+    table = _describe_tasks(Path(path))
     for name, own in (columns or {}).items():
         if own not in table:
             raise unknown_name(f"column of {path} (targets.task_columns.{name})", own, table.columns)
@@ -158,34 +167,7 @@ def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[st
     return table.set_index("task").loc[tasks].reset_index()
 
 
-def transform_labels(labels: np.ndarray, kind: str, train: np.ndarray) -> np.ndarray:
-    """Return labels on the scale that the model is to predict.
-
-    Parameters
-    ----------
-    labels: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        NaN where not measured.
-    kind: str
-        "none"; "log1p", log(1 + x) of values above -1; or "zscore", each task less its mean and by its standard deviation
-        over the training genes.
-    train: numpy.ndarray, shape=(genes,), dtype=bool
-        Which genes are trained on: no other may shape the labels.
-
-    Raises
-    ------
-    InputError
-        log1p of a value of -1 or less.
-    """
-    if kind == "none":
-        return labels
-    if kind == "log1p":
-        if (labels <= -1).any():
-            raise InputError(
-                "targets.transform log1p needs values above -1, but the matrix has lower ones: log ratios need none."
-            )
-        return np.log1p(labels)
-    if kind == "zscore":
-        mean = np.nanmean(labels[train].astype(np.float64), axis=0)
-        sd = np.nanstd(labels[train].astype(np.float64), axis=0)
-        return ((labels - mean) / np.where(sd > 0, sd, 1.0)).astype(np.float32)
-    raise unknown_name("targets.transform", kind, TRANSFORMS)
+def _describe_tasks(path: Path) -> pd.DataFrame:
+    if path.suffix == ".h5ad":
+        return anndata_matrix.read_obs(path)
+    return text_matrix.read_layout(path).about_tasks if describes_tasks(path) else read_table(path)

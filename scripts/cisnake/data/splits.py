@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.hdf5 import SPLITS
+from cisnake.data.regions import overlaps
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 
@@ -56,17 +57,87 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
         if len(without):
             raise InputError(f"{splits['genes']} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
     else:
-        for key in ("val", "test"):
-            for chrom in splits[key]:
-                if chrom not in chromosomes:
-                    raise unknown_name(f"chromosome in splits.{key}", chrom, chromosomes)
-        genes["split"] = "train"
-        genes.loc[genes["chrom"].isin(splits["val"]), "split"] = "val"
-        genes.loc[genes["chrom"].isin(splits["test"]), "split"] = "test"
+        genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
+    _check_all_splits(genes)
+    return genes
+
+
+def _check_all_splits(genes: pd.DataFrame) -> None:
     for split in SPLITS:
         if not (genes["split"] == split).any():
             raise InputError(f"no gene is left for the split {split}: check the section splits and genes_dropped.tsv.")
-    return genes
+
+
+def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the genes of a coverage run with the columns `split` and `fold`, by the tiles that their windows share bases with.
+
+    A gene one of whose bases is in a training tile, moved by up to `max_shift`, is "train"; else one that meets a tile of val
+    is "val"; else one that meets a tile of test is "test". With folds, a gene is of the one fold whose tiles, moved likewise,
+    it meets, and "test". So whoever scores a gene that is not "train" has trained on no base of its window.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        chrom, window_start, window_end.
+    tiles: pandas.DataFrame
+        chrom, window_start, window_end, split, fold; several values of `fold` mean folds.
+    max_shift: int
+        By how many bases training moves tiles. Default 0.
+
+    Returns
+    -------
+    kept: pandas.DataFrame
+        The genes that have a split, in their order, with `split` and `fold`.
+    dropped: pandas.DataFrame
+        The rest, with `reason` (outside_tiles, spans_folds) and `detail`.
+
+    Raises
+    ------
+    InputError
+        Without folds, a split has no gene.
+    """
+
+    def meets(tiles: pd.DataFrame, reach: int) -> np.ndarray:
+        return overlaps(_windows(genes), _windows(tiles, reach))
+
+    n_folds = int(tiles["fold"].max()) + 1
+    if n_folds > 1:
+        met = np.stack([meets(tiles[tiles["fold"] == fold], max_shift) for fold in range(n_folds)])
+        genes = genes.assign(split="test", fold=met.argmax(axis=0))
+        spans = met.sum(axis=0) > 1
+    else:
+        met = np.stack([meets(tiles[tiles["split"] == split], max_shift * (split == "train")) for split in SPLITS])
+        genes = genes.assign(split=np.array(SPLITS, dtype=object)[met.argmax(axis=0)], fold=0)
+        spans = np.zeros(len(genes), dtype=bool)
+    outside = ~met.any(axis=0)
+    detail = np.where(spans, "the window shares bases with tiles of several folds", "the window shares no base with any tile")
+    dropped = genes.assign(reason=np.where(spans, "spans_folds", "outside_tiles"), detail=detail)[spans | outside]
+    kept = genes[~(spans | outside)]
+    if n_folds == 1:
+        _check_all_splits(kept)
+    return kept.reset_index(drop=True), dropped.drop(columns=["split", "fold"]).reset_index(drop=True)
+
+
+def _windows(table: pd.DataFrame, reach: int = 0) -> pd.DataFrame:
+    """Return the windows of genes or tiles as regions, longer by `reach` at either end."""
+    return pd.DataFrame({"chrom": table["chrom"], "start": table["window_start"] - reach, "end": table["window_end"] + reach})
+
+
+def split_by_chromosome(chrom: pd.Series, splits: dict[str, Any], chromosomes: list[str]) -> pd.Series:
+    """Return the split of genes or contigs by their chromosome: those in `splits`' lists `val` and `test`, the rest train.
+
+    Raises
+    ------
+    InputError
+        A list names a chromosome that the genome does not have.
+    """
+    split = pd.Series("train", index=chrom.index, dtype=object)
+    for key in ("val", "test"):
+        for name in splits[key]:
+            if name not in chromosomes:
+                raise unknown_name(f"chromosome in splits.{key}", name, chromosomes)
+        split[chrom.isin(splits[key])] = key
+    return split
 
 
 def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray:

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data import hdf5
+from cisnake.data.expression_transform import KINDS, ExpressionTransform
+from cisnake.data.gene_bins import measured_values
 from cisnake.data.splits import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines, scores
 from cisnake.files import write_json, write_table, write_whole
-from cisnake.model.ensemble import load_model, models_by_fold, predict
+from cisnake.model.ensemble import gene_readout, load_model, models_by_fold, predict
 from cisnake.program import Progress
 
 
@@ -48,7 +50,8 @@ def evaluate_split(
     by_task, by_gene: pandas.DataFrame
         `specificity_pearson` of a task compares it with all others: tasks of a run are of one kind.
     predictions: anndata.AnnData
-        obs tasks, var genes; X measurements, layers `predicted`, `kmer_ridge` and one a replicate.
+        obs tasks, with all columns of `tasks`; var genes; X measurements, layers `predicted`, `kmer_ridge` and one a replicate,
+        all as labels are; where these were transformed, `predicted_original`, what was predicted on the scale of the matrix.
     """
     folds = models_by_fold(models)
     n_replicates = len(next(iter(folds.values())))
@@ -56,8 +59,8 @@ def evaluate_split(
         raise InputError("the folds have different numbers of replicates: give the models of all.")
     parts: list[dict[str, Any]] = []
     with hdf5.open_dataset(dataset) as file:
-        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
-        pad, length = int(file["pad"][()]), int(file["seq_len"][()])
+        windows, labels, readout = hdf5.read_windows(file), measured_values(file), gene_readout(file)
+        pad, length, stored = int(file["pad"][()]), int(file["seq_len"][()]), hdf5.read_transform(file)
         progress = Progress(f"models asked about the {split} genes", len(models))
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
@@ -68,7 +71,7 @@ def evaluate_split(
             masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
             of_fold = []
             for path in paths:
-                of_fold.append(predict(load_model(path), codes, *masks, batch_size=batch_size))
+                of_fold.append(predict(load_model(path), codes, *masks, rows, readout, batch_size))
                 progress.advance()
             region = slice(pad + anchor - baseline["upstream"], pad + anchor + baseline["downstream"])
             of_train = hdf5.read_codes(file, train, region.start, region.stop)
@@ -112,11 +115,17 @@ def evaluate_split(
     }
     layers = {"predicted": ensemble.T, "kmer_ridge": ridge.T.astype(np.float32)}
     layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(replicates)}
+    if stored["kind"] in KINDS and stored["kind"] != "none":
+        # A network may say more than any measurement, of which the inverse of log1p is then infinite.
+        with np.errstate(over="ignore"):
+            original = ExpressionTransform.from_dict(stored).inverse(ensemble.astype(np.float64)).astype(np.float32)
+        layers["predicted_original"] = original.T
     predictions = anndata.AnnData(
         X=true.T,
         obs=tasks.set_index("task"),
         var=windows.iloc[rows].set_index("gene_id")[["chrom", "start", "end", "strand", "fold"]],
         layers=layers,
+        uns={"split": split},
     )
     return summary, by_task, by_gene, predictions
 

@@ -168,13 +168,13 @@ def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 
 
 def summarize(scores: pd.DataFrame) -> dict[str, Any]:
-    """Return `SUMMARY_KEYS` over the tasks that have a value, None where none has."""
+    """Return `SUMMARY_KEYS`, of those scores that there are, over the tasks that have a value; None where none has."""
 
     def over_tasks(column: str, how: str) -> float | None:
         values = scores[column].dropna()
         return float(getattr(values, how)()) if len(values) else None
 
-    return {key: over_tasks(*key.split("_")) for key in SUMMARY_KEYS}
+    return {key: over_tasks(*key.split("_")) for key in SUMMARY_KEYS if key.split("_")[0] in scores}
 
 
 def score_genes(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:

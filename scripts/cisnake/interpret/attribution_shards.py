@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from cisnake.data import hdf5
 from cisnake.data.datasets import model_input
+from cisnake.data.gene_bins import measured_values
 from cisnake.data.matrix import read_tasks_table
+from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
@@ -65,7 +69,8 @@ def attribute_shard(
     options: mapping, optional
         Of the method; those that it does not take are left aside. Default None, its defaults.
     views: Views
-        Shifts and strands that each model is asked with. Default: windows as they are.
+        Shifts and strands that each model is asked with; which tasks are of two strands is read from the data set. Default:
+        windows as they are.
     """
     options = method_options(method, options or {})
     ask = functools.partial(METHODS[method], **options)
@@ -74,12 +79,14 @@ def attribute_shard(
     folds = models_by_fold(models)
     with hdf5.open_dataset(dataset) as file, ExitStack() as stack:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
+        if "strand_pair" in file.attrs:
+            views = dataclasses.replace(views, strand_pair=file.attrs["strand_pair"].tolist())
         groups = list(read_tasks_table(tasks_table, tasks)["group"])
         resolved = [resolve_contrast(name, section, tasks, groups) for name, section in contrasts.items()]
         rows = np.array_split(choose_genes(windows, which), shard[1])[shard[0]]
         # Genes of one fold together: only its models are in memory.
         rows = rows[np.argsort(windows["fold"].to_numpy()[rows], kind="stable")]
-        labels = hdf5.read_labels(file)[rows]
+        labels = measured_values(file)[rows]
         pad, length = int(file["pad"][()]), int(file["seq_len"][()])
         writers = [
             stack.enter_context(
@@ -92,7 +99,7 @@ def attribute_shard(
             )
             for contrast, output in zip(resolved, outputs, strict=True)
         ]
-        questions = [Score(contrast.weights(tasks)) for contrast in resolved]
+        weights = [contrast.weights(tasks) for contrast in resolved]
         progress = Progress(f"genes attributed in shard {shard[0]}", len(rows))
         for fold, of_fold in windows.iloc[rows].assign(row=rows).groupby("fold"):
             if fold not in folds:
@@ -105,12 +112,21 @@ def attribute_shard(
                 batch = of_fold.iloc[first : first + batch_size]
                 codes = hdf5.read_codes(file, batch["row"].to_numpy(), pad, pad + length)
                 inputs = model_input(codes, batch["mask_start"].to_numpy(), batch["mask_end"].to_numpy(), depth)
+                questions = [_question(file, of_tasks, batch["row"].to_numpy()) for of_tasks in weights]
                 contributions, scores = attribute(networks, inputs, questions, ask, views)
                 attributions = project(inputs, contributions)
                 spread = scores.std(axis=0, ddof=1) if len(loaded) > 1 else np.full(scores.shape[1:], np.nan)
                 for i, append in enumerate(writers):
                     append(attributions[i], codes, scores.mean(axis=0)[i], spread[i])
                 progress.advance(len(batch))
+
+
+def _question(file: h5py.File, tasks: np.ndarray, rows: np.ndarray) -> Score:
+    """Return the score of some genes: the contrast of what the readout of the ensemble gives for each task."""
+    if "gene_bins" not in file:
+        return Score(tasks)
+    bins = hdf5.read_codes(file, rows, 0, file["gene_bins"].shape[1], "gene_bins")
+    return Score(tasks, bins, link="gene", transform=TargetTransform.from_dict(hdf5.read_transform(file)))
 
 
 def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:

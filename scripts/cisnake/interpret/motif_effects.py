@@ -42,7 +42,8 @@ class Scorer:
     Attributes
     ----------
     windows: pandas.DataFrame, N rows
-        gene_id, mask_start, mask_end, fold. A row of it, 0 to N - 1, stands for a gene below.
+        gene_id, mask_start, mask_end, fold, and row, that in the data set. A row of the table, 0 to N - 1, stands for a gene
+        below.
     length: int
         Length of the windows.
     read: callable
@@ -81,7 +82,8 @@ class Scorer:
             A gene is of a fold that has no model.
         """
         scores = np.full(len(rows), np.nan)
-        folds, starts, ends = (self.windows[name].to_numpy(np.int64)[rows] for name in ("fold", "mask_start", "mask_end"))
+        columns = ("fold", "mask_start", "mask_end", "row")
+        folds, starts, ends, stored = (self.windows[name].to_numpy(np.int64)[rows] for name in columns)
         missing = sorted(set(folds.tolist()) - set(self.predictors))
         if missing:
             gene = self.windows["gene_id"].iloc[rows[folds == missing[0]][0]]
@@ -96,7 +98,7 @@ class Scorer:
             for fold in np.unique(folds[block]).tolist():
                 here = np.flatnonzero(folds[block] == fold)
                 at = here + first
-                replicates = [predictor(codes[here], starts[at], ends[at]) for predictor in self.predictors[fold]]
+                replicates = [predictor(codes[here], starts[at], ends[at], stored[at]) for predictor in self.predictors[fold]]
                 scores[at] = np.mean([predicted @ self.weights for predicted in replicates], axis=0)
             progress.advance(len(codes))
         return scores

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from cisnake.data.gene_bins import gene_values
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError, unknown_name
 
-LINKS = ("identity", "log", "log_ratio", "log_odds")
+LINKS = ("identity", "log", "log_ratio", "log_odds", "gene")
 
 # Added to what a logarithm is taken of, as Basenji does.
 _EPSILON = 1e-6
@@ -42,7 +43,9 @@ class Score:
     - identity: A (signed weights of tasks make it a contrast: on less off);
     - log: log(A + pseudo_count + 1e-6);
     - log_ratio: log(r + 1e-6), r = (A + pseudo_count) / (B + pseudo_count);
-    - log_odds: log(r / (1 - r) + 1e-6), which is defined for r below 1.
+    - log_odds: log(r / (1 - r) + 1e-6), which is defined for r below 1;
+    - gene: sum over tasks of weight times log2(1 + sum over positions of weight times y), y below 0 taken as 0: the contrast of
+      what `gene_bins.gene_values` gives for each task.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ class Score:
         Weights of tasks, the same for all examples or of each: 1 / k for the mean of k tasks, those of `Contrast.weights`, or
         some of each sign.
     positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
-        Weights of output positions; see `position_weights` and `interval_weights`. Default None, all alike.
+        Weights of output positions; see `position_weights` and `gene_bins.interval_weights`. Default None, all alike.
     denominator: numpy.ndarray, shape=(positions,) or (n, positions), optional
         Weights of the positions that log_ratio and log_odds compare with.
     average: bool
@@ -88,6 +91,8 @@ class Score:
         if (self.link in ("log_ratio", "log_odds")) != (self.denominator is not None):
             need = "needs a denominator" if self.denominator is None else "takes no denominator"
             raise InputError(f"a score with link {self.link} {need}: weights of the positions to compare with.")
+        if self.link == "gene" and (self.positions is None or self.transform is None):
+            raise InputError("a score with link gene needs the positions of the gene and the transform of the targets.")
 
     @property
     def form(self) -> Form:
@@ -137,6 +142,8 @@ def evaluate(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
     if form.reverse and rank == 3:
         predictions = ops.flip(predictions, axis=1)
     tasks = arrays["tasks"]
+    if form.link == "gene" and form.transform is not None:
+        return ops.sum(tasks * gene_values(predictions, arrays["positions"], form.transform, ops), axis=-1)
     if form.transform is not None:
         # Where nothing is asked, an undefined inverse must not reach the gradient as 0 x NaN.
         predictions = ops.where(_asked(rank, arrays), predictions, ops.ones_like(predictions))
@@ -205,28 +212,3 @@ def position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None =
     weights = np.zeros((len(indices), length), np.float32)
     np.add.at(weights, (np.arange(len(indices))[:, None], indices), 1.0 if mask is None else np.atleast_2d(mask))
     return weights
-
-
-def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: int, offset: int = 0) -> np.ndarray:
-    """Return how much of each output position an interval covers, such as the gene body.
-
-    Parameters
-    ----------
-    length: int
-        Output positions of the model.
-    start, end: numpy.ndarray, shape=(n,), dtype=int
-        Half-open, in bases of the window.
-    bin_size: int
-        Bases of a position.
-    offset: int
-        Bases of the window before the first position (those that the model crops). Default 0.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n, length), dtype=float32
-        0 to 1.
-    """
-    first = offset + bin_size * np.arange(length)
-    start, end = np.asarray(start)[:, None], np.asarray(end)[:, None]
-    covered = np.minimum(end, first + bin_size) - np.maximum(start, first)
-    return (np.maximum(covered, 0) / bin_size).astype(np.float32)

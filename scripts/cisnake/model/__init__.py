@@ -4,5 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-# From codes (n, length), mask_start (n,) and mask_end (n,) of windows to predictions (n, tasks).
-Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# From codes (n, length), mask_start (n,), mask_end (n,) of windows, and rows (n,) of their genes in the data set, to one value
+# for each gene and task, (n, tasks).
+Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
+from cisnake.data import hdf5
 from cisnake.data.datasets import model_input
+from cisnake.data.gene_bins import gene_values
+from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 
 # Custom layers, losses and metrics register themselves with Keras on import.
 from cisnake.model import Predictor, adapters, losses, metrics, seqnn  # noqa: F401
 from cisnake.model.prediction import predict_batches
+
+# From what a model predicts for some genes, and their rows in the data set, to one value for each gene and task, (n, tasks).
+Readout = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def models_by_fold(paths: list[Path]) -> dict[int, list[Path]]:
@@ -46,10 +54,34 @@ def load_model(path: str | Path) -> keras.Model:
         raise InputError(f"{path} cannot be loaded as a model ({reason}): train it again.") from error
 
 
+def gene_readout(file: h5py.File) -> Readout | None:
+    """Return how predictions for genes of a data set become one value for each gene and task; None if they are that.
+
+    What a model of coverage predicts is summed over the bins of the gene, see `gene_bins.gene_values`.
+
+    Parameters
+    ----------
+    file: h5py.File
+        From `hdf5.open_dataset`, open as long as the readout is used; genes.h5 in a coverage run.
+    """
+    if "gene_bins" not in file:
+        return None
+    transform, bins = TargetTransform.from_dict(hdf5.read_transform(file)), file["gene_bins"].shape[1]
+    return lambda predictions, rows: gene_values(
+        predictions, hdf5.read_codes(file, rows, 0, bins, "gene_bins"), transform
+    ).astype(np.float32)
+
+
 def predict(
-    model: keras.Model, codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, batch_size: int = 64
+    model: keras.Model,
+    codes: np.ndarray,
+    mask_start: np.ndarray,
+    mask_end: np.ndarray,
+    rows: np.ndarray | None = None,
+    readout: Readout | None = None,
+    batch_size: int = 64,
 ) -> np.ndarray:
-    """Return the predictions of one model.
+    """Return the predictions of one model for genes.
 
     Parameters
     ----------
@@ -59,12 +91,16 @@ def predict(
         Gene-oriented windows.
     mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
         The gene body in the window, half-open.
+    rows: numpy.ndarray, shape=(n,), dtype=int, optional
+        Rows of the genes in the data set, for the readout.
+    readout: callable, optional
+        From `gene_readout`. Default None, predictions as they are.
     batch_size: int
         Windows in one pass. Default 64.
 
     Returns
     -------
-    numpy.ndarray, shape=(n, tasks) or (n, positions, tasks), dtype=float32
+    numpy.ndarray, shape=(n, tasks) or, of a model with positions and no readout, (n, positions, tasks), dtype=float32
 
     Raises
     ------
@@ -74,20 +110,24 @@ def predict(
     length, depth = model.input_shape[1:]
     if codes.shape[1] != length:
         raise InputError(f"the model was trained on windows of {length} bases and cannot be asked about {codes.shape[1]}.")
-    starts = range(0, max(len(codes), 1), batch_size)
-    parts = (slice(first, first + batch_size) for first in starts)
-    inputs = (model_input(codes[rows], mask_start[rows], mask_end[rows], depth) for rows in parts)
-    return np.concatenate(list(predict_batches([model], inputs, batch_size)))
+    parts = [slice(first, first + batch_size) for first in range(0, max(len(codes), 1), batch_size)]
+    inputs = (model_input(codes[part], mask_start[part], mask_end[part], depth) for part in parts)
+    predicted = predict_batches([model], inputs, batch_size)
+    if readout is None or rows is None:
+        return np.concatenate(list(predicted))
+    return np.concatenate([readout(of_part, rows[part]) for part, of_part in zip(parts, predicted, strict=True)])
 
 
-def predictors(paths: list[Path], batch_size: int = 64) -> dict[int, dict[str, Predictor]]:
-    """Return functions from (codes, mask_start, mask_end) to predictions, by fold and name of the replicate.
+def predictors(paths: list[Path], readout: Readout | None = None, batch_size: int = 64) -> dict[int, dict[str, Predictor]]:
+    """Return what predicts genes, by fold and name of the replicate.
 
-    A model is loaded when its function is first called, and stays in memory.
+    A model is loaded when its predictor is first called, and stays in memory.
     """
     load = functools.cache(load_model)
 
     def predictor(path: Path) -> Predictor:
-        return lambda codes, mask_start, mask_end: predict(load(path), codes, mask_start, mask_end, batch_size)
+        return lambda codes, mask_start, mask_end, rows: predict(
+            load(path), codes, mask_start, mask_end, rows, readout, batch_size
+        )
 
     return {fold: {path.parent.name: predictor(path) for path in of_fold} for fold, of_fold in models_by_fold(paths).items()}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cisnake.data.datasets import Batches
+from cisnake.data.datasets import Batches, StoredLabels
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.adapters import adapter_layers, merge_adapters
 from cisnake.model.checkpoint import Checkpoint
@@ -381,7 +381,7 @@ def _loss(settings: dict[str, Any]) -> keras.losses.Loss:
     return parse_loss(settings["loss"], **given)
 
 
-def _metrics(settings: dict[str, Any], labels: np.ndarray) -> list[keras.metrics.Metric]:
+def _metrics(settings: dict[str, Any], labels: np.ndarray | StoredLabels) -> list[keras.metrics.Metric]:
     names = ["auroc", "auprc"] if settings["loss"] == "bce" else ["pearsonr", "r2"]
     monitored = (settings["monitor"] or "loss").removeprefix("val_")
     if monitored not in ("loss", *_METRICS):
@@ -389,10 +389,15 @@ def _metrics(settings: dict[str, Any], labels: np.ndarray) -> list[keras.metrics
     return [_METRICS[name](labels) for name in dict.fromkeys([*names, monitored]) if name != "loss"]
 
 
-_METRICS: dict[str, Callable[[np.ndarray], keras.metrics.Metric]] = {
+def _spread(labels: np.ndarray | StoredLabels, most: int = 4096) -> np.ndarray:
+    """Return labels of examples spread over all, enough to know their quantiles by."""
+    return labels[np.unique(np.linspace(0, len(labels) - 1, most).round().astype(np.int64))]
+
+
+_METRICS: dict[str, Callable[[np.ndarray | StoredLabels], keras.metrics.Metric]] = {
     "pearsonr": lambda labels: PearsonR(labels.shape[-1], name="pearsonr"),
     "r2": lambda labels: R2(labels.shape[-1], name="r2"),
-    "spearmanr": lambda labels: SpearmanR.from_labels(labels, name="spearmanr"),
+    "spearmanr": lambda labels: SpearmanR.from_labels(_spread(labels), name="spearmanr"),
     "gene_pearsonr": lambda labels: GenePearsonR(labels.shape[-1], name="gene_pearsonr"),
     "auroc": lambda labels: SeqAUC("ROC", num_targets=labels.shape[-1], name="auroc"),
     "auprc": lambda labels: SeqAUC("PR", num_targets=labels.shape[-1], name="auprc"),

@@ -36,6 +36,7 @@ MAX_CHROMOSOMES = 30
 MAX_GROUPS = 24
 MAX_TITLE = 46
 TRACK_BINS = 800
+MAX_TILE_TASKS = 4
 
 STYLE = {
     "svg.fonttype": "none",
@@ -277,6 +278,38 @@ def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, tit
                 limit(values.min() - margin, values.max() + margin)
         axes.set(xlabel="predicted", ylabel="measured")
         axes.set_title(f"{title}\n{task if len(task) <= MAX_TITLE else task[: MAX_TITLE - 1] + '…'}")
+    return canvas.svg
+
+
+def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
+    """Return a tile's bins, measured as bars and predicted as a line, in a panel for each of its first tasks.
+
+    Parameters
+    ----------
+    name: str
+        Begins the ids.
+    tile: pandas.DataFrame
+        chrom, start, end, task, measured, predicted, by position within a task.
+    title: str
+    """
+    tasks = list(dict.fromkeys(tile["task"]))[:MAX_TILE_TASKS]
+    place = f"{tile['chrom'].iloc[0]}:{tile['start'].min():,}-{tile['end'].max():,}"
+    with _canvas(name, f"{title}, {place}: measured and predicted coverage.", 7.6, 0.75 + 1.05 * len(tasks)) as canvas:
+        panels = canvas.figure.subplots(len(tasks), squeeze=False, sharex=True)[:, 0]
+        for axes, task in zip(panels, tasks):
+            bins = tile[tile["task"] == task]
+            edges = np.append(bins["start"], bins["end"].iloc[-1])
+            axes.stairs(bins["measured"], edges, fill=True, color="#bbbbbb", label="measured")
+            axes.stairs(bins["predicted"], edges, baseline=None, color=BLUE, linewidth=1.3, label="predicted")
+            axes.set_ylabel(task if len(task) <= 14 else task[:13] + "…")
+            axes.set_ylim(bottom=0 if bins["measured"].min() >= 0 else None)
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+        panels[0].set_title(title, loc="left")
+        panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
+        panels[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        panels[-1].set_xlabel(place.split(":")[0])
+        panels[-1].margins(x=0)
     return canvas.svg
 
 

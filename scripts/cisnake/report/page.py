@@ -21,6 +21,7 @@ from cisnake.interpret.attribution_file import AttributionFile
 from cisnake.report import figures, logos
 from cisnake.report.results import (
     Contrast,
+    Coverage,
     Evaluation,
     Results,
     Training,
@@ -87,6 +88,7 @@ def write_report(
         inputs=_inputs(results),
         training=_training(results.trainings),
         evaluations=[_evaluation(evaluation) for evaluation in results.evaluations],
+        coverage=[_coverage(coverage) for coverage in results.coverage],
         contrasts=[_contrast(i, c, results, matrices, n_genes, n_motifs) for i, c in enumerate(results.contrasts)],
         n_genes=n_genes,
         variants=_variants(results),
@@ -99,6 +101,9 @@ def write_report(
         versions=_versions(),
         config=_json(config),
     )
+
+
+QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 
 
 def _json(value: Any) -> str:
@@ -217,6 +222,30 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, str]:
         parts = (_flatten(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
         return {key: text for part in parts for key, text in part.items()}
     return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    summary, tasks = coverage.summary, coverage.tasks.sort_values("pearson", ascending=False, na_position="last")
+    rows = [
+        ("ensemble", summary["model"]),
+        *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"])),
+        ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
+        ("mean profile around TSSs", summary["baselines"]["tss_profile"]),
+        ("mean of the training tiles", summary["baselines"]["train_mean"]),
+    ]
+    tiles = coverage.examples.groupby("quantile", sort=True)
+    return {
+        "split": coverage.split,
+        "summary": summary,
+        "rows": rows,
+        "tasks": tasks.head(MAX_TASK_ROWS).to_dict("records"),
+        "n_tasks": len(tasks),
+        "examples": [
+            figures.draw_tile(f"tile-{coverage.split}-{i}", tile, f"tile at the {QUARTILES[quantile]} (r = {number(r)})")
+            for i, (quantile, tile) in enumerate(tiles)
+            for r in [tile["pearson"].iloc[0]]
+        ],
+    }
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class Evaluation:
 
 
 @dataclass
+class Coverage:
+    """Scores over the bins of one split's tiles, and some tiles measured and predicted."""
+
+    split: str
+    summary: dict[str, Any]
+    tasks: pd.DataFrame
+    examples: pd.DataFrame
+
+
+@dataclass
 class Contrast:
     """What was found for one contrast; the last three are None where that step did not run."""
 
@@ -68,13 +78,14 @@ class Variants:
 
 @dataclass
 class Results:
-    """A whole results folder; `contrasts` may be empty, `variants` and `recovery` may be None."""
+    """A whole results folder; `coverage` and `contrasts` may be empty, `variants` and `recovery` may be None."""
 
     genes: pd.DataFrame
     dropped: pd.DataFrame
     summary: dict[str, Any]
     trainings: list[Training]
     evaluations: list[Evaluation]
+    coverage: list[Coverage]
     contrasts: list[Contrast]
     variants: Variants | None
     recovery: dict[str, Any] | None
@@ -108,6 +119,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         summary=_read_json(_required(folder / "genes_summary.json", "select_genes")),
         trainings=_trainings(folder, config),
         evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
+        coverage=_coverage(folder, config),
         contrasts=[_contrast(folder, path) for path in _attributions(folder, config)],
         variants=read_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
@@ -177,6 +189,19 @@ def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
     if not evaluations:
         raise InputError(f"the report needs {folder}/evaluation/<split>/summary.json: run the rule evaluate_model first.")
     return evaluations
+
+
+def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
+    if config is not None and config.get("targets", {}).get("kind") != "coverage":
+        return []
+    found = []
+    for split in SPLITS if config is None else [split for split in SPLITS if split in config["evaluate"]["splits"]]:
+        path = folder / "evaluation" / split
+        if (path / "bins.json").is_file():
+            tasks = _numbers(read_table(_required(path / "bins.tsv", "evaluate_coverage")), ("task", "group", "description"))
+            examples = read_table(_required(path / "examples.tsv", "evaluate_coverage"))
+            found.append(Coverage(split, _read_json(path / "bins.json"), tasks, _numbers(examples, ("tile", "chrom", "task"))))
+    return found
 
 
 def _contrast(folder: Path, path: Path) -> Contrast:

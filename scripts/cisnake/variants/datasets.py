@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import Genome, encode, reverse_complement
+from cisnake.data.genome import Genome, N, encode, reverse_complement
 from cisnake.errors import InputError
 
 
@@ -42,11 +42,32 @@ class Window(NamedTuple):
             return self.end - change.end, self.end - change.start, reverse_complement(codes)
         return change.start - self.start, change.end - self.start, codes
 
-    def codes(self, genome: Genome, first: int, last: int) -> np.ndarray:
-        """Return the genome's bases at [first, last), counted from the window's upstream end; N beyond the chromosome."""
+    def codes(self, genome: Genome | None, first: int, last: int) -> np.ndarray:
+        """Return the genome's bases at [first, last), counted from the window's upstream end; N beyond it or without one."""
+        if genome is None:
+            return np.full(last - first, N, dtype=np.int8)
         if self.strand == "-":
             return genome.codes(self.chrom, self.end - last, self.end - first, "-")
         return genome.codes(self.chrom, self.start + first, self.start + last)
+
+    def widened(self, upstream: int, downstream: int) -> Window:
+        """Return the window with so many bases more before its upstream end and after its downstream end."""
+        left, right = (downstream, upstream) if self.strand == "-" else (upstream, downstream)
+        body = (place + upstream for place in (self.mask_start, self.mask_end, self.body_end))
+        return Window(self.chrom, self.start - left, self.end + right, self.strand, *body)
+
+    def moved(self, change: Change) -> tuple[int, int]:
+        """Return where the window with a change begins, and by how much the change makes the chromosome longer.
+
+        The beginning is counted from the old one on the changed chromosome. From beyond the old window, a negative beginning
+        asks for so many bases upstream, and one that is larger than the growth for the difference downstream.
+        """
+        first, last, allele = self.place(change)
+        grown = len(allele) - (last - first)
+        if last <= self.mask_start:
+            return grown, grown
+        # Where the TSS base is replaced or deleted, what stands in its place, or follows it, takes its part.
+        return min(0, first + len(allele) - self.mask_start) if first <= self.mask_start else 0, grown
 
 
 def gene_windows(genes: pd.DataFrame, seq_len: int) -> list[Window]:
@@ -134,7 +155,7 @@ def pair_with_genes(
 
 
 def alternative_windows(
-    genome: Genome, window: Window, reference: np.ndarray, changes: Sequence[Change]
+    genome: Genome | None, window: Window, reference: np.ndarray, changes: Sequence[Change]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a gene's window once with each of some changes.
 
@@ -147,7 +168,8 @@ def alternative_windows(
 
     Parameters
     ----------
-    genome: Genome
+    genome: Genome, optional
+        None gives N for bases from beyond the window.
     window: Window
     reference: numpy.ndarray, shape=(length,), dtype=int8
         The window without a change, in the gene's direction.
@@ -176,16 +198,14 @@ def alternative_windows(
     return codes, mask_end
 
 
-def _alternative_window(genome: Genome, window: Window, reference: np.ndarray, change: Change) -> tuple[np.ndarray, int]:
+def _alternative_window(genome: Genome | None, window: Window, reference: np.ndarray, change: Change) -> tuple[np.ndarray, int]:
     length, tss = len(reference), window.mask_start
     first, last, allele = window.place(change)
-    grown = len(allele) - (last - first)
+    begin, grown = window.moved(change)
 
     def moved(position: int) -> int:
         return position + grown if last <= position else first + min(position - first, len(allele))
 
-    # In the changed chromosome, counted from the window's old upstream end, the new window starts at `begin`.
-    begin = (moved(tss) if first <= tss else tss) - tss
     body_end = moved(window.body_end) if first < window.body_end else window.body_end
     end, after = begin + length, first + len(allele)
 

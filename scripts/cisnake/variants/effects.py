@@ -59,7 +59,7 @@ def score(
     variants: pandas.DataFrame
         From `vcf.read_variants`. Its status is set to `outside` for variants that touch no gene's window.
     genes: pandas.DataFrame
-        Columns of genes.tsv.
+        Columns of genes.tsv, in the order of the data set.
     genome: Genome
     predictors: mapping of fold to mapping of replicate's name to predictor
     n_tasks: int
@@ -157,15 +157,16 @@ def _effects(
     new = [g for g in distinct if g not in known]
     n, length = len(genes), windows[distinct[0]].end - windows[distinct[0]].start
     codes = np.empty((n + len(new), length), dtype=np.int8)
-    mask_start = np.array([windows[g].mask_start for g in [*genes, *new]], dtype=np.int64)
-    mask_end = np.array([windows[g].mask_end for g in [*genes, *new]], dtype=np.int64)
+    asked = np.array([*genes, *new], dtype=np.int64)
+    mask_start = np.array([windows[g].mask_start for g in asked], dtype=np.int64)
+    mask_end = np.array([windows[g].mask_end for g in asked], dtype=np.int64)
     for g in distinct:
         rows = np.flatnonzero(genes == g)
         reference = windows[g].codes(genome, 0, length)
         codes[rows], mask_end[rows] = alternative_windows(genome, windows[g], reference, [changes[row] for row in rows])
         if g not in known:
             codes[n + new.index(g)] = reference
-    predicted = np.stack([predictor(codes, mask_start, mask_end) for predictor in predictors.values()], axis=1)
+    predicted = np.stack([predictor(codes, mask_start, mask_end, asked) for predictor in predictors.values()], axis=1)
     known.update(zip(new, predicted[n:], strict=True))
     reference = np.stack([known[g] for g in genes.tolist()])
     return signs[:, None, None] * (predicted[:n].astype(np.float64) - reference)

@@ -87,20 +87,44 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
 
 
 def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
-    if alt == "." or alt.upper() == ref.upper():
-        return "no_alt"
-    if not _BASES.issuperset(ref) or not _BASES.issuperset(alt):
-        return "symbolic"
+    unscorable = unscorable_alleles(ref, alt)
+    if unscorable:
+        return unscorable
     if chrom not in genome.sizes:
         return "unknown_chromosome"
     if start < 0 or start + len(ref) > genome.sizes[chrom]:
         return "out_of_range"
-    there = genome.codes(chrom, start, start + max(len(ref), len(alt)))
-    if np.array_equal(there[: len(ref)], encode(ref)):
+    return compare_alleles(genome.codes(chrom, start, start + max(len(ref), len(alt))), ref, alt)
+
+
+def unscorable_alleles(ref: str, alt: str) -> str:
+    """Return `no_alt` or `symbolic` for alleles that no window can be built of, and nothing for others."""
+    if alt in ("", ".") or alt.upper() == ref.upper():
+        return "no_alt"
+    if not ref or not _BASES.issuperset(ref) or not _BASES.issuperset(alt):
+        return "symbolic"
+    return ""
+
+
+def compare_alleles(there: np.ndarray, ref: str, alt: str) -> str:
+    """Return `ok`, `flipped` or `mismatch`: which of two alleles a sequence has.
+
+    Parameters
+    ----------
+    there: numpy.ndarray, shape=(the longer allele,), dtype=int8
+        Codes of the sequence from the first base of REF; a code below 0 is not known and agrees with every base.
+    ref, alt: str
+        On the strand of `there`.
+    """
+
+    def is_there(allele: str) -> bool:
+        codes = there[: len(allele)]
+        return bool(((codes < 0) | (codes == encode(allele))).all())
+
+    if is_there(ref):
         return "ok"
     # The single base that a deletion keeps agrees with the genome one time in four, whatever is wrong.
-    swapped = len(alt) >= len(ref) and np.array_equal(there[: len(alt)], encode(alt))
-    return "flipped" if swapped else "mismatch"
+    return "flipped" if len(alt) >= len(ref) and is_there(alt) else "mismatch"
 
 
 def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[Sequence[str]]) -> None:

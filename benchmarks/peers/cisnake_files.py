@@ -1,0 +1,112 @@
+"""Our side of the comparison with Decima: the inputs of both writers, our file, and the answers of our readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data import augment, hdf5
+from cisnake.data.dataset_writer import write_dataset
+from cisnake.data.genome import Genome, decode, one_hot
+from cisnake.files import read_table, write_table
+
+SEQ_LEN, PAD, MAX_SHIFT = 201, 16, 4
+ALLELES = dict(zip("ACGT", (0, 17, SEQ_LEN // 2, SEQ_LEN - 1)))
+SPLITS = (None, *hdf5.SPLITS)
+
+
+def make_inputs(folder: Path) -> None:
+    """Write genome.fa, genes.tsv and labels.npy: what is hard for a writer, in little.
+
+    Genes on both strands; names that look like numbers or missing values; N and lower case in the genome; bodies that begin
+    before the window, end in the pad and beyond it; windows that reach beyond a chromosome's ends, which Decima cannot write.
+    """
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (2, 900)).astype(np.int8)
+    codes[0, 300:340] = 4
+    letters = [decode(row) for row in codes]
+    letters[1] = letters[1][:400] + letters[1][400:500].lower() + letters[1][500:]
+    (folder / "genome.fa").write_text("".join(f">chr{i}\n{text}\n" for i, text in enumerate(letters, start=1)))
+    columns = ["gene_id", "split", "chrom", "strand", "window_start", "mask_start", "mask_end", "fold"]
+    genes = pd.DataFrame(
+        [
+            ("plus", "train", "chr1", "+", 250, 60, 120, 0),
+            ("minus", "train", "chr1", "-", 270, 60, 120, 0),
+            ("NA", "val", "chr2", "+", PAD, -8, 90, 1),
+            ("1e5", "test", "chr2", "-", 380, 100, SEQ_LEN + 7, 2),
+            ("nan", "train", "chr2", "-", 900 - SEQ_LEN - PAD, 40, SEQ_LEN + 500, 0),
+            ("007", "val", "chr1", "+", 600, 0, SEQ_LEN, 1),
+            ("start", "train", "chr1", "+", -30, 60, 70, 0),
+            ("end", "test", "chr2", "-", 800, 60, 70, 2),
+        ],
+        columns=columns,
+    )
+    genes.insert(5, "window_end", genes["window_start"] + SEQ_LEN)
+    write_table(genes, folder / "genes.tsv")
+    labels = rng.normal(size=(len(genes), 3)).astype(np.float32)
+    labels[1, 2] = np.nan
+    np.save(folder / "labels.npy", labels)
+
+
+def read_inputs(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the genes and their labels."""
+    numbers = dict.fromkeys(("window_start", "window_end", "mask_start", "mask_end", "fold"), "int64")
+    return read_table(folder / "genes.tsv", **numbers), np.load(folder / "labels.npy")
+
+
+def within_chromosomes(genes: pd.DataFrame, genome: Genome) -> np.ndarray:
+    """Return which genes Decima can write: padded window inside the chromosome; shape=(N,), dtype=bool."""
+    return ((genes["window_start"] >= PAD) & (genes["window_end"] + PAD <= genes["chrom"].map(genome.sizes))).to_numpy()
+
+
+def write(genes: pd.DataFrame, labels: np.ndarray, genome: Genome, path: Path) -> None:
+    """Write our file."""
+    write_dataset(path, genes, labels, [f"task{i}" for i in range(labels.shape[1])], genome, PAD, {"n_folds": 1})
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Return what our functions give for the questions of `decima_files.read`, under the same names."""
+    found: dict[str, object] = {}
+    for key in SPLITS:
+        found[f"count/{key}"] = hdf5.count_genes(path, key)
+        found[f"index/{key}"] = hdf5.index_genes(path, key)
+        found[f"list/{key}"] = hdf5.list_genes(path, key)
+    for gene in hdf5.list_genes(path):
+        found[f"idx/{gene}"] = hdf5.get_gene_idx(path, gene)
+        for length in (1, 2, SEQ_LEN - 1, SEQ_LEN, SEQ_LEN + 3, SEQ_LEN + 2 * PAD):
+            found[f"extract/{gene}/{length}"] = hdf5.extract_gene_data(path, gene, length)
+        for name, part in zip(("sequence", "mask"), hdf5.extract_gene_data(path, gene, merge=False)):
+            found[f"{name}/{gene}"] = part
+        for allele, position in ALLELES.items():
+            merged = np.asarray(hdf5.extract_gene_data(path, gene))
+            found[f"mutate/{gene}/{allele}/{position}"] = hdf5.mutate(merged, allele, position)
+    with hdf5.open_decima(path) as file:
+        found["tasks"] = np.array(hdf5.read_tasks(file))
+        for key in hdf5.SPLITS:
+            for shift in (0, MAX_SHIFT):
+                rows = np.repeat(hdf5.index_genes(path, key), 2 * shift + 1)
+                moved = np.tile(np.arange(-shift, shift + 1), len(rows) // (2 * shift + 1))
+                codes, masks = (
+                    augment.crop(hdf5.read_codes(file, rows, 0, SEQ_LEN + 2 * PAD, name), PAD, moved)
+                    for name in ("sequences", "masks")
+                )
+                bases = one_hot(codes).swapaxes(1, 2)
+                found[f"items/{key}/{shift}"] = np.concatenate([bases, masks[:, None].astype(np.float32)], axis=1)
+                found[f"labels/{key}/{shift}"] = hdf5.read_label_rows(file, rows)
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> list[str]:
+    """Return the names of answers that are not the same to the last bit, or that one side lacks.
+
+    Types must be the same too, but for the room that NumPy leaves for the letters of a text.
+    """
+    wrong = sorted(set(ours) ^ set(theirs))
+    for name in sorted(set(ours) & set(theirs)):
+        mine, other = ours[name], theirs[name]
+        same = mine.shape == other.shape and (mine.dtype == other.dtype or mine.dtype.kind == other.dtype.kind == "U")
+        if not same or not np.array_equal(mine, other, equal_nan=mine.dtype.kind == "f"):
+            wrong.append(name)
+    return wrong

@@ -1,0 +1,200 @@
+"""What a model of coverage has to beat: the mean, the mean profile around transcription starts, and a k-mer ridge of each bin.
+
+Each is shown the training tiles block by block and then predicts others, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from scipy import linalg
+
+from cisnake.data.genome import N
+from cisnake.evaluate.baselines import count_kmers
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A block of n tiles of the genome.
+
+    chrom, start: (n,), where the windows lie; codes: (n, length + 2 pad) int8, the padded windows; crop, bin_size, n_bins: bins
+    lie from `crop` bases after the start of a window on.
+    """
+
+    chrom: np.ndarray
+    start: np.ndarray
+    codes: np.ndarray
+    pad: int
+    crop: int
+    bin_size: int
+    n_bins: int
+
+
+class Baseline(Protocol):
+    """Learns from blocks of training tiles, and then predicts."""
+
+    def add(self, tiles: Tiles, labels: np.ndarray) -> None:
+        """Take in training tiles and their labels, shape=(n, bins, tasks)."""
+
+    def predict(self, tiles: Tiles) -> np.ndarray:
+        """Return predictions; shape=(n, bins, tasks), dtype=float64."""
+
+
+class TrainMean:
+    """Each task's mean over all bins of the training tiles."""
+
+    def __init__(self, tasks: int) -> None:
+        self._profile = _Means(1, tasks)
+
+    def add(self, tiles: Tiles, labels: np.ndarray) -> None:
+        self._profile.add(np.zeros(labels.shape[:2], int), labels)
+
+    def predict(self, tiles: Tiles) -> np.ndarray:
+        return self._profile.means()[np.zeros((len(tiles.start), tiles.n_bins), int)]
+
+
+class TssProfile:
+    """Each task's mean over the training bins at the same distance from the nearest transcription start.
+
+    What lies farther from every start than `reach` is one class, upstream and downstream apart.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        chrom, strand, tss: those of the whole genome, as where genes begin is known without measuring.
+    bin_size: int
+        Width of the classes of distance, in bases.
+    tasks: int
+    reach: int
+        Bases. Default 2,000.
+    """
+
+    def __init__(self, genes: pd.DataFrame, bin_size: int, tasks: int, reach: int = 2000) -> None:
+        self._starts = {}
+        for chrom, of_chrom in genes.groupby("chrom"):
+            of_chrom = of_chrom.sort_values("tss", kind="stable")
+            self._starts[chrom] = of_chrom["tss"].to_numpy(np.int64), np.where(of_chrom["strand"] == "+", 1, -1)
+        self._width, self._reach = bin_size, reach
+        # Ends of the scale: farther upstream, farther downstream, and chromosomes without any start.
+        self._profile = _Means(2 * (reach // bin_size + 1) + 1, tasks)
+
+    def add(self, tiles: Tiles, labels: np.ndarray) -> None:
+        self._profile.add(self._classes(tiles), labels)
+
+    def predict(self, tiles: Tiles) -> np.ndarray:
+        return self._profile.means()[self._classes(tiles)]
+
+    def _classes(self, tiles: Tiles) -> np.ndarray:
+        middle = tiles.crop + tiles.bin_size * np.arange(tiles.n_bins) + tiles.bin_size // 2
+        classes = np.full((len(tiles.start), tiles.n_bins), len(self._profile.counts) - 1)
+        for chrom in np.unique(tiles.chrom):
+            if chrom in self._starts:
+                rows = np.flatnonzero(tiles.chrom == chrom)
+                distance = nearest_signed(tiles.start[rows, None] + middle, *self._starts[chrom])
+                half = self._reach // self._width + 1
+                classes[rows] = np.clip(distance // self._width, -half, half - 1) + half
+        return classes
+
+
+def nearest_signed(position: np.ndarray, starts: np.ndarray, strand: np.ndarray) -> np.ndarray:
+    """Return how far each position is from the nearest start, downstream of it on its strand being above 0.
+
+    Parameters
+    ----------
+    position: numpy.ndarray of int, any shape
+    starts: numpy.ndarray, shape=(k,), dtype=int64
+        In order, at least one.
+    strand: numpy.ndarray, shape=(k,), dtype=int
+        1 or -1.
+
+    Returns
+    -------
+    numpy.ndarray of int64, the shape of `position`
+    """
+    after = np.searchsorted(starts, position)
+    left, right = np.maximum(after - 1, 0), np.minimum(after, len(starts) - 1)
+    nearest = np.where(np.abs(position - starts[left]) <= np.abs(starts[right] - position), left, right)
+    return (position - starts[nearest]) * strand[nearest]
+
+
+class KmerRidge:
+    """Ridge regression of a bin's label on the canonical k-mers around it.
+
+    Parameters
+    ----------
+    tasks: int
+    k: int
+        Length of the words.
+    counts: str
+        "log1p", log(1 + count), or "counts".
+    alpha: float
+        Weight of the penalty.
+    span: int
+        Bases around the middle of a bin in which words are counted. Default 500.
+    sample: float
+        Share of the training bins that is learnt from, spread evenly over the tiles. Default 1.
+    """
+
+    def __init__(self, tasks: int, k: int, counts: str, alpha: float, span: int = 500, sample: float = 1.0) -> None:
+        self.k, self.counts, self.alpha, self.span, self.sample = k, counts, alpha, span, sample
+        words = (4**k + (4 ** (k // 2) if k % 2 == 0 else 0)) // 2
+        self._gram, self._cross = np.zeros((words, words)), np.zeros((words, tasks))
+        self._words, self._labels, self._n = np.zeros(words), np.zeros(tasks), 0
+        self._seen = 0
+        self._weights: np.ndarray | None = None
+
+    def add(self, tiles: Tiles, labels: np.ndarray) -> None:
+        which = np.arange(self._seen, self._seen + labels.shape[0] * labels.shape[1])
+        self._seen += len(which)
+        chosen = np.floor((which + 1) * self.sample) > np.floor(which * self.sample)
+        chosen &= np.isfinite(labels).all(axis=2).reshape(-1)
+        words, y = self._count(tiles, chosen), labels.reshape(-1, labels.shape[2])[chosen].astype(np.float64)
+        # In single precision twice as fast, and exact enough: the blocks are added up in double.
+        self._gram += words.T @ words
+        self._cross += words.T @ y.astype(np.float32)
+        self._words += words.sum(axis=0, dtype=np.float64)
+        self._labels += y.sum(axis=0)
+        self._n += len(y)
+        self._weights = None
+
+    def predict(self, tiles: Tiles) -> np.ndarray:
+        if self._weights is None:
+            n = max(self._n, 1)
+            gram = self._gram - np.outer(self._words, self._words) / n
+            gram[np.diag_indices_from(gram)] += self.alpha
+            self._weights = linalg.solve(gram, self._cross - np.outer(self._words, self._labels) / n, assume_a="pos")
+        every = np.ones(len(tiles.start) * tiles.n_bins, bool)
+        centred = self._count(tiles, every) - self._words / max(self._n, 1)
+        return (centred @ self._weights + self._labels / max(self._n, 1)).reshape(len(tiles.start), tiles.n_bins, -1)
+
+    def _count(self, tiles: Tiles, chosen: np.ndarray) -> np.ndarray:
+        """Return the words around the chosen bins; shape=(chosen, words), dtype=float32."""
+        first = tiles.pad + tiles.crop + tiles.bin_size * np.arange(tiles.n_bins) + (tiles.bin_size - self.span) // 2
+        # Beyond the stored sequence nothing is known.
+        codes = np.pad(tiles.codes, ((0, 0), (self.span, self.span)), constant_values=N)
+        around = np.lib.stride_tricks.sliding_window_view(codes, self.span, axis=1)
+        row, at = np.unravel_index(np.flatnonzero(chosen), (len(tiles.start), tiles.n_bins))
+        words = count_kmers(around[row, first[at] + self.span], self.k)
+        return np.log1p(words) if self.counts == "log1p" else words
+
+
+class _Means:
+    """Running means of labels by class."""
+
+    def __init__(self, classes: int, tasks: int) -> None:
+        self.sums, self.counts = np.zeros((classes, tasks)), np.zeros((classes, tasks))
+
+    def add(self, classes: np.ndarray, labels: np.ndarray) -> None:
+        classes, flat = classes.reshape(-1), labels.reshape(-1, labels.shape[-1])
+        for task, values in enumerate(flat.T):
+            known = np.isfinite(values)
+            self.sums[:, task] += np.bincount(classes[known], values[known].astype(np.float64), len(self.sums))
+            self.counts[:, task] += np.bincount(classes[known], minlength=len(self.sums))
+
+    def means(self) -> np.ndarray:
+        """Return the mean of each class, and that of all for a class that was never seen; shape=(classes, tasks)."""
+        total = self.sums.sum(axis=0) / np.maximum(self.counts.sum(axis=0), 1)
+        return np.where(self.counts > 0, self.sums / np.maximum(self.counts, 1), total)

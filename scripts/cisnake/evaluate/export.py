@@ -1,0 +1,109 @@
+"""Predictions beside the measurements that they are of: as layers of the user's own AnnData file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.files import write_whole
+
+# Layers of predictions.h5ad, and of the file that they are added to; the second is there where labels were transformed.
+LAYERS = {"predicted": "cisnake_predicted", "predicted_original": "cisnake_predicted_original"}
+SPLIT = "cisnake_split"
+
+
+def export_predictions(
+    matrix: str | Path, predictions: list[Path], genes: pd.DataFrame, output: str | Path, gene_column: str | None = None
+) -> int:
+    """Copy an h5ad file and add what was predicted of its tasks and genes.
+
+    Layers `cisnake_predicted` (on the scale of the labels) and, where labels were transformed, `cisnake_predicted_original` (on
+    that of the matrix) are NaN for tasks and genes that were not scored; the column `cisnake_split` of var is the split in
+    which a gene was, empty for those. The rest of the file is copied as it is; one layer at a time is in memory.
+
+    Parameters
+    ----------
+    matrix: str or Path
+        h5ad, obs tasks, var genes.
+    predictions: list of Path
+        predictions.h5ad of `evaluation.write_evaluation`. A gene that several have is taken from the first of them: with folds
+        each gene is in the test split of one fold and in the val split of another.
+    genes: pandas.DataFrame
+        gene_id, matrix_id: what genes are called in the predictions and in the matrix.
+    output: str or Path
+        h5ad.
+    gene_column: str, optional
+        Column of var that has the ids. Default: its index.
+
+    Returns
+    -------
+    int
+        How many genes have predictions.
+
+    Raises
+    ------
+    InputError
+        The file lacks a task or every gene of the predictions, or the column.
+    """
+    matrix_id = genes.set_index("gene_id")["matrix_id"]
+    with write_whole(output) as part:
+        shutil.copyfile(matrix, part)
+        part.chmod(0o644)
+        with h5py.File(part, "r+") as file:
+            obs, var = (anndata.io.read_elem(file[name]) for name in ("obs", "var"))
+            if gene_column is not None and gene_column not in var:
+                raise unknown_name(f"column of var of {matrix}", gene_column, map(str, var.columns))
+            ids = pd.Index((var.index if gene_column is None else var[gene_column]).astype(str))
+            places = pd.Series(np.arange(len(ids)), index=ids)[~ids.duplicated(keep=False)]
+            split = np.full(len(ids), "", object)
+            if "layers" not in file:
+                anndata.io.write_elem(file, "layers", {})
+            for source, name in LAYERS.items():
+                values = _collect(predictions, source, obs.index.astype(str), matrix_id, places, split, matrix)
+                if values is not None:
+                    anndata.io.write_elem(file["layers"], name, values, dataset_kwargs={"compression": "gzip"})
+                elif name in file["layers"]:
+                    del file["layers"][name]
+            var[SPLIT] = split
+            anndata.io.write_elem(file, "var", var)
+    return int((split != "").sum())
+
+
+def _collect(
+    predictions: list[Path],
+    source: str,
+    tasks: pd.Index,
+    matrix_id: pd.Series,
+    places: pd.Series,
+    split: np.ndarray,
+    matrix: str | Path,
+) -> np.ndarray | None:
+    """Return one layer of all files, shape=(tasks, genes of the matrix), None if they lack it; note the split of each gene."""
+    out = None
+    taken = np.zeros(len(split), bool)
+    for path in predictions:
+        with h5py.File(path, "r") as file:
+            if f"layers/{source}" not in file:
+                continue
+            obs, var, uns = (anndata.io.read_elem(file[name]) for name in ("obs", "var", "uns"))
+            rows = tasks.get_indexer(obs.index.astype(str))
+            if (rows < 0).any():
+                raise unknown_name(f"task of {path}, which {matrix} lacks,", obs.index[int(np.argmax(rows < 0))], tasks)
+            columns = var.index.astype(str).map(matrix_id).map(places).to_numpy(np.float64)
+            if np.isnan(columns).all():
+                raise InputError(f"{matrix} has none of the genes of {path}, such as {var.index[0]}: is it of this run?")
+            new = np.flatnonzero(~np.isnan(columns))
+            new = new[~taken[columns[new].astype(int)]]
+            at = columns[new].astype(int)
+            if out is None:
+                out = np.full((len(tasks), len(split)), np.nan, np.float32)
+            out[np.ix_(rows, at)] = file[f"layers/{source}"][:][:, new]
+        taken[at] = True
+        split[at] = str(uns["split"])
+    return out

@@ -1,0 +1,142 @@
+"""Tables of variants, by place on the genome or in a gene's window, as pairs of a variant and a gene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome import decode, encode, match_chromosomes, reverse_complement
+from cisnake.errors import InputError, unknown_name
+from cisnake.variants.datasets import Window, pair_with_genes, trim
+from cisnake.variants.vcf import unscorable_alleles
+
+CONVENTIONS = ("current", "older")
+COLUMNS = ("row", "variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status")
+
+
+def pair_variants(
+    variants: pd.DataFrame, genes: list[str], stored: list[Window], windows: list[Window], convention: str = "current"
+) -> pd.DataFrame:
+    """Return one row for each variant and gene whose window it touches, and one for a variant that touches none.
+
+    Parameters
+    ----------
+    variants: pandas.DataFrame
+        One of two forms, the first where a table has the columns of both:
+
+        - on the genome: `chrom`; `pos` (1-based, as in VCF) or, without it, `start` (0-based); `ref` and `alt` on the forward
+          strand; and optionally `gene_id` or `gene`, which ties a variant to that gene alone;
+        - in a gene's window, as Decima writes it: `gene_id` or `gene`; `rel_pos`; `ref_tx` and `alt_tx`, in the gene's
+          direction.
+
+        Optionally `variant_id`.
+    genes: list of str, N entries
+    stored: list of Window, N entries
+        Windows that `rel_pos` counts from.
+    windows: list of Window, N entries
+        What the model sees of them, all of one length.
+    convention: "current" or "older"
+        What `rel_pos` means. Counted from 0 at the upstream end of the window, it is in current Decima the place of the first
+        base of REF on the genome's forward strand: on a minus strand of the last base of `ref_tx`. Decima's first releases
+        gave one more on the plus strand, and the same on the minus strand.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `row`: position in `variants`, in whose order rows are, and then in that of windows on the genome. `variant_id`: that
+        of `variants`, or `chrom:pos:ref:alt` (1-based). `chrom`, `start`, `end`: place of REF, 0-based, half-open. `ref`,
+        `alt`: on the forward strand. `gene_id`: empty where there is none. `status`: empty where alleles are still to be
+        compared; else `no_alt`, `symbolic` (see `vcf.read_variants`), `outside` (no window of the data set is touched) or
+        `unknown_gene`.
+
+    Raises
+    ------
+    InputError
+        Columns are missing, a position is no whole number, or no chromosome or gene of the table is in the data set.
+    """
+    if convention not in CONVENTIONS:
+        raise unknown_name("convention", convention, CONVENTIONS)
+    numbers = {gene: number for number, gene in enumerate(genes)}
+    gene_column = next((column for column in ("gene_id", "gene") if column in variants), None)
+    named = (
+        None if gene_column is None else variants[gene_column].astype(str).map(numbers).fillna(-1).astype(np.int64).to_numpy()
+    )
+    if named is not None and len(named) and (named < 0).all():
+        raise unknown_name("gene", str(variants[gene_column].iloc[0]), genes)
+    places = {"ref", "alt", "chrom"} <= set(variants) and ("pos" in variants or "start" in variants)
+    if places:
+        table = _on_genome(variants, stored)
+    elif named is not None and {"rel_pos", "ref_tx", "alt_tx"} <= set(variants):
+        table = _in_genes(variants, named, stored, convention)
+    else:
+        raise InputError(
+            f"the table of variants has the columns {', '.join(map(str, variants.columns))}: it needs chrom, pos (or start), "
+            "ref and alt, or gene, rel_pos, ref_tx and alt_tx."
+        )
+    table.insert(0, "row", np.arange(len(table)))
+    table["end"] = table["start"] + np.array([len(ref) for ref in table["ref"]], dtype=np.int64)
+    ids = [f"{c}:{s + 1}:{r}:{a}" for c, s, r, a in zip(table["chrom"], table["start"], table["ref"], table["alt"])]
+    table["variant_id"] = variants["variant_id"].astype(str).to_numpy() if "variant_id" in variants else ids
+    table["status"] = [unscorable_alleles(ref, alt) for ref, alt in zip(table["ref"], table["alt"])]
+    if named is not None:
+        table.loc[named < 0, "status"] = "unknown_gene"
+    return _paired(table, named, genes, windows)
+
+
+def _on_genome(variants: pd.DataFrame, stored: list[Window]) -> pd.DataFrame:
+    chroms = variants["chrom"].astype(str)
+    names = match_chromosomes(chroms, (window.chrom for window in stored), "the table of variants")
+    start = _integers(variants, "pos") - 1 if "pos" in variants else _integers(variants, "start")
+    alleles = {column: _alleles(variants, column) for column in ("ref", "alt")}
+    return pd.DataFrame({"chrom": [names.get(chrom, chrom) for chrom in chroms], "start": start, **alleles})
+
+
+def _in_genes(variants: pd.DataFrame, named: np.ndarray, stored: list[Window], convention: str) -> pd.DataFrame:
+    place = _integers(variants, "rel_pos")
+    of = [stored[gene] if gene >= 0 else None for gene in named.tolist()]
+    plus = np.array([window is None or window.strand == "+" for window in of], dtype=bool)
+    upstream = np.array([0 if w is None else w.start if w.strand == "+" else w.end - 1 for w in of], dtype=np.int64)
+    if convention == "older":
+        place = place - plus
+    alleles = {
+        column: [
+            allele if forward or not set(allele.upper()) <= set("ACGTN") else decode(reverse_complement(encode(allele)))
+            for allele, forward in zip(_alleles(variants, f"{column}_tx"), plus)
+        ]
+        for column in ("ref", "alt")
+    }
+    chroms = [w.chrom if w is not None else "" for w in of]
+    return pd.DataFrame({"chrom": chroms, "start": np.where(plus, upstream + place, upstream - place), **alleles})
+
+
+def _paired(table: pd.DataFrame, named: np.ndarray | None, genes: list[str], windows: list[Window]) -> pd.DataFrame:
+    open_rows = np.flatnonzero(table["status"] == "")
+    alleles = (table[column].to_numpy(object)[open_rows] for column in ("start", "ref", "alt"))
+    changes = [trim(int(start), ref, alt) for start, ref, alt in zip(*alleles)]
+    variant, gene = pair_with_genes(table["chrom"].to_numpy(object)[open_rows].tolist(), changes, windows)
+    variant = open_rows[variant]
+    if named is not None:
+        of_its_gene = named[variant] == gene
+        variant, gene = variant[of_its_gene], gene[of_its_gene]
+    alone = np.setdiff1d(np.arange(len(table)), variant)
+    table.loc[np.intersect1d(alone, open_rows), "status"] = "outside"
+    variant, gene = np.concatenate([variant, alone]), np.concatenate([gene, np.full(len(alone), -1)])
+    order = np.argsort(variant, kind="stable")
+    paired = table.iloc[variant[order]].reset_index(drop=True)
+    paired["gene_id"] = np.append(np.array(genes, dtype=object), "")[gene[order]]
+    return paired[list(COLUMNS)]
+
+
+def _integers(variants: pd.DataFrame, column: str) -> np.ndarray:
+    numbers = pd.to_numeric(variants[column], errors="coerce").to_numpy(np.float64)
+    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"row {row + 1} of the table of variants: {column} is '{variants[column].iloc[row]}', no whole number."
+        )
+    return numbers.astype(np.int64)
+
+
+def _alleles(variants: pd.DataFrame, column: str) -> list[str]:
+    return ["" if pd.isna(allele) else str(allele) for allele in variants[column]]

@@ -1,0 +1,61 @@
+"""Score the ensemble on the tiles of one split, bin by bin, with baselines beside it.
+
+The baselines are the mean of the training tiles, the mean profile around transcription starts, and a ridge regression on the
+k-mers around each bin. Writes scores per task, a summary, and some tiles as they were measured and predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data import hdf5
+from cisnake.data.genes import read_genes_table
+from cisnake.data.matrix import read_tasks_table
+from cisnake.files import write_json, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="tiles")
+    p.add_argument(
+        "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
+    )
+    p.add_argument("--split", choices=hdf5.SPLITS, default="test", help="(default: test)")
+    p.add_argument("--gene-windows", type=Path, required=True, metavar="H5", help="windows of genes")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for transcription starts")
+    p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table")
+    p.add_argument("--baseline", type=json.loads, required=True, metavar="JSON", help="k, counts, alpha")
+    p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
+    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
+    p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-examples", type=Path, required=True, metavar="TSV")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
+    from cisnake.model import devices
+
+    program.log.info("evaluating on %s", devices.configure(args.threads))
+    with hdf5.open_dataset(args.dataset) as file:
+        tasks = read_tasks_table(args.tasks, hdf5.read_tasks(file))
+    genes = read_genes_table(args.genes)
+    summary, by_task, examples = evaluate_tiles(
+        args.dataset, args.models, args.split, genes, tasks, args.baseline, args.batch_size
+    )
+    by_task["gene_profile_pearson"] = gene_profiles(args.gene_windows, args.models, args.split, args.batch_size)
+    write_table(examples, args.output_examples)
+    write_table(by_task, args.output_tasks)
+    write_json(summary, args.output_summary)
+    medians = {name: scores["pearson_median"] for name, scores in {"model": summary["model"], **summary["baselines"]}.items()}
+    program.log.info("median Pearson r of bins: %s", medians)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

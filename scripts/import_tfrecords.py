@@ -1,0 +1,50 @@
+"""Turn a data folder of Basenji or Baskerville into a data set of ours.
+
+Sequences and targets are taken over exactly, split for split (valid becomes val), fold for fold, so that a model can be trained
+on the same examples by either. What was done to the targets is taken from the folder's targets.txt, so that predictions can be
+brought back to coverage.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from cisnake import __version__, program
+from cisnake.data.basenji_folder import Examples, read_folder, read_target_transform
+from cisnake.data.dataset_writer import write_dataset
+from cisnake.data.target_transform import ORDERS
+from cisnake.files import file_sha256
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--folder", type=Path, required=True, metavar="DIR", help="with statistics.json, sequences.bed, tfrecords/")
+    p.add_argument("--genome", type=Path, metavar="FASTA", help="the genome of the set, whose name and checksum are kept")
+    p.add_argument(
+        "--order", choices=ORDERS, default="new", help="of the targets' transform; old: --transform_old (default: new)"
+    )
+    p.add_argument("--output", type=Path, required=True, metavar="H5")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    folder = read_folder(args.folder)
+    attributes = {
+        "n_folds": folder.n_folds,
+        "genome": args.genome.name if args.genome else "",
+        "genome_sha256": file_sha256(args.genome) if args.genome else "",
+        "sequences_bed_sha256": file_sha256(args.folder / "sequences.bed"),
+        "cisnake_version": __version__,
+    }
+    examples, transform = Examples(folder), read_target_transform(args.folder, args.order)
+    sequences: Any = examples  # in the place of a genome
+    shape = (folder.bin_size, folder.crop)
+    write_dataset(args.output, folder.windows, examples.labels, folder.tasks, sequences, 0, attributes, transform, *shape)
+    counts = folder.windows["fold" if folder.n_folds > 1 else "split"].value_counts().to_dict()
+    program.log.info("%d windows (%s), %d tasks written to %s", len(folder.windows), counts, len(folder.tasks), args.output)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

@@ -1,0 +1,61 @@
+"""Lay the windows that coverage models are trained on over the genome.
+
+Chromosomes are cut at gaps into contigs, contigs dealt to the splits (or folds) by chromosome or by share of the bases, and
+windows laid on each. Contigs of different splits keep such a distance that no base of a training window is in a window of
+another split. Writes one row for each window and a summary of what was dropped and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data.genome import Genome
+from cisnake.data.regions import read_regions
+from cisnake.data.splits import check_overlap
+from cisnake.data.tiles import make_tiles
+from cisnake.files import write_json, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    for section in ("tiles", "splits"):
+        p.add_argument(
+            f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
+        )
+    p.add_argument("--seq-len", type=int, required=True, metavar="BASES", help="length of a window")
+    p.add_argument("--bin-size", type=int, required=True, metavar="BASES", help="length of a bin")
+    p.add_argument("--crop", type=int, default=0, metavar="BASES", help="without bins at either end of a window (default: 0)")
+    p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
+    p.add_argument("--gaps", type=Path, metavar="BED", help="gaps of the assembly (default: long runs of N)")
+    p.add_argument("--limit", type=Path, metavar="BED", help="regions in which all bins must lie (default: the genome)")
+    p.add_argument("--unmappable", type=Path, metavar="BED", help="regions to which no read can be assigned")
+    p.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    p.add_argument("--output", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    genome = Genome(args.genome)
+    beds = {name: getattr(args, name) for name in ("gaps", "limit", "unmappable")}
+    options = {name: bed and read_regions(bed, genome.sizes) for name, bed in beds.items()}
+    options |= {name: getattr(args, name) for name in ("seq_len", "bin_size", "crop", "max_shift", "seed")}
+    tiles, summary = make_tiles(genome, args.tiles, args.splits, **options)
+    if not args.splits.get("allow_overlap"):
+        check_overlap(tiles, args.splits.get("folds") or 1, args.max_shift)
+    for notice in summary["notices"]:
+        program.log.warning("%s", notice)
+    for name, part in summary["splits"].items():
+        share = 100 * part["share"]
+        program.log.info("%s: %d tiles on %d contigs, %.1f %% of the bases", name, part["tiles"], part["contigs"], share)
+    program.log.info("dropped: bases %s, tiles %s", summary["dropped_bases"], summary["dropped_tiles"])
+    write_json(summary, args.output_summary)
+    write_table(tiles, args.output)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

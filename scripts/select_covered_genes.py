@@ -1,0 +1,71 @@
+"""Choose the genes of a coverage run and place their windows.
+
+Brings annotation, genome and tiles together and writes one row for each gene kept (its TSS, its window, the gene body in it,
+its split: that of the tiles that it shares bases with), one for each gene left out with the reason, the counts of both, and
+one row for each track.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from cisnake import program
+from cisnake.data import annotation, genes, splits
+from cisnake.data.genome import Genome
+from cisnake.data.tracks import read_tracks
+from cisnake.errors import InputError
+from cisnake.files import read_table, write_json, write_table
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    p.add_argument("--gtf", type=Path, required=True, metavar="GTF")
+    p.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
+    p.add_argument("--tiles", type=Path, required=True, metavar="TSV", help="tiles.tsv of make_tiles.py")
+    p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks")
+    p.add_argument("--data-dir", type=Path, default=Path(), metavar="DIR", help="where its files are (default: here)")
+    for section in ("annotation", "windows"):
+        p.add_argument(
+            f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
+        )
+    p.add_argument("--output-genes", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-dropped", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    genome = Genome(args.genome)
+    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
+    tss = annotation.read_tss(args.tss_bed) if args.tss_bed else None
+    integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
+    tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, args.data_dir)
+    placed, dropped, summary = genes.select_genes(annotated, tss, genome, None, None, args.annotation, args.windows)
+    kept, elsewhere = splits.assign_genes(placed, tiles, args.windows["max_shift"])
+    if kept.empty:
+        raise InputError(f"no gene is left; reasons: {summary['dropped']}, and {len(elsewhere)} lie in no tile.")
+    dropped = pd.concat([dropped, elsewhere[dropped.columns]], ignore_index=True)
+    summary |= {
+        "n_kept": len(kept),
+        "n_dropped": len(dropped),
+        "dropped": dropped["reason"].value_counts().to_dict(),
+        "n_tasks": len(tracks),
+        "split": kept["split"].value_counts().to_dict(),
+    }
+    for notice in summary["notices"]:
+        program.log.warning("%s", notice)
+    program.log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
+    write_table(tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]], args.output_tasks)
+    write_table(dropped, args.output_dropped)
+    write_json(summary, args.output_summary)
+    write_table(kept, args.output_genes)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

@@ -1,0 +1,94 @@
+"""How programs end on the corpus, and the table of it in docs/broken_inputs.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .corpus import CASES, NETWORK_CASES, Case, skips, write_broken
+from .whole import SPLITS, command_line, options
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "broken_inputs.md"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended: its exit code, what it printed, and what it left where its outputs were to be."""
+
+    case: Case
+    place: Path
+    path: Path
+    code: int
+    printed: str
+    left: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """The error, without the program's name and folders, and with … for what libraries word or number."""
+        said = self.printed.partition(": error: ")[2] or self.printed.rstrip("\n").rpartition("\n")[2]
+        said = " ".join(said.split()).replace(f"{self.path.parent}/", "").replace(f"{self.place}/", "")
+        said = re.sub(
+            r"\((?:[^()]*\([^()]*\))*[^()]*(?:[Ee]rror|[Uu]nable|[Cc]annot|Compressed|file read)[^()]*(?:\([^()]*\)[^()]*)*\)",
+            "(…)",
+            said,
+        )
+        said = re.sub(r"(cannot be read[^:]*: ).*", r"\1…", said)
+        return re.sub(r"after line \d+", "after line …", said)
+
+
+def run_cases(folder: Path) -> list[Outcome]:
+    """Run the whole corpus: first what makes the whole inputs, then two processes, without and with networks."""
+    whole = folder / "whole"
+    whole.mkdir()
+    environment = {"PYTHONPATH": str(ROOT / "scripts"), "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
+    environment |= {"XDG_CACHE_HOME": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    _python([str(HERE / "whole.py"), str(whole)], environment)
+    outcomes = []
+    for group in (CASES, NETWORK_CASES):
+        cases = [case for case in group if not skips(case)]
+        places = [folder / f"{group is CASES}-{i}" for i in range(len(cases))]
+        paths, jobs = [], []
+        for case, place in zip(cases, places, strict=True):
+            (place / "broken").mkdir(parents=True)
+            path = write_broken(case, whole, place / "broken")
+            given = options(case.program, whole, place / "outputs") | dict(case.others) | _option(case, path, whole, place)
+            jobs.append({"script": case.program, "arguments": command_line(given), "printed": str(place / "printed")})
+            paths.append(path)
+        (folder / "jobs").write_text(json.dumps(jobs))
+        _python([str(HERE / "runner.py"), str(folder / "jobs"), str(folder / "codes")], environment)
+        codes = json.loads((folder / "codes").read_text())
+        for case, place, path, code in zip(cases, places, paths, codes, strict=True):
+            (place / "broken").chmod(0o755)
+            left = sorted(str(file) for file in (place / "outputs").rglob("*")) if (place / "outputs").exists() else []
+            outcomes.append(Outcome(case, place, path, code, (place / "printed").read_text(errors="replace"), left))
+    return outcomes
+
+
+def _option(case: Case, path: Path, whole: Path, place: Path) -> dict[str, str]:
+    """Return the option that names the broken file; some files are named in a table or in a section."""
+    if path.name == "matrix.mtx" and path.is_dir():
+        return {case.option: str(path.parent)}
+    if case.option == "splits":
+        return {"splits": json.dumps({"genes": str(path), "allow_overlap": SPLITS["allow_overlap"]})}
+    if case.option == "tracks" and case.input == "BigWig":
+        (place / "tracks.tsv").write_text(f"identifier\tfile\nt1\t{path}\n")
+        return {"tracks": str(place / "tracks.tsv")}
+    return {case.option: str(path)}
+
+
+def _python(arguments: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def rows(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the rows of the page, one a case."""
+    said = [(outcome.case, "works" if outcome.case.works else outcome.sentence.replace("|", "\\|")) for outcome in outcomes]
+    return [f"| {case.input} | {case.wrong} | `{case.program}.py` | {sentence} |" for case, sentence in said]

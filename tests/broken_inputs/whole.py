@@ -1,0 +1,157 @@
+"""A small run whose inputs are all as they should be, from which the corpus breaks one at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyBigWig
+import pysam
+
+SIZES = {"chr1": 600, "chr2": 600, "chr3": 600}
+ANNOTATION = {"feature": "gene", "tss_max_distance": 1000, "biotypes": [], "exclude": {}, "exclude_chromosomes": []}
+WINDOWS = {"anchor": "tss", "upstream": 20, "downstream": 30, "max_shift": 0, "max_n_fraction": 0.05}
+SPLITS = {"val": ["chr2"], "test": ["chr3"], "allow_overlap": False}
+BASELINE = {"k": 3, "upstream": 10, "downstream": 10, "counts": "sum", "alpha": 1.0}
+CONTRAST = {"one": {"on_tasks": ["heat"], "off_tasks": ["cold"], "score": "specificity"}}
+TILES = {"stride_train": 1.0, "stride_test": 1.0, "break": 1000, "max_unmappable": 0.5}
+
+
+def write_inputs(folder: Path) -> None:
+    """Write every input that a user gives, and the small results that later programs start from."""
+    rng = np.random.default_rng(0)
+    texts = {name: "".join(rng.choice(list("ACGT"), size)) for name, size in SIZES.items()}
+    (folder / "genome.fa").write_text("".join(f">{name}\n{text}\n" for name, text in texts.items()))
+    rows, cells, sites, parts = [], ["gene\theat\tcold"], [], ["gene_id\tsplit"]
+    for chrom, split in zip(SIZES, ("train", "val", "test"), strict=True):
+        for i, (start, end, strand) in enumerate([(100, 160, "+"), (200, 330, "-"), (340, 420, "+"), (430, 500, "-")]):
+            gene = f"{chrom}_{i}"
+            rows.append(f'{chrom}\tx\tgene\t{start + 1}\t{end}\t.\t{strand}\t.\tgene_id "{gene}"; gene_biotype "coding";')
+            cells.append(f"{gene}\t{rng.normal():.4f}\t{rng.normal():.4f}")
+            site = start if strand == "+" else end - 1
+            sites.append(f"{chrom}\t{site}\t{site + 1}\t{gene}\t0\t{strand}")
+            parts.append(f"{gene}\t{split}")
+    for name, lines in {"genes.gtf": rows, "matrix.tsv": cells, "tss.bed": sites, "splits.tsv": parts}.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    (folder / "tasks.tsv").write_text("task\tgroup\nheat\ta\ncold\tb\n")
+    base = texts["chr1"][99]
+    record = f"chr1\t100\tv1\t{base}\t{'A' if base != 'A' else 'C'}\t.\t.\t."
+    (folder / "variants.vcf").write_text(f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{record}\n")
+    (folder / "motifs.meme").write_text(
+        "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 one\nletter-probability matrix: alength= 4 w= 2\n1 0 0 0\n0 1 0 0\n"
+    )
+    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {batch_size: 4}\n")
+    (folder / "genes.txt").write_text("chr1_0\n")
+    _write_tracks(folder)
+    _write_matrices(folder, cells)
+    with h5py.File(folder / "attributions.h5", "w") as file:
+        file["nothing"] = np.zeros(100_000)
+    (folder / "model.keras").write_bytes(b"PK\x03\x04" + bytes(1000))
+
+
+def _write_tracks(folder: Path) -> None:
+    with pyBigWig.open(str(folder / "track.bw"), "w") as file:
+        file.addHeader(list(SIZES.items()))
+        for name, size in SIZES.items():
+            file.addEntries(name, 0, values=np.random.default_rng(1).random(size).tolist(), span=1, step=1)
+    header = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": name, "LN": size} for name, size in SIZES.items()]}
+    with pysam.AlignmentFile(folder / "reads.bam", "wb", header=header) as file:
+        for i in range(3000):
+            read = pysam.AlignedSegment(file.header)
+            read.query_name, read.reference_id, read.reference_start = f"r{i}", i // 1000, i % 1000 // 2
+            read.mapping_quality, read.cigarstring, read.query_sequence = 60, "20M", "ACGTA" * 4
+            file.write(read)
+    pysam.index(str(folder / "reads.bam"))
+    (folder / "intervals.bed").write_text("chr1\t10\t30\nchr2\t5\t50\n")
+    (folder / "fragments.tsv").write_text("chr1\t10\t30\tcell\t1\nchr2\t5\t50\tcell\t2\n")
+    (folder / "tracks.tsv").write_text("identifier\tfile\nt1\ttrack.bw\n")
+
+
+def _write_matrices(folder: Path, cells: list[str]) -> None:
+    import anndata
+
+    table = pd.DataFrame(
+        [line.split("\t")[1:] for line in cells[1:]], [line.split("\t")[0] for line in cells[1:]], ["heat", "cold"]
+    )
+    obs = pd.DataFrame({"kind": ["a", "b"]}, index=table.columns)
+    anndata.AnnData(table.T.astype(np.float32).round().abs(), obs).write_h5ad(folder / "matrix.h5ad")
+    rows = "".join(f"{line.split(chr(9))[0]}\tx\t" + "\t".join(line.split("\t")[1:]) + "\n" for line in cells[1:])
+    (folder / "matrix.gct").write_text(f"#1.2\n{len(cells) - 1}\t2\nName\tDescription\theat\tcold\n{rows}")
+    market = folder / "market"
+    market.mkdir()
+    entries = "".join(f"{i} {j} 1.5\n" for i in range(1, len(cells)) for j in (1, 2))
+    (market / "matrix.mtx").write_text(
+        f"%%MatrixMarket matrix coordinate real general\n{len(cells) - 1} 2 {2 * len(cells) - 2}\n{entries}"
+    )
+    (market / "features.tsv").write_text("".join(f"{line.split(chr(9))[0]}\tx\tGene Expression\n" for line in cells[1:]))
+    (market / "barcodes.tsv").write_text("heat\ncold\n")
+
+
+def options(program: str, folder: Path, output: Path) -> dict[str, str]:
+    """Return the options with which a program runs well on the whole inputs (or, of a network, begins to)."""
+    given: dict[str, dict[str, str]] = {
+        "select_genes": {
+            "genome": "genome.fa", "gtf": "genes.gtf", "matrix": "matrix.tsv", "tss-bed": "tss.bed", "tasks": "tasks.tsv",
+            "annotation": json.dumps(ANNOTATION), "windows": json.dumps(WINDOWS), "splits": json.dumps(SPLITS),
+        },
+        "write_dataset": {"genes": "results/genes", "genome": "genome.fa", "matrix": "matrix.tsv"},
+        "make_track": {"input": "intervals.bed", "format": "bed", "genome": "genome.fa"},
+        "make_tiles": {
+            "genome": "genome.fa", "tiles": json.dumps(TILES), "splits": json.dumps(SPLITS), "seq-len": "100", "bin-size": "10",
+            "gaps": "intervals.bed",
+        },
+        "write_coverage": {
+            "windows": "results/genes", "genome": "genome.fa", "tracks": "tracks.tsv", "data-dir": ".",
+            "converted": "converted", "bin-size": "10",
+        },
+        "aggregate_cells": {"cells": "matrix.h5ad", "by": "kind"},
+        "fetch_motifs": {"source": "motifs.meme"},
+        "call_peaks": {"attributions": "attributions.h5"},
+        "train_model": {"dataset": "results/dataset.h5", "params": "params.yaml", "checkpoints": "checkpoints"},
+        "evaluate_model": {
+            "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
+            "baseline": json.dumps(BASELINE), "anchor": "20",
+        },
+        "attribute_genes": {
+            "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
+            "contrasts": json.dumps(CONTRAST), "genes": "genes.txt",
+        },
+        "score_variants": {
+            "vcf": "variants.vcf", "genome": "genome.fa", "genes": "results/genes", "dataset": "results/dataset.h5",
+            "models": "fold_0/replicate_0/model.keras",
+        },
+    }  # fmt: skip
+    outputs = {
+        "select_genes": ("genes", "dropped", "tasks", "tasks-dropped", "summary"), "make_tiles": ("", "summary"),
+        "aggregate_cells": ("", "dropped"), "call_peaks": ("tsv", "bed"), "score_variants": ("tsv", "vcf"),
+        "train_model": ("model", "params", "history"),
+    }  # fmt: skip
+    named = {f"output-{name}" if name else "output": str(output / (name or "output")) for name in outputs.get(program, ("",))}
+    files = {key: str(folder / value) if (folder / value).exists() else value for key, value in given[program].items()}
+    return files | named
+
+
+def command_line(given: dict[str, str]) -> list[str]:
+    return [f"--{key}={value}" for key, value in given.items()]
+
+
+def write_results(folder: Path) -> None:
+    """Write genes.tsv and dataset.h5 with the programs themselves."""
+    import select_genes
+    import write_dataset
+
+    results = folder / "results"
+    for module in (select_genes, write_dataset):
+        given = options(module.__name__, folder, results)
+        if module is write_dataset:
+            given["output"] = str(results / "dataset.h5")
+        module.main(module.parser().parse_args(command_line(given)))
+
+
+if __name__ == "__main__":
+    write_inputs(Path(sys.argv[1]))
+    write_results(Path(sys.argv[1]))

@@ -1,0 +1,93 @@
+"""What was predicted stands beside what was measured, gene by gene and task by task, and nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+import export_predictions as program
+from cisnake.errors import InputError
+from cisnake.evaluate.export import export_predictions
+from cisnake.files import write_table
+
+TASKS = ["a", "b", "c", "d"]
+GENES = pd.DataFrame({"gene_id": ["G1", "G2.7", "G3", "G4", "G5"], "matrix_id": ["g1", "G2", "g3", "g4", "twice"]})
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> Path:
+    values = scipy.sparse.random(4, 7, 0.5, "csr", rng=np.random.default_rng(0))
+    var = pd.DataFrame({"symbol": list("tuvwxyz")}, ["g4", "twice", "G2", "other", "g1", "g3", "twice"])
+    obs = pd.DataFrame({"organ": pd.Categorical(["x", "x", "y", "y"])}, TASKS)
+    data = anndata.AnnData(values, obs=obs, var=var, layers={"counts": values * 2}, uns={"note": "kept"})
+    data.write_h5ad(tmp_path / "matrix.h5ad")
+    return tmp_path / "matrix.h5ad"
+
+
+def predicted(path: Path, split: str, tasks: list[str], genes: list[str], first: float, original: bool) -> Path:
+    values = first + np.arange(len(tasks) * len(genes), dtype=np.float32).reshape(len(tasks), -1)
+    layers = {"predicted": values} | ({"predicted_original": values * 10} if original else {})
+    obs, var = pd.DataFrame(index=tasks), pd.DataFrame(index=genes)
+    anndata.AnnData(-values, obs=obs, var=var, layers=layers, uns={"split": split}).write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_layers_have_the_predictions_where_there_are_any(matrix: Path, tmp_path: Path, original: bool) -> None:
+    # Task c was filtered out, tasks have another order, gene G3 is in both splits, and the place of G5 is not known.
+    test = predicted(tmp_path / "test.h5ad", "test", ["d", "a", "b"], ["G3", "G1"], 1, original)
+    val = predicted(tmp_path / "val.h5ad", "val", ["d", "a", "b"], ["G2.7", "G3", "G5"], 100, original)
+    write_table(GENES, tmp_path / "genes.tsv")
+    options = [f"--matrix={matrix}", f"--genes={tmp_path / 'genes.tsv'}", f"--output={tmp_path / 'out.h5ad'}"]
+    program.main(program.parser().parse_args([*options, "--predictions", str(test), str(val)]))
+    before, after = anndata.read_h5ad(matrix), anndata.read_h5ad(tmp_path / "out.h5ad")
+    nan = np.nan
+    expected = np.array(
+        [
+            #  g4, twice, G2, other, g1, g3, twice
+            [nan, nan, 103, nan, 4, 3, nan],
+            [nan, nan, 106, nan, 6, 5, nan],
+            [nan, nan, nan, nan, nan, nan, nan],
+            [nan, nan, 100, nan, 2, 1, nan],
+        ]
+    )
+    np.testing.assert_array_equal(after.layers["cisnake_predicted"], expected)
+    assert list(after.var["cisnake_split"]) == ["", "", "val", "", "test", "test", ""]
+    if original:
+        np.testing.assert_array_equal(after.layers["cisnake_predicted_original"], expected * 10)
+    assert ("cisnake_predicted_original" in after.layers) == original
+    assert (after.X != before.X).nnz == 0 and (after.layers["counts"] != before.layers["counts"]).nnz == 0
+    pd.testing.assert_frame_equal(after.obs, before.obs)
+    pd.testing.assert_frame_equal(after.var.drop(columns="cisnake_split"), before.var)
+    assert after.uns["note"] == "kept"
+    # A second run replaces the layers of the first.
+    again = predicted(tmp_path / "again.h5ad", "test", ["a"], ["G4"], 5, False)
+    export_predictions(tmp_path / "out.h5ad", [again], GENES, tmp_path / "out2.h5ad")
+    twice = anndata.read_h5ad(tmp_path / "out2.h5ad")
+    assert np.isfinite(twice.layers["cisnake_predicted"]).sum() == 1 and twice.layers["cisnake_predicted"][0, 0] == 5
+    assert "cisnake_predicted_original" not in twice.layers
+
+
+def test_ids_may_be_in_a_column(matrix: Path, tmp_path: Path) -> None:
+    one = predicted(tmp_path / "test.h5ad", "test", ["c"], ["G1"], 3, False)
+    genes = pd.DataFrame({"gene_id": ["G1"], "matrix_id": ["v"]})
+    assert export_predictions(matrix, [one], genes, tmp_path / "out.h5ad", "symbol") == 1
+    layer = anndata.read_h5ad(tmp_path / "out.h5ad").layers["cisnake_predicted"]
+    assert np.argwhere(np.isfinite(layer)).tolist() == [[2, 2]]
+    with pytest.raises(InputError, match="'symbl': did you mean symbol"):
+        export_predictions(matrix, [one], genes, tmp_path / "out3.h5ad", "symbl")
+    assert not (tmp_path / "out3.h5ad").exists()
+
+
+def test_a_file_of_another_run_is_refused(matrix: Path, tmp_path: Path) -> None:
+    one = predicted(tmp_path / "test.h5ad", "test", ["a", "aa"], ["G1"], 3, False)
+    with pytest.raises(InputError, match=r"task of .* 'aa': did you mean a"):
+        export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")
+    one = predicted(tmp_path / "test.h5ad", "test", ["a"], ["X1"], 3, False)
+    with pytest.raises(InputError, match=r"none of the genes of .* such as X1"):
+        export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")
