@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,17 +77,20 @@ def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
     for column, kind in columns.items():
         if column not in table:
             continue
         if kind == "bool":
             table[column] = table[column] == "True"
-        elif kind == "float":
-            table[column] = pd.to_numeric(table[column], errors="raise").astype(float)
-        else:
-            table[column] = table[column].astype(kind)
+            continue
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = (numbers.isna() & (table[column] != "")) | ((kind != "float") & (numbers.isna() | (numbers % 1 != 0)))
+        if wrong.any():
+            line = int(wrong.to_numpy().argmax()) + 2
+            raise InputError(f"{path}, line {line}: {column} is {table[column][line - 2]!r}, no number: is the file cut?")
+        table[column] = numbers.astype(kind)
     return table
 
 

@@ -316,16 +316,7 @@ NETWORK_CASES = [
 
 
 # Cases that still end in a traceback, by program, input and what is wrong; they are in no table, and are not asserted.
-WEAK = {
-    ("select_genes", "table of splits", "missing"),
-    ("select_genes", "table of splits", "a folder"),
-    ("make_track", "BED of a track", "missing"),
-    ("make_track", "fragments", "missing"),
-    ("train_model", "parameter file", "binary garbage"),
-    ("train_model", "parameter file", "UTF-16"),
-    ("attribute_genes", "list of genes", "binary garbage"),
-    ("attribute_genes", "list of genes", "UTF-16"),
-}
+WEAK: set[tuple[str, str, str]] = set()
 
 
 def write_broken(case: Case, whole: Path, folder: Path) -> Path:

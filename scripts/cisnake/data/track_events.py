@@ -145,8 +145,8 @@ def _read_pieces(path: Path) -> Iterator[pd.DataFrame]:
     # Numbers are read as such, unless a piece has lines of text between them.
     form |= {"dtype": {"chrom": str}, "low_memory": False}
     form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
-    progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
     try:
+        progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
         with open(path, "rb") as raw, gzip.open(raw) if is_gzipped(path) else raw as unpacked:
             for table in pd.read_csv(unpacked, **form):
                 progress.advance(raw.tell() // _MEGABYTE - progress.done)

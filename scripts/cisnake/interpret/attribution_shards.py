@@ -18,6 +18,7 @@ from cisnake.data.datasets import model_input
 from cisnake.data.gene_bins import measured_values
 from cisnake.data.matrix import read_tasks_table
 from cisnake.data.target_transform import TargetTransform
+from cisnake.data.lines import read_lines
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
@@ -145,7 +146,7 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"attribution.genes is {which}: it is all, held_out, or a file with a gene id a line.")
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
-    wanted = {line.strip() for line in path.read_text().splitlines()} - {""}
+    wanted = {line.strip() for _, line in read_lines(path, "list of genes")} - {""}
     if not wanted:
         raise InputError(f"attribution.genes is {which}, a file without a gene id.")
     for gene in sorted(wanted):

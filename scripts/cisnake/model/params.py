@@ -124,8 +124,8 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     """
     try:
         params = yaml.load(Path(path).read_text(), _Loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"parameter file {path} cannot be read: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error
     if isinstance(params, dict):
         params["train"] = params.get("train") or {}
         if any(name.startswith("transfer.") for name in overrides or {}):
