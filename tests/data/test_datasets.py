@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from cisnake.data import dataset_writer, datasets, hdf5
-from cisnake.data.datasets import GeneBatches, model_input
+from cisnake.data.datasets import GeneBatches
 from cisnake.data.genes import place_windows
 from cisnake.data.genome import Genome, one_hot
+from cisnake.data.model_inputs import model_input
 from cisnake.errors import InputError
 
 N, PAD = 23, 4
@@ -111,7 +112,7 @@ def test_shift_moves_sequence_and_mask_together_and_stays_within_bounds(dataset)
 
 def test_shift_beyond_the_pad_is_refused(dataset):
     GeneBatches(dataset, np.arange(N), 6, 5, max_shift=PAD, seed=0)
-    with pytest.raises(InputError, match="4 bases beside each window"):
+    with pytest.raises(InputError, match="too few for windows of 40 that move by up to"):
         GeneBatches(dataset, np.arange(N), 6, 5, max_shift=PAD + 1, seed=0)
 
 
@@ -120,7 +121,7 @@ def test_from_disk_and_from_memory_are_equal(dataset, monkeypatch):
     in_memory = GeneBatches(dataset, rows, 3, 5, max_shift=2, seed=4)
     monkeypatch.setattr(datasets, "_MEMORY_BYTES", 0)
     from_disk = GeneBatches(dataset, rows, 3, 5, max_shift=2, seed=4)
-    assert in_memory._in_memory is not None and from_disk._in_memory is None
+    assert in_memory._codes is not None and from_disk._codes is None
     for number in range(2):
         for one, other in zip(epoch(in_memory, number), epoch(from_disk, number)):
             np.testing.assert_array_equal(one, other)

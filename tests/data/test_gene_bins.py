@@ -61,7 +61,7 @@ def test_a_gene_without_bins_is_refused():
         gene_bins(WINDOWS.assign(mask_start=[25, 2]), "tss", 2, 2, BIN, CROP)
     with pytest.raises(InputError, match="no exons are given"):
         gene_bins(WINDOWS, "exons", 0, 0, BIN, CROP)
-    with pytest.raises(InputError, match="unknown targets.gene_score.region 'exon': did you mean exons"):
+    with pytest.raises(InputError, match=r"unknown targets.gene_score.region 'exon': did you mean exons"):
         gene_bins(WINDOWS, "exon", 0, 0, BIN, CROP)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data.datasets import model_input
 from cisnake.data.genome import decode
+from cisnake.data.model_inputs import model_input
 from cisnake.data.sequence_windows import SequenceWindows, from_fasta, from_one_hot, from_table
 from cisnake.errors import InputError
 from cisnake.model import ensemble

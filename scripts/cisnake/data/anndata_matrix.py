@@ -136,7 +136,9 @@ def _open(path: str | Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path} cannot be read as AnnData ({str(error).splitlines()[0]}): it is missing, cut, or no h5ad file.") from error
+        raise InputError(
+            f"{path} cannot be read as AnnData ({str(error).splitlines()[0]}): it is missing, cut, or no h5ad file."
+        ) from error
     with file:
         for name in ("obs", "var"):
             if name not in file:

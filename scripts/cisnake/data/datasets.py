@@ -10,38 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from cisnake.data import augment
-from cisnake.data.genome import one_hot
-from cisnake.data.hdf5 import open_dataset, read_codes, read_label_rows, read_labels, read_tasks, read_windows
-from cisnake.errors import InputError
+from cisnake.data.hdf5 import open_dataset, read_label_rows, read_labels, read_tasks, read_windows
+from cisnake.data.model_inputs import model_input
+from cisnake.data.row_reader import RowReader
+from cisnake.data.window_reader import WindowReader
 
 _MEMORY_BYTES = 2 << 30
-
-
-def model_input(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, depth: int) -> np.ndarray:
-    """Return what the model sees of windows.
-
-    Parameters
-    ----------
-    codes: numpy.ndarray, shape=(n, length), dtype=int8
-    mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
-        The gene body in the window, half-open; used at depth 5.
-    depth: int
-        4 (bases) or 5 (bases and gene body).
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n, length, depth), dtype=float32
-    """
-    position = np.arange(codes.shape[1])
-    mask = (position >= np.asarray(mask_start)[:, None]) & (position < np.asarray(mask_end)[:, None])
-    return stack_input(codes, mask, depth)
-
-
-def stack_input(codes: np.ndarray, masks: np.ndarray, depth: int) -> np.ndarray:
-    """Return one-hot codes with, at depth 5, the mask as a fifth channel; shape=(n, length, depth), dtype=float32."""
-    if depth == 4:
-        return one_hot(codes)
-    return np.concatenate([one_hot(codes), masks[..., None].astype(np.float32)], axis=-1)
 
 
 class Batches:
@@ -181,25 +155,27 @@ class StoredLabels:
 
     Parameters
     ----------
-    h5_file: str or Path
-        A data set of coverage.
+    reader: RowReader
+        Of `labels`, shape (N, tasks, bins).
     rows: numpy.ndarray, shape=(n,), dtype=int
+
+    Attributes
+    ----------
     shape: tuple of int
         (n, bins, tasks).
     """
 
-    def __init__(self, h5_file: str | Path, rows: np.ndarray, shape: tuple[int, int, int]) -> None:
-        self.path, self.rows, self.shape = Path(h5_file), rows, shape
-        self._file: h5py.File | None = None
+    def __init__(self, reader: RowReader, rows: np.ndarray) -> None:
+        self._reader, self._rows = reader, rows
+        _, tasks, bins = reader.shape
+        self.shape = (len(rows), bins, tasks)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
         """Return labels of some of the rows, by their place among them; shape=(b, bins, tasks), dtype=float32."""
-        if self._file is None:
-            self._file = h5py.File(self.path, "r")
-        return read_label_rows(self._file, self.rows[chosen]).transpose(0, 2, 1)
+        return self._reader.read(self._rows[chosen]).transpose(0, 2, 1)
 
 
 class GeneBatches(Batches):
@@ -224,29 +200,23 @@ class GeneBatches(Batches):
     def __init__(
         self, h5_file: str | Path, rows: np.ndarray, batch_size: int, depth: int, max_shift: int = 0, seed: int | None = None
     ) -> None:
-        self.path, self.rows, self.max_shift = Path(h5_file), np.asarray(rows), max_shift
+        self.rows, self.max_shift = np.asarray(rows), max_shift
+        self._windows = WindowReader(h5_file, max_shift=max_shift, depth=depth)
         with open_dataset(h5_file) as file:
-            self.pad = int(file["pad"][()])
-            self.seq_len = int(file["seq_len"][()])
-            if max_shift > self.pad:
-                raise InputError(f"{h5_file} has {self.pad} bases beside each window, too few for max_shift {max_shift}.")
             names = list(read_windows(file)["gene_id"].iloc[self.rows])
             labels, in_memory = self._read_labels(file)
-            super().__init__(labels, names, read_tasks(file), str(h5_file), (self.seq_len, depth), batch_size, seed)
-            self._in_memory = None
-            if in_memory:
-                self._in_memory = self._read_padded(file, self.rows)
-        self._file: h5py.File | None = None
+            super().__init__(labels, names, read_tasks(file), str(h5_file), (self._windows.seq_len, depth), batch_size, seed)
+        self._codes = self._windows.codes(self.rows, max_shift, max_shift) if in_memory else None
 
     def _read_labels(self, file: h5py.File) -> tuple[np.ndarray | StoredLabels, bool]:
         """Return the labels, and whether there is room in memory for all windows."""
         tasks, bins = file["labels"].shape[1:]
-        windows = 2 * len(self.rows) * (self.seq_len + 2 * self.pad)
+        windows = len(self.rows) * (self._windows.seq_len + 2 * self.max_shift)
         if not file.attrs["bin_size"]:
             return read_labels(file)[self.rows], windows <= _MEMORY_BYTES
         if windows + 4 * len(self.rows) * tasks * bins <= _MEMORY_BYTES:
             return np.ascontiguousarray(read_label_rows(file, self.rows).transpose(0, 2, 1)), True
-        return StoredLabels(self.path, self.rows, (len(self.rows), bins, tasks)), False
+        return StoredLabels(RowReader(file, "labels"), self.rows), False
 
     def draw(self, rng: np.random.Generator | None) -> np.ndarray:
         if rng is None:
@@ -254,15 +224,8 @@ class GeneBatches(Batches):
         return augment.shifts(len(self.rows), self.max_shift, rng)
 
     def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        if self._in_memory is not None:
-            codes, masks = (part[chosen] for part in self._in_memory)
-        else:
-            if self._file is None:
-                self._file = h5py.File(self.path, "r")
-            codes, masks = self._read_padded(self._file, self.rows[chosen])
-        depth = self.input_shape[1]
-        return stack_input(augment.crop(codes, self.pad, drawn), augment.crop(masks, self.pad, drawn), depth)
-
-    def _read_padded(self, file: h5py.File, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        padded = self.seq_len + 2 * self.pad
-        return read_codes(file, rows, 0, padded), read_codes(file, rows, 0, padded, "masks")
+        if self._codes is None:
+            return self._windows.read(self.rows[chosen], drawn)
+        codes = augment.crop(self._codes[chosen], self.max_shift, drawn)
+        starts, ends = (ends[self.rows[chosen]] - drawn for ends in (self._windows.mask_start, self._windows.mask_end))
+        return model_input(codes, starts, ends, self._windows.depth)

@@ -92,7 +92,9 @@ def _open(path: str | Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}): it is missing or truncated; make it again.") from error
+        raise InputError(
+            f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}): it is missing or truncated; make it again."
+        ) from error
     with file:
         yield file
 

@@ -55,7 +55,7 @@ class HDF5Dataset(keras.utils.PyDataset):
         Whether, under "random", an example is shown as its reverse complement half of the time; its tracks are then
         reversed. For coverage alone, because expression has the gene's direction. Default False.
     strand_pair: sequence of int, optional
-        For each task, the number of the one that measures the other strand. Default: every task measures both.
+        For each task, the number of the one that measures the other strand. Default: as the file says.
     workers, use_multiprocessing, max_queue_size: int, bool, int
         Keras's: who makes batches, and how many wait. Default: two threads, and four batches.
 
@@ -125,6 +125,8 @@ class HDF5Dataset(keras.utils.PyDataset):
             coverage = int(file.attrs.get("bin_size", 0)) > 0
             stored = int(file["seq_len"][()])
             self._label_reader = RowReader(file, "labels")
+            if strand_pair is None and "strand_pair" in file.attrs:
+                strand_pair = file.attrs["strand_pair"].tolist()
         self.genes = genes[self.gene_index, 0].tolist()
         self.n_seqs = len(self.gene_index)
         self.n_augmented = 2 * self.max_seq_shift + 1 if augment_mode == "serial" else 1

@@ -54,7 +54,7 @@ def _empty(shape: tuple[int, ...]) -> np.ndarray:
     return raw[first : first + size].view(np.float32).reshape(shape)
 
 
-def input_of(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, depth: int) -> np.ndarray:
+def model_input(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, depth: int) -> np.ndarray:
     """Return what the model sees of windows.
 
     Looking up four bases at once is three times as fast as one by one: an input is twenty times as large as its codes, and what

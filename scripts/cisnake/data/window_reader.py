@@ -8,7 +8,7 @@ import numpy as np
 
 from cisnake.data import augment
 from cisnake.data.hdf5 import open_dataset
-from cisnake.data.model_inputs import input_of
+from cisnake.data.model_inputs import model_input
 from cisnake.data.row_reader import RowReader
 from cisnake.errors import InputError
 
@@ -101,4 +101,4 @@ class WindowReader:
             starts, ends = starts - shift, ends - shift
         if reverse is not None:
             codes, starts, ends = augment.turn(codes, starts, ends, reverse)
-        return input_of(codes, starts, ends, self.depth)
+        return model_input(codes, starts, ends, self.depth)

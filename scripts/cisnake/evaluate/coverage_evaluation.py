@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data import hdf5
-from cisnake.data.datasets import model_input
+from cisnake.data.model_inputs import model_input
 from cisnake.data.splits import split_for_fold
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError

@@ -64,7 +64,9 @@ class AttributionFile:
                 }
                 self.length: int = file["attributions"].shape[2]
         except (OSError, KeyError) as error:
-            raise InputError(f"{path} is not a whole file of attributions ({str(error).splitlines()[0]}): make it again.") from error
+            raise InputError(
+                f"{path} is not a whole file of attributions ({str(error).splitlines()[0]}): make it again."
+            ) from error
 
     @property
     def contrast(self) -> Contrast:

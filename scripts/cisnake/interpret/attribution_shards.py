@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data import hdf5
-from cisnake.data.datasets import model_input
 from cisnake.data.gene_bins import measured_values
-from cisnake.data.matrix import read_tasks_table
-from cisnake.data.target_transform import TargetTransform
 from cisnake.data.lines import read_lines
+from cisnake.data.matrix import read_tasks_table
+from cisnake.data.model_inputs import model_input
+from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project

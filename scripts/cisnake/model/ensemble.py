@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from cisnake.data import hdf5
-from cisnake.data.datasets import model_input
 from cisnake.data.gene_bins import gene_values
+from cisnake.data.model_inputs import model_input
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 

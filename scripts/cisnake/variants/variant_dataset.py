@@ -10,7 +10,7 @@ import pandas as pd
 
 from cisnake.data.genome import Genome, reverse_complement
 from cisnake.data.hdf5 import open_dataset, read_tasks, read_windows
-from cisnake.data.model_inputs import input_of
+from cisnake.data.model_inputs import model_input
 from cisnake.data.window_reader import WindowReader
 from cisnake.errors import InputError
 from cisnake.variants.datasets import Change, Window, alternative_windows, trim
@@ -151,7 +151,7 @@ class VariantDataset(keras.utils.PyDataset):
                     firsts = start + shifts[those]
                     codes[those] = np.lib.stride_tricks.sliding_window_view(whole, self.seq_len)[firsts]
                     body[those] = bounds - firsts[:, None]
-        return (input_of(codes, body[:, 0], body[:, 1], self.depth),)
+        return (model_input(codes, body[:, 0], body[:, 1], self.depth),)
 
     def alleles(self, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the predictions for REF and for ALT, each of shape (scored, n_augmented, ...), of all windows in order."""
