@@ -65,8 +65,9 @@ lock: setup ## pin the dependencies anew from pyproject.toml (UPGRADE=--upgrade 
 envs: setup ## write envs/*.yaml, the conda environments of the rules, from requirements/cuda.lock
 	@$(RUN) python tools/write_envs.py
 
-docs: setup ## write config/README.md, which describes every key, from the schema of the configuration
+docs: setup ## write config/README.md from the schema of the configuration, and docs/broken_inputs.md from the tests
 	@$(RUN) python tools/write_config_docs.py
+	@$(RUN) python tools/write_broken_inputs.py
 
 clean: ## remove .venv, caches and the results of the demo; keeps your own results
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache results/demo

@@ -1,4 +1,4 @@
-"""Decima itself: its writer, and what its readers return. Runs in the environment of Decima, asked by `decima.py`.
+"""Decima itself: its writer, and what its readers return. Runs in the environment of Decima, asked by `compatibility.py`.
 
 python decima_files.py write GENES.tsv LABELS.npy GENOME.fa PAD OUTPUT.h5
 python decima_files.py read FILE.h5 ANSWERS.npz

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from functools import partial
 from importlib.metadata import version
@@ -10,16 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from decima.data.dataset import HDF5Dataset
 from torch.utils.data import DataLoader
 
 from .loading_files import WINDOWS, digest, drop_from_memory, shift_of, their_file
 from .worker import Line, connect, serve
-
-# The folder of the benchmarks has a decima.py of its own, which would stand for the package.
-_BENCHMARKS = Path(__file__).resolve().parent.parent
-sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _BENCHMARKS]
-
-from decima.data.dataset import HDF5Dataset  # noqa: E402
 
 
 def decima_loading_worker(line: Line) -> None:

@@ -1,6 +1,6 @@
 """Files of Decima read by us as by Decima, and ours by Decima, without Decima: its file and its answers are kept in `decima/`.
 
-`benchmarks/decima.py --keep tests/data/decima` made them, with the real Decima 0.7.2.
+`benchmarks/compatibility.py --keep tests/data/decima` made them, with the real Decima 0.7.2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cisnake.errors import InputError
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-import decima  # noqa: E402
+import compatibility  # noqa: E402
 from peers import cisnake_files  # noqa: E402
 
 KEPT = Path(__file__).resolve().parent / "decima"
@@ -70,7 +70,7 @@ def test_our_writer_still_writes_what_decima_read(ours):
 
 
 def test_our_file_holds_what_decima_wrote(ours):
-    assert decima.compare_files(ours, KEPT / "decima.h5") == []
+    assert compatibility.compare_files(ours, KEPT / "decima.h5") == []
 
 
 @pytest.mark.parametrize(("name", "row"), [("sequences", 1), ("masks", 2), ("labels", 0), ("genes", 3)])
@@ -79,7 +79,7 @@ def test_comparison_of_files_sees_one_wrong_value(ours, name, row):
         values = file[name][row]
         values[..., -1] = b"val" if name == "genes" else values[..., -1] + 1
         file[name][row] = values
-    assert decima.compare_files(ours, KEPT / "decima.h5") == [name]
+    assert compatibility.compare_files(ours, KEPT / "decima.h5") == [name]
 
 
 def test_training_sees_what_decima_trains_on(ours):
