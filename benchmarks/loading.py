@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 OURS, DECIMA = "Cisnake", "Decima"
 KINDS = {
     (OURS, "alone"): "Cisnake `HDF5Dataset`, one thread",
+    (OURS, "threads"): "the same, two threads",
     (OURS, "fit"): "the same as Keras's `fit` takes it",
     (DECIMA, "1"): "Decima `HDF5Dataset` in a DataLoader, 1 worker",
     (DECIMA, "2"): "the same, 2 workers",
@@ -49,7 +50,11 @@ def speed_table(speeds: dict[tuple[str, str], np.ndarray], state: str) -> str:
     rows = ["| examples/s | " + " | ".join(f"{length:,} bp" for length in lengths) + " |", "|---" * (len(lengths) + 1) + "|"]
     for (name, kind), title in KINDS.items():
         rows.append(f"| {title} | " + " | ".join(spread(speeds[name, f"{x} {state} {kind}"]) for x in lengths) + " |")
-    for kind, title in (("alone", "one thread ÷ Decima's faster"), ("fit", "`fit` ÷ Decima's faster")):
+    for kind, title in (
+        ("alone", "one thread ÷ Decima's faster"),
+        ("threads", "two threads ÷ Decima's faster"),
+        ("fit", "`fit` ÷ Decima's faster"),
+    ):
         ratios = []
         for length in lengths:
             fastest = max((speeds[DECIMA, f"{length} {state} {workers}"] for workers in (1, 2)), key=np.median)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from cisnake import program
-from cisnake.data import annotation, genes, splits
+from cisnake.data import annotation, gene_bins, genes, splits
 from cisnake.data.genome import Genome
 from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError
@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tiles", type=Path, required=True, metavar="TSV", help="tiles.tsv of make_tiles.py")
     p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks")
     p.add_argument("--data-dir", type=Path, default=Path(), metavar="DIR", help="where its files are (default: here)")
+    p.add_argument("--gene-score", type=json.loads, required=True, metavar="JSON", help="region, upstream, downstream")
+    p.add_argument("--bin-size", type=int, required=True, metavar="BASES")
+    p.add_argument("--crop", type=int, default=0, metavar="BASES", help="at either end, without bins (default: 0)")
     for section in ("annotation", "windows"):
         p.add_argument(
             f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
@@ -47,10 +50,13 @@ def main(args: argparse.Namespace) -> None:
     integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
     tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, args.data_dir)
     placed, dropped, summary = genes.select_genes(annotated, tss, genome, None, None, args.annotation, args.windows)
-    kept, elsewhere = splits.assign_genes(placed, tiles, args.windows["max_shift"])
+    exons = annotation.exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
+    bins = gene_bins.GeneBins(placed, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons).present()
+    reason = {"reason": "no_bins", "detail": f"nothing of its {args.gene_score['region']} lies in the bins of its window"}
+    kept, elsewhere = splits.assign_genes(placed[bins], tiles, args.windows["max_shift"])
+    dropped = pd.concat([table[dropped.columns] for table in (dropped, placed[~bins].assign(**reason), elsewhere)])
     if kept.empty:
-        raise InputError(f"no gene is left; reasons: {summary['dropped']}, and {len(elsewhere)} lie in no tile.")
-    dropped = pd.concat([dropped, elsewhere[dropped.columns]], ignore_index=True)
+        raise InputError(f"no gene is left; reasons: {dropped['reason'].value_counts().to_dict()}.")
     summary |= {
         "n_kept": len(kept),
         "n_dropped": len(dropped),

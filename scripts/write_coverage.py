@@ -49,8 +49,8 @@ def main(args: argparse.Namespace) -> None:
         program.log.warning("%s has no data on %s: zeros", identifier, ", ".join(chroms))
     bins = None
     if args.gene_score:
-        exons = annotation.read_exons(args.gtf) if args.gene_score["region"] == "exons" else None
-        bins = gene_bins.gene_bins(windows, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons)
+        exons = annotation.exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
+        bins = gene_bins.GeneBins(windows, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons)
     attributes = {
         "n_folds": args.folds,
         "genome": args.genome.name,

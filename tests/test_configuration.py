@@ -85,6 +85,45 @@ def test_configurations_that_are_right_pass(given: dict[str, Any]) -> None:
         configuration.check(configuration.complete(config))
 
 
+@pytest.fixture
+def covered(given: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """The same of a coverage run; its table of tracks lies in the folder of the data."""
+    (tmp_path / "a.bw").write_bytes(b"")
+    (tmp_path / "tracks.tsv").write_text("identifier\tfile\tgroup\nheat\ta.bw\thot\ncold\ta.bw\tcold\n")
+    return changed(
+        given,
+        targets={"kind": "coverage", "tracks": "tracks.tsv", "bin_size": 32, "crop": 64},
+        windows={"upstream": 512, "downstream": 512},
+        model={"params": "config/models/coverage_small.yaml"},
+        attribution__contrasts={"heat": {"on_tasks": ["hot"]}},
+    )
+
+
+def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any], tmp_path: Path) -> None:
+    complete = configuration.complete(covered)
+    configuration.check(complete)
+    assert complete["targets"]["tracks"] == str(tmp_path / "tracks.tsv")
+    for values, message in [
+        ({"targets__crop": 60}, "bins of 32 bp (targets.bin_size) do not fill windows of 1024 bp less 60 at"),
+        ({"windows__max_shift": 17}, "it must be at most half of targets.bin_size (32)"),
+        ({"targets__gene_score": {"downstream": 449}}, "targets.gene_score.downstream is 449, but windows have bins only up to 448"),
+        ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but tiles of the genome have no gene body"),
+        ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than windows, 1024 bp"),
+        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing to train on"),
+        ({"targets__matrix": "matrix.tsv"}, "targets.matrix is for targets.kind expression"),
+        ({"targets__transform": "log1p"}, "targets.transform is for expression"),
+        ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv is not there"),
+        ({"targets__tracks": None}, "targets lacks tracks"),
+        ({"attribution__contrasts": {"x": {"on_tasks": ["hott"]}}}, "did you mean hot"),
+        ({"genome": {"simulate": {}}}, "genome.simulate makes expression, not coverage"),
+    ]:
+        assert message in refusal(changed(covered, **values))
+
+
+def test_keys_of_coverage_are_refused_in_a_run_of_expression(given: dict[str, Any]) -> None:
+    assert "targets.blacklist is for targets.kind coverage" in refusal(changed(given, targets__blacklist="genes.gtf"))
+
+
 # The schema
 
 

@@ -20,13 +20,15 @@ from peers import loading_files  # noqa: E402
 def test_ratios_are_to_the_faster_of_decimas_blocks() -> None:
     speeds = {}
     for length in loading_files.WINDOWS:
-        for name, kind, values in (("Cisnake", "alone", [8, 12]), ("Cisnake", "fit", [4, 6]), ("Decima", "1", [1, 1])):
-            speeds[name, f"{length} warm {kind}"] = np.array(values, float)
+        for kind, values in (("alone", [8, 12]), ("threads", [16, 16]), ("fit", [4, 6])):
+            speeds["Cisnake", f"{length} warm {kind}"] = np.array(values, float)
+        speeds["Decima", f"{length} warm 1"] = np.array([1.0, 1.0])
         speeds["Decima", f"{length} warm 2"] = np.array([2.0, 2.0])
     rows = loading.speed_table(speeds, "warm").splitlines()
     assert rows[0] == "| examples/s | 10,000 bp | 200,000 bp | 524,288 bp |"
     assert rows[2].endswith("| 10 (8–12) | 10 (8–12) | 10 (8–12) |")
-    assert rows[-2] == "| one thread ÷ Decima's faster |" + " 5 (4–6) |" * 3
+    assert rows[-2] == "| two threads ÷ Decima's faster |" + " 8 (8–8) |" * 3
+    assert rows[-3] == "| one thread ÷ Decima's faster |" + " 5 (4–6) |" * 3
     assert rows[-1] == "| `fit` ÷ Decima's faster |" + " 2.5 (2–3) |" * 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def cisnake_loading_worker(line: Line) -> None:
         for batch in range(len(data)):
             data[batch]
 
+    def threads(data: HDF5Dataset) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            # No more batches than threads are waited for, as in a training that reads ahead.
+            for batch in range(0, len(data), 2):
+                list(pool.map(data.__getitem__, range(batch, min(batch + 2, len(data)))))
+
     def fit(data: HDF5Dataset) -> None:
         model.fit(data, verbose=0, shuffle=False)
 
@@ -60,7 +67,7 @@ def cisnake_loading_worker(line: Line) -> None:
         f"{length} {state} {name}": partial(read, length, state == "cold", epoch)
         for length in WINDOWS
         for state in ("cold", "warm")
-        for name, epoch in (("alone", alone), ("fit", fit))
+        for name, epoch in (("alone", alone), ("threads", threads), ("fit", fit))
     }
     serve(line, jobs)
 

@@ -93,9 +93,11 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(config["targets"].get(key), str) and Path(config["targets"][key]).is_dir():
             config["targets"][key] = str(market_file(config["targets"][key]))
     # These come with the workflow, too.
-    for section, key in (("model", "params"), ("targets", "tracks")):
-        if key in config[section] and not Path(config[section][key]).is_file() and (ROOT / config[section][key]).is_file():
-            config[section][key] = str(ROOT / config[section][key])
+    for section, key, folder in (("model", "params", "."), ("targets", "tracks", config["run"].get("data_dir", "."))):
+        for path in (Path(folder) / config[section].get(key, ""), ROOT / config[section].get(key, "")):
+            if path.is_file():
+                config[section][key] = os.path.normpath(path)
+                break
     return config
 
 
@@ -251,7 +253,21 @@ def _problems_of_coverage(config: dict[str, Any]) -> Iterator[str]:
             yield f"{section}.{key} is for targets.kind expression: remove it"
     if targets["transform"] != "none":
         yield "targets.transform is for expression: for coverage, sum_stat, scale and clip_soft stand in the table of tracks"
+    if windows["max_shift"] > targets["bin_size"] / 2:
+        yield (
+            f"windows.max_shift is {windows['max_shift']}, but bins stay where they are when training moves a window: it must "
+            f"be at most half of targets.bin_size ({targets['bin_size']})"
+        )
+    own = targets["gene_score"]
+    for side in ("upstream", "downstream"):
+        room = windows[side] - targets["crop"]
+        if (own["region"], windows["anchor"]) == ("tss", "tss") and own[side] > room:
+            yield f"targets.gene_score.{side} is {own[side]}, but windows have bins only up to {room} bp {side} of the TSS"
+    if "val_fraction" in config["splits"] and config["splits"]["val_fraction"] + config["splits"]["test_fraction"] >= 1:
+        yield "splits.val_fraction and splits.test_fraction leave nothing to train on"
     length = windows["upstream"] + windows["downstream"]
+    if config["tiles"]["break_length"] < length:
+        yield f"tiles.break_length is {config['tiles']['break_length']}, shorter than windows, {length} bp"
     if (length - 2 * targets["crop"]) % targets["bin_size"] or length <= 2 * targets["crop"]:
         yield (
             f"bins of {targets['bin_size']} bp (targets.bin_size) do not fill windows of {length} bp less {targets['crop']} at "
@@ -279,6 +295,11 @@ def _problems_of_model(config: dict[str, Any]) -> Iterator[str]:
         yield f"transfer.weights of {config['model']['params']} is {weights}, which does not exist"
     length = config["windows"]["upstream"] + config["windows"]["downstream"]
     asked = params["model"].get("seq_length", length)
+    if config["targets"]["kind"] == "coverage" and params["model"].get("seq_depth", 4) != 4:
+        yield (
+            f"{config['model']['params']} has seq_depth {params['model']['seq_depth']}, but tiles of the genome have no gene "
+            "body to be a fifth channel: leave seq_depth out"
+        )
     if asked != length:
         yield f"{config['model']['params']} has seq_length {asked}, but windows have {length} bases: change one of them"
 

@@ -3,7 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data.gene_bins import gene_bins, gene_values
+from cisnake.data import gene_bins
+from cisnake.data.gene_bins import GeneBins, gene_values
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 
@@ -50,19 +51,30 @@ def by_base(row, belongs):
         ("exons", lambda base: 125 <= base < 131 or base >= 140, lambda base: base < 110 or 119 <= base < 131),
     ],
 )
-def test_bins_of_a_gene_are_those_that_cover_it(region, plus, minus):
-    found = gene_bins(WINDOWS, region, 7, 5, BIN, CROP, EXONS)
+def test_bins_of_a_gene_are_those_that_cover_it(region, plus, minus, monkeypatch):
+    own = GeneBins(WINDOWS, region, 7, 5, BIN, CROP, EXONS)
+    found = own(slice(None))
     assert found.shape == (2, 10) and found.dtype == np.float32
     np.testing.assert_allclose(found, [by_base(0, plus), by_base(1, minus)])
+    np.testing.assert_array_equal(own(slice(1, 2)), found[1:])
+    # However few numbers are held at a time.
+    monkeypatch.setattr(gene_bins, "_BLOCK_NUMBERS", 1)
+    np.testing.assert_array_equal(own(slice(None)), found)
+    assert own.present().tolist() == [True, True]
 
 
-def test_a_gene_without_bins_is_refused():
-    with pytest.raises(InputError, match="tss of 1 genes, minus among them, lies in the bins"):
-        gene_bins(WINDOWS.assign(mask_start=[25, 2]), "tss", 2, 2, BIN, CROP)
+def test_genes_without_bins_are_told():
+    own = GeneBins(WINDOWS.assign(mask_start=[25, 2]), "tss", 2, 2, BIN, CROP)
+    assert own.present().tolist() == [True, False]
+    assert GeneBins(WINDOWS, "exons", 0, 0, BIN, CROP, EXONS.iloc[:2]).present().tolist() == [True, False]
+    assert GeneBins(WINDOWS.iloc[:0], "body", 0, 0, BIN, CROP).present().tolist() == []
+
+
+def test_regions_that_cannot_be_are_refused():
     with pytest.raises(InputError, match="no exons are given"):
-        gene_bins(WINDOWS, "exons", 0, 0, BIN, CROP)
-    with pytest.raises(InputError, match=r"unknown targets.gene_score.region 'exon': did you mean exons"):
-        gene_bins(WINDOWS, "exon", 0, 0, BIN, CROP)
+        GeneBins(WINDOWS, "exons", 0, 0, BIN, CROP)
+    with pytest.raises(InputError, match=r"unknown targets\.gene_score\.region 'exon': did you mean exons"):
+        GeneBins(WINDOWS, "exon", 0, 0, BIN, CROP)
 
 
 def test_gene_values_undo_the_transform_and_add_up_what_is_the_genes():

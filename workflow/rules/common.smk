@@ -110,13 +110,13 @@ def splits_section():
 
 
 def network_memory(wildcards, input, attempt):
-    """Memory of a job that runs a network: a base, and the data set, of which training keeps the sequences."""
-    return attempt * (config["resources"]["mem_mb"] + int(4 * megabytes(input.dataset)))
+    """Memory of a job that runs a network: a base, and the data set, of which training keeps two gigabytes a split at most."""
+    return attempt * (config["resources"]["mem_mb"] + min(int(8 * megabytes(input.dataset)), 6000))
 
 
 def table_memory(wildcards, input, attempt):
     """Memory of a job that holds tables; genomes, attributions and hits are streamed, and ask for nothing."""
-    streamed = (".fa", ".fa.gz", ".h5", ".bw", ".bam", "hits.tsv", "effects.tsv")
+    streamed = (".fa", ".fa.gz", ".h5", ".bw", "hits.tsv", "effects.tsv")
     held = [path for path in input if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
 
@@ -143,7 +143,9 @@ def network_time(wildcards, attempt):
 
 def table_time(wildcards, input, attempt):
     """Minutes of a job that reads its input a few times; a motif scan takes a second for some 100 kB of attributions."""
-    return attempt * (30 + int(sum(map(megabytes, input)) / 3))
+    # Of a genome regions are read.
+    whole = [path for path in input if not str(path).endswith((".fa", ".fa.gz", ".fasta", ".fasta.gz"))]
+    return attempt * (30 + int(sum(map(megabytes, whole)) / 3))
 
 
 def replicate_seed(wildcards):

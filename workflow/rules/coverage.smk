@@ -1,7 +1,15 @@
 # Tracks along the genome: tiles to train on, and windows of genes for everything that is asked per gene.
 
-TRACKS = read_tracks(config["targets"]["tracks"], config["run"].get("data_dir", ".")).set_index("identifier")
+DATA_DIR = config["run"].get("data_dir", ".")
+TRACKS = read_tracks(config["targets"]["tracks"], DATA_DIR).set_index("identifier")
+if not Path(DATA_DIR).is_absolute():
+    # As the user gave them: a run that is moved with its data is not made anew.
+    TRACKS["file"] = [os.path.relpath(file) for file in TRACKS["file"]]
 BIGWIGS = [track.file if track.format == "bigwig" else f"{R}/tracks/{name}.bw" for name, track in TRACKS.iterrows()]
+# What decides the labels: another description of a track is no reason to read it again.
+LABEL_COLUMNS = ["file", "format", "clip", "clip_soft", "scale", "sum_stat", "strand_pair", "count", "strand"]
+LABELS = TRACKS[LABEL_COLUMNS].to_csv()
+EXONS = GTF if config["targets"]["gene_score"]["region"] == "exons" else []
 
 
 COVERAGE_SETTINGS = {
@@ -21,6 +29,21 @@ def gene_score(wildcards):
     return as_json(config["targets"]["gene_score"] if wildcards.windows == "genes" else None)
 
 
+def exons(wildcards):
+    """The annotation, where exons are a gene's own."""
+    return EXONS if wildcards.windows == "genes" else []
+
+
+def exons_option(wildcards):
+    """The same as an option of the program."""
+    return option("--gtf", exons(wildcards))
+
+
+def tracks_table(wildcards, output):
+    """The table of tracks. A function of the output: what counts of it is in `labels`."""
+    return config["targets"]["tracks"]
+
+
 def track_file(wildcards):
     """The file that a BigWig is made from."""
     return TRACKS.loc[wildcards.track, "file"]
@@ -35,7 +58,20 @@ def counting(wildcards):
     """What is counted of that file: what its row says, else what all have in common."""
     track = TRACKS.loc[wildcards.track]
     own = {key: track[key] for key in ("count", "strand") if track[key]}
-    return as_json({} if track["format"] == "bed" else config["targets"]["count"] | own)
+    counted = {} if track["format"] == "bed" else config["targets"]["count"] | own
+    # Ends of fragments are moved, not reads.
+    moved = ("shift", "extend") if counted.get("count") == "reads" and "count" in own else ()
+    return as_json({key: value for key, value in counted.items() if key not in moved})
+
+
+def track_memory(wildcards, input, attempt):
+    """Memory of a job that counts reads: places of their ends, sorted."""
+    return attempt * (3000 + int(0.3 * megabytes(input.track)))
+
+
+def coverage_time(wildcards, input, attempt):
+    """Minutes of a job that reads tracks once or twice, a week at most."""
+    return attempt * min(60 + int(sum(map(megabytes, input)) / 100), 10080)
 
 
 def coverage_memory(wildcards, threads, attempt):
@@ -104,7 +140,10 @@ rule select_covered_genes:
         runtime=table_time,
     params:
         tss_bed=option("--tss-bed", TSS_BED),
-        data_dir=config["run"].get("data_dir", "."),
+        data_dir=DATA_DIR,
+        gene_score=as_json(config["targets"]["gene_score"]),
+        bin_size=config["targets"]["bin_size"],
+        crop=config["targets"]["crop"],
         annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
         windows=as_json(config["windows"]),
         scripts=scripts,
@@ -112,6 +151,7 @@ rule select_covered_genes:
     shell:
         "python {params.scripts:q}/select_covered_genes.py --genome {input.genome:q} --gtf {input.gtf:q} {params.tss_bed} "
         "--tiles {input.tiles} --tracks {input.tracks:q} --data-dir {params.data_dir:q} "
+        "--gene-score {params.gene_score:q} --bin-size {params.bin_size} --crop {params.crop} "
         "--annotation {params.annotation:q} --windows {params.windows:q} "
         "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
         "--output-tasks {output.tasks} --log {log}"
@@ -130,8 +170,8 @@ rule make_track:
     conda:
         "../../envs/genomics.yaml"
     resources:
-        mem_mb=table_memory,
-        runtime=table_time,
+        mem_mb=track_memory,
+        runtime=coverage_time,
     params:
         format=track_format,
         counting=counting,
@@ -149,8 +189,7 @@ rule write_coverage:
         source("targets", "unmappable"),
         windows=windows_table,
         genome=GENOME,
-        gtf=GTF,
-        table=config["targets"]["tracks"],
+        gtf=exons,
     output:
         f"{R}/{{windows}}.h5",
     log:
@@ -164,10 +203,13 @@ rule write_coverage:
     threads: THREADS
     resources:
         mem_mb=coverage_memory,
-        runtime=table_time,
+        runtime=coverage_time,
     params:
         settings=as_json(COVERAGE_SETTINGS),
-        data_dir=config["run"].get("data_dir", "."),
+        data_dir=DATA_DIR,
+        table=tracks_table,
+        labels=LABELS,
+        exons=exons_option,
         converted=f"{R}/tracks",
         bin_size=config["targets"]["bin_size"],
         crop=config["targets"]["crop"],
@@ -178,8 +220,8 @@ rule write_coverage:
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/write_coverage.py --windows {input.windows} --genome {input.genome:q} --gtf {input.gtf:q} "
-        "--tracks {input.table:q} --data-dir {params.data_dir:q} --converted {params.converted} "
+        "python {params.scripts:q}/write_coverage.py --windows {input.windows} --genome {input.genome:q} {params.exons} "
+        "--tracks {params.table:q} --data-dir {params.data_dir:q} --converted {params.converted} "
         "--settings {params.settings:q} --bin-size {params.bin_size} --crop {params.crop} --clip-pct {params.clip_pct} "
         "--max-shift {params.max_shift} --folds {params.folds} --gene-score {params.gene_score:q} --processes {threads} "
         "--output {output} --log {log}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from cisnake.data import gff3
 from cisnake.data.bed import is_bed, read_bed
+from cisnake.data.genome import match_chromosomes
 from cisnake.data.gtf import attribute, is_gff3, read_rows, refuse
 from cisnake.data.lines import check_file
 from cisnake.errors import InputError
@@ -124,6 +125,19 @@ def read_exons(path: str | Path) -> pd.DataFrame:
     pieces = _union(pieces[pieces["gene_id"].isin(order.index)])
     pieces = pieces.assign(order=pieces["gene_id"].map(order)).sort_values(["order", "chrom", "start"])
     return pieces[["gene_id", "chrom", "start", "end"]].reset_index(drop=True)
+
+
+def exons_of_genome(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
+    """Return what `read_exons` does, of the genome's chromosomes and with its names for them.
+
+    Parameters
+    ----------
+    path: str or Path
+    sizes: mapping of str to int
+        Lengths of the genome's chromosomes by name.
+    """
+    exons = read_exons(path)
+    return exons.assign(chrom=exons["chrom"].map(match_chromosomes(exons["chrom"], sizes, "annotation.gtf"))).dropna()
 
 
 def read_tss(path: str | Path) -> pd.DataFrame:

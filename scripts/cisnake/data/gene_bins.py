@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -14,21 +15,16 @@ from cisnake.errors import InputError, unknown_name
 
 REGIONS = ("tss", "body", "exons")
 
+_BLOCK_NUMBERS = 1 << 22
 
-def gene_bins(
-    windows: pd.DataFrame,
-    region: str,
-    upstream: int,
-    downstream: int,
-    bin_size: int,
-    crop: int,
-    exons: pd.DataFrame | None = None,
-) -> np.ndarray:
-    """Return how much of each bin of a gene's window is the gene's own.
+
+@dataclass(frozen=True, eq=False)
+class GeneBins:
+    """How much of each bin of a gene's window is the gene's own; called with a slice of genes.
 
     Parameters
     ----------
-    windows: pandas.DataFrame, n rows
+    windows: pandas.DataFrame, N rows
         gene_id, chrom, strand, window_start, window_end, mask_start (the TSS in the window), mask_end; all of one length.
     region: str
         "tss", from `upstream` bases before the TSS to `downstream` bases from it on; "body", from the TSS to the gene's end;
@@ -40,50 +36,68 @@ def gene_bins(
     crop: int
         Bases at either end of the window that have no bins.
     exons: pandas.DataFrame, optional
-        gene_id, chrom, start, end, as `annotation.read_exons` gives them; for region "exons".
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n, bins), dtype=float32
-        0 to 1, bins in the gene's direction.
+        gene_id, chrom, start, end, as `annotation.read_exons` gives them, with the genome's names of chromosomes; for region
+        "exons".
 
     Raises
     ------
     InputError
-        The region is unknown, or nothing of a gene's region lies in the bins of its window: the message names the gene.
+        The region is unknown, or there are no exons.
     """
-    length = int(windows["window_end"].iloc[0] - windows["window_start"].iloc[0]) if len(windows) else 0
-    n_bins = (length - 2 * crop) // bin_size
-    first, last = windows["mask_start"].to_numpy(np.int64), windows["mask_end"].to_numpy(np.int64)
-    if region == "tss":
-        weights = interval_weights(n_bins, first - upstream, first + downstream, bin_size, crop)
-    elif region == "body":
-        weights = interval_weights(n_bins, first, last, bin_size, crop)
-    elif region == "exons":
-        if exons is None:
+
+    windows: pd.DataFrame
+    region: str
+    upstream: int
+    downstream: int
+    bin_size: int
+    crop: int
+    exons: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.region not in REGIONS:
+            raise unknown_name("targets.gene_score.region", self.region, REGIONS)
+        if self.region == "exons" and self.exons is None:
             raise InputError("targets.gene_score.region is exons, but no exons are given: they come from the annotation.")
-        weights = _of_exons(windows, exons, n_bins, bin_size, crop)
-    else:
-        raise unknown_name("targets.gene_score.region", region, REGIONS)
-    without = np.flatnonzero(weights.sum(axis=1) == 0)
-    if len(without):
-        raise InputError(
-            f"nothing of the {region} of {len(without)} genes, {windows['gene_id'].iloc[without[0]]} among them, lies in the "
-            "bins of their windows: make windows longer or targets.crop smaller, or choose another targets.gene_score.region."
+
+    def __call__(self, rows: slice) -> np.ndarray:
+        """Return the weights of bins in the gene's direction, 0 to 1; shape=(n, bins), dtype=float32."""
+        windows = self.windows.iloc[rows]
+        first, last = windows["mask_start"].to_numpy(np.int64), windows["mask_end"].to_numpy(np.int64)
+        if self.region == "tss":
+            return self._weights(first - self.upstream, first + self.downstream)
+        return self._weights(first, last) if self.region == "body" else self._of_exons(windows)
+
+    def present(self) -> np.ndarray:
+        """Return which genes have something of their region in the bins of their windows; shape=(N,), dtype=bool."""
+        found = np.zeros(len(self.windows), bool)
+        step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
+        for start in range(0, len(found), step):
+            found[start : start + step] = self(slice(start, start + step)).any(axis=1)
+        return found
+
+    @property
+    def _n_bins(self) -> int:
+        length = int(self.windows["window_end"].iloc[0] - self.windows["window_start"].iloc[0]) if len(self.windows) else 0
+        return (length - 2 * self.crop) // self.bin_size
+
+    def _weights(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return interval_weights(self._n_bins, start, end, self.bin_size, self.crop)
+
+    def _of_exons(self, windows: pd.DataFrame) -> np.ndarray:
+        assert self.exons is not None
+        exons = self.exons[self.exons["gene_id"].isin(windows["gene_id"])]
+        exons = exons.rename(columns={"start": "exon_start", "end": "exon_end"})
+        pairs = windows.reset_index(drop=True).reset_index(names="row").merge(exons, on=["gene_id", "chrom"])
+        first = np.where(
+            pairs["strand"] == "+", pairs["exon_start"] - pairs["window_start"], pairs["window_end"] - pairs["exon_end"]
         )
-    return weights
-
-
-def _of_exons(windows: pd.DataFrame, exons: pd.DataFrame, n_bins: int, bin_size: int, crop: int) -> np.ndarray:
-    exons = exons.rename(columns={"start": "exon_start", "end": "exon_end"})
-    pairs = windows.reset_index(drop=True).reset_index(names="row").merge(exons, on=["gene_id", "chrom"])
-    first = np.where(
-        pairs["strand"] == "+", pairs["exon_start"] - pairs["window_start"], pairs["window_end"] - pairs["exon_end"]
-    )
-    of_exon = interval_weights(n_bins, first, first + (pairs["exon_end"] - pairs["exon_start"]), bin_size, crop)
-    weights = np.zeros((len(windows), n_bins), np.float32)
-    np.add.at(weights, pairs["row"].to_numpy(), of_exon)
-    return weights
+        last = first + (pairs["exon_end"] - pairs["exon_start"]).to_numpy()
+        weights = np.zeros((len(windows), self._n_bins), np.float32)
+        step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
+        for start in range(0, len(pairs), step):
+            some = slice(start, start + step)
+            np.add.at(weights, pairs["row"].to_numpy()[some], self._weights(first[some], last[some]))
+        return weights
 
 
 def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: int, offset: int = 0) -> np.ndarray:
@@ -133,24 +147,30 @@ def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any
     return numpy.log2(1 + numpy.squeeze(numpy.matmul(numpy.expand_dims(bins, 1), measured), 1))
 
 
-def measured_values(file: h5py.File) -> np.ndarray:
-    """Return what was measured of each gene and task of a data set, as `gene_values` where it has bins.
+def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return what was measured of genes and tasks of a data set, as `gene_values` where it has bins.
 
     Parameters
     ----------
     file: h5py.File
         From `hdf5.open_dataset`; genes.h5 in a coverage run.
+    rows: numpy.ndarray, shape=(n,), dtype=int, optional
+        Which genes. Default: all.
 
     Returns
     -------
-    numpy.ndarray, shape=(N, tasks), dtype=float32
+    numpy.ndarray, shape=(n, tasks), dtype=float32
         NaN where not measured.
     """
+    rows = np.arange(len(file["labels"])) if rows is None else rows
     if "gene_bins" not in file:
-        return hdf5.read_labels(file)
+        return hdf5.read_labels(file)[rows]
     transform = TargetTransform.from_dict(hdf5.read_transform(file))
-    values = np.empty(file["labels"].shape[:2], np.float32)
-    for block in hdf5.row_blocks(file["labels"]):
-        coverage = file["labels"][block].transpose(0, 2, 1)
-        values[block] = gene_values(coverage, file["gene_bins"][block], transform)
+    tasks, bins = file["labels"].shape[1:]
+    values = np.empty((len(rows), tasks), np.float32)
+    step = max(1, _BLOCK_NUMBERS // (tasks * bins))
+    for first in range(0, len(rows), step):
+        block = slice(first, first + step)
+        coverage = hdf5.read_label_rows(file, rows[block]).transpose(0, 2, 1)
+        values[block] = gene_values(coverage, hdf5.read_codes(file, rows[block], 0, bins, "gene_bins"), transform)
     return values

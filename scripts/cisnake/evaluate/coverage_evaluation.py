@@ -28,6 +28,7 @@ BASELINES = ("train_mean", "tss_profile", "kmer_ridge")
 # Bins that the ridge regression learns from, and bins held at a time.
 _RIDGE_BINS = 100_000
 _BLOCK_BINS = 8_000
+_EXAMPLE_TASKS = 4
 
 
 def evaluate_tiles(
@@ -67,8 +68,9 @@ def evaluate_tiles(
     by_task: pandas.DataFrame
         One row a task.
     examples: pandas.DataFrame
-        Measured and predicted bins of three tiles whose correlation, in the median task, is about the lower quartile, the
-        median and the upper quartile: tile, quantile, pearson, chrom, start, end, task, measured, predicted.
+        Measured and predicted bins, in the first tasks, of three tiles whose correlation, in the median task, is about the
+        lower quartile, the median and the upper quartile: tile, quantile, pearson, chrom, start, end, task, measured,
+        predicted.
     """
     folds = models_by_fold(models)
     n_tasks, n_replicates = len(tasks), len(next(iter(folds.values())))
@@ -231,7 +233,7 @@ def _example(
     start = int(tiles.start[0]) + tiles.crop + tiles.bin_size * np.arange(tiles.n_bins)
     of_tasks = [
         pd.DataFrame({"start": start, "end": start + tiles.bin_size, "measured": labels[0, :, i], "predicted": predicted[:, i]})
-        for i in range(len(tasks))
+        for i in range(min(len(tasks), _EXAMPLE_TASKS))
     ]
-    table = pd.concat(of_tasks, keys=tasks["task"], names=["task"]).reset_index("task")
+    table = pd.concat(of_tasks, keys=tasks["task"].iloc[:_EXAMPLE_TASKS], names=["task"]).reset_index("task")
     return table.assign(tile=windows["gene_id"].iloc[row], quantile=quantile, chrom=tiles.chrom[0])

@@ -87,7 +87,7 @@ def attribute_shard(
         rows = np.array_split(choose_genes(windows, which), shard[1])[shard[0]]
         # Genes of one fold together: only its models are in memory.
         rows = rows[np.argsort(windows["fold"].to_numpy()[rows], kind="stable")]
-        labels = measured_values(file)[rows]
+        labels = measured_values(file, rows)
         pad, length = int(file["pad"][()]), int(file["seq_len"][()])
         writers = [
             stack.enter_context(

@@ -370,8 +370,12 @@ def _check_lengths(model: keras.Model, batches: Batches) -> None:
     if predicted != labels:
         raise InputError(
             f"the model predicts shape {tuple(predicted)} for a window (positions, tasks), but the labels of {batches.source} "
-            f"have {tuple(labels)}: change its pooling and cropping, or, for one value a gene, end the trunk with flatten or "
-            "global_pool."
+            f"have {tuple(labels)}: "
+            + (
+                "end the trunk with flatten or global_pool, for one value a gene."
+                if len(labels) == 1
+                else "change its pooling and cropping, or targets.bin_size and targets.crop."
+            )
         )
 
 
