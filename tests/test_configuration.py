@@ -106,7 +106,10 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
     for values, message in [
         ({"targets__crop": 60}, "bins of 32 bp (targets.bin_size) do not fill windows of 1024 bp less 60 at"),
         ({"windows__max_shift": 17}, "it must be at most half of targets.bin_size (32)"),
-        ({"targets__gene_score": {"downstream": 449}}, "targets.gene_score.downstream is 449, but windows have bins only up to 448"),
+        (
+            {"targets__gene_score": {"downstream": 449}},
+            "targets.gene_score.downstream is 449, but windows have bins only up to 448",
+        ),
         ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but tiles of the genome have no gene body"),
         ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than windows, 1024 bp"),
         ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing to train on"),

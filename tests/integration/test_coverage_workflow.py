@@ -190,3 +190,14 @@ def test_breaking_its_sites_closes_the_chromatin(finished: Path) -> None:
 def test_the_report_shows_tiles(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert "mean profile around TSSs" in page and "tile at the median" in page
+
+
+def test_a_network_of_other_bins_is_refused_before_tracks_are_read(tmp_path: Path, snakemake: Run) -> None:
+    write_inputs(tmp_path)
+    printed = snakemake(tmp_path, "--configfile", "config.yaml", "--config", "targets={crop: 20}", "--until", "write_coverage")
+    assert not printed.endswith("exit 0")
+    assert (
+        "predicts shape (16, 2) (positions, tasks) from windows of 400 bases, but targets.bin_size 20 and targets.crop 20"
+        in printed
+    )
+    assert not list((tmp_path / "results/open").glob("*.h5"))

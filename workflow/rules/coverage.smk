@@ -117,6 +117,34 @@ rule make_tiles:
         "--output {output.tiles} --output-summary {output.summary} --log {log}"
 
 
+rule check_network:
+    input:
+        params=config["model"]["params"],
+    output:
+        f"{R}/network.json",
+    log:
+        f"{R}/logs/check_network.log",
+    benchmark:
+        f"{R}/benchmarks/check_network.tsv"
+    conda:
+        "../../envs/tensorflow.yaml"
+    resources:
+        mem_mb=config["resources"]["mem_mb"],
+        runtime=30,
+    params:
+        overrides=as_json(config["model"]["overrides"]),
+        seq_len=config["windows"]["upstream"] + config["windows"]["downstream"],
+        bin_size=config["targets"]["bin_size"],
+        crop=config["targets"]["crop"],
+        tasks=len(TRACKS),
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "python {params.scripts:q}/check_network.py --params {input.params:q} --overrides {params.overrides:q} "
+        "--seq-len {params.seq_len} --bin-size {params.bin_size} --crop {params.crop} --tasks {params.tasks} "
+        "--output {output} --log {log}"
+
+
 rule select_covered_genes:
     input:
         genome=GENOME,
@@ -187,6 +215,8 @@ rule write_coverage:
         BIGWIGS,
         source("targets", "blacklist"),
         source("targets", "unmappable"),
+        # Before hours of reading, but another network is no reason to read again.
+        network=ancient(f"{R}/network.json"),
         windows=windows_table,
         genome=GENOME,
         gtf=exons,
