@@ -96,6 +96,7 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
             "v/w a.bw   sum  bw ",
             "k c.BAM   sum   minus",
             " a.bw   sum   ",
+            "m{1} a.bw   sum   ",
         )
     text = str(raised.value)
     for part in (
@@ -113,6 +114,7 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
         "line 8: the identifier is 'v/w'",
         "line 9: unknown strand 'minus'",
         "line 10: the identifier is ''",
+        "line 11: the identifier is 'm{1}': Snakemake would read its braces",
     ):
         assert part in text, part
     with pytest.raises(InputError, match=r"line 2: unknown format 'bw'"):
