@@ -124,6 +124,9 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
 def test_pairs_are_treated_alike(table):
     with pytest.raises(InputError, match=r"line 2: scale of x is 1.0, but 2.0 in its strand_pair y"):
         table("identifier file scale strand_pair", "x a.bw 1 y", "y b.bigWig 2 x")
+    with pytest.raises(InputError, match=r"line 2: count of x is ends, but empty in its strand_pair y"):
+        table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM  - x")
+    assert table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM ends - x")["strand_pair"][0] == 1
 
 
 def test_columns(table, tmp_path):

@@ -69,7 +69,7 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
         One row a track, in the order of the table, which is that of tasks: identifier, file (absolute), format (bigwig, bam,
         bed or fragments), clip and clip_soft (infinity where there is none), scale, sum_stat, description, strand_pair (row,
         from 0, of the track of the other strand; its own where there is none), group, count and strand (what make_track
-        counts, see `track_events.CountSettings`; empty where the table says nothing).
+        counts, see `count_settings.CountSettings`; empty where the table says nothing).
 
     Raises
     ------
@@ -221,10 +221,11 @@ def _check_pairs(tracks: pd.DataFrame, problems: list[str]) -> None:
     """Note partners that are treated in different ways."""
     # Labels of minus-strand genes are those of the other track: on another scale they would be another measurement.
     pairs = tracks["strand_pair"].to_numpy()
-    for name in ("clip", "clip_soft", "scale", "sum_stat"):
+    for name in ("clip", "clip_soft", "scale", "sum_stat", "count"):
         other = tracks[name].to_numpy()[pairs]
         for row in np.flatnonzero((tracks[name].to_numpy() != other) & (pairs > np.arange(len(tracks)))).tolist():
+            values = [tracks[name][at] or "empty" for at in (row, pairs[row])]
             problems.append(
-                f"{_line(row)}: {name} of {tracks['identifier'][row]} is {tracks[name][row]}, but {other[row]} in its "
+                f"{_line(row)}: {name} of {tracks['identifier'][row]} is {values[0]}, but {values[1]} in its "
                 f"strand_pair {tracks['identifier'][pairs[row]]}: they must be treated alike."
             )
