@@ -235,6 +235,7 @@ def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
         ("chr1\t9\t5\n", r"line 1: the start must be at least 0, the end not before it"),
         ("chr1 5 9\n", r"cannot be read as a table of chrom, start and end, separated by tabs"),
         ("", r"nothing in .* is counted"),
+        ("# no reads\n", r"nothing in .* is counted"),
         ("chrX\t5\t9\n", r"no chromosome of .* is in the genome: .* has chrX"),
         ("chr1\t5\t5\n", r"nothing in .* is counted"),
     ],

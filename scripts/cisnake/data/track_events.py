@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pysam
 
 from cisnake.data.count_settings import CountSettings
 from cisnake.data.genome import match_chromosomes
-from cisnake.data.lines import is_gzipped
+from cisnake.data.intervals import read_intervals, refuse_lines
 from cisnake.errors import InputError
 from cisnake.program import Progress, log
 
@@ -56,7 +51,7 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
     names: dict[str, str | None] = {}
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {chrom: [] for chrom in sizes}
     left_out = 0
-    for table in _read_pieces(path):
+    for table in read_intervals(path):
         for name, rows in table.groupby("chrom", sort=False):
             if name not in names:
                 # With the genome's own names, which match: that nothing else does is an error below.
@@ -65,7 +60,9 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
             if chrom is None:
                 left_out += len(rows)
                 continue
-            _refuse(path, rows["end"] > sizes[chrom], f"the end is beyond {name}, which has {sizes[chrom]} bp in the genome.")
+            refuse_lines(
+                path, rows["end"] > sizes[chrom], f"the end is beyond {name}, which has {sizes[chrom]} bp in the genome."
+            )
             found[chrom].append((rows["start"].to_numpy(np.int32), rows["end"].to_numpy(np.int32)))
     match_chromosomes(names, sizes, str(path))
     if left_out:
@@ -76,42 +73,6 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
         pieces = found.pop(chrom) or [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
         events[chrom] = np.concatenate([start for start, _ in pieces]), np.concatenate([end for _, end in pieces])
     return events
-
-
-def _read_pieces(path: Path) -> Iterator[pd.DataFrame]:
-    """Yield rows of a table of intervals: chrom, start, end, the index being the line."""
-    # Blank lines are kept while reading, so that the index is the line.
-    form: dict[str, Any] = {"sep": "\t", "header": None, "names": ["chrom", "start", "end"], "usecols": range(3)}
-    # Numbers are read as such, unless a piece has lines of text between them.
-    form |= {"dtype": {"chrom": str}, "low_memory": False}
-    form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
-    try:
-        progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
-        with open(path, "rb") as raw, gzip.open(raw) if is_gzipped(path) else raw as unpacked:
-            for table in pd.read_csv(unpacked, **form):
-                progress.advance(raw.tell() // _MEGABYTE - progress.done)
-                yield _to_numbers(path, table)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as a table of chrom, start and end, separated by tabs: {error}") from error
-
-
-def _to_numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    table.index += 1
-    names = pd.Series(table["chrom"].unique())
-    table = table[~table["chrom"].isin(names[names.str.match(r"\s*$|#|track\b|browser\b")])].copy()
-    for column in ("start", "end"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        _refuse(path, numbers.isna() | (numbers % 1 != 0), f"the {column} is no whole number: needed are chrom, start and end.")
-        table[column] = numbers.astype(np.int64)
-    _refuse(
-        path, (table["start"] < 0) | (table["end"] < table["start"]), "the start must be at least 0, the end not before it."
-    )
-    return table
-
-
-def _refuse(path: Path, wrong: pd.Series, message: str) -> None:
-    if wrong.any():
-        raise InputError(f"{path}, line {wrong.index[wrong][0]}: {message}")
 
 
 def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) -> tuple[Events, int, int]:
