@@ -129,6 +129,15 @@ def test_pairs_are_treated_alike(table):
     assert table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM ends - x")["strand_pair"][0] == 1
 
 
+def test_a_strand_may_be_stored_below_zero(table):
+    tracks = table("identifier file scale strand_pair", "x a.bw 0.5 y", "y b.bigWig -0.5 x")
+    assert tracks["scale"].tolist() == [0.5, -0.5]
+    with pytest.raises(InputError, match=r"line 2: scale is '0': it must be a number other than 0"):
+        table("identifier file scale", "x a.bw 0")
+    with pytest.raises(InputError, match=r"line 2: clip is '-1': it must be a number above 0"):
+        table("identifier file clip", "x a.bw -1")
+
+
 def test_columns(table, tmp_path):
     with pytest.raises(InputError, match=r"has no column file: it has identifier, path"):
         table("identifier path", "x a.bw")

@@ -67,7 +67,8 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a track, in the order of the table, which is that of tasks: identifier, file (absolute), format (bigwig, bam,
-        bed or fragments), clip and clip_soft (infinity where there is none), scale, sum_stat, description, strand_pair (row,
+        bed or fragments), clip and clip_soft (infinity where there is none), scale (below 0: the sign of the file's values is
+        turned), sum_stat, description, strand_pair (row,
         from 0, of the track of the other strand; its own where there is none), group, count and strand (what make_track
         counts, see `count_settings.CountSettings`; empty where the table says nothing).
 
@@ -161,11 +162,13 @@ def _absolute(text: str, data_dir: Path) -> Path:
 
 
 def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) -> pd.Series:
-    """Return numbers above 0, with the default where there are none; note what is no such number."""
+    """Return numbers above 0 (scale: other than 0), with the default where there are none; note what is no such number."""
     missing = text.str.strip().isin(_MISSING)
     values = pd.to_numeric(text.mask(missing, "1"), errors="coerce")
-    for row in np.flatnonzero(~((values > 0) & np.isfinite(values))).tolist():
-        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number above 0, or empty for none.")
+    signed = name == "scale"
+    least = "other than 0" if signed else "above 0"
+    for row in np.flatnonzero(~(((values.abs() if signed else values) > 0) & np.isfinite(values))).tolist():
+        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number {least}, or empty for none.")
     return values.astype(float).mask(missing, default)
 
 
@@ -220,7 +223,8 @@ def _pairs(table: pd.DataFrame, problems: list[str]) -> np.ndarray:
 def _check_pairs(tracks: pd.DataFrame, problems: list[str]) -> None:
     """Note partners that are treated in different ways."""
     # Labels of minus-strand genes are those of the other track: on another scale they would be another measurement.
-    pairs = tracks["strand_pair"].to_numpy()
+    # Their files may differ in sign: some programs write the minus strand below 0.
+    pairs, tracks = tracks["strand_pair"].to_numpy(), tracks.assign(scale=tracks["scale"].abs())
     for name in ("clip", "clip_soft", "scale", "sum_stat", "count"):
         other = tracks[name].to_numpy()[pairs]
         for row in np.flatnonzero((tracks[name].to_numpy() != other) & (pairs > np.arange(len(tracks)))).tolist():
