@@ -2,7 +2,7 @@
 
 Sequences and targets are taken over exactly, split for split (valid becomes val), fold for fold, so that a model can be trained
 on the same examples by either. What was done to the targets is taken from the folder's targets.txt, so that predictions can be
-brought back to coverage.
+brought back to coverage; so are the pairs of targets that are two strands of one measurement.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cisnake import __version__, program
 from cisnake.data.basenji_folder import Examples, read_folder, read_target_transform
@@ -36,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
         "genome": args.genome.name if args.genome else "",
         "genome_sha256": file_sha256(args.genome) if args.genome else "",
         "sequences_bed_sha256": file_sha256(args.folder / "sequences.bed"),
+        "strand_pair": np.array(folder.strand_pair, np.int32),
         "cisnake_version": __version__,
     }
     examples, transform = Examples(folder), read_target_transform(args.folder, args.order)

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 
 from cisnake import program
+from cisnake.data.count_settings import CountSettings
 from cisnake.data.genome import Genome
-from cisnake.data.track_bigwig import CountSettings, write_track
+from cisnake.data.track_bigwig import write_track
 
 
 def parser() -> argparse.ArgumentParser:

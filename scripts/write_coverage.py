@@ -47,6 +47,11 @@ def main(args: argparse.Namespace) -> None:
     reader = coverage.CoverageReader(table, windows, genome.sizes, args.bin_size, args.crop, settings)
     for identifier, chroms in reader.missing.groupby("identifier")["chrom"]:
         program.log.warning("%s has no data on %s: zeros", identifier, ", ".join(chroms))
+    if negative := coverage.negative_tracks(reader):
+        program.log.warning(
+            "labels go below 0, where a gene's value counts 0: if these strands are stored so, give them a negative scale: %s",
+            ", ".join(negative),
+        )
     bins = None
     if args.gene_score:
         exons = annotation.exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None

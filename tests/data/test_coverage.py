@@ -12,10 +12,13 @@ import pandas as pd
 import pyBigWig
 import pytest
 
-from cisnake.data.coverage import CoverageReader, CoverageSettings, clipped
+import write_coverage
+from cisnake.data import hdf5
+from cisnake.data.coverage import CoverageReader, CoverageSettings, clipped, negative_tracks
 from cisnake.data.coverage_bins import count_covered
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
+from cisnake.files import write_table
 
 SIZES = {"chr1": 900, "chr2": 700}
 PEERS = Path(__file__).parent / "peers" / "coverage.npz"
@@ -253,8 +256,11 @@ def test_names_with_and_without_chr_and_missing_chromosomes(tmp_path):
     part = write_bigwig(tmp_path / "c.bw", {"chr2": values["chr2"]})
     one, other = (CoverageReader(make_tracks([file]), WINDOWS, SIZES, 8)(slice(None)) for file in (whole, bare))
     np.testing.assert_array_equal(one, other)
-    with pytest.raises(InputError, match="the first t1 on chr1"):
-        CoverageReader(make_tracks([whole, part]), WINDOWS, SIZES, 8)
+    message = r"^t1, t2 without data on chr1, where .*tiles\.exclude_chromosomes and annotation\.exclude.*targets\.missing"
+    with pytest.raises(InputError, match=message):
+        CoverageReader(make_tracks([whole, part, part]), WINDOWS, SIZES, 8)
+    with pytest.raises(InputError, match=r"^t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 2 more without data on chr1"):
+        CoverageReader(make_tracks([part] * 12), WINDOWS, SIZES, 8)
     settings = CoverageSettings(missing_chromosome="zeros")
     reader = CoverageReader(make_tracks([whole, part]), WINDOWS, SIZES, 8, 0, settings)
     assert reader.missing.to_numpy().tolist() == [["t1", "chr1"]]
@@ -277,6 +283,79 @@ def test_what_is_no_number_is_named_with_its_place(tmp_path):
         with pytest.raises(InputError, match=r"low\.bw: the bin chr1:804-812"):
             reader(slice(None))
     assert CoverageReader(make_tracks([file], clip=20.0), WINDOWS, SIZES, 8, 8)(slice(None)).min() == -20
+
+
+@pytest.mark.parametrize("sum_stat", PLAIN)
+@pytest.mark.parametrize("order", ["new", "old"])
+def test_a_strand_that_is_stored_below_zero(tmp_path, sum_stat, order):
+    """A negative scale gives what the file with its sign turned would, labels and coverage, on both strands."""
+    files = [random_track(tmp_path / f"{i}.bw", i, gaps=True)[0] for i in range(2)]
+    _, values = random_track(tmp_path / "1.bw", 1, gaps=True)
+    turned = write_bigwig(tmp_path / "minus.bw", {chrom: -of_chrom for chrom, of_chrom in values.items()})
+    settings = CoverageSettings(order, interpolate_nan=True, blacklist=tmp_path / "b.bed", blacklist_quantile=0.8)
+    (tmp_path / "b.bed").write_text("chr1\t30\t60\nchr2\t400\t420\n")
+    form = {"sum_stat": sum_stat, "clip_soft": 3.0, "clip": 5.0, "strand_pair": [1, 0]}
+    plain = CoverageReader(make_tracks(files, scale=0.3, **form), WINDOWS, SIZES, 8, 8, settings)
+    flipped = CoverageReader(make_tracks([files[0], turned], scale=[0.3, -0.3], **form), WINDOWS, SIZES, 8, 8, settings)
+    np.testing.assert_array_equal(flipped(slice(None)), plain(slice(None)))
+    assert flipped.transform == plain.transform
+    assert (flipped.transform.inverse(flipped(slice(None)).transpose(0, 2, 1)) >= 0).all()
+    assert negative_tracks(flipped) == []
+
+
+def test_tracks_below_zero_are_named(tmp_path):
+    files = [random_track(tmp_path / f"{i}.bw", i)[0] for i in range(2)]
+    values = {chrom: np.zeros(size) for chrom, size in SIZES.items()}
+    values["chr1"][805] = -1
+    files.append(write_bigwig(tmp_path / "low.bw", values))
+    # Position 805 is seen by a window of the minus strand alone, in which labels are those of the partner.
+    tracks = make_tracks(files, strand_pair=[2, 1, 0])
+    assert negative_tracks(CoverageReader(tracks, WINDOWS, SIZES, 8)) == ["t2"]
+    assert negative_tracks(CoverageReader(tracks, WINDOWS.iloc[:2], SIZES, 8)) == []
+
+
+def test_who_writes_labels_below_zero_is_told(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    (tmp_path / "g.fa").write_text("".join(f">{chrom}\n{''.join(rng.choice(list('ACGT'), n))}\n" for chrom, n in SIZES.items()))
+    write_bigwig(tmp_path / "low.bw", {chrom: np.full(size, -1.0) for chrom, size in SIZES.items()})
+    tiles = WINDOWS.assign(gene_id=list("abcd"), strand="+", mask_start=0, mask_end=0, split="train", fold=0)
+    write_table(tiles, tmp_path / "tiles.tsv")
+    said = []
+    for scale in ("1", "-1"):
+        (tmp_path / "tracks.tsv").write_text(f"identifier\tfile\tscale\nminus\tlow.bw\t{scale}\n")
+        options = {
+            "windows": "tiles.tsv",
+            "genome": "g.fa",
+            "tracks": "tracks.tsv",
+            "data-dir": "",
+            "converted": "",
+            "output": "d.h5",
+        }
+        given = [f"--{name}={tmp_path / value}" for name, value in options.items()]
+        caplog.clear()
+        write_coverage.main(write_coverage.parser().parse_args([*given, "--bin-size=8"]))
+        said.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
+        with hdf5.open_dataset(tmp_path / "d.h5") as file:
+            assert (file["labels"][:] == -8 * int(scale)).all()
+    assert len(said[0]) == 1 and said[0][0].startswith("labels go below 0") and "minus" in said[0][0]
+    assert said[1] == []
+
+
+def test_few_of_many_windows_are_read_for_signs(tmp_path, monkeypatch):
+    file, _ = random_track(tmp_path / "a.bw", 1)
+    reader = CoverageReader(make_tracks([file]), pd.concat([WINDOWS] * 30, ignore_index=True), SIZES, 8)
+    read = []
+    monkeypatch.setattr(
+        CoverageReader,
+        "_read",
+        lambda self, track, names, windows, file: read.extend(windows.index) or (np.zeros((len(windows), 160), np.float32)),
+    )
+    negative_tracks(reader)
+    assert len(read) == 30
+    monkeypatch.setattr("cisnake.data.coverage._BLOCK_VALUES", 70)
+    read.clear()
+    negative_tracks(reader)
+    assert len(read) == 3
 
 
 def test_infinity_is_named_with_its_place(tmp_path, monkeypatch):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from cisnake.data.extremes import ClippedRows, find_limits
+from cisnake.errors import InputError
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.standard_cauchy((37, 3, 11)).astype(np.float32)
@@ -31,6 +35,30 @@ def test_one_label():
 
 def test_several_processes():
     np.testing.assert_array_equal(find_limits(read, len(LABELS), 0.9, 8, processes=2), find_limits(read, len(LABELS), 0.9, 8))
+
+
+def killed_later(rows):
+    if rows.start >= 16:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return LABELS[rows]
+
+
+def refused_later(rows):
+    if rows.start >= 16:
+        raise InputError("track a.bw ends early: make it again.")
+    return LABELS[rows]
+
+
+@pytest.mark.parametrize(
+    ("reader", "message"),
+    [
+        (killed_later, "a process that looked for the highest labels was killed, most likely for want of memory: run it again"),
+        (refused_later, r"^track a\.bw ends early: make it again\.$"),
+    ],
+)
+def test_what_goes_wrong_in_another_process_is_said_here(reader, message):
+    with pytest.raises(InputError, match=message):
+        find_limits(reader, len(LABELS), 0.9, 8, processes=2)
 
 
 def test_both_tails_are_cut():

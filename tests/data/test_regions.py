@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data import regions
+from cisnake.data import intervals, regions
 from cisnake.errors import InputError
 
 Bases = set[tuple[str, int]]
@@ -102,29 +102,32 @@ def test_bed(tmp_path: Path, suffix):
 def test_many_rows_are_read_in_pieces(tmp_path: Path, monkeypatch):
     path = tmp_path / "many.bed"
     path.write_text("".join(f"chr1\t{i}\t{i + 1}\n" for i in range(10)))
-    monkeypatch.setattr(regions, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(intervals, "_ROWS_AT_ONCE", 3)
     assert regions.read_regions(path, SIZES)["start"].tolist() == list(range(10))
     path.write_text("".join(f"chr1\t{i}\t{i + 1}\n" for i in range(10)) + "chr1\tten\t11\n")
-    with pytest.raises(InputError, match=r"many\.bed, line 11: start is not a number"):
+    with pytest.raises(InputError, match=r"many\.bed, line 11: the start is no whole number"):
         regions.read_regions(path, SIZES)
 
 
 def test_an_empty_bed_has_no_regions(tmp_path: Path):
     path = tmp_path / "none.bed"
-    for text in ("", "#chrom\tstart\tend\n"):
+    for text in ("", "#chrom\tstart\tend\n", "# none yet\n", "#a\n\ntrack name=none\n  \n"):
         path.write_text(text)
+        assert regions.read_regions(path, SIZES).empty
+        path.write_bytes(gzip.compress(text.encode()))
         assert regions.read_regions(path, SIZES).empty
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t5\t9\nchr1 5 9\n", "line 2: start is not a number"),
-        ("585\tchr1\t5\t9\n", "line 1: start is not a number"),
-        ("chr1\t5\t9\n#a\nchr1\t5\n", "line 3: end is not a number"),
-        ("#a\nchr1\t5\n", "cannot be read as BED .*found 2"),
-        ("chr1\t-1\t9\n", "line 1: start must be at least 0"),
-        ("chr1\t9\t8\n", "line 1: start must be"),
+        ("chr1\t5\t9\nchr1 5 9\n", "line 2: the start is no whole number"),
+        ("585\tchr1\t5\t9\n", "line 1: the start is no whole number"),
+        ("chr1\t5\t9.5\n", "line 1: the end is no whole number"),
+        ("chr1\t5\t9\n#a\nchr1\t5\n", "line 3: the end is no whole number"),
+        ("#a\nchr1\t5\n", "cannot be read as a table of chrom, start and end, separated by tabs: .*found 2"),
+        ("chr1\t-1\t9\n", "line 1: the start must be at least 0"),
+        ("chr1\t9\t8\n", "line 1: the start must be"),
         ("chr2\t49\t60\nchr2\t50\t60\n", "line 2: the region lies past the end"),
         ("scaffold\t0\t9\n", "no chromosome of .*has scaffold; the genome has chr1, chr2"),
     ],
@@ -140,5 +143,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"none\.bed is not there"):
         regions.read_regions(tmp_path / "none.bed", SIZES)
     (tmp_path / "broken.bed.gz").write_bytes(gzip.compress(b"chr1\t1\t2\n" * 1000)[:-20])
-    with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as BED"):
+    with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a table"):
         regions.read_regions(tmp_path / "broken.bed.gz", SIZES)

@@ -133,6 +133,8 @@ def test_transform_of_a_table_of_tracks():
     new, old = (transform_of(pd.DataFrame(columns), order) for order in ("new", "old"))
     assert new == TargetTransform((1.0, 2.0, 3.0, 4.0, 1.0), (1.0, 0.5, 0.5, 0.75, 1.0), (np.inf, 1.0, 2.0, 3.0, np.inf))
     scales, powers = (1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 0.75, 0.75, 0.75, 1.0)
+    columns["scale"] = [-1.0, 2.0, -3.0, 4.0, -5.0]
+    assert transform_of(pd.DataFrame(columns)) == new, "the sign is turned before"
     assert old == TargetTransform(scales, powers, (np.inf, 1.0, 2.0, 3.0, np.inf), "old")
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisnake.data.count_settings import CountSettings, check_counting
 from cisnake.data.track_bigwig import coverage_runs, write_track
-from cisnake.data.track_events import CountSettings
 from cisnake.errors import InputError
 
 SIZES = {"chr1": 300, "chr2": 200, "chr3": 50}
@@ -161,6 +161,20 @@ def test_single_reads(tmp_path, strand):
     check(path, count([(c, place, place + 1) for c, place in at]))
 
 
+@pytest.mark.parametrize("what", ["fragments", "ends", "reads"])
+def test_strands_of_one_library_share_its_million(tmp_path, what):
+    """Counts of the strands add up to those of both, also when each is a file of its own, per million."""
+    reads = [*pair_reads(), *single_reads()]
+    both, n = track_of(tmp_path, reads, what, cpm=True)
+    expected, total = read_values(both), dict.fromkeys(SIZES, 0)
+    for strand in "+-":
+        path, of_strand = track_of(tmp_path, reads, what, cpm=True, strand=strand)
+        assert 0 < of_strand < n
+        total = {chrom: total[chrom] + values for chrom, values in read_values(path).items()}
+    for chrom, values in expected.items():
+        np.testing.assert_allclose(total[chrom], values, rtol=1e-6)
+
+
 def test_reads_count_where_they_are_aligned(tmp_path):
     spliced = {"chrom": "chr1", "start": 20, "cigar": "5S10M100N4M2I3M1D6M", "flag": 0}
     path, n = track_of(tmp_path, [spliced, *pair_reads()], "reads", cpm=True)
@@ -221,6 +235,7 @@ def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
         ("chr1\t9\t5\n", r"line 1: the start must be at least 0, the end not before it"),
         ("chr1 5 9\n", r"cannot be read as a table of chrom, start and end, separated by tabs"),
         ("", r"nothing in .* is counted"),
+        ("# no reads\n", r"nothing in .* is counted"),
         ("chrX\t5\t9\n", r"no chromosome of .* is in the genome: .* has chrX"),
         ("chr1\t5\t5\n", r"nothing in .* is counted"),
     ],
@@ -249,17 +264,22 @@ def test_settings_that_do_not_go_together(tmp_path):
     table = write_table(tmp_path / "f.tsv", [("chr1", 0, 300)])
     for form, settings, message in (
         ("fragments", CountSettings("reads"), "has no reads"),
-        ("fragments", CountSettings(strand="+"), "has no strands"),
+        ("fragments", CountSettings(strand="+"), "this one is fragments: leave strand out"),
+        ("bed", CountSettings(strand="+"), "this one is bed: leave strand out"),
         ("bed", CountSettings(cpm=True), "cpm"),
         ("cram", CountSettings(), "unknown format of a track 'cram': did you mean bam"),
     ):
         with pytest.raises(InputError, match=message):
             write_track(table, form, SIZES, tmp_path / "a.bw", settings)
+    for form in ("bigwig", "bam"):
+        check_counting(form, CountSettings("reads", strand="+", cpm=True))
+    with pytest.raises(InputError, match="has no reads"):
+        check_counting("fragments", CountSettings("reads"))
     with pytest.raises(InputError, match="unknown count 'end': did you mean ends"):
         CountSettings("end")
     with pytest.raises(InputError, match="unknown strand"):
         CountSettings(strand="plus")
-    with pytest.raises(InputError, match="not reads"):
+    with pytest.raises(InputError, match="leave shift and extend out, or count fragments or ends"):
         CountSettings("reads", (4, -5))
     with pytest.raises(InputError, match="at least 0"):
         CountSettings(extend=-1)

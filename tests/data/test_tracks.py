@@ -96,6 +96,7 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
             "v/w a.bw   sum  bw ",
             "k c.BAM   sum   minus",
             " a.bw   sum   ",
+            "m{1} a.bw   sum   ",
         )
     text = str(raised.value)
     for part in (
@@ -113,6 +114,7 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
         "line 8: the identifier is 'v/w'",
         "line 9: unknown strand 'minus'",
         "line 10: the identifier is ''",
+        "line 11: the identifier is 'm{1}': Snakemake would read its braces",
     ):
         assert part in text, part
     with pytest.raises(InputError, match=r"line 2: unknown format 'bw'"):
@@ -122,6 +124,18 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
 def test_pairs_are_treated_alike(table):
     with pytest.raises(InputError, match=r"line 2: scale of x is 1.0, but 2.0 in its strand_pair y"):
         table("identifier file scale strand_pair", "x a.bw 1 y", "y b.bigWig 2 x")
+    with pytest.raises(InputError, match=r"line 2: count of x is ends, but empty in its strand_pair y"):
+        table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM  - x")
+    assert table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM ends - x")["strand_pair"][0] == 1
+
+
+def test_a_strand_may_be_stored_below_zero(table):
+    tracks = table("identifier file scale strand_pair", "x a.bw 0.5 y", "y b.bigWig -0.5 x")
+    assert tracks["scale"].tolist() == [0.5, -0.5]
+    with pytest.raises(InputError, match=r"line 2: scale is '0': it must be a number other than 0"):
+        table("identifier file scale", "x a.bw 0")
+    with pytest.raises(InputError, match=r"line 2: clip is '-1': it must be a number above 0"):
+        table("identifier file clip", "x a.bw -1")
 
 
 def test_columns(table, tmp_path):

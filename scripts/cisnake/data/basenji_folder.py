@@ -17,7 +17,7 @@ from cisnake.data.genome import N, reverse_complement
 from cisnake.data.target_transform import transform_of
 from cisnake.data.tfrecords import read_features, read_records
 from cisnake.data.tiles import COLUMNS
-from cisnake.data.tracks import SUM_STATS
+from cisnake.data.tracks import SUM_STATS, read_pairs
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 from cisnake.program import Progress, log
@@ -38,6 +38,8 @@ class BasenjiFolder:
         bp of a window and of a bin, bp at either end of a window that have no bins, and bins of a window.
     tasks: list of str
         Identifiers of the targets.
+    strand_pair: tuple of int
+        For each target the row of the target of the other strand, its own where there is none.
     windows: pandas.DataFrame
         One row an example, in the order of the records: the columns of tiles.tsv.
     n_folds: int
@@ -54,6 +56,7 @@ class BasenjiFolder:
     crop: int
     bins: int
     tasks: list[str]
+    strand_pair: tuple[int, ...]
     windows: pd.DataFrame
     n_folds: int
     files: tuple[Path, ...]
@@ -90,9 +93,9 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
         raise InputError(f"{path}: {bins} bins of {bin_size} bp do not lie in the middle of {seq_len} bp.")
     windows = _read_windows(folder / "sequences.bed", seq_len)
     files, first_rows = _find_files(folder, windows["label"])
-    tasks = _read_tasks(folder / "targets.txt", n_tasks)
+    tasks, strand_pair = _read_tasks(folder / "targets.txt", n_tasks)
     n_folds = int(windows["fold"].max()) + 1
-    return BasenjiFolder(path, seq_len, bin_size, crop, bins, tasks, windows[COLUMNS], n_folds, files, first_rows)
+    return BasenjiFolder(path, seq_len, bin_size, crop, bins, tasks, strand_pair, windows[COLUMNS], n_folds, files, first_rows)
 
 
 def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:
@@ -150,18 +153,18 @@ def _find_files(folder: Path, labels: pd.Series) -> tuple[tuple[Path, ...], tupl
     return tuple(files), tuple(first_rows)
 
 
-def _read_tasks(path: Path, n_tasks: int) -> list[str]:
-    """Return the identifiers of the targets, or target0, target1, … where there is no table."""
+def _read_tasks(path: Path, n_tasks: int) -> tuple[list[str], tuple[int, ...]]:
+    """Return the identifiers of the targets, or target0, target1, … where there is no table, and their strand pairs."""
     if not path.exists():
         log.warning("%s is not there: tasks are called target0, target1, …", path)
-        return [f"target{i}" for i in range(n_tasks)]
+        return [f"target{i}" for i in range(n_tasks)], tuple(range(n_tasks))
     table = read_table(path)
     if "identifier" not in table or len(table) != n_tasks:
         raise InputError(f"{path} must have a column identifier and {n_tasks} rows, as statistics.json has targets.")
     twice = table["identifier"][table["identifier"].duplicated()]
     if len(twice):
         raise InputError(f"{path}: {twice.iloc[0]} is the identifier of several targets: give each its own, here in a copy.")
-    return list(table["identifier"])
+    return list(table["identifier"]), tuple(read_pairs(path, table).tolist())
 
 
 def read_target_transform(folder: str | Path, order: str = "new") -> dict[str, Any]:

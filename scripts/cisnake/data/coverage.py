@@ -29,6 +29,9 @@ _BLACKLIST_MARGIN = 20
 _BASELINE_BINS = 8
 # Values of bases held at once.
 _BLOCK_VALUES = 1 << 22
+# Windows in which labels below 0 are looked for, and names that a message gives.
+_SAMPLE = 32
+_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class CoverageReader:
 
     In this order, for each window and track:
 
-    1. the values of the window's bases are read; beyond the ends of the chromosome they are 0;
+    1. the values of the window's bases are read, their sign turned if the track's scale is below 0; beyond the ends of the
+       chromosome they are 0;
     2. with `interpolate_nan`, bases without a value get one from the straight line between their neighbours, to zeros
        just outside of the window;
     3. the baseline is the `blacklist_quantile` of the window's bases, or 0 when a base has no value or the window has fewer
@@ -88,12 +92,12 @@ class CoverageReader:
     4. blacklisted regions, widened by 20 bp, are cut to [-baseline, baseline];
     5. bases that have no value yet become 0;
     6. `crop` bases at either end are dropped;
-    7. order "new": values are multiplied by the track's scale;
+    7. order "new": values are multiplied by the track's scale, without its sign;
     8. the bases of a bin are pooled, as sum_stat says: sum, mean, max, median, or peak, sqrt(4 mean) cut at 1;
     9. the power of sum_stat is taken: x^0.75, or with order "new" (1 + x)^power - 1;
     10. values above clip_soft are compressed;
     11. values are cut to [-clip, clip];
-    12. order "old": values are multiplied by scale;
+    12. order "old": values are multiplied by scale, without its sign;
     13. bins of which unmappable regions cover a tenth are cut at the `umap_clip` quantile of the window's bins.
 
     Bins of minus-strand windows are then reversed, and tracks exchanged with their strand_pair. Steps 7, 9, 10 and 12 are
@@ -191,6 +195,8 @@ class CoverageReader:
                 for first in range(0, len(windows), step):
                     block = slice(first, min(first + step, len(windows)))
                     values = self._read(track, names, windows.iloc[block], file)
+                    if self.tracks["scale"].iloc[task] < 0:
+                        np.negative(values, out=values)
                     self._mask(values, masked[masked["row"].between(block.start, block.stop - 1)], block.start)
                     binned = self._bins(task, values, windows.iloc[block])
                     if unmappable is not None:
@@ -221,10 +227,10 @@ class CoverageReader:
             rows += [(identifier, chrom) for chrom in wanted if chrom not in names]
         missing = pd.DataFrame(rows, columns=["identifier", "chrom"])
         if len(missing) and self.settings.missing_chromosome == "error":
-            identifier, chrom = rows[0]
+            lacked, lacking = missing["chrom"].unique(), missing["identifier"].unique()
             raise InputError(
-                f"{len(missing)} pairs of a track and a chromosome of the windows are without data, the first {identifier} on "
-                f"{chrom}: leave the chromosomes out, or set missing_chromosome to zeros."
+                f"{_some(lacking)} without data on {_some(lacked)}, where there are windows: leave these chromosomes out "
+                "(tiles.exclude_chromosomes and annotation.exclude_chromosomes), or set targets.missing_chromosome to zeros."
             )
         return missing
 
@@ -266,9 +272,10 @@ class CoverageReader:
     def _bins(self, task: int, values: np.ndarray, windows: pd.DataFrame) -> np.ndarray:
         """Return the bins of a track, shape=(n, bins), dtype=float32, forward."""
         track, order = self.tracks.iloc[task], self.settings.order
+        scale = abs(track["scale"])
         inner, how = values[:, self.crop : values.shape[1] - self.crop], SUM_STATS[track["sum_stat"]][0]
-        pooled = coverage_bins.pool(inner, how, self.bin_size, track["scale"] if order == "new" else 1.0)
-        limit = track["clip"] * (track["scale"] if order == "old" else 1)
+        pooled = coverage_bins.pool(inner, how, self.bin_size, scale if order == "new" else 1.0)
+        limit = track["clip"] * (scale if order == "old" else 1)
         # What is not finite is refused below, with its place.
         with np.errstate(all="ignore"):
             binned = np.clip(self.transform.of_task(task).forward(pooled), -limit, limit).astype(np.float32)
@@ -280,7 +287,7 @@ class CoverageReader:
             raise InputError(
                 f"{track['file']}: the bin {place['chrom']}:{start}-{start + self.bin_size} is {pooled[row, at]:g}, which "
                 f"{track['sum_stat']} with scale {track['scale']:g} and order {order} makes no number: a power is taken of "
-                "coverage that is not negative, and the result must fit 32 bits."
+                "coverage that is not negative (a scale below 0 turns the sign), and the result must fit 32 bits."
             )
         return binned
 
@@ -294,6 +301,25 @@ def _pieces(windows: pd.DataFrame, places: pd.DataFrame | None, crop: int = 0) -
     found = regions.intersect(pd.DataFrame(spans), places)
     first = windows["window_start"].to_numpy()[found["row"]] + crop
     return pd.DataFrame({"row": found["row"], "start": found["start"] - first, "end": found["end"] - first})
+
+
+def _some(names: np.ndarray) -> str:
+    """Return names as a sentence can hold them: a few, and how many more there are."""
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def negative_tracks(reader: CoverageReader) -> list[str]:
+    """Return the identifiers of tracks whose labels go below 0 in a sample of the windows.
+
+    The sample is at most 32 windows, as far apart as they can be, fewer where that would be more labels than fit in memory.
+    """
+    most = min(_SAMPLE, max(1, _BLOCK_VALUES // (reader.bins * len(reader.tracks))))
+    sample = slice(None, None, -(-len(reader.windows) // most))
+    low = reader(sample).min(axis=2) < 0
+    reverse = (reader.windows["strand"].iloc[sample] == "-").to_numpy()
+    low[reverse] = low[reverse][:, reader.tracks["strand_pair"]]
+    return reader.tracks["identifier"][low.any(axis=0)].tolist()
 
 
 def clipped(reader: CoverageReader, quantile: float, processes: int = 1) -> Callable[[slice], np.ndarray]:

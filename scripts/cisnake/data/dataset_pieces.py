@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome
-from cisnake.errors import InputError
+from cisnake.data.processes import map_apart
 from cisnake.files import write_whole
 
 Rows = Callable[[slice], np.ndarray]
@@ -136,19 +131,8 @@ def make_pieces(job: Job, genome: Genome, folder: Path, pieces: list[slice], pro
         for rows in pieces:
             yield _make_piece(job, genome, folder, rows)
         return
-    # Spawned, not forked: libraries of the caller may have threads or open files that do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(pieces)), context, initializer=_start, initargs=(job, folder))
-    try:
-        for future in as_completed([pool.submit(_make_piece_apart, rows) for rows in pieces]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"a process that made {folder} was killed, most likely for want of memory: run it again with fewer processes or "
-            "more memory. What is finished is kept."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    work = f"made {folder} (what is finished is kept there)"
+    yield from map_apart(_make_piece_apart, pieces, processes, _start, (job, folder), work)
 
 
 _in_this_process: dict[str, Any] = {}
@@ -156,15 +140,6 @@ _in_this_process: dict[str, Any] = {}
 
 def _start(job: Job, folder: Path) -> None:
     _in_this_process.update(job=job, folder=folder)
-    # A process whose parent is killed would wait for work for ever.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _make_piece_apart(rows: slice) -> slice:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from cisnake.data.processes import map_apart
 from cisnake.program import Progress
 
 Rows = Callable[[slice], np.ndarray]
@@ -55,6 +54,11 @@ def find_limits(read: Rows, n: int, quantile: float, rows: int = 64, processes: 
     Returns
     -------
     numpy.ndarray, shape=(tasks,), dtype=float32
+
+    Raises
+    ------
+    InputError
+        A process was killed.
     """
     bins = read(slice(0, 1)).shape[2]
     place = (n * bins - 1) * quantile
@@ -63,9 +67,9 @@ def find_limits(read: Rows, n: int, quantile: float, rows: int = 64, processes: 
     upper = max(lower - 1, 0)
     pieces = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
     progress, largest = Progress("windows read for the highest labels", n), None
-    for piece, of_piece in zip(pieces, _largest_of_all(read, lower + 1, pieces, processes)):
+    for read_rows, of_piece in _largest_of_all(read, lower + 1, pieces, processes):
         largest = of_piece if largest is None else _largest(np.concatenate([largest, of_piece], axis=1), lower + 1)
-        progress.advance(piece.stop - piece.start)
+        progress.advance(read_rows)
     assert largest is not None
     ordered = -np.sort(-largest.astype(np.float64), axis=1)
     return (ordered[:, lower] + share * (ordered[:, upper] - ordered[:, lower])).astype(np.float32)
@@ -79,22 +83,20 @@ def _largest(values: np.ndarray, k: int) -> np.ndarray:
 _in_this_process: dict[str, tuple[Rows, int]] = {}
 
 
-def _largest_of_all(read: Rows, k: int, pieces: list[slice], processes: int) -> Iterator[np.ndarray]:
+def _largest_of_all(read: Rows, k: int, pieces: list[slice], processes: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of rows of each piece, and the largest labels in it; in any order."""
     if processes == 1 or len(pieces) < 2:
         _start(read, k)
         yield from map(_largest_of, pieces)
         return
-    # Spawned, not forked: libraries of the caller may have threads that do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(pieces)), context, initializer=_start, initargs=(read, k)) as pool:
-        yield from pool.map(_largest_of, pieces)
+    yield from map_apart(_largest_of, pieces, processes, _start, (read, k), "looked for the highest labels")
 
 
 def _start(read: Rows, k: int) -> None:
     _in_this_process["job"] = read, k
 
 
-def _largest_of(rows: slice) -> np.ndarray:
+def _largest_of(rows: slice) -> tuple[int, np.ndarray]:
     read, k = _in_this_process["job"]
     labels = np.abs(read(rows))
-    return _largest(labels.transpose(1, 0, 2).reshape(labels.shape[1], -1), k)
+    return len(labels), _largest(labels.transpose(1, 0, 2).reshape(labels.shape[1], -1), k)

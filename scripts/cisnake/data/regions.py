@@ -6,21 +6,16 @@ second table that a function takes counts as the set of its bases: its regions m
 
 from __future__ import annotations
 
-import csv
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import match_chromosomes
-from cisnake.data.lines import check_file, is_gzipped
-from cisnake.errors import InputError
+from cisnake.data.intervals import read_intervals, refuse_lines
+from cisnake.data.lines import check_file
 
-_COLUMNS = ["chrom", "start", "end"]
-_ROWS_AT_ONCE = 1_000_000
 _EDGES_AT_ONCE = 1 << 22
 # Chromosomes are laid end to end on one line, so far apart that windows reaching beyond their ends never meet.
 _STEP = 1 << 40
@@ -49,37 +44,13 @@ def read_regions(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
         one of another assembly would; the message names the line.
     """
     path = check_file(path, "BED file", "its path")
-    # Blank lines are kept while reading, so that the index is the line.
-    form: dict[str, Any] = {"sep": "\t", "header": None, "names": _COLUMNS, "usecols": range(3), "dtype": str}
-    form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
-    form["compression"] = "gzip" if is_gzipped(path) else None
-    try:
-        pieces = [_to_numbers(path, piece) for piece in pd.read_csv(path, **form)]
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as BED (chrom, start, end, separated by tabs): {error}") from error
-    table = pd.concat(pieces)
+    table = pd.concat(list(read_intervals(path)))
     chrom = table["chrom"].map(match_chromosomes(table["chrom"].unique(), sizes, str(path)))
     table = table.assign(chrom=chrom)[chrom.notna()]
     length = table["chrom"].map(dict(sizes)).astype("int64")
-    _refuse(path, table["start"] >= length, "the region lies past the end of its chromosome: is it of another assembly?")
+    refuse_lines(path, table["start"] >= length, "the region lies past the end of its chromosome: is it of another assembly?")
     table["end"] = np.minimum(table["end"], length)
     return table.reset_index(drop=True)
-
-
-def _to_numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    table.index += 1
-    table = table[~table["chrom"].str.match(r"\s*$|#|track\b|browser\b")].copy()
-    for column in ("start", "end"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        _refuse(path, numbers.isna(), f"{column} is not a number: BED has chrom, start and end, separated by tabs.")
-        table[column] = numbers.astype("int64")
-    _refuse(path, (table["start"] < 0) | (table["end"] < table["start"]), "start must be at least 0, and end at least start.")
-    return table
-
-
-def _refuse(path: Path, wrong: pd.Series, message: str) -> None:
-    if wrong.any():
-        raise InputError(f"{path}, line {wrong.index[wrong][0]}: {message}")
 
 
 def merge(regions: pd.DataFrame) -> pd.DataFrame:

@@ -175,7 +175,9 @@ def transform_of(tracks: pd.DataFrame, order: str = "new") -> TargetTransform:
     Parameters
     ----------
     tracks: pandas.DataFrame
-        From `tracks.read_tracks`; its sum_stat, scale and clip_soft are used.
+        From `tracks.read_tracks`; its sum_stat, scale and clip_soft are used. The sign of scale is none of the transform's: it
+        is taken of the file's values before all else, so that `inverse` gives coverage above 0, and gives the same for both
+        strands, of which one may be stored below 0.
     order: str
         "new" (default): the power of a sum_stat is its own (sum_sqrt 0.5, sum_exp75 0.75). "old" (the Borzoi paper): it is
         0.75 for all that have one.
@@ -187,7 +189,7 @@ def transform_of(tracks: pd.DataFrame, order: str = "new") -> TargetTransform:
         labels stay what they are.
     """
     powers = np.array([SUM_STATS[name][1] for name in tracks["sum_stat"]])
-    scale = tracks["scale"].to_numpy(float)
+    scale = tracks["scale"].abs().to_numpy(float)
     if order == "old":
         powers = np.where(powers == 1, 1.0, _OLD_POWER)
     else:

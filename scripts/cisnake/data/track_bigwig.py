@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyBigWig
 
-from cisnake.data.track_events import CountSettings, bam_events, moved, table_events
+from cisnake.data.count_settings import CountSettings, check_counting
+from cisnake.data.track_events import bam_events, moved, table_events
 from cisnake.data.tracks import FORMATS
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
@@ -50,14 +51,14 @@ def write_track(source: Path, form: str, sizes: Mapping[str, int], output: Path,
         The file cannot be read, shares no chromosome with the genome, is of another assembly, or has a record that reaches
         beyond its chromosome; the message names the line or the read. Or settings do not go with the format.
     """
+    check_counting(form, settings)
     if form == "bam":
-        events, n = bam_events(source, sizes, settings)
+        events, n, n_both = bam_events(source, sizes, settings)
     elif form in ("bed", "fragments"):
-        _check_settings(form, settings)
         events = table_events(source, sizes)
         if form == "fragments":
             events = {chrom: moved(*places, sizes[chrom], settings) for chrom, places in events.items()}
-        n = sum(len(starts) for starts, _ in events.values())
+        n = n_both = sum(len(starts) for starts, _ in events.values())
     else:
         raise unknown_name("format of a track", form, [name for name in FORMATS if name != "bigwig"])
     if not n:
@@ -68,7 +69,7 @@ def write_track(source: Path, form: str, sizes: Mapping[str, int], output: Path,
         for chrom in sizes:
             if chrom in events:
                 starts, ends, values = coverage_runs(*events.pop(chrom), sizes[chrom])
-                values = np.minimum(values, 1) if form == "bed" else values * (1e6 / n if settings.cpm else 1)
+                values = np.minimum(values, 1) if form == "bed" else values * (1e6 / n_both if settings.cpm else 1)
                 _add_runs(track, chrom, starts, ends, values)
         track.close()
     return n
@@ -102,13 +103,3 @@ def _add_runs(track: pyBigWig.pyBigWig, chrom: str, starts: np.ndarray, ends: np
         part = slice(first, first + _ENTRIES_AT_ONCE)
         names = np.full(len(starts[part]), chrom)
         track.addEntries(names, starts[part], ends=ends[part], values=values[part].astype(np.float64))
-
-
-def _check_settings(form: str, settings: CountSettings) -> None:
-    """Refuse what a table of fragments or a BED file cannot be asked."""
-    if form == "fragments" and settings.count == "reads":
-        raise InputError("a file of fragments has no reads: count fragments or ends.")
-    if form == "fragments" and settings.strand:
-        raise InputError("a file of fragments has no strands: leave strand out.")
-    if form == "bed" and settings.cpm:
-        raise InputError("a BED file becomes 0 and 1, which cpm would change: leave cpm out.")

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pysam
 
+from cisnake.data.count_settings import CountSettings
 from cisnake.data.genome import match_chromosomes
-from cisnake.data.lines import is_gzipped
-from cisnake.data.tracks import COUNTS, STRANDS
-from cisnake.errors import InputError, unknown_name
+from cisnake.data.intervals import read_intervals, refuse_lines
+from cisnake.errors import InputError
 from cisnake.program import Progress, log
 
 # Starts and ends of what is counted, by chromosome of the genome.
@@ -30,65 +24,6 @@ _MEGABYTE = 1 << 20
 _PAIRED, _PROPER, _UNMAPPED, _REVERSE, _FIRST, _SECONDARY, _FAILED, _DUPLICATE, _SUPPLEMENTARY = (
     *(0x1, 0x2, 0x4, 0x10, 0x40, 0x100, 0x200, 0x400, 0x800),
 )
-
-
-@dataclass(frozen=True)
-class CountSettings:
-    """What of a file of reads or fragments is counted.
-
-    Parameters
-    ----------
-    count: str
-        "fragments" (default): over each base, the fragments that span it. "ends": at each base, the fragments that begin or
-        end there, which is where a transposase or nuclease cut. "reads": over each base, the aligned bases of reads, without
-        introns (BAM only).
-    shift: pair of int
-        bp, to the right on the genome, by which the 5' end of a forward read (the left end of a fragment) and that of a
-        reverse read (the right end) are moved first; (4, -5) centres Tn5 cuts. Default (0, 0).
-    extend: int
-        Length of the fragment, in bp, that an unpaired read is the beginning of. Default 0: the span of the read.
-    strand: str
-        "+" or "-": count what comes from that strand of the genome, as read 1 of a pair or the unpaired read says. Default "",
-        both.
-    min_mapq: int
-        Least mapping quality of reads. Default 0.
-    keep_duplicates: bool
-        Count reads that are marked as duplicates. Default False.
-    cpm: bool
-        Multiply by a million over the number of fragments, ends or reads counted. Default False.
-
-    Raises
-    ------
-    InputError
-        A name is unknown, or a number is below 0.
-    """
-
-    count: str = "fragments"
-    shift: tuple[int, int] = (0, 0)
-    extend: int = 0
-    strand: str = ""
-    min_mapq: int = 0
-    keep_duplicates: bool = False
-    cpm: bool = False
-
-    def __post_init__(self) -> None:
-        if self.count not in COUNTS:
-            raise unknown_name("count", self.count, COUNTS)
-        if self.strand not in ("", *STRANDS):
-            raise unknown_name("strand", self.strand, STRANDS)
-        if min(self.extend, self.min_mapq) < 0 or len(self.shift) != 2:
-            raise InputError("extend and min_mapq must be at least 0, and shift must be two numbers.")
-        if self.count == "reads" and (any(self.shift) or self.extend):
-            raise InputError("shift and extend move ends of fragments: they are for count fragments or ends, not reads.")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CountSettings:
-        """Return the settings that a section of the configuration gives; an unknown key is an error."""
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise unknown_name("key of count", key, known)
-        return cls(**{**values, "shift": tuple(values.get("shift", (0, 0)))})
 
 
 def moved(starts: np.ndarray, ends: np.ndarray, size: int, settings: CountSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +51,7 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
     names: dict[str, str | None] = {}
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {chrom: [] for chrom in sizes}
     left_out = 0
-    for table in _read_pieces(path):
+    for table in read_intervals(path):
         for name, rows in table.groupby("chrom", sort=False):
             if name not in names:
                 # With the genome's own names, which match: that nothing else does is an error below.
@@ -125,7 +60,9 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
             if chrom is None:
                 left_out += len(rows)
                 continue
-            _refuse(path, rows["end"] > sizes[chrom], f"the end is beyond {name}, which has {sizes[chrom]} bp in the genome.")
+            refuse_lines(
+                path, rows["end"] > sizes[chrom], f"the end is beyond {name}, which has {sizes[chrom]} bp in the genome."
+            )
             found[chrom].append((rows["start"].to_numpy(np.int32), rows["end"].to_numpy(np.int32)))
     match_chromosomes(names, sizes, str(path))
     if left_out:
@@ -138,46 +75,11 @@ def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
     return events
 
 
-def _read_pieces(path: Path) -> Iterator[pd.DataFrame]:
-    """Yield rows of a table of intervals: chrom, start, end, the index being the line."""
-    # Blank lines are kept while reading, so that the index is the line.
-    form: dict[str, Any] = {"sep": "\t", "header": None, "names": ["chrom", "start", "end"], "usecols": range(3)}
-    # Numbers are read as such, unless a piece has lines of text between them.
-    form |= {"dtype": {"chrom": str}, "low_memory": False}
-    form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
-    try:
-        progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
-        with open(path, "rb") as raw, gzip.open(raw) if is_gzipped(path) else raw as unpacked:
-            for table in pd.read_csv(unpacked, **form):
-                progress.advance(raw.tell() // _MEGABYTE - progress.done)
-                yield _to_numbers(path, table)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as a table of chrom, start and end, separated by tabs: {error}") from error
+def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) -> tuple[Events, int, int]:
+    """Return what is counted of a BAM file, on the chromosomes that it and the genome have, and how many reads that are.
 
-
-def _to_numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    table.index += 1
-    names = pd.Series(table["chrom"].unique())
-    table = table[~table["chrom"].isin(names[names.str.match(r"\s*$|#|track\b|browser\b")])].copy()
-    for column in ("start", "end"):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        _refuse(path, numbers.isna() | (numbers % 1 != 0), f"the {column} is no whole number: needed are chrom, start and end.")
-        table[column] = numbers.astype(np.int64)
-    _refuse(
-        path, (table["start"] < 0) | (table["end"] < table["start"]), "the start must be at least 0, the end not before it."
-    )
-    return table
-
-
-def _refuse(path: Path, wrong: pd.Series, message: str) -> None:
-    if wrong.any():
-        raise InputError(f"{path}, line {wrong.index[wrong][0]}: {message}")
-
-
-def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) -> tuple[Events, int]:
-    """Return what is counted of a BAM file, on the chromosomes that it and the genome have, and the number of reads counted.
-
-    Of the fragments of pairs, that is the number of pairs. For parameters and errors see `track_bigwig.write_track`.
+    The second number is that of both strands, whichever is counted. Of the fragments of pairs, numbers are those of pairs. For
+    parameters and errors see `track_bigwig.write_track`.
     """
     try:
         with pysam.AlignmentFile(str(path), "rb") as bam:
@@ -189,29 +91,26 @@ def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) ->
                         "same assembly."
                     )
             lengths = [sizes.get(names.get(name, ""), 0) for name in bam.references]
-            places, n = _collect(path, bam, lengths, settings)
+            places, n, n_both = _collect(path, bam, lengths, settings)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as BAM: {error}") from error
     events = {chrom: tuple(np.frombuffer(part, np.int32) for part in places[name]) for name, chrom in names.items()}
-    return {chrom: _within(start, end, sizes[chrom]) for chrom, (start, end) in events.items()}, n
+    return {chrom: _within(start, end, sizes[chrom]) for chrom, (start, end) in events.items()}, n, n_both
 
 
 def _collect(
     path: Path, bam: pysam.AlignmentFile, lengths: list[int], settings: CountSettings
-) -> tuple[dict[str, tuple[array, array]], int]:
-    """Return starts and ends, by the file's chromosome names, and the number of reads (of fragments, pairs or single reads)."""
+) -> tuple[dict[str, tuple[array, array]], int, int]:
+    """Return starts and ends, by the file's chromosome names, and the number of reads: those counted, those of both strands."""
     places = [(array("i"), array("i")) for _ in lengths]
     refused = _UNMAPPED | _SECONDARY | _FAILED | _SUPPLEMENTARY | (0 if settings.keep_duplicates else _DUPLICATE)
     progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
-    n = 0
+    n = n_both = 0
     for i, read in enumerate(bam.fetch(until_eof=True)):
         if i % _ROWS_AT_ONCE == 0:
             progress.advance((bam.tell() >> 16) // _MEGABYTE - progress.done)
         flag = read.flag
         if flag & refused or not lengths[read.reference_id] or read.mapping_quality < settings.min_mapq:
-            continue
-        second = bool(flag & _PAIRED and not flag & _FIRST)
-        if settings.strand and (settings.strand == "-") != (bool(flag & _REVERSE) != second):
             continue
         span = _span(read, settings.count)
         if span is None:
@@ -221,12 +120,16 @@ def _collect(
                 f"{path}: the read {read.query_name} ends beyond {read.reference_name}, which has "
                 f"{lengths[read.reference_id]} bp: make the file again."
             )
+        n_both += 1
+        second = bool(flag & _PAIRED and not flag & _FIRST)
+        if settings.strand and (settings.strand == "-") != (bool(flag & _REVERSE) != second):
+            continue
         starts, ends = places[read.reference_id]
         for start, end in read.get_blocks() if settings.count == "reads" else [_counted(*span, flag, settings)]:
             starts.append(start)
             ends.append(end)
         n += 1
-    return dict(zip(bam.references, places)), n
+    return dict(zip(bam.references, places)), n, n_both
 
 
 def _span(read: pysam.AlignedSegment, count: str) -> tuple[int, int] | None:

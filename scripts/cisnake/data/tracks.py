@@ -67,9 +67,10 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a track, in the order of the table, which is that of tasks: identifier, file (absolute), format (bigwig, bam,
-        bed or fragments), clip and clip_soft (infinity where there is none), scale, sum_stat, description, strand_pair (row,
+        bed or fragments), clip and clip_soft (infinity where there is none), scale (below 0: the sign of the file's values is
+        turned), sum_stat, description, strand_pair (row,
         from 0, of the track of the other strand; its own where there is none), group, count and strand (what make_track
-        counts, see `track_events.CountSettings`; empty where the table says nothing).
+        counts, see `count_settings.CountSettings`; empty where the table says nothing).
 
     Raises
     ------
@@ -79,13 +80,10 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"table of tracks {path} is not there: check targets.tracks in the configuration.")
-    # Names for the rows, with a header of one cell less, become the index.
     table = read_table(path)
-    numbered = not isinstance(table.index, pd.RangeIndex)
-    table = table.reset_index(names="index") if numbered else table
+    # Names for the rows, with a header of one cell less, become the index.
+    table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names="index")
     _check_columns(path, table)
-    own = table.columns[0] not in (*_REQUIRED, *_TEXT, *_NUMBERS)
-    numbers = [str(number) for number in (table.iloc[:, 0] if own else table.index)]
     problems: list[str] = []
     tracks = pd.DataFrame({"identifier": table["identifier"]})
     tracks["file"] = [str(_absolute(text, Path(data_dir))) for text in table["file"]]
@@ -100,10 +98,39 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
             problems.append(f"{_line(row)}: {error}")
     for row in np.flatnonzero(tracks["identifier"].duplicated()).tolist():
         problems.append(f"{_line(row)}: the identifier {tracks['identifier'][row]} is there before: name each track once.")
-    tracks["strand_pair"] = _pairs(tracks, numbers, problems)
+    tracks["strand_pair"] = _pairs(table, problems)
+    _check_pairs(tracks, problems)
     if problems:
         raise InputError(f"table of tracks {path}:\n" + "\n".join(problems[:20]))
     return tracks[list(_COLUMNS)]
+
+
+def read_pairs(path: str | Path, table: pd.DataFrame) -> np.ndarray:
+    """Return the row of each track's partner on the other strand, its own where it has none.
+
+    Parameters
+    ----------
+    path: str or Path
+        Where the table is from, for messages.
+    table: pandas.DataFrame
+        As `files.read_table` reads it, with a column identifier. `strand_pair`, if it is there, names partners by identifier or
+        by the number in the first column (by the row, from 0, if the table has no such column).
+
+    Returns
+    -------
+    numpy.ndarray, shape=(tracks,), dtype=int64
+
+    Raises
+    ------
+    InputError
+        A partner is not there, or does not name the track that names it.
+    """
+    table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names="index")
+    problems: list[str] = []
+    pairs = _pairs(table, problems)
+    if problems:
+        raise InputError(f"{path}:\n" + "\n".join(problems[:20]))
+    return pairs
 
 
 def as_bigwigs(tracks: pd.DataFrame, converted: str | Path) -> pd.DataFrame:
@@ -135,11 +162,13 @@ def _absolute(text: str, data_dir: Path) -> Path:
 
 
 def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) -> pd.Series:
-    """Return numbers above 0, with the default where there are none; note what is no such number."""
+    """Return numbers above 0 (scale: other than 0), with the default where there are none; note what is no such number."""
     missing = text.str.strip().isin(_MISSING)
     values = pd.to_numeric(text.mask(missing, "1"), errors="coerce")
-    for row in np.flatnonzero(~((values > 0) & np.isfinite(values))).tolist():
-        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number above 0, or empty for none.")
+    signed = name == "scale"
+    least = "other than 0" if signed else "above 0"
+    for row in np.flatnonzero(~(((values.abs() if signed else values) > 0) & np.isfinite(values))).tolist():
+        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number {least}, or empty for none.")
     return values.astype(float).mask(missing, default)
 
 
@@ -148,6 +177,8 @@ def _check_row(track: pd.Series) -> str:
     name, file, form = track["identifier"], Path(track["file"]), track["format"]
     if not name or "/" in name or name != name.strip():
         raise InputError(f"the identifier is {name!r}: it names a file too, so it has no slash, and no space at either end.")
+    if "{" in name or "}" in name:
+        raise InputError(f"the identifier is {name!r}: Snakemake would read its braces as a wildcard; leave them out.")
     if not file.is_file():
         raise InputError(f"the file of {name}, {file}, is not there: check it, and the data folder for relative paths.")
     if track["sum_stat"] not in SUM_STATS:
@@ -166,28 +197,39 @@ def _check_row(track: pd.Series) -> str:
     return _SUFFIXES[suffix]
 
 
-def _pairs(tracks: pd.DataFrame, numbers: list[str], problems: list[str]) -> np.ndarray:
+def _pairs(table: pd.DataFrame, problems: list[str]) -> np.ndarray:
     """Return the row of each track's partner, by the number in the table's first column or by identifier."""
-    rows = {name: row for row, name in reversed(list(enumerate(tracks["identifier"])))}
+    own = table.columns[0] not in (*_REQUIRED, *_TEXT, *_NUMBERS)
+    numbers = [str(number) for number in (table.iloc[:, 0] if own else table.index)]
+    rows = {name: row for row, name in reversed(list(enumerate(table["identifier"])))}
     rows |= {number: row for row, number in reversed(list(enumerate(numbers)))}
-    pairs = np.arange(len(tracks))
-    for row, partner in enumerate(tracks["strand_pair"]):
-        if partner and partner not in rows:
-            problems.append(f"{_line(row)}: strand_pair is {partner!r}: it must be the number of a row or an identifier.")
-        elif partner:
+    pairs = np.arange(len(table))
+    for row, partner in enumerate(table.get("strand_pair", [])):
+        if partner in _MISSING:
+            continue
+        if partner in rows:
             pairs[row] = rows[partner]
-    for row in np.flatnonzero(pairs[pairs] != np.arange(len(tracks))).tolist():
-        partner = tracks["identifier"][pairs[row]]
+        else:
+            problems.append(f"{_line(row)}: strand_pair is {partner!r}: it must be the number of a row or an identifier.")
+    for row in np.flatnonzero(pairs[pairs] != np.arange(len(table))).tolist():
+        partner = table["identifier"][pairs[row]]
         problems.append(
-            f"{_line(row)}: strand_pair of {tracks['identifier'][row]} is {partner}, but that of {partner} is "
-            f"{tracks['identifier'][pairs[pairs[row]]]}: the tracks of two strands name each other."
+            f"{_line(row)}: strand_pair of {table['identifier'][row]} is {partner}, but that of {partner} is "
+            f"{table['identifier'][pairs[pairs[row]]]}: the tracks of two strands name each other."
         )
+    return pairs
+
+
+def _check_pairs(tracks: pd.DataFrame, problems: list[str]) -> None:
+    """Note partners that are treated in different ways."""
     # Labels of minus-strand genes are those of the other track: on another scale they would be another measurement.
-    for name in ("clip", "clip_soft", "scale", "sum_stat"):
+    # Their files may differ in sign: some programs write the minus strand below 0.
+    pairs, tracks = tracks["strand_pair"].to_numpy(), tracks.assign(scale=tracks["scale"].abs())
+    for name in ("clip", "clip_soft", "scale", "sum_stat", "count"):
         other = tracks[name].to_numpy()[pairs]
         for row in np.flatnonzero((tracks[name].to_numpy() != other) & (pairs > np.arange(len(tracks)))).tolist():
+            values = [tracks[name][at] or "empty" for at in (row, pairs[row])]
             problems.append(
-                f"{_line(row)}: {name} of {tracks['identifier'][row]} is {tracks[name][row]}, but {other[row]} in its "
+                f"{_line(row)}: {name} of {tracks['identifier'][row]} is {values[0]}, but {values[1]} in its "
                 f"strand_pair {tracks['identifier'][pairs[row]]}: they must be treated alike."
             )
-    return pairs
