@@ -21,6 +21,7 @@ import yaml
 import write_config_docs
 from cisnake import configuration
 from cisnake.data.simulation_settings import Settings, read_settings
+from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,6 +122,28 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ({"genome": {"simulate": {}}}, "genome.simulate makes expression, not coverage"),
     ]:
         assert message in refusal(changed(covered, **values))
+
+
+def test_what_is_counted_of_a_track_is_its_rows_own_or_common(covered: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("r.bam", "f.tsv.gz", "p.bed"):
+        (tmp_path / name).write_bytes(b"")
+    rows = ["identifier\tfile\tcount\tstrand", "rna\tr.bam\treads\t+", "cuts\tf.tsv.gz\t\t", "peaks\tp.bed\t\t"]
+    (tmp_path / "tracks.tsv").write_text("\n".join(rows) + "\n")
+    config = configuration.complete(
+        changed(
+            covered,
+            targets__count={"count": "ends", "shift": [4, -5], "cpm": True},
+            attribution__contrasts={"x": {"on_tasks": ["rna"]}},
+        )
+    )
+    configuration.check(config)
+    table, common = read_tracks(config["targets"]["tracks"], tmp_path).set_index("identifier"), config["targets"]["count"]
+    rna = configuration.counting(table.loc["rna"], common)
+    assert (rna["count"], rna["strand"], rna["cpm"]) == ("reads", "+", True) and "shift" not in rna
+    assert configuration.counting(table.loc["cuts"], common) == common
+    assert configuration.counting(table.loc["peaks"], common) == {}
+    (tmp_path / "tracks.tsv").write_text("\n".join([rows[0], "cuts\tf.tsv.gz\treads\t"]) + "\n")
+    assert "track cuts: " in refusal(changed(covered, attribution__contrasts={"x": {"on_tasks": ["cuts"]}}))
 
 
 def test_keys_of_coverage_are_refused_in_a_run_of_expression(given: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import jsonschema
 import yaml
 
 from cisnake.data import matrix
+from cisnake.data.count_settings import CountSettings, check_counting
 from cisnake.data.market_matrix import is_market, market_file
 from cisnake.data.simulation_settings import read_settings
 from cisnake.data.tracks import read_tracks
@@ -277,6 +278,32 @@ def _problems_of_coverage(config: dict[str, Any]) -> Iterator[str]:
         yield f"targets.tracks: {targets['tracks']} is not there"
 
 
+def counting(track: pd.Series, common: dict[str, Any]) -> dict[str, Any]:
+    """Return what is counted of a track that is no BigWig: what its row of the table says, else what all have in common.
+
+    Parameters
+    ----------
+    track: pandas.Series
+        A row of `tracks.read_tracks`.
+    common: dict
+        Section `targets.count`.
+    """
+    own = {key: track[key] for key in ("count", "strand") if track[key]}
+    if track["format"] == "bed":
+        return own
+    # Ends of fragments are moved, not reads.
+    unmoved = ("shift", "extend") if own.get("count") == "reads" else ()
+    return {key: value for key, value in (common | own).items() if key not in unmoved}
+
+
+def _problems_of_counting(tracks: pd.DataFrame, common: dict[str, Any]) -> Iterator[str]:
+    for _, track in tracks[tracks["format"] != "bigwig"].iterrows():
+        try:
+            check_counting(track["format"], CountSettings.from_dict(counting(track, common)))
+        except InputError as error:
+            yield f"track {track['identifier']}: {error}"
+
+
 def pretrained(config: dict[str, Any]) -> list[str]:
     """Return the file of weights that training starts from, as a list of one or none."""
     params = read_params(config["model"]["params"], config["model"]["overrides"])
@@ -328,6 +355,8 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
                 tasks, groups = list(tracks["identifier"]), list(tracks["group"])
             except InputError as error:
                 yield str(error)
+            else:
+                yield from _problems_of_counting(tracks, config["targets"]["count"])
         # A remote file is not here yet; one that is missing has been reported.
         if all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)) and found:
             try:

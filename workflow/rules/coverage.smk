@@ -55,13 +55,8 @@ def track_format(wildcards):
 
 
 def counting(wildcards):
-    """What is counted of that file: what its row says, else what all have in common."""
-    track = TRACKS.loc[wildcards.track]
-    own = {key: track[key] for key in ("count", "strand") if track[key]}
-    counted = {} if track["format"] == "bed" else config["targets"]["count"] | own
-    # Ends of fragments are moved, not reads.
-    moved = ("shift", "extend") if counted.get("count") == "reads" and "count" in own else ()
-    return as_json({key: value for key, value in counted.items() if key not in moved})
+    """What is counted of that file."""
+    return as_json(configuration.counting(TRACKS.loc[wildcards.track], config["targets"]["count"]))
 
 
 def track_memory(wildcards, input, attempt):
