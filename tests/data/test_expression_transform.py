@@ -88,6 +88,15 @@ def test_statistics_are_of_training_genes_alone_and_libraries_of_all():
     assert fit_transform("cpm", values, TRAIN[:2]) == fit_transform("cpm", values, TRAIN)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_are_transformed_as_the_same_numbers_in_double_precision(kind, dtype):
+    values = np.random.default_rng(1).poisson(3, (40, 6)).astype(dtype)
+    transform = fit_transform(kind, values.astype(np.float32), TRAIN)
+    # NumPy takes log1p of bytes in half precision.
+    np.testing.assert_allclose(transform.forward(values), transform.forward(values.astype(np.float64)), rtol=1e-3)
+
+
 def test_counts_per_million_sum_to_a_million():
     labels = transform_labels(matrix(), fit_transform("cpm", matrix(), TRAIN))
     np.testing.assert_allclose(np.nansum(labels, axis=0, dtype=np.float64), 1e6, rtol=1e-6)

@@ -118,8 +118,12 @@ class ExpressionTransform:
         return cls(**stored)
 
     def _constant(self, name: str, values: Any) -> np.ndarray:
-        """Return a statistic in the precision of the values: 1e6 / library must not be rounded to another."""
-        return np.asarray(getattr(self, name), values.dtype.name)
+        """Return a statistic in the precision of the values: 1e6 / library must not be rounded to another.
+
+        Whole numbers have no such precision; with them it is double.
+        """
+        kind = str(values.dtype.name)
+        return np.asarray(getattr(self, name), "float64" if kind == "bool" or "int" in kind else kind)
 
 
 def fit_transform(
