@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import match_chromosomes
-from cisnake.data.lines import check_file, is_gzipped
+from cisnake.data.lines import check_file, compression
 from cisnake.errors import InputError
 
 _COLUMNS = ["chrom", "start", "end"]
@@ -52,7 +52,7 @@ def read_regions(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
     # Blank lines are kept while reading, so that the index is the line.
     form: dict[str, Any] = {"sep": "\t", "header": None, "names": _COLUMNS, "usecols": range(3), "dtype": str}
     form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
-    form["compression"] = "gzip" if is_gzipped(path) else None
+    form["compression"] = compression(path)
     try:
         pieces = [_to_numbers(path, piece) for piece in pd.read_csv(path, **form)]
     except (ValueError, OSError, EOFError, zlib.error) as error:

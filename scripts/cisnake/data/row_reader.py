@@ -199,7 +199,8 @@ def _filters(data: h5py.Dataset, what: str) -> list[tuple[int, tuple[int, ...]]]
     for kind, _, parameters, name in (plan.get_filter(i) for i in range(plan.get_nfilters())):
         if kind not in (_GZIP, _SHUFFLE, _CHECKSUM) and not (kind == _SCALE_OFFSET and scale_offset.can_unpack(parameters)):
             raise InputError(
-                f"{what} is packed with '{name.decode()}', which cannot be read here: write the file again, packed by gzip or not at all."
+                f"{what} is packed with '{name.decode()}', which cannot be read here: write the file again, packed "
+                "by gzip or not at all."
             )
         filters.append((kind, parameters))
     return filters
