@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -373,6 +374,59 @@ def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tm
     # Without an index nothing is known yet: the job that reads the genome checks it.
     (tmp_path / "genome.fa.fai").unlink()
     configuration.check(configuration.complete(changed(given, splits={"val": ["chra"], "test": ["chrD"]})))
+
+
+def test_an_index_of_another_genome_does_not_count(given: dict[str, Any], tmp_path: Path) -> None:
+    index = tmp_path / "genome.fa.fai"
+    index.write_text("other\t4\t6\t4\t5\n")
+    assert "'chrA'" in refusal(given)
+    for text, time in (("other\t4\t6\t4\t5\n", 1_000_000_000), ("other\n", None)):
+        index.write_text(text)
+        os.utime(index, None if time is None else (time, time))
+        configuration.check(configuration.complete(given))
+
+
+def test_options_without_effect_are_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    given = changed(given, attribution__contrasts={"any": {"on_tasks": ["heat_1"]}})
+    columns = {"targets__task_columns": {"group": "organ"}}
+    assert "targets.task_columns names columns of a table" in refusal(changed(given, targets__tasks=None, **columns))
+    assert "only .h5ad files have layers" in refusal(changed(given, targets__layer="counts"))
+    assert "only .h5ad files have layers" in refusal(changed(SIMULATED, targets__layer="counts"))
+    for name in ("matrix.mtx", "features.tsv", "barcodes.tsv", "cells.tsv", "cells.h5ad"):
+        (tmp_path / name).touch()
+    cells = {
+        "cells": "matrix.mtx",
+        "cell_table": "cells.tsv",
+        "pseudobulks": {"by": ["type"]},
+        "task_columns": {"group": "type"},
+    }
+    configuration.check(configuration.complete(given | {"targets": cells}))
+    assert "only .h5ad files have layers" in refusal(given | {"targets": cells | {"layer": "counts"}})
+    configuration.check(configuration.complete(given | {"targets": cells | {"cells": "cells.h5ad", "layer": "counts"}}))
+    remote = {"url": "https://example.org/x.h5ad?download=1", "sha256": "0" * 64}
+    configuration.check(configuration.complete(given | {"targets": {"matrix": remote, "layer": "counts"}}))
+    (tmp_path / "barcodes.tsv").unlink()
+    assert "there is no barcodes.tsv" in refusal(given | {"targets": cells})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layer", "counts"),
+        ("gene_column", "name"),
+        ("cells", "matrix.tsv"),
+        ("cell_table", "tasks.tsv"),
+        ("task_columns", {"group": "organ"}),
+        ("pseudobulks", {"by": ["type"]}),
+        ("filters", {"genes": {"min_tasks": 0}}),
+    ],
+)
+def test_options_of_expression_are_refused_for_coverage(given: dict[str, Any], tmp_path: Path, key: str, value: Any) -> None:
+    (tmp_path / "tracks.tsv").write_text("identifier\tfile\n")
+    targets = {"kind": "coverage", "tracks": str(tmp_path / "tracks.tsv")}
+    sentence = f"targets.{key} is for targets.kind expression"
+    assert sentence not in refusal(changed(given, targets=targets, windows__upstream=7))
+    assert sentence in refusal(changed(given, targets=targets | {key: value}, windows__upstream=7))
 
 
 def test_a_chromosome_is_in_one_split_only(given: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import re
@@ -28,6 +29,31 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+# Documentation
+
+
+def cisnake_imports() -> list[tuple[str, str, str]]:
+    """Page, module and name of each import from the library in the Python that the documentation shows."""
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cisnake":
+                    found += [(page.name, str(node.module), alias.name) for alias in node.names]
+                elif isinstance(node, ast.Import):
+                    found += [(page.name, alias.name, "") for alias in node.names if alias.name.split(".")[0] == "cisnake"]
+    return found
+
+
+def test_what_the_documentation_imports_is_there() -> None:
+    found = cisnake_imports()
+    assert len(found) > 5
+    for page, module, name in found:
+        there = importlib.import_module(module)
+        is_module = importlib.util.find_spec(f"{module}.{name}") if name and hasattr(there, "__path__") else None
+        assert not name or is_module or name in vars(there), f"{page}: {module} has no {name}"
 
 
 # Locks

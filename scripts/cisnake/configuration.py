@@ -9,13 +9,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
+import pandas as pd
 import yaml
 
 from cisnake.data import matrix
 from cisnake.data.count_settings import CountSettings, check_counting
-from cisnake.data.market_matrix import is_market, market_file
+from cisnake.data.fasta_index import fits
+from cisnake.data.market_matrix import is_market, market_file, market_files
 from cisnake.data.simulation_settings import read_settings
 from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError, unknown_name
@@ -232,6 +235,7 @@ def _problems_of_expression(config: dict[str, Any]) -> Iterator[str]:
         if key in config[section]:
             yield f"{section}.{key} is for targets.kind coverage: set that, or remove it"
     targets = config["targets"]
+    yield from _problems_of_matrix(targets)
     for key in ("matrix", "cells"):
         if isinstance(targets.get(key), dict) and is_market(targets[key]["url"]):
             yield f"targets.{key}: a Matrix Market file needs two others beside it, so that a single address is not enough"
@@ -245,13 +249,35 @@ def _problems_of_expression(config: dict[str, Any]) -> Iterator[str]:
         yield "targets.cells are summed to pseudobulks: name the annotations to sum by in targets.pseudobulks.by"
 
 
+def _problems_of_matrix(targets: dict[str, Any]) -> Iterator[str]:
+    """Check what is asked of measurements against the format of their file; simulated ones are a TSV and a table of tasks."""
+    given = targets.get("cells") or targets.get("matrix")
+    name = urlsplit(given["url"]).path if isinstance(given, dict) else given or ""
+    if "layer" in targets and not name.endswith(".h5ad"):
+        yield f"targets.layer is {targets['layer']}, but only .h5ad files have layers: remove it"
+    table = "tasks" in targets or "cells" in targets or not name or matrix.describes_tasks(name)
+    if targets["task_columns"] and not table:
+        yield "targets.task_columns names columns of a table of tasks, but there is none: give targets.tasks, or remove it"
+    if "cells" in targets and isinstance(given, str) and is_market(given) and Path(given).is_file():
+        try:
+            market_files(given)
+        except InputError as error:
+            yield str(error)
+
+
 def _problems_of_coverage(config: dict[str, Any]) -> Iterator[str]:
     targets, windows = config["targets"], config["windows"]
     if "simulate" in config["genome"]:
         yield "genome.simulate makes expression, not coverage: leave targets.kind out"
-    for section, key in (("targets", "matrix"), ("targets", "cells"), ("targets", "tasks"), ("splits", "genes")):
-        if key in config[section]:
-            yield f"{section}.{key} is for targets.kind expression: remove it"
+    for key, value in {
+        **{f"targets.{key}": targets.get(key) for key in ("matrix", "layer", "gene_column", "cells", "cell_table", "tasks")},
+        "targets.task_columns": targets["task_columns"],
+        "targets.pseudobulks": targets["pseudobulks"]["by"],
+        "targets.filters": any(targets["filters"].values()),
+        "splits.genes": config["splits"].get("genes"),
+    }.items():
+        if value:
+            yield f"{key} is for targets.kind expression: remove it"
     if targets["transform"] != "none":
         yield "targets.transform is for expression: for coverage, sum_stat, scale and clip_soft stand in the table of tracks"
     if windows["max_shift"] > targets["bin_size"] / 2:
@@ -344,8 +370,10 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
         tasks = [f"{group.name}_{i}" for group in settings.groups for i in range(1, group.n_tasks + 1)]
         groups = [group.name for group in settings.groups for _ in range(group.n_tasks)]
     else:
-        index = Path(f"{config['genome'].get('fasta')}.fai")
-        if index.is_file():
+        fasta = config["genome"].get("fasta")
+        index = Path(f"{fasta}.fai")
+        # One of another file would refuse chromosomes that are there; whoever reads the genome makes it again.
+        if isinstance(fasta, str) and fits(index, Path(fasta)):
             chromosomes = [line.split("\t")[0] for line in index.read_text().splitlines()]
         found, table = config["targets"].get("matrix"), config["targets"].get("tasks")
         tasks = []

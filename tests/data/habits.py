@@ -340,6 +340,33 @@ d  StringTie  CDS  11  40  .  +  0  Parent=transcript:lonely
     [("MSTRG.1", 100, 400), ("lonely", 10, 40)],
 )
 
+PROKKA_GFF3 = Habit(
+    "prokka_without_genes",
+    _rows("""
+##gff-version 3
+##sequence-region contig1 1 5000
+contig1  Prodigal:002006  CDS  101  400  .  +  0  ID=KPHNBLEG_00001;Name=dnaA;gene=dnaA;locus_tag=KPHNBLEG_00001;product=initiator
+contig1  Aragorn:001002  tRNA  501  576  .  -  .  ID=KPHNBLEG_00002_tRNA;locus_tag=KPHNBLEG_00002;product=tRNA-Met(cat)
+contig1  Prodigal:002006  CDS  701  800  .  -  0  ID=cds-3;locus_tag=KPHNBLEG_00003;product=one part of two
+contig1  Prodigal:002006  CDS  851  900  .  -  0  ID=cds-3;locus_tag=KPHNBLEG_00003;product=the other
+contig1  Prodigal:002006  CDS  1001  1300  .  +  0  ID=KPHNBLEG_00004;product=hypothetical protein
+contig1  Prodigal:002006  CDS  2001  2100  .  +  0  ID=part;Parent=nobody
+"""),
+    [
+        ("KPHNBLEG_00001", "dnaA", "", "contig1", 100, 400, "+"),
+        ("KPHNBLEG_00002", "KPHNBLEG_00002", "", "contig1", 500, 576, "-"),
+        ("KPHNBLEG_00003", "KPHNBLEG_00003", "", "contig1", 700, 900, "-"),
+        ("KPHNBLEG_00004", "KPHNBLEG_00004", "", "contig1", 1000, 1300, "+"),
+    ],
+    [
+        ("KPHNBLEG_00001", "contig1", 100, 400),
+        ("KPHNBLEG_00002", "contig1", 500, 576),
+        ("KPHNBLEG_00003", "contig1", 700, 800),
+        ("KPHNBLEG_00003", "contig1", 850, 900),
+        ("KPHNBLEG_00004", "contig1", 1000, 1300),
+    ],
+)
+
 BED6 = Habit(
     "bed6",
     _rows("""
@@ -367,5 +394,5 @@ chr1  500  600  g2  0  +  500  500  255,0,0  1  100  0
 
 HABITS = [
     ENSEMBL_GTF, ENSEMBL_GFF3, GENCODE_GTF, GENCODE_GFF3, NCBI_GTF, NCBI_GFF3, SGD_GFF3, POMBASE_GFF3, FLYBASE_GFF3,
-    WORMBASE_GFF3, GFFREAD_GFF3, BED6, BED12,
+    WORMBASE_GFF3, GFFREAD_GFF3, PROKKA_GFF3, BED6, BED12,
 ]  # fmt: skip

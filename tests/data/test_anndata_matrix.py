@@ -52,6 +52,20 @@ def test_layers_and_raw_are_chosen_by_name(tmp_path, counts, kind):
         read_anndata(path, "halve")
 
 
+def test_ids_of_raw_must_be_in_var_where_predictions_go(tmp_path, counts):
+    found = anndata.AnnData(counts, var=pd.DataFrame({"ensembl": [f"e{i}" for i in range(9)]}, [f"g{i}" for i in range(9)]))
+    found.raw = found
+    found.write_h5ad(tmp_path / "both.h5ad")
+    assert list(read_anndata(tmp_path / "both.h5ad", "raw", "ensembl")[0]) == [f"e{i}" for i in range(9)]
+    found.var = found.var.rename(columns={"ensembl": "ensembl_id"})
+    found.write_h5ad(tmp_path / "one.h5ad")
+    with pytest.raises(InputError, match=r"column of var .* which predictions need .* 'ensembl': did you mean ensembl_id"):
+        read_anndata(tmp_path / "one.h5ad", "raw", "ensembl")
+    # Cells are summed, and predictions go to the sums.
+    with anndata_matrix.open_anndata(tmp_path / "one.h5ad", "raw", "ensembl") as file:
+        assert list(file.genes) == [f"e{i}" for i in range(9)]
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.uint8, np.float64, bool])
 def test_values_of_any_kind_are_read(tmp_path, counts, kind):
     values = read_anndata(write(tmp_path / "m.h5ad", counts.astype(kind)))[2]

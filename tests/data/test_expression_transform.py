@@ -88,6 +88,28 @@ def test_statistics_are_of_training_genes_alone_and_libraries_of_all():
     assert fit_transform("cpm", values, TRAIN[:2]) == fit_transform("cpm", values, TRAIN)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_are_transformed_as_the_same_numbers_in_double_precision(kind, dtype):
+    values = np.random.default_rng(1).poisson(3, (40, 6)).astype(dtype)
+    transform = fit_transform(kind, values.astype(np.float32), TRAIN)
+    # NumPy takes log1p of bytes in half precision.
+    np.testing.assert_allclose(transform.forward(values), transform.forward(values.astype(np.float64)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["cpm", "log1p_cpm", "log1p", "zscore"])
+def test_counts_per_million_of_what_are_no_counts_are_warned_of(kind, caplog, monkeypatch):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    monkeypatch.setattr(expression_transform, "_BLOCK_CELLS", 12)
+    counts = np.random.default_rng(1).poisson(3, (40, 6)).astype(np.float32)
+    counts[3, 4] = np.nan
+    fit_transform(kind, counts, TRAIN)
+    assert "no whole numbers" not in caplog.text
+    counts[20, 2] = 0.5
+    fit_transform(kind, counts, TRAIN)
+    assert ("targets.layer" in caplog.text) == ("cpm" in kind)
+
+
 def test_counts_per_million_sum_to_a_million():
     labels = transform_labels(matrix(), fit_transform("cpm", matrix(), TRAIN))
     np.testing.assert_allclose(np.nansum(labels, axis=0, dtype=np.float64), 1e6, rtol=1e-6)

@@ -83,3 +83,18 @@ def test_cut_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(InputError, match="cannot be read"):
         read_market(path)
+
+
+def test_contents_say_what_is_gzipped_and_not_the_name(tmp_path):
+    expected = read_market(write(tmp_path))
+    for number, name in enumerate(("matrix.mtx", "features.tsv", "barcodes.tsv")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write(folder)
+        (folder / name).write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        found = read_market(folder)
+        assert list(found[0]) == list(expected[0]) and found[1] == expected[1]
+        np.testing.assert_array_equal(found[2], expected[2])
+        (folder / name).rename(folder / f"{name}.gz")
+        (folder / f"{name}.gz").write_bytes((tmp_path / name).read_bytes())
+        np.testing.assert_array_equal(read_market(folder)[2], expected[2])

@@ -73,3 +73,15 @@ def test_genes_are_left_out_with_a_reason(limits, reasons):
 def test_a_matrix_without_tasks_is_refused():
     with pytest.raises(InputError, match=r"leaves no task; the first is a: values sum to 4"):
         filter_tasks(VALUES, TASKS, {"min_total": 100})
+
+
+@pytest.mark.parametrize(("missing", "among", "limit"), [(3, 10, 0.3), (1, 20, 0.05), (3, 4, 0.75), (7, 10, 0.7)])
+def test_a_share_that_is_the_limit_is_allowed(missing, among, limit):
+    values = np.ones((among, 2), np.float32)
+    values[:missing, 0] = NAN
+    tasks = pd.DataFrame({"task": ["a", "b"]})
+    below = (missing - 0.5) / among
+    assert filter_tasks(values, tasks, {"max_missing": limit})[1]["task"].tolist() == ["a", "b"]
+    assert filter_tasks(values, tasks, {"max_missing": below})[1]["task"].tolist() == ["b"]
+    assert filter_genes(values.T, {"max_missing": limit})["reason"].tolist() == ["", ""]
+    assert filter_genes(values.T, {"max_missing": below})["reason"].tolist() == ["mostly_missing", ""]

@@ -122,6 +122,33 @@ def test_what_is_wrong_with_cells_is_named(tmp_path, counts, obs):
         aggregate_cells(write(tmp_path, counts[:2], unclear, "dense")[0], ["x", "y"])
 
 
+@pytest.mark.parametrize("form", ["csr", "market"])
+def test_words_for_missing_values_are_no_annotation(tmp_path, counts, obs, form, caplog, monkeypatch):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    caplog.set_level("INFO")
+    obs["cell_type"] = obs["cell_type"].astype(object)
+    lacking = np.arange(N_CELLS) < 11
+    expected = plain(counts, obs.assign(cell_type=obs["cell_type"].where(~lacking)))
+    obs.loc[lacking, "cell_type"] = np.resize(["NA", "nan", "NaN", "N/A", ""], 11)
+    path, table = write(tmp_path, counts, obs, form)
+    found, _ = aggregate_cells(path, BY, table)
+    assert list(found.obs_names) == list(expected) and found.obs["n_cells"].sum() == N_CELLS - 11
+    assert "11 cells lack an annotation" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["task", "n_cells"])
+def test_annotations_named_as_columns_of_pseudobulks_are_refused(tmp_path, counts, obs, name):
+    path, _ = write(tmp_path, counts, obs.rename(columns={"donor": name}), "csr")
+    with pytest.raises(InputError, match=rf"annotation {name} of .*cells\.h5ad .* give it another"):
+        aggregate_cells(path, ["cell_type", name])
+
+
+@pytest.mark.parametrize("name", ["none.mtx", "none.h5ad"])
+def test_a_file_of_cells_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(InputError, match=r"none\.\w+ is not there: check targets\.cells"):
+        aggregate_cells(tmp_path / name, BY)
+
+
 def test_what_is_wrong_with_a_table_of_cells_is_named(tmp_path, counts, obs):
     path, table = write(tmp_path, counts, obs, "market")
     with pytest.raises(InputError, match="says nothing of its cells"):

@@ -57,6 +57,8 @@ def test_fasta_plain_and_gzipped(windows, tmp_path: Path):
     with gzip.open(tmp_path / "x.fa.gz", "wt") as handle:
         handle.write(as_fasta(windows).replace("|gene_mask_start", "|cell=T|gene_mask_start").rstrip("\n"))
     assert_same(from_fasta(tmp_path / "x.fa.gz"), windows)
+    (tmp_path / "x.fa.gz").rename(tmp_path / "packed.fa")
+    assert_same(from_fasta(tmp_path / "packed.fa"), windows)
 
 
 def test_table_in_memory_and_as_a_file(windows, tmp_path: Path):

@@ -117,8 +117,21 @@ def test_tables_that_cannot_be_meant_are_refused(tmp_path, text, message):
 def test_cut_and_binary_files_are_refused(tmp_path):
     whole = gzip.compress(("id\ta\n" + "".join(f"g{i}\t{i * 0.37}\n" for i in range(2000))).encode())
     (tmp_path / "cut.tsv.gz").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "no.tsv.gz").write_bytes(b"id\ta\ng\t1\n")
+    (tmp_path / "bad.tsv.gz").write_bytes(whole[:200] + b"\0" * 200 + whole[400:])
     (tmp_path / "binary.tsv").write_bytes(b"\xff\xfe\x00\x01" * 100)
-    for name in ("cut.tsv.gz", "no.tsv.gz", "binary.tsv"):
+    for name in ("cut.tsv.gz", "bad.tsv.gz", "binary.tsv"):
         with pytest.raises(InputError, match="cannot be read"):
             read_text(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["m.tsv", "m.gct"])
+def test_contents_say_what_is_gzipped_and_not_the_name(tmp_path, name):
+    text = GCT_2 if name == "m.gct" else TEXT
+    expected = read_text(write(tmp_path / name, text))
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / name).write_bytes(gzip.compress(text.encode()))
+    (tmp_path / f"{name}.gz").write_text(text)
+    for path in (tmp_path / "packed" / name, tmp_path / f"{name}.gz"):
+        genes, tasks, values = read_text(path)
+        assert list(genes) == list(expected[0]) and tasks == expected[1]
+        np.testing.assert_array_equal(values, expected[2])

@@ -96,6 +96,28 @@ def test_an_empty_configuration_is_not_the_demo(tmp_path: Path, snakemake: Run) 
     assert "lacks genome" in printed and "rule " not in printed
 
 
+@pytest.mark.parametrize("of_cells", [False, True])
+def test_names_beside_a_matrix_are_inputs_too(foreign: dict[str, Any], tmp_path: Path, snakemake: Run, of_cells: bool) -> None:
+    (tmp_path / "counts").mkdir()
+    head = "%%MatrixMarket matrix coordinate integer general\n1 2 1\n1 1 5\n"
+    for name, text in {
+        "matrix.mtx": head,
+        "features.tsv": "g\n",
+        "barcodes.tsv": "heat\ncold\n",
+        "cells.tsv": "cell\ttype\n",
+    }.items():
+        (tmp_path / "counts" / name).write_text(text)
+    foreign["targets"] = {"matrix": str(tmp_path / "counts")}
+    if of_cells:
+        foreign["targets"] = {"cells": str(tmp_path / "counts"), "cell_table": str(tmp_path / "counts" / "cells.tsv")}
+        foreign["targets"]["pseudobulks"] = {"by": ["type"]}
+    printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path))
+    read = {rule: inputs for rule, inputs in re.findall(r"^(?:local)?rule (\w+):\n    input: (.*)$", printed, re.MULTILINE)}
+    for rule in ["aggregate_cells"] if of_cells else ["select_genes", "write_dataset"]:
+        for name in ("matrix.mtx", "features.tsv", "barcodes.tsv"):
+            assert f"counts/{name}" in read[rule], (rule, printed)
+
+
 def test_an_unknown_key_stops_the_run_before_any_job(foreign: dict[str, Any], tmp_path: Path, snakemake: Run) -> None:
     foreign["peaks"] = {"treshold": 0.1}
     printed = snakemake(tmp_path, "--configfile", written(foreign, tmp_path))

@@ -34,7 +34,7 @@ def genes():
             "window_start": [50, 60, 100],
             "window_end": [90, 100, 140],
             "mask_start": [20, 9, 20],
-            "mask_end": [35, 40, 30],
+            "mask_end": [35, 60, 30],
             "fold": [0, 0, 1],
         }
     )

@@ -4,6 +4,8 @@ import os
 import shlex
 from urllib.parse import urlsplit
 
+from cisnake.data.matrix import matrix_files
+
 R = f"results/{config['run']['name']}"
 SEED = config["run"]["seed"]
 SIMULATED = "simulate" in config["genome"]
@@ -53,6 +55,14 @@ CELL_TABLE = source("targets", "cell_table")
 MATRIX = f"{R}/inputs/pseudobulks.h5ad" if CELLS else source("targets", "matrix", "expression.tsv")
 # Layer and gene ids are of the file that was given; pseudobulks have one matrix, and its index has the ids.
 MATRIX_KEYS = {key: config["targets"].get(key) for key in ("layer", "gene_column")}
+
+
+def name_files(path):
+    """Files beside a Matrix Market file that name its rows and columns; none beside another file, or one not here yet."""
+    return [str(file) for file in matrix_files(path)[1:]] if path and os.path.isfile(path) else []
+
+
+MATRIX_NAMES, CELL_NAMES = name_files(MATRIX), name_files(CELLS)
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
 VCF = source("variants", "vcf", "variants.vcf")

@@ -6,6 +6,7 @@ rule select_genes:
         genome=GENOME,
         gtf=GTF,
         matrix=MATRIX,
+        names=MATRIX_NAMES,
         tss_bed=TSS_BED,
         tasks=TASKS,
         splits=SPLIT_TABLE,
@@ -49,6 +50,7 @@ rule write_dataset:
         tasks=f"{R}/tasks.tsv",
         genome=GENOME,
         matrix=MATRIX,
+        names=MATRIX_NAMES,
     output:
         f"{R}/dataset.h5",
     log:

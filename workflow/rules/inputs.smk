@@ -64,6 +64,7 @@ if CELLS:
     rule aggregate_cells:
         input:
             cells=CELLS,
+            names=CELL_NAMES,
             table=CELL_TABLE,
         output:
             pseudobulks=MATRIX,

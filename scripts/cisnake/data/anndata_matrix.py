@@ -175,6 +175,8 @@ def read_anndata(
     InputError
         As `open_anndata` and `OpenAnnData.blocks`.
     """
+    if layer == RAW and gene_column is not None:
+        _check_column_of_var(path, gene_column)
     with open_anndata(path, layer, gene_column) as file:
         values = np.zeros((len(file.genes), len(file.obs)), np.float32)
         for rows, columns, block in file.blocks():
@@ -184,6 +186,15 @@ def read_anndata(
             else:
                 values[columns, rows] = block.T
         return file.genes, list(file.obs.index), values
+
+
+def _check_column_of_var(path: str | Path, gene_column: str) -> None:
+    """Refuse ids that `.raw` has and var has not: predictions go back to the genes of var, by these ids."""
+    with _open(path) as file:
+        var = _frame(file, "var")
+    if gene_column not in var:
+        what = f"column of var of {path} (targets.gene_column), which predictions need beside that of .raw,"
+        raise unknown_name(what, gene_column, map(str, var.columns))
 
 
 def read_obs(path: str | Path) -> pd.DataFrame:

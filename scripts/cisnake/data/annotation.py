@@ -28,7 +28,8 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
     Which format a file has is seen from its rows, not from its name. In GTF and GFF3 those rows are genes whose feature is
     `gene`, `pseudogene`, or ends in either (`ncRNA_gene`, `protein_coding_gene`, `transposable_element_gene`, …). A GTF
     without such rows (some assemblers write none) gives each gene_id the span of its other rows; a GFF3 without them the span
-    of the transcripts of each gene_id or geneID. In BED every row is a gene, named in the fourth column.
+    of the transcripts, and of the CDS without parents, of each gene_id, geneID or locus_tag. In BED every
+    row is a gene, named in the fourth column.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
     if table.empty:
         raise InputError(f"annotation {path} has no rows of genes or transcripts: is it GTF, GFF3 or BED?")
     if of_gff3:
-        table["gene_id"] = gff3.gene_ids(table)
+        table["gene_id"] = gff3.gene_ids(table, has_genes)
     elif has_genes:
         table["gene_id"] = attribute(table["attributes"], ("gene_id",), gff3=False)
     refuse(table["gene_id"] == "", path, 'the gene has no gene_id "…" (in GFF3, no ID=…) among its attributes.')

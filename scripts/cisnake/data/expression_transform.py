@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.program import log
 
 KINDS = ("none", "log1p", "zscore", "cpm", "log1p_cpm")
 _COUNTS = ("log1p", "cpm", "log1p_cpm")
@@ -118,8 +119,12 @@ class ExpressionTransform:
         return cls(**stored)
 
     def _constant(self, name: str, values: Any) -> np.ndarray:
-        """Return a statistic in the precision of the values: 1e6 / library must not be rounded to another."""
-        return np.asarray(getattr(self, name), values.dtype.name)
+        """Return a statistic in the precision of the values: 1e6 / library must not be rounded to another.
+
+        Whole numbers have no such precision; with them it is double.
+        """
+        kind = str(values.dtype.name)
+        return np.asarray(getattr(self, name), "float64" if kind == "bool" or "int" in kind else kind)
 
 
 def fit_transform(
@@ -164,10 +169,17 @@ def fit_transform(
         mean, sd = _mean_and_sd(values, train, tasks)
         return ExpressionTransform(kind, mean=mean, sd=sd)
     if kind in ("cpm", "log1p_cpm"):
-        library = np.zeros(values.shape[1])
+        library, whole = np.zeros(values.shape[1]), True
         for first in range(0, len(values), rows):
             block = values[first : first + rows]
-            library += np.sum(block, axis=0, dtype=np.float64, where=np.isfinite(block))
+            measured = np.isfinite(block)
+            library += np.sum(block, axis=0, dtype=np.float64, where=measured)
+            whole = whole and bool(((block == np.floor(block)) | ~measured).all())
+        if not whole:
+            log.warning(
+                "targets.transform %s is of counts, but the matrix has values that are no whole numbers: if they are "
+                "normalised, name the matrix that has the counts by targets.layer, or choose another transform.", kind,
+            )  # fmt: skip
         if not library.all():
             raise InputError(
                 f"task {tasks[int(np.argmin(library))]} of the matrix has no counts, and so no counts per million: "

@@ -48,7 +48,7 @@ def find_index(path: Path) -> tuple[Path, Path | None]:
     compressed = _is_bgzipped(path)
     places = (path.with_name(path.name + ".fai"), _cache_folder() / f"{_digest(path)}.fai")
     for index in places:
-        if _fits(index, path, compressed):
+        if fits(index, path):
             return index, index.with_suffix(".gzi") if compressed else None
     for index in places:
         try:
@@ -96,9 +96,10 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:32]
 
 
-def _fits(index: Path, path: Path, compressed: bool) -> bool:
-    """Return whether an index is there, no older than its file, and within it."""
+def fits(index: Path, path: Path) -> bool:
+    """Return whether an index is there, no older than its FASTA file, and within it; for a bgzipped file also the `.gzi`."""
     try:
+        compressed = is_gzipped(path)
         parts = (index, index.with_suffix(".gzi")) if compressed else (index,)
         if any(part.stat().st_mtime_ns < path.stat().st_mtime_ns for part in parts):
             return False

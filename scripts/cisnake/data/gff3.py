@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 
 from cisnake.data.gtf import attribute, read_rows
@@ -31,22 +32,27 @@ def is_transcript(feature: str) -> bool:
     return feature.endswith(("RNA", "transcript"))
 
 
-def gene_ids(rows: pd.DataFrame) -> pd.Series:
+def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
     """Return the id of each gene (or of the gene of each transcript without a gene row), as a matrix would have it.
 
-    The attribute gene_id, else geneID, else ID, without the prefix that some databases put before it.
+    The attribute gene_id, else geneID, else, in a file without rows of genes, locus_tag, else ID, without the prefix that some
+    databases put before it.
     """
-    return attribute(rows["attributes"], ("gene_id", "geneID", "ID"), gff3=True).str.replace(_PREFIX, "", regex=True)
+    keys = ("gene_id", "geneID", "ID") if has_genes else ("gene_id", "geneID", "locus_tag", "ID")
+    return attribute(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)
 
 
 def read_top(path: str | Path) -> tuple[pd.DataFrame, bool]:
-    """Return the rows of genes of a GFF3 file, or of the transcripts when it has no genes, and whether it has genes.
+    """Return the rows of genes of a GFF3 file, or else of transcripts and of CDS without parents, and whether it has genes.
 
     A gene inside another (a pseudogene as the transcript of a gene, as some databases write it) is none of its own.
     """
     blocks = list(read_rows(path, "gene\t", is_gene))
     if not blocks:
-        blocks = list(read_rows(path, "", is_transcript))
+        blocks = list(read_rows(path, "", lambda feature: feature == "CDS" or is_transcript(feature)))
+        # Annotation of bacteria may be no more than coding sequences, and a few transcripts that code for nothing.
+        alone = (np.array([several == [""] for several in parents(block)]) for block in blocks)
+        blocks = [block[(block["feature"] != "CDS") | own] for block, own in zip(blocks, alone, strict=True)]
         return (pd.concat(blocks) if blocks else pd.DataFrame()), False
     table = pd.concat(blocks)
     ids = set(attribute(table["attributes"], ("ID",), gff3=True))
@@ -61,11 +67,12 @@ def parents(rows: pd.DataFrame) -> list[list[str]]:
 
 
 def read_owners(path: str | Path) -> dict[str, str]:
-    """Return the id of the gene, as `gene_ids` gives it, by the attribute ID of genes and transcripts."""
+    """Return the id of the gene, as `gene_ids` gives it, by the attribute ID of genes, transcripts and CDS without parents."""
     top, has_genes = read_top(path)
     if top.empty:
         return {}
-    owners = dict(zip(attribute(top["attributes"], ("ID",), gff3=True), gene_ids(top), strict=True))
+    owners = dict(zip(attribute(top["attributes"], ("ID",), gff3=True), gene_ids(top, has_genes), strict=True))
+    owners.pop("", None)
     if not has_genes:
         return owners
     waiting: dict[str, str] = {}
@@ -80,6 +87,11 @@ def read_owners(path: str | Path) -> dict[str, str]:
 
 
 def owners_of(rows: pd.DataFrame, owners: dict[str, str]) -> pd.DataFrame:
-    """Return the rows with `gene_id`, one for each gene that is among a row's parents, without those that are of no gene."""
+    """Return the rows with `gene_id`, one for each gene that is among a row's parents, without those that are of no gene.
+
+    A row without parents may be one that stands for a gene, as `read_top` says.
+    """
     several = rows.assign(gene_id=parents(rows)).explode("gene_id")
+    alone = (several["gene_id"] == "").to_numpy()
+    several.loc[alone, "gene_id"] = attribute(several["attributes"][alone], ("ID",), gff3=True).to_numpy()
     return several.assign(gene_id=several["gene_id"].map(owners)).dropna(subset=["gene_id"])

@@ -45,6 +45,11 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
     """
     with _open(path) as file:
         found = file.attrs.get("schema_version")
+        if found is None and all(name in file for name in _DECIMA):
+            raise InputError(
+                f"{path} is a file of Decima, which says nothing of the genome: read it with the functions that read both "
+                "(docs/dataset.md), or write it again from its genome with write_dataset.py."
+            )
         if found != SCHEMA_VERSION:
             raise InputError(
                 f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: write it again with write_dataset.py."

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from cisnake.errors import InputError
 
@@ -17,6 +17,11 @@ def is_gzipped(path: str | Path) -> bool:
     """Return whether a file begins as gzip does; its name does not count."""
     with open(path, "rb") as handle:
         return handle.read(2) == _GZIP
+
+
+def compression(path: str | Path) -> Literal["gzip"] | None:
+    """Return how a file is packed, in the words of pandas, which by itself goes by the name."""
+    return "gzip" if is_gzipped(path) else None
 
 
 def check_file(path: str | Path, what: str, key: str) -> Path:
@@ -63,7 +68,7 @@ def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with _open(path) as handle:
+        with open_text(path, errors="replace") as handle:
             for number, line in enumerate(handle, start=1):
                 if number == 1:
                     line = line.removeprefix("\ufeff")
@@ -77,6 +82,7 @@ def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
         raise InputError(f"{what} {path} is damaged after line {number} ({error}): copy or make it again.") from error
 
 
-def _open(path: str | Path) -> IO[str]:
-    form = {"encoding": "utf-8", "errors": "replace"}
+def open_text(path: str | Path, errors: str = "strict", newline: str | None = None) -> IO[str]:
+    """Open a text file (UTF-8) for reading, unpacked where its contents are gzip; `errors`, `newline` as of `open`."""
+    form = {"encoding": "utf-8", "errors": errors, "newline": newline}
     return gzip.open(path, "rt", **form) if is_gzipped(path) else open(path, **form)  # type: ignore[call-overload]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cisnake.data.lines import compression, open_text
 from cisnake.data.text_matrix import refusing_broken_files
 from cisnake.errors import InputError, unknown_name
 
@@ -27,8 +27,6 @@ class MarketMatrix:
     Attributes
     ----------
     path: Path
-    files: list of Path
-        The file, and those of the names.
     genes: pandas.Index
         Ids, repeated if the file repeats them.
     is_gene: numpy.ndarray, shape=(rows of the file,), dtype=bool
@@ -40,7 +38,6 @@ class MarketMatrix:
     """
 
     path: Path
-    files: list[Path]
     genes: pd.Index
     is_gene: np.ndarray
     columns: list[str]
@@ -63,7 +60,8 @@ class MarketMatrix:
         try:
             with refusing_broken_files(self.path):
                 kinds = {0: np.int64, 1: np.int64, 2: np.float64}
-                form = {"sep": r"\s+", "header": None, "names": range(3), "index_col": False, "chunksize": _BLOCK_ENTRIES}
+                form: dict[str, Any] = {"sep": r"\s+", "header": None, "names": range(3), "index_col": False}
+                form |= {"chunksize": _BLOCK_ENTRIES, "compression": compression(self.path)}
                 for block in pd.read_csv(self.path, skiprows=self.first_line, dtype=kinds, **form):
                     rows, columns, values = (block[i].to_numpy() for i in range(3))
                     with np.errstate(over="ignore"):
@@ -80,7 +78,7 @@ class MarketMatrix:
             raise InputError(f"matrix {self.path} has {n_read} entries, but says that it has {self.n_entries}: is it cut?")
 
     def _bad_line(self) -> InputError | None:
-        with _open(self.path) as file:
+        with open_text(self.path) as file:
             for number, line in enumerate(file, start=1):
                 if number <= self.first_line:
                     continue
@@ -120,6 +118,19 @@ def market_file(path: str | Path) -> Path:
     raise InputError(f"folder {path} has no matrix.mtx or matrix.mtx.gz: name the file of the matrix.")
 
 
+def market_files(path: str | Path) -> list[Path]:
+    """Return a Matrix Market file, or that of a folder, and the files of the names of its rows and of its columns.
+
+    Raises
+    ------
+    InputError
+        One of the three is missing.
+    """
+    path = market_file(path)
+    prefix = path.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
+    return [path, _companion(path, prefix, _FEATURES), _companion(path, prefix, ("barcodes.tsv",))]
+
+
 def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatrix:
     """Read the head and the names of a Matrix Market file.
 
@@ -136,15 +147,12 @@ def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatri
     InputError
         A file is missing or not of the format, or the numbers of rows and names differ.
     """
-    path = market_file(path)
-    prefix = path.name.removesuffix(".gz").removesuffix(".mtx").removesuffix("matrix")
-    features = _companion(path, prefix, _FEATURES)
-    barcodes = _companion(path, prefix, ("barcodes.tsv",))
+    path, features, barcodes = market_files(path)
     table, names = _names(features), _names(barcodes)
     table.columns = pd.Index([*_COLUMNS, *(f"column {i + 4}" for i in range(table.shape[1]))][: table.shape[1]])
     if gene_column is not None and gene_column not in table:
         raise unknown_name(f"column of {features} (targets.gene_column)", gene_column, table.columns)
-    with refusing_broken_files(path), _open(path) as file:
+    with refusing_broken_files(path), open_text(path) as file:
         words = file.readline().split()
         known = len(words) == 5 and words[:3] == ["%%MatrixMarket", "matrix", "coordinate"] and words[4] == "general"
         if not known or words[3] not in ("integer", "real"):
@@ -168,7 +176,7 @@ def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatri
     if "type" in table and (table["type"] == _EXPRESSION).any():
         is_gene = (table["type"] == _EXPRESSION).to_numpy()
     genes = pd.Index(table[gene_column or "id"][is_gene], dtype=object)
-    return MarketMatrix(path, [path, features, barcodes], genes, is_gene, names[0].tolist(), sizes[2], first_line)
+    return MarketMatrix(path, genes, is_gene, names[0].tolist(), sizes[2], first_line)
 
 
 def read_market(path: str | Path, gene_column: str | None = None) -> tuple[pd.Index, list[str], np.ndarray]:
@@ -210,8 +218,6 @@ def _companion(path: Path, prefix: str, names: tuple[str, ...]) -> Path:
 def _names(path: Path) -> pd.DataFrame:
     """Return a table without header as text, its columns numbered."""
     with refusing_broken_files(path):
-        return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
-
-
-def _open(path: Path) -> IO[str]:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
+        return pd.read_csv(
+            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, compression=compression(path)
+        )

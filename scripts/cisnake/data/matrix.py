@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data import anndata_matrix, market_matrix, text_matrix
+from cisnake.data.lines import check_file
+from cisnake.data.market_matrix import market_file
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 
@@ -44,7 +46,7 @@ def read_matrix(
         The file is missing, damaged or empty, a value is not a finite number (the message has gene and task), or a task is
         there twice.
     """
-    path = _existing(path)
+    path = check_file(market_file(path), "matrix", "targets.matrix")
     if layer is not None and path.suffix != ".h5ad":
         raise InputError(f"targets.layer is {layer}, but only .h5ad files have layers, and {path} is none.")
     if path.suffix == ".h5ad":
@@ -67,7 +69,7 @@ def read_task_names(path: str | Path) -> list[str]:
     InputError
         The file is missing, its head is not as its format asks, or a task is there twice.
     """
-    path = _existing(path)
+    path = check_file(market_file(path), "matrix", "targets.matrix")
     if path.suffix == ".h5ad":
         tasks = anndata_matrix.read_obs(path)["task"].tolist()
     elif market_matrix.is_market(path):
@@ -80,14 +82,7 @@ def read_task_names(path: str | Path) -> list[str]:
 
 def matrix_files(path: str | Path) -> list[Path]:
     """Return the files that a matrix consists of: one, or three of a Matrix Market file."""
-    return market_matrix.open_market(path).files if market_matrix.is_market(path) else [Path(path)]
-
-
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"matrix {path} is not there: check targets.matrix in the configuration.")
-    return path
+    return market_matrix.market_files(path) if market_matrix.is_market(path) else [Path(path)]
 
 
 def _check_tasks(path: Path, tasks: list[str]) -> None:

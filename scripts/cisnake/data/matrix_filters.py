@@ -71,7 +71,9 @@ def filter_genes(values: np.ndarray, limits: Mapping[str, Any]) -> pd.DataFrame:
 def _judge(
     values: np.ndarray, measured: np.ndarray, axis: int, n_others: int, others: str, limits: Mapping[str, Any]
 ) -> pd.DataFrame:
-    missing: np.ndarray = 1 - measured.sum(axis=axis) / max(1, n_others)
+    # Not 1 less the share that was measured: that is rounded, and may be above a limit which is met exactly.
+    n_others = max(1, n_others)
+    missing: np.ndarray = (n_others - measured.sum(axis=axis)) / n_others
     total = np.asarray(np.sum(values, axis=axis, dtype=np.float64, where=measured))
     positive = (values > 0).sum(axis=axis)
     found = pd.DataFrame({"reason": "", "detail": ""}, index=range(len(missing)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import xlogy
 
+from cisnake.data.lines import open_text
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 
@@ -199,13 +200,11 @@ class _Lines(Iterator[tuple[int, str]]):
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        return raw.decode("utf-8").splitlines()
+        with open_text(path) as file:
+            return file.read().splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"motif file {path} is not text: it must be in MEME format, plain or gzipped.") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"motif file {path} cannot be read ({error}): check motifs.source in the configuration.") from error
 
 

@@ -12,12 +12,16 @@ import pandas as pd
 import scipy.sparse
 
 from cisnake.data.anndata_matrix import open_anndata
-from cisnake.data.market_matrix import is_market, open_market
+from cisnake.data.lines import check_file
+from cisnake.data.market_matrix import is_market, market_file, open_market
+from cisnake.data.text_matrix import MISSING
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table, write_whole
 from cisnake.program import Progress, log
 
 SEPARATOR = "|"
+# What pseudobulks have beside the annotations of their cells.
+_OWN = ("task", "n_cells", "n_counts", "n_genes")
 
 # Rows, columns and values of a piece of a matrix of cells by genes.
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -41,7 +45,7 @@ def aggregate_cells(
     path: str or Path
         h5ad, one row a cell; or Matrix Market as 10x writes it, one column a cell.
     by: list of str
-        Annotations whose values, taken together, make a group. A cell that lacks one is left out.
+        Annotations whose values, taken together, make a group. A cell that lacks one (empty, NA, NaN, N/A) is left out.
     table: str or Path, optional
         TSV with the column `cell` and annotations; it has to have every annotation asked for, need not have every cell, and may
         have others. Default: obs of the h5ad.
@@ -64,6 +68,7 @@ def aggregate_cells(
         The file or the table cannot be read or lacks an annotation, a count is negative or not a number, no group is left, or
         two groups have one name.
     """
+    path = check_file(market_file(path), "file of cells", "targets.cells")
     with _open_cells(path, layer, gene_column) as (cells, obs, genes, pieces):
         annotated = obs if table is None else _read_cell_table(table, cells)
         if annotated is None:
@@ -71,6 +76,11 @@ def aggregate_cells(
         for name in by:
             if name not in annotated:
                 raise unknown_name(f"annotation of the cells (targets.pseudobulks.by) in {table or path}", name, annotated)
+            if name in _OWN:
+                raise InputError(
+                    f"the annotation {name} of {table or path} (targets.pseudobulks.by) has the name of a column that "
+                    "pseudobulks get: give it another."
+                )
         group_of, groups = _group(annotated[by], path)
         enough = (groups["n_cells"] >= min_cells).to_numpy()
         if not enough.any():
@@ -167,7 +177,7 @@ def _read_cell_table(path: str | Path, cells: pd.Index) -> pd.DataFrame:
 def _group(annotations: pd.DataFrame, path: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Return each cell's group (-1: none), and a row a group: its annotations as text and n_cells, sorted by name."""
     texts = annotations.astype(object).where(annotations.notna(), "").map(str)
-    complete = (texts != "").all(axis=1).to_numpy()
+    complete = ~texts.isin(MISSING).any(axis=1).to_numpy()
     chosen = texts[complete]
     number = chosen.groupby(list(chosen), sort=True).ngroup().to_numpy()
     group_of = np.full(len(texts), -1)

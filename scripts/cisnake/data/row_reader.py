@@ -198,6 +198,9 @@ def _filters(data: h5py.Dataset, what: str) -> list[tuple[int, tuple[int, ...]]]
     filters = []
     for kind, _, parameters, name in (plan.get_filter(i) for i in range(plan.get_nfilters())):
         if kind not in (_GZIP, _SHUFFLE, _CHECKSUM) and not (kind == _SCALE_OFFSET and scale_offset.can_unpack(parameters)):
-            raise InputError(f"{what} is packed with '{name.decode()}', but only gzip can be read: write the file again.")
+            raise InputError(
+                f"{what} is packed with '{name.decode()}', which cannot be read here: write the file again, packed "
+                "by gzip or not at all."
+            )
         filters.append((kind, parameters))
     return filters

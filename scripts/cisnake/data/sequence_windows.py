@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import N, encode
+from cisnake.data.lines import open_text
 from cisnake.errors import InputError
 from cisnake.files import read_table
 
@@ -147,7 +147,7 @@ def _records(path: Path) -> Iterable[tuple[str, str]]:
     header: str | None = None
     lines: list[str] = []
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as handle:
+        with open_text(path) as handle:
             for number, line in enumerate(handle, start=1):
                 text = line.strip()
                 if text.startswith(">"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cisnake.data.lines import compression, open_text
 from cisnake.errors import InputError, unknown_name
 
-_MISSING = ["", "NA", "NaN", "nan", "N/A"]
+# What stands for a value that is not there.
+MISSING = ["", "NA", "NaN", "nan", "N/A"]
 _BLOCK_CELLS = 2_000_000
 
 
@@ -55,7 +58,8 @@ def read_layout(path: Path, gene_column: str | None = None) -> Layout:
     Parameters
     ----------
     path: Path
-        GCT 1.2 or 1.3 if it is named .gct, comma-separated if .csv, else tab-separated; each may end with .gz.
+        GCT 1.2 or 1.3 if it is named .gct, comma-separated if .csv, else tab-separated; each may end with .gz,
+        which does not count: whether it is gzipped is seen from its contents.
     gene_column: str, optional
         The column of a GCT file that has the gene ids. Default: the first, which is the one that TSV and CSV have.
 
@@ -80,19 +84,32 @@ def refusing_broken_files(path: Path) -> Iterator[None]:
     """Turn what readers of text raise for a file that is cut or no text into an `InputError` that names it."""
     try:
         yield
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except (
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+    ) as error:
         raise InputError(f"matrix {path} cannot be read as a table: {error}") from error
 
 
 def _table_layout(path: Path, commas: bool) -> Layout:
     separator = "," if commas else "\t"
-    form: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "header": None}
+    form: dict[str, Any] = {
+        "sep": separator,
+        "dtype": str,
+        "keep_default_na": False,
+        "header": None,
+        "compression": compression(path),
+    }
     tasks = pd.read_csv(path, nrows=1, **form).iloc[0, 1:].tolist()
     return Layout(separator, tasks, 1, 0, 1, None, pd.DataFrame({"task": tasks}))
 
 
 def _gct_layout(path: Path, gene_column: str | None) -> Layout:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as file:
+    with open_text(path) as file:
         lines = [file.readline().rstrip("\r\n").split("\t") for _ in range(3)]
         version, sizes = lines[0][0], [int(size) for size in lines[1] if size.isdecimal()]
         if version not in ("#1.2", "#1.3") or len(sizes) != (2 if version == "#1.2" else 4):
@@ -181,9 +198,10 @@ def _blocks(path: Path, layout: Layout, as_text: bool) -> Iterator[pd.DataFrame]
     numbers = range(layout.n_before, n)
     form: dict[str, Any] = {
         "dtype": kinds if as_text else kinds | dict.fromkeys(numbers, np.float32),
-        "na_values": {} if as_text else dict.fromkeys(numbers, _MISSING),
+        "na_values": {} if as_text else dict.fromkeys(numbers, MISSING),
         "keep_default_na": False,
         "skip_blank_lines": False,
+        "compression": compression(path),
         "chunksize": max(1, _BLOCK_CELLS // n),
     }
     with refusing_broken_files(path), np.errstate(over="ignore"):
@@ -205,7 +223,7 @@ def _blocks(path: Path, layout: Layout, as_text: bool) -> Iterator[pd.DataFrame]
 def _check_short(path: Path, layout: Layout, lines: list[int]) -> None:
     """Refuse a row that ends too early, among those (lines, counted from 1) whose last cell seems to be empty."""
     wanted, n = set(lines), layout.n_before + len(layout.tasks)
-    with gzip.open(path, "rt") if path.suffix == ".gz" else open(path) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1) if wanted else ():
             if number in wanted and len(next(csv.reader([line], delimiter=layout.separator))) < n:
                 raise InputError(
@@ -220,7 +238,7 @@ def _bad_cell(path: Path, layout: Layout) -> InputError | None:
         text = block.iloc[:, layout.n_before :]
         with np.errstate(over="ignore"):
             values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-        bad = np.argwhere(~np.isfinite(values) & ~text.isin(_MISSING).to_numpy())
+        bad = np.argwhere(~np.isfinite(values) & ~text.isin(MISSING).to_numpy())
         if len(bad):
             gene, task = bad[0]
             return InputError(

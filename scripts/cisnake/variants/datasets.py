@@ -23,8 +23,8 @@ class Change(NamedTuple):
 class Window(NamedTuple):
     """What the model sees of a gene: [start, end) of `chrom`, read along `strand`.
 
-    mask_start and mask_end: the gene body in the window, in the gene's direction; mask_start is the TSS. body_end: where the
-    body ends in the same coordinates, even when that is beyond the window.
+    mask_start and mask_end: the gene body, counted from the window's upstream end in the gene's direction; mask_start is the
+    TSS, and mask_end may lie beyond the window.
     """
 
     chrom: str
@@ -33,7 +33,6 @@ class Window(NamedTuple):
     strand: str
     mask_start: int
     mask_end: int
-    body_end: int
 
     def place(self, change: Change) -> tuple[int, int, np.ndarray]:
         """Return a change in the gene's direction: first position, position after the last, and the codes that come there."""
@@ -53,7 +52,7 @@ class Window(NamedTuple):
     def widened(self, upstream: int, downstream: int) -> Window:
         """Return the window with so many bases more before its upstream end and after its downstream end."""
         left, right = (downstream, upstream) if self.strand == "-" else (upstream, downstream)
-        body = (place + upstream for place in (self.mask_start, self.mask_end, self.body_end))
+        body = (place + upstream for place in (self.mask_start, self.mask_end))
         return Window(self.chrom, self.start - left, self.end + right, self.strand, *body)
 
     def moved(self, change: Change) -> tuple[int, int]:
@@ -78,13 +77,8 @@ def gene_windows(genes: pd.DataFrame, seq_len: int) -> list[Window]:
     InputError
         A window is not `seq_len` long: genes.tsv and the data set are of different runs.
     """
-    columns = ("chrom", "window_start", "window_end", "strand", "mask_start", "mask_end", "start", "end")
-    windows = []
-    for chrom, first, last, strand, mask_start, mask_end, start, end in zip(*(genes[c] for c in columns), strict=True):
-        body_end = mask_end
-        if mask_end == seq_len:
-            body_end = max(mask_end, last - start if strand == "-" else end - first)
-        windows.append(Window(chrom, first, last, strand, mask_start, mask_end, body_end))
+    columns = ("chrom", "window_start", "window_end", "strand", "mask_start", "mask_end")
+    windows = [Window(*row) for row in zip(*(genes[column] for column in columns), strict=True)]
     wrong = np.flatnonzero(genes["window_end"] - genes["window_start"] != seq_len)
     if len(wrong):
         window = windows[wrong[0]]
@@ -181,10 +175,11 @@ def alternative_windows(
     codes: numpy.ndarray, shape=(n, length), dtype=int8
         In the gene's direction.
     mask_end: numpy.ndarray, shape=(n,), dtype=int64
-        Where the gene body ends; it moves with indels inside the body and starts at `window.mask_start` as before.
+        Where the gene body ends in the window, at most at its length; it moves with indels inside the body, which starts at
+        `window.mask_start` as before.
     """
     codes = np.repeat(reference[None], len(changes), axis=0)
-    mask_end = np.full(len(changes), window.mask_end, dtype=np.int64)
+    mask_end = np.full(len(changes), min(window.mask_end, len(reference)), dtype=np.int64)
     single = np.array([change.end - change.start == 1 == len(change.alt) for change in changes], dtype=bool)
     rows = np.flatnonzero(single).tolist()
     if rows:
@@ -206,7 +201,7 @@ def _alternative_window(genome: Genome | None, window: Window, reference: np.nda
     def moved(position: int) -> int:
         return position + grown if last <= position else first + min(position - first, len(allele))
 
-    body_end = moved(window.body_end) if first < window.body_end else window.body_end
+    body_end = moved(window.mask_end) if first < window.mask_end else window.mask_end
     end, after = begin + length, first + len(allele)
 
     def bases(start: int, stop: int) -> np.ndarray:

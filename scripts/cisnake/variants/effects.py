@@ -159,7 +159,7 @@ def _effects(
     codes = np.empty((n + len(new), length), dtype=np.int8)
     asked = np.array([*genes, *new], dtype=np.int64)
     mask_start = np.array([windows[g].mask_start for g in asked], dtype=np.int64)
-    mask_end = np.array([windows[g].mask_end for g in asked], dtype=np.int64)
+    mask_end = np.array([min(windows[g].mask_end, length) for g in asked], dtype=np.int64)
     for g in distinct:
         rows = np.flatnonzero(genes == g)
         reference = windows[g].codes(genome, 0, length)

@@ -105,7 +105,7 @@ class VariantDataset(keras.utils.PyDataset):
         self.seq_len = self._reader.seq_len
         with open_dataset(h5_file) as file:
             table, pad, self.tasks = read_windows(file), int(file["pad"][()]), read_tasks(file)
-        columns = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "mask_end")
+        columns = ("chrom", "start", "end", "strand", "mask_start", "mask_end")
         stored = [Window(*row) for row in zip(*(table[column].tolist() for column in columns))]
         # From the window that is asked for to all that is stored.
         first, self._before, self._after = self._reader.first, self._reader.before, self._reader.after

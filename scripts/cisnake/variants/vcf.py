@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import pandas as pd
 import pysam
 
 from cisnake.data.genome import Genome, encode, match_chromosomes
+from cisnake.data.lines import open_text
 from cisnake.errors import InputError
 from cisnake.files import write_whole
 
@@ -208,11 +208,9 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"the VCF {path} is not there: check its path.")
-    with open(path, "rb") as handle:
-        gzipped = handle.read(2) == b"\x1f\x8b"
     number = 0
     try:
-        with (gzip.open if gzipped else open)(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n") as handle:
+        with open_text(path, errors="surrogateescape", newline="\n") as handle:
             for number, line in enumerate(handle, 1):
                 if number == 1 and line.startswith("BCF"):
                     raise InputError(f"{path} is BCF: turn it into VCF with `bcftools view`.")
