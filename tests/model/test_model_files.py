@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parents[2] / "config" / "models"
 FILES = {
     "demo": (480, 3, 16_451, {"head": (3,)}),
     "small": (480, 3, 100_163, {"head": (3,)}),
+    "coverage_small": (2560, 2, 120_226, {"head": (64, 2)}),
     "medium": (32_768, 2, 1_495_794, {"head": (2,)}),
     "basenji2": (131_072, None, 30_123_584, {"head_human": (896, 5313)}),
     "enformer_like": (196_608, None, 181_244_620, {"head_human": (896, 5313), "head_mouse": (896, 1643)}),

@@ -106,7 +106,8 @@ def as_json(section):
 
 def matrix_options(of_cells):
     """Options that say where in an input, that of cells or that of tasks, the numbers and the gene ids are."""
-    return " ".join(option("--" + key.replace("_", "-"), MATRIX_KEYS[key]) for key in MATRIX_KEYS if bool(CELLS) == of_cells)
+    flags = {key: f"--{key.replace('_', '-')}" for key in MATRIX_KEYS if bool(CELLS) == of_cells}
+    return " ".join(option(flag, MATRIX_KEYS[key]) for key, flag in flags.items())
 
 
 def contrasts(wildcards, output):
