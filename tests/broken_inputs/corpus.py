@@ -315,10 +315,6 @@ NETWORK_CASES = [
 ]
 
 
-# Cases that still end in a traceback, by program, input and what is wrong; they are in no table, and are not asserted.
-WEAK: set[tuple[str, str, str]] = set()
-
-
 def write_broken(case: Case, whole: Path, folder: Path) -> Path:
     """Write the broken file of a case into an empty folder, and return its path."""
     source, path = whole / case.name.removesuffix(".gz"), folder / Path(case.name).name
@@ -336,7 +332,5 @@ def write_broken(case: Case, whole: Path, folder: Path) -> Path:
 
 
 def skips(case: Case) -> bool:
-    """Whether a case is left out: it is weak, or cannot be made here, as root may read everything."""
-    if (case.program, case.input, case.wrong) in WEAK:
-        return True
+    """Whether a case cannot be made here, as root may read everything."""
     return case.wrong == "without read permission" and os.geteuid() == 0
