@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     values, task_table, tasks_dropped = matrix_filters.filter_tasks(values, task_table, args.filters.get("tasks", {}))
     # Before anything is trained: filters may have taken a task away, or the matrix was not there when the run began.
     for name, section in args.contrasts.items():
-        resolve_contrast(name, section, task_table["task"].tolist(), task_table["group"].tolist())
+        resolve_contrast(name, section, task_table)
     poor = matrix_filters.filter_genes(values, args.filters.get("genes", {}))
     measured = np.isfinite(values).any(axis=1)
     kept, dropped, summary = genes.select_genes(

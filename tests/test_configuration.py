@@ -450,6 +450,33 @@ def test_tasks_of_contrasts_are_those_of_the_matrix(given: dict[str, Any], tmp_p
     )
 
 
+def test_contrasts_by_query_are_checked_against_the_table_of_tasks(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "tasks.tsv").write_text("task\tgroup\tminutes\nheat_1\theat\t5\nheat_2\theat\t20\ncold\tcold\t\n")
+    ask = "attribution__contrasts__heat__on_tasks"
+    configuration.check(configuration.complete(changed(given, **{ask: "group == 'heat' and minutes > 10"})))
+    assert "no task fits the query on_tasks: 'minutes > 100'" in refusal(changed(given, **{ask: "minutes > 100"}))
+    assert "cannot be answered (name 'minuets' is not defined)" in refusal(changed(given, **{ask: "minuets > 10"}))
+
+
+def test_each_group_against_the_rest_in_one_word(given: dict[str, Any], tmp_path: Path) -> None:
+    ask = "attribution__contrasts"
+    (tmp_path / "tasks.tsv").write_text("task\tgroup\nheat_1\theat shock\nheat_2\theat shock\ncold\tcold\n")
+    config = configuration.complete(changed(given, **{ask: "each_group"}))
+    configuration.check(config)
+    assert config["attribution"]["contrasts"] == {
+        "heat_shock": {"on_tasks": ["heat_1", "heat_2"], "score": "specificity"},
+        "cold": {"on_tasks": ["cold"], "score": "specificity"},
+    }
+    simulated = configuration.complete(changed(SIMULATED, **{ask: "each_group"}))["attribution"]["contrasts"]
+    assert list(simulated) == ["liver", "neuron", "blood"] and "liver_1" in simulated["liver"]["on_tasks"]
+    remote = {"url": "https://example.org/x.gz", "sha256": "0" * 64}
+    assert "groups of tasks are not known before the run" in refusal(
+        changed(given, targets={"matrix": remote}, **{ask: "each_group"})
+    )
+    assert "need two groups" in refusal(changed(given, targets__tasks=None, **{ask: "each_group"}))
+    assert "'each_groop' does not match" in refusal(changed(given, **{ask: "each_groop"}))
+
+
 def test_quoted_headers_of_a_csv_are_read(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "matrix.csv").write_text('"","heat_1","heat_2","cold"\n"g1",1,2,3\n')
     configuration.check(configuration.complete(changed(given, targets__matrix="matrix.csv")))

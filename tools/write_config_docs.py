@@ -103,7 +103,7 @@ def rows(section: dict[str, Any], definitions: dict[str, Any], prefix: str = "")
             shown = "<br>".join(f"`{json.dumps(item, ensure_ascii=False)}`" for item in part["default"])
         yield [f"`{name}`{star}", kind(part, definitions), shown, sentence(part["description"])]
         if inner is not None:
-            ending = {"array": "[].", "object": "." if inner is part else ".<name>."}[part["type"]]
+            ending = "[]." if part["type"] == "array" else "." if inner is part else ".<name>."
             yield from rows(inner, definitions, name + ending)
 
 
@@ -120,6 +120,8 @@ def kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
     part = definitions.get(reference, {}) | part
     if "enum" in part:
         return " or ".join(f"`{value}`" for value in part["enum"])
+    if isinstance(part["type"], list):
+        return " or ".join(kind(part | {"type": one}, definitions) for one in part["type"])
     if part["type"] == "array":
         return f"list of {'mappings' if has_keys(part['items']) else kind(part['items'], definitions)}"
     word = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "object": "mapping"}

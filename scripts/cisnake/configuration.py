@@ -22,7 +22,7 @@ from cisnake.data.market_matrix import is_market, market_file, market_files
 from cisnake.data.simulation_settings import read_settings
 from cisnake.data.tracks import read_tracks
 from cisnake.errors import InputError, unknown_name
-from cisnake.interpret.contrasts import resolve_contrast
+from cisnake.interpret.contrasts import each_group, resolve_contrast
 from cisnake.model.params import read_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,8 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 DATABASE = "jaspar:"
 # Choices of genes to attribute that are no path.
 GENES = ("all", "held_out")
+# In place of contrasts by name: each group of tasks against the rest.
+EACH_GROUP = "each_group"
 
 # Keys that name an input file, by section.
 SOURCES = (
@@ -54,8 +56,9 @@ SOURCES = (
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with the schema's defaults filled in and paths resolved.
 
-    Input files are looked for in `run.data_dir`; the parameter file where Snakemake was started, else beside the workflow, so
-    that `config/models/...` names the ones that come with it from any folder.
+    Contrasts of `each_group` are listed, where the groups are known. Input files are looked for in `run.data_dir`; the
+    parameter file where Snakemake was started, else beside the workflow, so that `config/models/...` names the ones that come
+    with it from any folder.
 
     Parameters
     ----------
@@ -102,6 +105,14 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
             if path.is_file():
                 config[section][key] = os.path.normpath(path)
                 break
+    if config["attribution"]["contrasts"] == EACH_GROUP:
+        try:
+            table = _task_table(config)
+        except InputError:
+            # `check` reads it again, and reports this with everything else.
+            table = None
+        if table is not None:
+            config["attribution"]["contrasts"] = each_group(table)
     return config
 
 
@@ -357,6 +368,23 @@ def _problems_of_model(config: dict[str, Any]) -> Iterator[str]:
         yield f"{config['model']['params']} has seq_length {asked}, but windows have {length} bases: change one of them"
 
 
+def _task_table(config: dict[str, Any]) -> pd.DataFrame | None:
+    """Return one row a task (task, group, ...), or None where its files are not here; what is missing is reported elsewhere."""
+    targets = config["targets"]
+    if "simulate" in config["genome"]:
+        settings = read_settings(config["genome"]["simulate"])
+        rows = [(f"{group.name}_{i}", group.name) for group in settings.groups for i in range(1, group.n_tasks + 1)]
+        return pd.DataFrame(rows, columns=["task", "group"])
+    if Path(targets.get("tracks", "")).is_file():
+        tracks = read_tracks(targets["tracks"], config["run"].get("data_dir", "."))
+        return tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]]
+    found, table = targets.get("matrix"), targets.get("tasks")
+    if not found or not all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)):
+        return None
+    described = table or (found if matrix.describes_tasks(found) else None)
+    return matrix.read_tasks_table(described, matrix.read_task_names(found), targets["task_columns"])
+
+
 def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]:
     """Names of chromosomes and tasks, where the files that have them are there already."""
     chromosomes: list[str] = []
@@ -367,33 +395,20 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
             yield str(error)
             return
         chromosomes = [f"chr{i}" for i in range(1, settings.n_chromosomes + 1)]
-        tasks = [f"{group.name}_{i}" for group in settings.groups for i in range(1, group.n_tasks + 1)]
-        groups = [group.name for group in settings.groups for _ in range(group.n_tasks)]
     else:
         fasta = config["genome"].get("fasta")
         index = Path(f"{fasta}.fai")
         # One of another file would refuse chromosomes that are there; whoever reads the genome makes it again.
         if isinstance(fasta, str) and fits(index, Path(fasta)):
             chromosomes = [line.split("\t")[0] for line in index.read_text().splitlines()]
-        found, table = config["targets"].get("matrix"), config["targets"].get("tasks")
-        tasks = []
+    try:
+        table = _task_table(config)
         if Path(config["targets"].get("tracks", "")).is_file():
-            try:
-                tracks = read_tracks(config["targets"]["tracks"], config["run"].get("data_dir", "."))
-                tasks, groups = list(tracks["identifier"]), list(tracks["group"])
-            except InputError as error:
-                yield str(error)
-            else:
-                yield from _problems_of_counting(tracks, config["targets"]["count"])
-        # A remote file is not here yet; one that is missing has been reported.
-        if all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)) and found:
-            try:
-                tasks = matrix.read_task_names(found)
-                described = table or (found if matrix.describes_tasks(found) else None)
-                groups = list(matrix.read_tasks_table(described, tasks, config["targets"]["task_columns"])["group"])
-            except InputError as error:
-                yield str(error)
-                tasks = []
+            tracks = read_tracks(config["targets"]["tracks"], config["run"].get("data_dir", "."))
+            yield from _problems_of_counting(tracks, config["targets"]["count"])
+    except InputError as error:
+        yield str(error)
+        table = None
     for key in ("val", "test"):
         for chrom in config["splits"].get(key, []) if chromosomes else []:
             if chrom not in chromosomes:
@@ -401,8 +416,15 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
     both = set(config["splits"].get("val", [])) & set(config["splits"].get("test", []))
     if both:
         yield f"splits.val and splits.test both have {sorted(both)[0]}"
-    for name, section in config["attribution"]["contrasts"].items() if tasks else ():
+    contrasts = config["attribution"]["contrasts"]
+    if contrasts == EACH_GROUP:
+        yield (
+            "attribution.contrasts is each_group, but the groups of tasks are not known before the run: they are in a file "
+            "that is missing, remote, or made by the run; list the contrasts"
+        )
+        return
+    for name, section in contrasts.items() if table is not None else ():
         try:
-            resolve_contrast(name, section, tasks, groups)
+            resolve_contrast(name, section, table)
         except InputError as error:
             yield str(error)

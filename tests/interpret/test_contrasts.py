@@ -1,15 +1,23 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.interpret.contrasts import Contrast, resolve_contrast
+from cisnake.interpret.contrasts import Contrast, each_group, resolve_contrast
 
 TASKS = ["heat_5", "heat_20", "acid_5", "control"]
-GROUPS = ["heat", "heat", "acid", "control"]
+TABLE = pd.DataFrame(
+    {
+        "task": TASKS,
+        "group": ["heat", "heat", "acid", "control"],
+        "minutes": ["5", "20", "5", ""],
+        "batch": ["1", "2", "x", "1"],
+    }
+)
 
 
 def resolve(**section):
-    return resolve_contrast("mine", section, TASKS, GROUPS)
+    return resolve_contrast("mine", section, TABLE)
 
 
 def test_groups_and_names_give_tasks_once():
@@ -18,7 +26,8 @@ def test_groups_and_names_give_tasks_once():
 
 
 def test_a_task_goes_before_a_group_of_the_same_name():
-    contrast = resolve_contrast("mine", {"on_tasks": ["a"]}, ["a", "b", "c"], ["x", "a", "a"])
+    table = pd.DataFrame({"task": ["a", "b", "c"], "group": ["x", "a", "a"]})
+    contrast = resolve_contrast("mine", {"on_tasks": ["a"]}, table)
     assert contrast.on_tasks == ("a",)
 
 
@@ -41,11 +50,48 @@ def test_aggregate_has_no_off():
         ({"on_tasks": TASKS}, "none to compare with"),
         ({"on_tasks": []}, "no on_tasks"),
         ({"on_tasks": ["heat"], "score": "specific"}, "did you mean specificity"),
+        ({"on_tasks": "heat"}, r"name 'heat' is not defined\): it is of columns .*task, group, minutes, batch.* as \[heat\]"),
+        ({"on_tasks": "minutes <"}, "query on_tasks: 'minutes <' cannot be answered"),
+        ({"on_tasks": ""}, "cannot be answered"),
+        ({"on_tasks": "task.str.upper()"}, "query on_tasks"),
+        ({"on_tasks": "minutes + 1"}, "query on_tasks"),
+        ({"on_tasks": ["heat"], "off_tasks": "minutes > 100"}, "no task fits the query off_tasks"),
+        ({"on_tasks": "minutes < 10", "off_tasks": ["heat"]}, "the task heat_5 in on_tasks and in off_tasks"),
     ],
 )
 def test_what_cannot_be_is_refused(section, message):
     with pytest.raises(InputError, match=message):
         resolve(**section)
+
+
+def test_queries_are_of_columns_numbers_as_numbers():
+    assert resolve(on_tasks="minutes <= 5", off_tasks="group == 'heat' and minutes > 5") == Contrast(
+        "mine", ("heat_5", "acid_5"), ("heat_20",), "specificity"
+    )
+    assert resolve(on_tasks="task.str.startswith('heat')").off_tasks == ("acid_5", "control")
+    # A column that is not all numbers is text, so that 1 is "1"; an empty cell fits no comparison.
+    assert resolve(on_tasks="batch == '1'").on_tasks == ("heat_5", "control")
+    assert resolve(on_tasks="minutes > 0", off_tasks=["control"]).on_tasks == ("heat_5", "heat_20", "acid_5")
+
+
+def test_each_group_is_against_the_rest():
+    sections = each_group(TABLE.replace({"group": {"heat": "heat shock (40 °C)"}}))
+    assert list(sections) == ["heat_shock_40_C", "acid", "control"]
+    assert sections["heat_shock_40_C"] == {"on_tasks": ["heat_5", "heat_20"], "score": "specificity"}
+    assert resolve_contrast("acid", sections["acid"], TABLE).off_tasks == ("heat_5", "heat_20", "control")
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (["a"] * 4, "need two groups"),
+        (["a b", "a_b", "c", "c"], "a b and a_b would both be a_b"),
+        (["a", "b", "b", "°"], "control is of group"),
+    ],
+)
+def test_groups_without_names_of_their_own_are_refused(groups, message):
+    with pytest.raises(InputError, match=message):
+        each_group(TABLE.assign(group=groups))
 
 
 def test_weights_are_means_less_means():

@@ -15,11 +15,11 @@ import pandas as pd
 
 from cisnake.data import hdf5
 from cisnake.data.gene_bins import measured_values
-from cisnake.data.lines import read_lines
+from cisnake.data.gene_choice import choose_genes
 from cisnake.data.matrix import read_tasks_table
 from cisnake.data.model_inputs import model_input
 from cisnake.data.target_transform import TargetTransform
-from cisnake.errors import InputError, unknown_name
+from cisnake.errors import InputError
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
 from cisnake.interpret.attribution_file import write_attributions
@@ -82,8 +82,8 @@ def attribute_shard(
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
         if "strand_pair" in file.attrs:
             views = dataclasses.replace(views, strand_pair=file.attrs["strand_pair"].tolist())
-        groups = list(read_tasks_table(tasks_table, tasks)["group"])
-        resolved = [resolve_contrast(name, section, tasks, groups) for name, section in contrasts.items()]
+        described = read_tasks_table(tasks_table, tasks)
+        resolved = [resolve_contrast(name, section, described) for name, section in contrasts.items()]
         rows = np.array_split(choose_genes(windows, which), shard[1])[shard[0]]
         # Genes of one fold together: only its models are in memory.
         rows = rows[np.argsort(windows["fold"].to_numpy()[rows], kind="stable")]
@@ -128,31 +128,6 @@ def _question(file: h5py.File, tasks: np.ndarray, rows: np.ndarray) -> Score:
         return Score(tasks)
     bins = hdf5.read_codes(file, rows, 0, file["gene_bins"].shape[1], "gene_bins")
     return Score(tasks, bins, link="gene", transform=TargetTransform.from_dict(hdf5.read_transform(file)))
-
-
-def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
-    """Return the rows of the genes to attribute: "all", "held_out", or those listed in a file; shape=(n,), dtype=int64.
-
-    Raises
-    ------
-    InputError
-        The file is missing or empty, or has a gene that the data set lacks.
-    """
-    if which == "all":
-        return np.arange(len(windows))
-    if which == "held_out":
-        return np.flatnonzero(windows["split"] == "test")
-    path = Path(which)
-    if not path.is_file():
-        raise InputError(f"attribution.genes is {which}: it is all, held_out, or a file with a gene id a line.")
-    row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
-    wanted = {line.strip() for _, line in read_lines(path, "list of genes")} - {""}
-    if not wanted:
-        raise InputError(f"attribution.genes is {which}, a file without a gene id.")
-    for gene in sorted(wanted):
-        if gene not in row_of:
-            raise unknown_name(f"gene in {path}", gene, row_of)
-    return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)
 
 
 def _attrs(contrast: Contrast, models: list[Path], replicates: int) -> dict[str, Any]:

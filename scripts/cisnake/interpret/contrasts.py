@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
 
@@ -62,38 +64,35 @@ class Contrast:
         return total
 
 
-def resolve_contrast(name: str, section: dict[str, Any], tasks: list[str], groups: list[str]) -> Contrast:
+def resolve_contrast(name: str, section: dict[str, Any], table: pd.DataFrame) -> Contrast:
     """Return a contrast of the configuration with its tasks by name.
 
     Parameters
     ----------
     name: str
     section: dict
-        `on_tasks` and, for specificity, `off_tasks`: names of tasks or of groups; `off_tasks` left out means all other tasks.
-        `score`: "specificity" (default) or "aggregate".
-    tasks, groups: list of str
-        All tasks, and the group of each.
+        `on_tasks` and, for specificity, `off_tasks`: a list of tasks and groups, or a query of the table as of
+        `pandas.DataFrame.query`; `off_tasks` left out means all other tasks. `score`: "specificity" (default) or "aggregate".
+    table: pandas.DataFrame
+        One row a task: task, group, and any columns that a query may name. Columns of numbers may be text.
 
     Raises
     ------
     InputError
-        A name is neither task nor group, the score is unknown, a task stands on both sides, or a side is empty.
+        A name is neither task nor group, a query makes no sense, the score is unknown, a task stands on both sides, or a
+        side is empty.
     """
     score = section.get("score", "specificity")
     if score not in SCORES:
         raise unknown_name(f"score of contrast {name}", str(score), SCORES)
-    on = _named(name, section["on_tasks"], tasks, groups)
+    on, off = (_chosen(name, side, section.get(side), table) for side in ("on_tasks", "off_tasks"))
     if not on:
         raise InputError(f"contrast {name} has no on_tasks: name at least one task or group.")
     if score == "aggregate":
-        if section.get("off_tasks"):
+        if off:
             raise InputError(f"contrast {name} has score aggregate, which takes no off_tasks: remove them or use specificity.")
         return Contrast(name, on, (), score)
-    off = (
-        _named(name, section["off_tasks"], tasks, groups)
-        if section.get("off_tasks")
-        else tuple(t for t in tasks if t not in on)
-    )
+    off = off or tuple(task for task in table["task"] if task not in on)
     both = [task for task in on if task in off]
     if both:
         raise InputError(f"contrast {name} has the task {both[0]} in on_tasks and in off_tasks.")
@@ -102,11 +101,80 @@ def resolve_contrast(name: str, section: dict[str, Any], tasks: list[str], group
     return Contrast(name, on, off, score)
 
 
-def _named(contrast: str, names: list[str], tasks: list[str], groups: list[str]) -> tuple[str, ...]:
+def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return a contrast for each group of tasks, against all the others, as sections of the configuration by name.
+
+    A contrast is named after its group, with what file names should not have replaced by underscores.
+
+    Parameters
+    ----------
+    table: pandas.DataFrame
+        One row a task: task, group.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two groups, a group without a name, or two whose names differ in nothing but such characters.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    group_of: dict[str, str] = {}
+    for group, members in table.groupby("group", sort=False):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", str(group)).strip("_")
+        if not name:
+            raise InputError(
+                f"contrasts of each_group: the task {members['task'].iloc[0]} is of group {group!r}, which gives no name: name "
+                "the group in the task table, or list the contrasts."
+            )
+        if name in sections:
+            raise InputError(
+                f"contrasts of each_group: the groups {group_of[name]} and {group} would both be {name}: rename one, or list "
+                "the contrasts."
+            )
+        sections[name] = {"on_tasks": members["task"].tolist(), "score": "specificity"}
+        group_of[name] = str(group)
+    if len(sections) < 2:
+        raise InputError(
+            "contrasts of each_group need two groups of tasks at least: list the contrasts, or give a task table with groups."
+        )
+    return sections
+
+
+def _chosen(contrast: str, side: str, asked: list[str] | str | None, table: pd.DataFrame) -> tuple[str, ...]:
+    if isinstance(asked, str):
+        return _queried(contrast, side, asked, table)
+    tasks = table["task"].tolist()
+    known = set(tasks)
     chosen: dict[str, None] = {}
-    for name in names:
-        members = [name] if name in tasks else [task for task, group in zip(tasks, groups, strict=True) if group == name]
+    for name in asked or ():
+        members = [name] if name in known else table["task"][table["group"] == name].tolist()
         if not members:
-            raise unknown_name(f"task or group in contrast {contrast}", name, [*tasks, *dict.fromkeys(groups)])
+            raise unknown_name(f"task or group in contrast {contrast}", name, [*tasks, *dict.fromkeys(table["group"])])
         chosen.update(dict.fromkeys(members))
     return tuple(chosen)
+
+
+def _queried(contrast: str, side: str, query: str, table: pd.DataFrame) -> tuple[str, ...]:
+    typed = table.apply(_numbers)
+    advice = f"it is of columns of the task table ({', '.join(table.columns)}); a list, as [{query}], names tasks or groups"
+    try:
+        # An engine of its own, numexpr, is used where it happens to be installed: this one always is.
+        found = typed.query(query, engine="python", local_dict={}, global_dict={})
+    except Exception as error:  # pandas raises whatever evaluating the text raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"contrast {contrast}: the query {side}: {query!r} cannot be answered ({reason}): {advice}."
+        ) from error
+    if not isinstance(found, pd.DataFrame):
+        raise InputError(f"contrast {contrast}: the query {side}: {query!r} chooses no rows: {advice}.")
+    if found.empty:
+        raise InputError(f"contrast {contrast}: no task fits the query {side}: {query!r}.")
+    return tuple(found["task"])
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of numbers where all of it that is not empty can be read as such."""
+    if column.name in ("task", "group"):
+        return column
+    numbers = pd.to_numeric(column, errors="coerce")
+    given = column.notna() & (column.astype(str) != "")
+    return numbers if numbers.notna().equals(given) else column
