@@ -19,14 +19,17 @@ SOURCES := $(wildcard scripts tools tests benchmarks)
 SNAKEFILES := $(wildcard Snakefile workflow)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock envs docs clean
+.PHONY: help setup patterns demo test lint format lock envs docs clean
 
 help: ## list the targets
 	@echo "Usage: make <target> [PYTHON=python3.12] [DEVICE=cpu|cuda] [CORES=2]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install everything into .venv; does nothing when that is done
 	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE)
+
+patterns: ## add to .venv what finds de-novo patterns (TF-MoDISco; parts of it are under the GPL)
+	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE) patterns
 
 demo: setup ## run the whole workflow on a simulated genome and say how much of the truth it found
 	@$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -59,10 +62,11 @@ COMPILE = $(RUN) uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: setup ## pin the dependencies anew from pyproject.toml (UPGRADE=--upgrade raises them), and envs/ from them
 	@for device in cpu cuda; do \
 		$(COMPILE) pyproject.toml --extra $$device --extra slurm --extra test -o requirements/$$device.lock || exit 1; done
+	@$(COMPILE) pyproject.toml --extra patterns -c requirements/cpu.lock -c requirements/cuda.lock -o requirements/patterns.lock
 	@echo uv | $(COMPILE) - -o requirements/uv.lock
 	@$(RUN) python tools/write_envs.py
 
-envs: setup ## write envs/*.yaml, the conda environments of the rules, from requirements/cuda.lock
+envs: setup ## write envs/*.yaml, the conda environments of the rules, from the locks
 	@$(RUN) python tools/write_envs.py
 
 docs: setup ## write config/README.md from the schema of the configuration, and docs/broken_inputs.md from the tests

@@ -33,6 +33,7 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         f"{R}/report.html",
+        BROWSER,
         RECOVERY,
         EXPORT,
     localrule: True

@@ -20,6 +20,8 @@ REQUIREMENTS = {
     "basenji": [[f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3"]],
     "torch": [["torch==2.13.0"], ["captum==0.8.0"]],
     "decima": [["torch==2.13.0"], ["decima==0.7.2"]],
+    "motifs": [["memelite==0.5.0", "MOODS-python==1.9.4.1", "pymemesuite==0.1.0a4"]],
+    "tangermeme": [["torch==2.13.0"], ["tangermeme==1.6.0"]],
 }
 
 

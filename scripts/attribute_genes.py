@@ -24,11 +24,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--contrasts", type=json.loads, required=True, metavar="JSON", help="contrasts by name")
     p.add_argument("--genes", default="all", metavar="WHICH", help="all, held_out, or a file of ids (default: all)")
     p.add_argument(
-        "--method", default="input_x_gradient", metavar="NAME", help="attribution method (default: input_x_gradient)"
+        "--method", default="integrated_gradients", metavar="NAME", help="attribution method (default: integrated_gradients)"
     )
     p.add_argument("--options", type=json.loads, default={}, metavar="JSON", help='of the method, as {"n_steps": 20}')
     p.add_argument("--reverse-complement", action="store_true", help="ask both strands and average (default: the gene's)")
     p.add_argument("--shifts", type=int, nargs="+", default=[0], metavar="BP", help="shown moved by, and averaged (default: 0)")
+    p.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="of what is written (default: float32)")
+    p.add_argument("--hypothetical", action="store_true", help="keep what all four bases would add, not only that which stands")
+    p.add_argument("--null-windows", type=int, default=0, metavar="N", help="shuffled windows in the whole run (default: 0)")
+    p.add_argument("--quality-genes", type=int, default=0, metavar="N", help="genes checked in the whole run (default: 0)")
+    p.add_argument("--seed", type=int, default=0, help="of shuffles and checks (default: 0)")
     p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")
     p.add_argument("--n-shards", type=int, default=1, help="shards that the genes are cut into (default: 1)")
     p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
@@ -39,12 +44,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.interpret import attribution_shards
+    from cisnake.interpret.attribution_job import Extras
+    from cisnake.interpret.attribution_shards import attribute_shard
     from cisnake.model import devices
     from cisnake.model.prediction import Views
 
     program.log.info("attributing on %s", devices.configure(args.threads))
-    attribution_shards.attribute_shard(
+    attribute_shard(
         args.dataset,
         args.models,
         args.tasks,
@@ -56,6 +62,7 @@ def main(args: argparse.Namespace) -> None:
         args.method,
         args.options,
         Views(args.shifts, args.reverse_complement),
+        Extras(args.dtype, args.hypothetical, args.null_windows, args.quality_genes, args.seed),
     )
 
 

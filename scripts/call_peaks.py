@@ -1,7 +1,8 @@
 """Call peaks of attribution: the short spans of each gene's window that drive its score, up or down.
 
 recursive_seqlets takes the spans whose every part is unlikely under the distribution of all attributions of the file;
-find_attr_peaks takes the highest local maxima of each gene. Both are run on either sign.
+find_attr_peaks takes the highest local maxima of each gene; tfmodisco_seqlets takes windows whose sum is beyond a fitted law of
+nothing. All look for either sign. Where the file has attributions of shuffled windows, each peak gets an empirical q-value.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
     p.add_argument("--method", choices=peaks.METHODS, default="recursive_seqlets")
-    p.add_argument("--threshold", type=float, default=0.01, help="recursive_seqlets: greatest p of a span (default: 0.01)")
+    p.add_argument("--threshold", type=float, default=0.05, help="recursive_seqlets: greatest p of a span (default: 0.05)")
     p.add_argument("--min-length", type=int, default=4, help="recursive_seqlets: shortest span in bases (default: 4)")
     p.add_argument("--max-length", type=int, default=25, help="recursive_seqlets: longest span in bases (default: 25)")
     p.add_argument("--n", type=int, default=5, help="find_attr_peaks: peaks of each sign kept per gene (default: 5)")
     p.add_argument("--min-dist", type=int, default=6, help="find_attr_peaks: least bases between two peaks (default: 6)")
     p.add_argument(
-        "--height",
-        type=float,
-        default=3.0,
-        help="find_attr_peaks: least height in standard deviations of all attributions of the file (default: 3)",
+        "--height", type=float, default=3.0, help="find_attr_peaks: least height in standard deviations (default: 3)"
     )
+    p.add_argument("--window", type=int, default=21, help="tfmodisco_seqlets: bases that are summed (default: 21)")
+    p.add_argument("--flank", type=int, default=10, help="tfmodisco_seqlets: bases kept free on both sides (default: 10)")
+    p.add_argument("--precision", type=float, default=0.8, help="tfmodisco_seqlets: precision aimed at (default: 0.8)")
+    p.add_argument("--max-q", type=float, help="leave out peaks of a greater q-value (default: keep all)")
     p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="table of peaks")
     p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the same for a genome browser")
     return p
@@ -37,13 +39,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     file = AttributionFile(args.attributions)
-    names = ("threshold", "min_length", "max_length", "n", "min_dist", "height")
+    names = ("threshold", "min_length", "max_length", "n", "min_dist", "height", "window", "flank", "precision", "max_q")
     found = peaks.call_peaks(file, args.method, **{name: getattr(args, name) for name in names})
     write_table(found, args.output_tsv)
     peaks.write_bed(found, args.output_bed)
-    positive = int((found["attribution"] > 0).sum())
-    genes = found["gene_id"].nunique()
-    program.log.info("%d peaks (%d positive) in %d of %d genes", len(found), positive, genes, len(file))
+    positive, sure = int((found["attribution"] > 0).sum()), int((found["q_value"] <= 0.1).sum())
+    of_them = f"{positive} positive" + (f", {sure} with q <= 0.1" if file.n_null else "")
+    program.log.info("%d peaks (%s) in %d of %d genes", len(found), of_them, found["gene_id"].nunique(), len(file))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Join the shards of a contrast's attributions to one file, and write their sum over nucleotides as a BigWig track."""
+"""Join the shards of a contrast's attributions to one file, and write their sum over nucleotides as a BigWig track.
+
+A table says of each gene how well it is predicted, and how far its attribution can be trusted.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from pathlib import Path
 
 from cisnake import program
 from cisnake.data.genome import Genome
+from cisnake.files import write_table
 from cisnake.interpret import attribution_tracks
+from cisnake.interpret.attribution_file import AttributionFile
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,12 +21,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     p.add_argument("--output-bigwig", type=Path, required=True, metavar="BW")
+    p.add_argument("--output-quality", type=Path, required=True, metavar="TSV")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     attribution_tracks.collect_shards(args.shards, args.output)
     attribution_tracks.write_bigwig(args.output, Genome(args.genome).sizes, args.output_bigwig)
+    table = attribution_tracks.quality_table(AttributionFile(args.output))
+    write_table(table, args.output_quality)
+    trained, poor = ((table[column] == value).sum() for column, value in (("split", "train"), ("prediction", "poor")))
+    program.log.info("of %d genes, %d were trained on by their models, and %d are predicted poorly", len(table), trained, poor)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Probe motifs in silico: destroy their sites in peaks, and put them into shuffled windows.
 
 Takes the best motif of each of the top clusters of a contrast. Deletion replaces sites by random bases of the window's own
-dinucleotide frequencies and reports the change of the contrast's score (negative for a motif that raises it); insertion puts
-the motif's consensus into dinucleotide-shuffled windows of random genes, at its usual distance from the TSS, and reports the
-change too. Means over sites and over shuffled windows come with 95 % bootstrap intervals.
+dinucleotide frequencies and reports the change of the contrast's score (negative for a motif that raises it), beside that of
+random places of the same windows, away from peaks and hits: sites that do no more than those are inert. Insertion puts the
+motif's consensus into dinucleotide-shuffled windows of random genes, at its usual distance from the TSS, and reports the change
+too. Means over sites and over shuffled windows come with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from cisnake import program
 from cisnake.data import hdf5, motif_database
 from cisnake.files import read_table, write_table
-from cisnake.interpret import motif_effects
+from cisnake.interpret import motif_effects, motif_sites
 from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.interpret.window_scorer import Scorer
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="the contrast, and the genes that are probed")
-    p.add_argument("--hits", type=Path, required=True, metavar="TSV", help="hits.tsv of scan_motifs.py")
-    p.add_argument("--enrichment", type=Path, required=True, metavar="TSV", help="enrichment.tsv of scan_motifs.py")
+    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="table of call_peaks.py")
+    p.add_argument("--hits", type=Path, required=True, metavar="TSV", help="hits.tsv of the contrast")
+    p.add_argument("--enrichment", type=Path, required=True, metavar="TSV", help="enrichment.tsv of the contrast")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     p.add_argument(
@@ -35,10 +39,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--sites", type=int, default=50, metavar="N", help="sites of a motif to delete, best first (default 50)")
     p.add_argument("--draws", type=int, default=5, metavar="N", help="random replacements of each site (default 5)")
     p.add_argument("--backgrounds", type=int, default=50, metavar="N", help="shuffled windows to insert into (default 50)")
-    p.add_argument("--seed", type=int, default=0, help="of replacements, shuffles and intervals (default 0)")
+    p.add_argument("--seed", type=int, default=0, help="of sites, replacements, shuffles and intervals (default 0)")
     p.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default 64)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    p.add_argument("--output", type=Path, required=True, metavar="TSV")
+    p.add_argument("--output", type=Path, required=True, metavar="TSV", help="effects.tsv: a row a motif")
+    p.add_argument("--output-sites", type=Path, required=True, metavar="TSV", help="site_effects.tsv: a row a deleted site")
     return p
 
 
@@ -49,24 +54,31 @@ def main(args: argparse.Namespace) -> None:
     devices.configure(args.threads)
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
-    enrichment = read_table(args.enrichment)
-    motifs = motif_effects.choose_motifs(enrichment, motif_database.read_meme(args.motifs), args.top)
-    hits = motif_effects.read_hits(args.hits, [motif.id for motif in motifs])
+    enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
+    motifs = motif_sites.choose_motifs(enrichment, motif_database.read_meme(args.motifs), args.top)
     with hdf5.open_dataset(args.dataset) as file:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
+        windows = windows.iloc[rows].assign(row=rows).reset_index(drop=True)
         first, length = int(file["pad"][()]), int(file["seq_len"][()])
         models = ensemble.predictors(args.models, ensemble.gene_readout(file), args.batch_size)
-        scorer = motif_effects.Scorer(
-            windows.iloc[rows].assign(row=rows).reset_index(drop=True),
+        scorer = Scorer(
+            windows,
             length,
             lambda chosen: hdf5.read_codes(file, rows[chosen], first, first + length),
             {fold: list(of_fold.values()) for fold, of_fold in models.items()},
             contrast.weights(tasks),
         )
-        effects = motif_effects.probe_motifs(scorer, motifs, hits, args.sites, args.draws, args.backgrounds, args.seed)
+        genes = windows["gene_id"].tolist()
+        hits, places = motif_sites.read_hits(args.hits, [motif.id for motif in motifs], genes)
+        peaks = motif_sites.peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
+        effects, site_effects = motif_effects.probe_motifs(
+            scorer, motifs, hits, pd.concat([peaks, places]), enrichment, args.sites, args.draws, args.backgrounds, args.seed
+        )
+    write_table(site_effects, args.output_sites)
     write_table(effects, args.output)
-    program.log.info("%d motifs of %s probed", len(effects), contrast.name)
+    verdicts = effects["verdict"].value_counts().to_dict()
+    program.log.info("%d motifs of %s probed: %s", len(effects), contrast.name, verdicts)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ sys.path.append(str(BENCHMARKS))
 import attribution  # noqa: E402
 import environments  # noqa: E402
 import measurement  # noqa: E402
+import motifs as motif_benchmark  # noqa: E402
 import report  # noqa: E402
 import training  # noqa: E402
 from peers import architecture  # noqa: E402
@@ -207,3 +208,18 @@ def test_settings_reach_a_peer_as_json(echo, tmp_path: Path) -> None:
     settings = {"parameters": {"names": ["ä", 'b"']}, "predictions": []}
     with measurement.running({"a": echo}, settings, threads=1) as workers:
         assert workers["a"].ready == json.loads(json.dumps(settings))
+
+
+def test_the_true_p_of_a_cut_is_the_share_of_words_that_reach_it() -> None:
+    rng = np.random.default_rng(0)
+    background = np.array([0.3, 0.2, 0.2, 0.3])
+    for width in (1, 4, 5):
+        scores = rng.normal(size=(width, 4)).round(1)
+        words = np.stack(np.meshgrid(*[range(4)] * width, indexing="ij"), axis=-1).reshape(-1, width)
+        total, chance = scores[np.arange(width), words].sum(axis=1), background[words].prod(axis=1)
+        for cut in np.quantile(total.round(1), [0, 0.3, 0.9, 1]).round(1):
+            expected = chance[total > cut - 1e-6].sum()
+            assert motif_benchmark.true_p(scores, background, cut, False) == pytest.approx(expected)
+            expected = chance[total > cut + 1e-6].sum()
+            assert motif_benchmark.true_p(scores, background, cut + 1e-6, True) == pytest.approx(expected)
+    assert motif_benchmark.parser().parse_args([]).windows == 5000

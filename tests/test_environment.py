@@ -81,6 +81,24 @@ def test_a_lock_satisfies_what_the_project_asks_for(device: str, python: str) ->
         assert wanted.specifier.contains(pin.version, prereleases=True), f"{line}, but {device}.lock has {pin.version}"
 
 
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_of_patterns_adds_to_the_others_and_changes_none(python: str) -> None:
+    locks = {path.stem: path.read_text() for path in (ROOT / "requirements").glob("*.lock")}
+    pins = {name: write_envs.at_python(write_envs.read_lock(text), python) for name, text in locks.items()}
+    for line in PROJECT["optional-dependencies"]["patterns"]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(pins["patterns"][canonicalize_name(wanted.name)].version), f"{line}: run make lock"
+    # Both fill the folder `modiscolite`.
+    assert "modisco" not in pins["patterns"]
+    for device in ("cpu", "cuda"):
+        shared = pins["patterns"].keys() & pins[device].keys()
+        assert {name: pins["patterns"][name].version for name in shared} == {
+            name: pins[device][name].version for name in shared
+        }
+        # Neither the GPL nor half a gigabyte for those who do not ask.
+        assert not {"igraph", "leidenalg", "modisco-lite"} & pins[device].keys()
+
+
 def test_the_pythons_that_setup_accepts_are_those_of_the_project() -> None:
     accepted = re.search(r"supported\(\) \{ case \$1 in ([\d. |]+)\)", (ROOT / "tools" / "setup.sh").read_text())
     assert accepted is not None
@@ -118,7 +136,7 @@ def test_an_environment_is_exact_and_whole(env: str) -> None:
     assert content["channels"] == ["conda-forge", "nodefaults"]
     pins = pinned(env)
     assert all(re.fullmatch(r"==[\w.+!]+", version) for version in pins.values())
-    lock = write_envs.at_python(write_envs.read_lock((ROOT / "requirements" / "cuda.lock").read_text()), write_envs.PYTHON)
+    lock = write_envs.pins_of(write_envs.LOCKS[env])
     assert all(version == f"=={lock[name].version}" for name, version in pins.items())
     assert all(pin.name in pins for pin in lock.values() if pin.needed_by & set(pins))
 
@@ -265,7 +283,7 @@ def test_a_rules_environment_provides_what_its_script_imports(name: str, path: P
 
 
 LIGHT = ["cisnake/data/*.py", "cisnake/interpret/peaks.py", "cisnake/interpret/motifs.py", "cisnake/variants/vcf.py"]
-LIGHT += ["cisnake/report/*.py", "cisnake/program.py"]
+LIGHT += ["cisnake/report/*.py", "cisnake/program.py", "cisnake/interpret/pattern*.py", "cisnake/interpret/tomtom.py"]
 
 
 @pytest.mark.parametrize(
@@ -386,19 +404,19 @@ def test_the_figures_of_a_demo_are_printed(tmp_path: Path) -> None:
 # Setting up
 
 
-def setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def setup(folder: Path, *extra: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run tools/setup.sh beside a copy of what it reads, with neither Python nor uv on the PATH."""
     programs = folder / "programs"
     programs.mkdir(exist_ok=True)
     for name in ["cat", "cksum", "head", "rm"]:
         if not (programs / name).exists():
             (programs / name).symlink_to(shutil.which(name) or name)
-    for name in ["tools/setup.sh", "requirements/cpu.lock", "requirements/uv.lock"]:
+    for name in ["tools/setup.sh", "requirements/cpu.lock", "requirements/patterns.lock", "requirements/uv.lock"]:
         (folder / name).parent.mkdir(exist_ok=True)
         if not (folder / name).exists():
             (folder / name).write_bytes((ROOT / name).read_bytes())
     path = {"PATH": str(programs), "HOME": str(folder)}
-    command = ["/bin/sh", "tools/setup.sh", "cpu"]
+    command = ["/bin/sh", "tools/setup.sh", "cpu", *extra]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=path | environment)
 
 
@@ -472,3 +490,23 @@ def test_setup_does_nothing_when_it_is_done(tmp_path: Path) -> None:
         lock.write("# another pin\n")
     assert setup(tmp_path).returncode == 0
     assert len((tmp_path / "calls.txt").read_text().splitlines()) == 2
+
+
+def test_setup_adds_what_patterns_need_once(tmp_path: Path) -> None:
+    venv = tmp_path / ".venv" / "bin"
+    venv.mkdir(parents=True)
+    (venv.parent / "pyvenv.cfg").write_text("")
+    fake_python(venv / "python", "echo 3.11")
+    fake_python(venv / "uv", 'echo "$@" >> calls.txt')
+    for extra in [("patterns",), ("patterns",), (), ("patterns",)]:
+        done = setup(tmp_path, *extra)
+        assert done.returncode == 0, done.stderr
+    locks = [line.split()[-1] for line in (tmp_path / "calls.txt").read_text().splitlines()]
+    assert locks == ["requirements/cpu.lock", "requirements/patterns.lock"]
+    assert "--require-hashes" in (tmp_path / "calls.txt").read_text().splitlines()[1]
+    with (tmp_path / "requirements" / "patterns.lock").open("a") as lock:
+        lock.write("# another pin\n")
+    assert setup(tmp_path).returncode == 0
+    assert len((tmp_path / "calls.txt").read_text().splitlines()) == 2
+    assert setup(tmp_path, "patterns").returncode == 0
+    assert (tmp_path / "calls.txt").read_text().splitlines()[2].endswith("requirements/patterns.lock")

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Bring .venv into the state that requirements/<device>.lock describes, and do nothing when it is in that state already.
 #
-#   tools/setup.sh cpu|cuda        PYTHON=<interpreter> chooses the Python of a new .venv
+#   tools/setup.sh cpu|cuda [patterns]        PYTHON=<interpreter> chooses the Python of a new .venv
+#
+# With `patterns`, what requirements/patterns.lock names besides: its pins agree with those of the others.
 #
 # No compiler is looked for: every locked package has a wheel for CPython 3.11 to 3.13 on Linux x86_64, but for
 # connection-pool (of snakemake), which is a single Python module.
 set -eu
 
 device=$1
+extra=${2:-}
 lock=requirements/$device.lock
 venv=.venv
 stamp=$venv/cisnake-setup.txt
@@ -57,6 +60,11 @@ wanted="location $PWD
 device $device
 lock $(cksum <"$lock")"
 
+# What an extra adds stands in a stamp of its own, which goes when .venv is made anew.
+extra_done() {
+    [ -z "$extra" ] || [ "$(cat "$venv/cisnake-$extra.txt" 2>/dev/null || true)" = "$(cksum <"requirements/$extra.lock")" ]
+}
+
 if [ -e "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ]; then
     fail "$venv is here but is no virtual environment: move it away, then try again."
 fi
@@ -65,14 +73,13 @@ usable=yes
 supported "$here" || usable=
 if [ -n "${PYTHON:-}" ] && [ "$(version_of "$PYTHON")" != "$here" ]; then usable=; fi
 if [ -n "$usable" ] && [ -f "$stamp" ]; then
-    [ "$(cat "$stamp")" != "$wanted" ] || exit 0
+    if [ "$(cat "$stamp")" = "$wanted" ] && extra_done; then exit 0; fi
     [ "$(head -n 2 "$stamp")" = "$(echo "$wanted" | head -n 2)" ] || usable=
 fi
 if [ -n "$usable" ] && ! command -v uv >/dev/null && [ ! -x "$venv/bin/uv" ]; then
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || usable=
 fi
 [ -n "$usable" ] || make_venv
-rm -f "$stamp"
 
 if command -v uv >/dev/null; then
     uv=uv
@@ -89,17 +96,27 @@ if [ "$uv" != uv ] && [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
 fi
 
-case $device in cpu) size="0.6 GB" ;; *) size="4 GB" ;; esac
-echo "cisnake: installing $lock into $venv (up to $size to download; later runs skip this)"
 # Without compiled bytecode every job that imports TensorFlow would take 10 s to start instead of 4.
-if ! UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300} "$uv" pip install --python "$venv/bin/python" --require-hashes \
-    --compile-bytecode -r "$lock" >"$log" 2>&1; then
+install() {
+    echo "cisnake: installing $1 into $venv (up to $2 to download; later runs skip this)"
+    if UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300} "$uv" pip install --python "$venv/bin/python" --require-hashes \
+        --compile-bytecode -r "$1" >"$log" 2>&1; then return; fi
     case $(cat "$log") in
     *"No space left"*) fail "the disk is full: free some space for $venv and for uv's cache (details: $log)." ;;
-    *[Hh]"ash mismatch"*) fail "a downloaded package is not the one that $lock names: try again, then ask who runs your index (details: $log)." ;;
+    *[Hh]"ash mismatch"*) fail "a downloaded package is not the one that $1 names: try again, then ask who runs your index (details: $log)." ;;
     *"Failed to fetch"* | *"error sending request"* | *"network was disabled"* | *"Network connectivity"* | *"Request failed"* | *"Failed to download"*)
-        fail "the packages in $lock could not be downloaded: is there a network? (details: $log)" ;;
-    *) fail "the packages in $lock could not be installed (details: $log)." ;;
+        fail "the packages in $1 could not be downloaded: is there a network? (details: $log)" ;;
+    *) fail "the packages in $1 could not be installed (details: $log)." ;;
     esac
+}
+
+if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
+    rm -f "$stamp"
+    case $device in cpu) size="0.6 GB" ;; *) size="4 GB" ;; esac
+    install "$lock" "$size"
+    echo "$wanted" >"$stamp"
 fi
-echo "$wanted" >"$stamp"
+if ! extra_done; then
+    install "requirements/$extra.lock" "0.15 GB"
+    cksum <"requirements/$extra.lock" >"$venv/cisnake-$extra.txt"
+fi

@@ -1,4 +1,4 @@
-"""Write envs/*.yaml, the conda environments of the rules, from requirements/cuda.lock, so that there is one truth of versions.
+"""Write envs/*.yaml, the conda environments of the rules, from the locks, so that there is one truth of versions.
 
 Python and pip come from conda; every other package is an exact pip pin, those that a listed package needs in turn included:
 with the direct ones alone, an environment built next year would differ from the one that made the results.
@@ -21,11 +21,14 @@ PYTHON = "3.12"
 _TABLES = ["h5py", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
-    "genomics": [*_GENOMICS, "anndata"],
+    "genomics": [*_GENOMICS, "anndata", "pybigtools"],
+    "modisco": [*_GENOMICS, "memelite", "modisco-lite"],
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
     "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],
 }
+# The locks that they are taken from: that of GPUs has what every machine needs, but for what is asked for by itself.
+LOCKS = dict.fromkeys(ENVS, "cuda.lock") | {"modisco": "patterns.lock"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def closure(names: Iterable[str], pins: dict[str, Pin]) -> set[str]:
     return found
 
 
-def environment(packages: Iterable[str], pins: dict[str, Pin]) -> str:
+def environment(packages: Iterable[str], pins: dict[str, Pin], lock: str) -> str:
     """Return the text of a conda environment file.
 
     Parameters
@@ -96,6 +99,8 @@ def environment(packages: Iterable[str], pins: dict[str, Pin]) -> str:
         Packages that the rules import, extras in brackets.
     pins: dict of str to Pin
         The lock at one version of Python.
+    lock: str
+        Its name.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def environment(packages: Iterable[str], pins: dict[str, Pin]) -> str:
     direct = {package.partition("[")[0]: package for package in packages}
     indirect = closure(direct, pins) - set(direct)
     lines = [
-        "# Written by `make envs` from requirements/cuda.lock: change that, not this.",
+        f"# Written by `make envs` from requirements/{lock}: change that, not this.",
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
@@ -120,10 +125,15 @@ def environment(packages: Iterable[str], pins: dict[str, Pin]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def pins_of(lock: str) -> dict[str, Pin]:
+    """Return the packages of a file of requirements/ at the Python of the environments, by name."""
+    return at_python(read_lock((ROOT / "requirements" / lock).read_text()), PYTHON)
+
+
 def environments() -> dict[str, str]:
     """Return the text of every environment file, by the name of the environment."""
-    pins = at_python(read_lock((ROOT / "requirements" / "cuda.lock").read_text()), PYTHON)
-    return {name: environment(packages, pins) for name, packages in ENVS.items()}
+    pins = {lock: pins_of(lock) for lock in set(LOCKS.values())}
+    return {name: environment(packages, pins[LOCKS[name]], LOCKS[name]) for name, packages in ENVS.items()}
 
 
 if __name__ == "__main__":

@@ -232,6 +232,13 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
         yield f"resources.nodes is {config['resources']['nodes']}, but there is no srun here: several nodes need SLURM"
     if config["peaks"]["min_length"] > config["peaks"]["max_length"]:
         yield "peaks.min_length is above peaks.max_length"
+    if config["peaks"]["max_q"] < 1 and not config["attribution"]["null_windows"]:
+        yield (
+            f"peaks.max_q is {config['peaks']['max_q']}, but without shuffled windows peaks have no q-values: raise "
+            "attribution.null_windows, or set peaks.max_q to 1"
+        )
+    if config["motifs"]["patterns"]["discover"] and not config["attribution"]["hypothetical"]:
+        yield "motifs.patterns.discover needs attribution.hypothetical: true"
     yield from _problems_of_model(config)
     yield from _problems_of_names(config, simulated)
 

@@ -26,6 +26,30 @@ def test_reads_ids_names_sites_and_probabilities(tmp_path):
     assert (second.id, second.name, second.n_sites, len(second)) == ("M2", "M2", 0, 1)
 
 
+def test_what_the_program_meme_writes_is_read(tmp_path):
+    heading = "MOTIF GATTA MEME-1\twidth =   2  sites =  20  llr = 40  E-value = 1.0e-005\n"
+    odds = "log-odds matrix: alength= 4 w= 2 n= 100 bayes= 6 E= 1e-5\n   100  -20  -20 -1000\n -1000 -1000 -1000 200\n---\n"
+    for order in (odds + ONE.split("\n", 1)[1], ONE.split("\n", 1)[1] + odds):
+        (motif,) = read_meme(meme(tmp_path, HEAD + heading + order))
+        assert (motif.id, motif.name, motif.n_sites, len(motif)) == ("GATTA", "MEME-1", 20, 2)
+        np.testing.assert_array_equal(motif.probabilities[0], [0.5, 0.25, 0.25, 0])
+
+
+@pytest.mark.parametrize(
+    "change", [("\n", "\r\n"), ("\n", "\r"), ("MEME v", "\ufeffMEME v"), ("MEME version", "MEME\tversion")]
+)
+def test_ends_of_lines_and_the_marks_of_editors_change_nothing(tmp_path, change):
+    path = tmp_path / "changed.meme"
+    path.write_bytes((HEAD + ONE).replace(*change).encode())
+    (motif,) = read_meme(path)
+    assert (motif.id, motif.name, len(motif)) == ("M1", "REB1", 2)
+
+
+def test_information_is_that_of_the_definition():
+    motif = Motif("m", "m", np.array([[0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0, 1]]))
+    np.testing.assert_allclose(motif.information, [1, 0, 2])
+
+
 def test_a_missing_last_newline_and_gzip_change_nothing(tmp_path):
     plain = meme(tmp_path, (HEAD + ONE).rstrip("\n"))
     packed = tmp_path / "motifs.meme.gz"
@@ -45,6 +69,9 @@ def test_rounded_rows_are_scaled_to_sum_to_one(tmp_path):
         ("MOTIF M1\n", 1, "MEME version"),
         (HEAD.replace("ACGT", "ACDEFGHIKLMNPQRSTVWY") + ONE, 3, "alphabet"),
         (HEAD + "MOTIF\n" + ONE, 7, "MOTIF <id>"),
+        (HEAD + ONE.replace("REB1", "RE\0B1"), 7, "can be printed"),
+        (HEAD + ONE.replace("nsites= 20", "nsites= -20"), 8, "must be numbers"),
+        (HEAD + "a line\x0bno end\n" + ONE + ONE, 12, "twice"),
         (HEAD + ONE + ONE, 11, "twice"),
         (HEAD + "MOTIF M0 x\n" + ONE, 7, "no 'letter-probability matrix:'"),
         (HEAD + ONE + "MOTIF M9", 11, "no 'letter-probability matrix:'"),

@@ -47,6 +47,9 @@ SMALL: dict[str, Any] = {
     "evaluate": {"baseline": {"k": 5, "upstream": 150, "downstream": 50, "alpha": 300}},
     "attribution": {
         "n_shards": 2,
+        "n_steps": 3,
+        "null_windows": 40,
+        "quality_genes": 2,
         "contrasts": {"root": {"on_tasks": ["root"]}, "both": {"on_tasks": ["root", "leaf_1"], "score": "aggregate"}},
     },
     "motifs": {"source": "some.meme", "probe": {"top": 2, "sites": 5, "draws": 2, "backgrounds": 5}},

@@ -122,6 +122,9 @@ def write_inputs(folder: Path) -> None:
         "attribution": {
             "n_shards": 2,
             "reverse_complement": True,
+            "method": "input_x_gradient",
+            "null_windows": 20,
+            "quality_genes": 2,
             "contrasts": {"open": {"on_tasks": ["atac", "signal"], "score": "aggregate"}, "more": {"on_tasks": ["atac"]}},
         },
         "motifs": {"source": "some.meme", "probe": {"top": 2, "sites": 5, "draws": 2, "backgrounds": 5}},

@@ -1,3 +1,4 @@
+import functools
 import json
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from cisnake.data.genome import Genome, decode
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
+from cisnake.interpret import attribution_shards
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
 from cisnake.interpret.attribution_file import AttributionFile
-from cisnake.interpret.attribution_shards import attribute_shard, choose_genes
+from cisnake.interpret.attribution_job import Extras
+from cisnake.interpret.attribution_sample import shuffled_windows
+from cisnake.interpret.attribution_shards import attribute_shard
 from cisnake.interpret.attribution_tracks import collect_shards
 from cisnake.interpret.scored_model import ScoredModel
 from cisnake.interpret.target_scores import Score
@@ -103,7 +107,7 @@ def test_attributes_say_what_was_done(folder, tmp_path):
     expected = {
         "contrast": "first", "score": "specificity", "on_tasks": ["t0"], "off_tasks": ["t1", "t2"], "replicates": 2,
         "method": "input_x_gradient", "method_options": {"correct_mean": True}, "reverse_complement": False, "shifts": [0],
-        "models": [file_sha256(path) for path in models(folder)],
+        "models": [file_sha256(path) for path in models(folder)], "null_windows": 0, "quality_genes": 0, "seed": 0,
     }  # fmt: skip
     assert first.attrs == expected
     assert pair.attrs == expected | {"contrast": "pair", "score": "aggregate", "on_tasks": ["t1", "t2"], "off_tasks": []}
@@ -175,20 +179,110 @@ def test_genes_of_a_fold_without_models_leave_no_file(folder, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_choice_of_genes(tmp_path):
-    windows = pd.DataFrame({"gene_id": ["g1", "NA", "g3", "g4"], "split": ["train", "test", "val", "test"]})
-    assert list(choose_genes(windows, "all")) == [0, 1, 2, 3]
-    assert list(choose_genes(windows, "held_out")) == [1, 3]
-    (tmp_path / "genes.txt").write_text("g4\n\n  NA \ng1\ng4\n")
-    assert list(choose_genes(windows, str(tmp_path / "genes.txt"))) == [0, 1, 3]
-    (tmp_path / "genes.txt").write_text("g4\ng33\n")
-    with pytest.raises(InputError, match=r"unknown gene in .*'g33': did you mean g3"):
-        choose_genes(windows, str(tmp_path / "genes.txt"))
-    (tmp_path / "genes.txt").write_text("\n")
-    with pytest.raises(InputError, match="without a gene id"):
-        choose_genes(windows, str(tmp_path / "genes.txt"))
-    with pytest.raises(InputError, match="it is all, held_out, or a file"):
-        choose_genes(windows, "heldout")
+FIRST = {"first": CONTRASTS["first"]}
+
+
+def nulls(paths):
+    """Return gene, number among the shuffles of that gene, and attribution of every shuffled window, sorted."""
+    files = [AttributionFile(path) for path in paths]
+    genes = pd.Series([gene for file in files for gene in file.null_genes], dtype=str)
+    blocks = [np.zeros((0, LENGTH), np.float32), *(block for file in files for block in file.null_blocks())]
+    order = np.lexsort([genes.groupby(genes).cumcount(), genes])
+    return genes.to_numpy()[order], np.concatenate(blocks)[order]
+
+
+@pytest.mark.parametrize(("count", "n_shards"), [(4, 14), (25, 2)])
+def test_shuffled_windows_are_the_same_whatever_the_shards(folder, tmp_path, count, n_shards):
+    asked = {"contrasts": FIRST, "extras": Extras(null_windows=count, seed=3)}
+    whole = run(folder, tmp_path / "whole", **asked)
+    genes, attributions = nulls(whole)
+    # 14 shards of 11 genes: some are empty.
+    shards = [run(folder, tmp_path, shard=(i, n_shards), **asked)[0] for i in range(n_shards)]
+    found = nulls(shards)
+    np.testing.assert_array_equal(found[0], genes)
+    np.testing.assert_allclose(found[1], attributions, atol=1e-6)
+    collect_shards(shards, tmp_path / "joined.h5")
+    np.testing.assert_allclose(nulls([tmp_path / "joined.h5"])[1], attributions, atol=1e-6)
+    assert len(genes) == count
+    assert len(set(genes)) == min(count, N)
+    assert pd.Series(genes).value_counts().max() == -(-count // N)
+
+
+def test_a_shuffled_window_is_asked_as_its_gene(folder, tmp_path):
+    """Of the models of the gene's fold, with its gene body, with the method and views of the genes."""
+    asked = {"views": Views([0, 2], True), "method": "integrated_gradients", "options": {"n_steps": 3}}
+    files = [AttributionFile(path) for path in run(folder, tmp_path, extras=Extras(null_windows=N, seed=3), **asked)]
+    with hdf5.open_dataset(folder / "dataset.h5") as data:
+        codes = hdf5.read_codes(data, np.arange(N), PAD, PAD + LENGTH)
+    for at in (0, N - 1):
+        gene = files[0].null_genes[at]
+        window = files[0].windows.set_index("gene_id").loc[gene]
+        shuffled = shuffled_windows(codes[[int(gene[4:])]], [gene], [0], 3)
+        x = np.concatenate([np.eye(5, 4, dtype=np.float32)[shuffled], np.zeros((1, LENGTH, 1), np.float32)], axis=-1)
+        x[:, 16:20, 4] = 1
+        paths = folder.glob(f"fold_{window['fold']}/*/model.keras")
+        networks = [ScoredModel(keras.saving.load_model(path), 8) for path in paths]
+        method = functools.partial(METHODS["integrated_gradients"], n_steps=3)
+        expected = project(x, attribute(networks, x, [Score(w) for w in WEIGHTS], method, asked["views"])[0]).sum(axis=-2)[:, 0]
+        for file, values in zip(files, expected, strict=True):
+            np.testing.assert_allclose(next(file.null_blocks())[at], values, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_spread_is_that_of_runs_of_single_replicates(folder, tmp_path, dtype):
+    extras = Extras(dtype, hypothetical=True)
+    file = AttributionFile(run(folder, tmp_path, contrasts=FIRST, extras=extras)[0])
+    alone = [AttributionFile(run(folder, tmp_path / str(i), paths=models(folder)[i::2], contrasts=FIRST)[0]) for i in range(2)]
+    assert alone[0].read_spread(0, N) is None
+    blocks = np.stack([each.read_block(0, N)[0].sum(axis=1) for each in alone])
+    rough = 2e-3 if dtype == "float16" else 1e-6
+    np.testing.assert_allclose(file.read_spread(0, N), blocks.std(axis=0, ddof=1), atol=rough)
+    expected = [np.corrcoef(one, other)[0, 1] for one, other in zip(*blocks)]
+    np.testing.assert_allclose(file.quality["replicates"], expected, atol=1e-4)
+    assert alone[0].quality["replicates"].isna().all()
+    attributions, codes = file.read_block(0, N)
+    hypothetical = file.read_hypothetical(0, N)
+    stands = np.eye(5, 4)[codes].swapaxes(1, 2)
+    np.testing.assert_allclose(hypothetical * stands, attributions, atol=3 * rough)
+    assert (np.abs(hypothetical[stands == 0]) > 1e-3).mean() > 0.5
+
+
+def test_checks_are_of_the_same_genes_and_say_the_same_whatever_the_shards(folder, tmp_path):
+    extras = Extras(quality_genes=4, seed=1)
+    asked = {"contrasts": FIRST, "method": "integrated_gradients", "options": {"n_steps": 2}, "extras": extras}
+    whole = AttributionFile(run(folder, tmp_path / "whole", **asked)[0])
+    shards = [run(folder, tmp_path, shard=(i, 2), **asked)[0] for i in range(2)]
+    collect_shards(shards, tmp_path / "joined.h5")
+    joined = AttributionFile(tmp_path / "joined.h5").quality.set_index("gene_id").loc[whole.genes]
+    # Four of eleven genes, spread evenly.
+    assert sorted(whole.quality["gene_id"][whole.quality["ism"].notna()]) == ["gene1", "gene4", "gene6", "gene9"]
+    for column in ("completeness", "replicates", "ism", "strands", "random_weights"):
+        np.testing.assert_allclose(joined[column], whole.quality[column], atol=1e-3)
+        assert (
+            whole.quality[column].notna() == whole.quality["ism"].notna() | (column in ("completeness", "replicates"))
+        ).all()
+    assert (whole.quality["prediction"] == "not_measured").all()
+    assert set(joined["prediction"]) <= {"good", "poor", "not_measured"}
+    assert (joined["prediction"] == "not_measured").sum() == 1
+
+
+def test_only_methods_with_a_baseline_are_complete_or_not(folder, tmp_path):
+    assert AttributionFile(run(folder, tmp_path, contrasts=FIRST)[0]).quality["completeness"].isna().all()
+
+
+def test_batches_are_cut_where_contributions_would_fill_memory(folder, tmp_path, monkeypatch):
+    whole = AttributionFile(run(folder, tmp_path / "whole", batch_size=64)[1])
+    monkeypatch.setattr(attribution_shards, "_BATCH_BYTES", 3 * 2 * 16 * LENGTH)
+    asked, ask = [], attribution_shards.ask_ensemble
+
+    def count(networks, inputs, *rest):
+        asked.append(len(inputs))
+        return ask(networks, inputs, *rest)
+
+    monkeypatch.setattr(attribution_shards, "ask_ensemble", count)
+    cut = AttributionFile(run(folder, tmp_path, batch_size=64)[1])
+    assert max(asked) == 3
+    np.testing.assert_allclose(cut.read_block(0, N)[0], whole.read_block(0, N)[0], atol=1e-6)
 
 
 def test_program(folder, tmp_path, monkeypatch):
@@ -201,14 +295,19 @@ def test_program(folder, tmp_path, monkeypatch):
         "--dataset", folder / "dataset.h5", "--models", *models(folder), "--tasks", folder / "tasks.tsv",
         "--contrasts", json.dumps(CONTRASTS), "--shard", "1", "--n-shards", "2", "--batch-size", "4", "--output", *outputs,
         "--method", "integrated_gradients", "--options", '{"n_steps": 3}', "--reverse-complement", "--shifts", "-1", "1",
+        "--dtype", "float16", "--hypothetical", "--null-windows", "3", "--quality-genes", "2", "--seed", "4",
     ]
     # fmt: on
     asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": Views([-1, 1], True)}
+    asked["extras"] = Extras("float16", True, 3, 2, 4)
     attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))
     for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2), **asked), strict=True):
         np.testing.assert_allclose(*(AttributionFile(path).read_block(0, N)[0] for path in (found, expected)), atol=1e-6)
         assert AttributionFile(found).genes == AttributionFile(expected).genes
         assert AttributionFile(found).attrs == AttributionFile(expected).attrs
+        assert (AttributionFile(found).dtype, AttributionFile(found).has_hypothetical) == ("float16", True)
+        assert AttributionFile(found).null_genes == AttributionFile(expected).null_genes
+        assert AttributionFile(found).quality["ism"].notna().sum() == 1
 
 
 def test_the_configuration_has_the_defaults_of_the_library():
@@ -302,3 +401,29 @@ def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covere
         for bins in (np.asarray(network(x)), np.asarray(network(x[:, ::-1, ::-1]))[:, ::-1, ::-1]):
             values.append(np.log2(1 + weights[row] @ transform.inverse(bins[0].astype(np.float64))) @ [1.0, -1.0])
     np.testing.assert_allclose(file.windows["predicted"][0], np.mean(values), atol=1e-5)
+
+
+def test_shuffles_and_checks_of_stranded_coverage(covered, tmp_path):
+    """A shuffle is asked for the gene's own bins; strands agree where a model has learnt that tracks change places."""
+    out, _, weights, transform = covered
+    asked = {"contrasts": {"strand": {"on_tasks": ["t0"]}}, "extras": Extras(null_windows=N, quality_genes=N)}
+    file = AttributionFile(run(out, tmp_path, **asked)[0])
+    with hdf5.open_dataset(out / "dataset.h5") as data:
+        codes = hdf5.read_codes(data, np.arange(N), PAD, PAD + LENGTH)
+    at, row = 5, int(file.null_genes[5][4:])
+    x = np.eye(5, 4, dtype=np.float32)[shuffled_windows(codes[[row]], [file.null_genes[5]], [0], 0)]
+    fold = file.windows["fold"][file.genes.index(file.null_genes[5])]
+    networks = [ScoredModel(keras.saving.load_model(out / f"fold_{fold}/replicate_{i}/model.keras"), 1) for i in range(2)]
+    score = Score(np.array([1.0, -1.0]), weights[[row]], link="gene", transform=transform)
+    expected = project(x, attribute(networks, x, [score])[0]).sum(axis=-2)[0, 0]
+    np.testing.assert_allclose(next(file.null_blocks())[at], expected, atol=1e-5)
+    gene = file.genes.index(file.null_genes[5])
+    x = np.eye(5, 4, dtype=np.float32)[codes[[row]]]
+    forward = project(x, attribute(networks, x, [score])[0]).sum(axis=-2)[0, 0]
+    np.testing.assert_allclose(file.read_block(gene, gene + 1)[0][0].sum(axis=0), forward, atol=1e-5)
+    # The other strand's track in the bins of the other end.
+    turned = Score(np.array([-1.0, 1.0]), weights[[row], ::-1], link="gene", transform=transform)
+    other = x[:, ::-1, ::-1].copy()
+    back = project(other, attribute(networks, other, [turned])[0]).sum(axis=-2)[0, 0, ::-1]
+    np.testing.assert_allclose(file.quality["strands"][gene], np.corrcoef(forward, back)[0, 1], atol=1e-4)
+    assert file.quality[["ism", "strands", "random_weights", "replicates"]].notna().all(axis=None)

@@ -4,9 +4,11 @@ import pyBigWig
 import pytest
 
 import collect_attributions
+from cisnake.errors import InputError
+from cisnake.files import read_table
 from cisnake.interpret import attribution_tracks
-from cisnake.interpret.attribution_file import AttributionFile, write_attributions
-from cisnake.interpret.attribution_tracks import collect_shards, write_bigwig
+from cisnake.interpret.attribution_file import QUALITY_COLUMNS, AttributionFile, write_attributions
+from cisnake.interpret.attribution_tracks import collect_shards, judge_predictions, write_bigwig
 
 LENGTH, SIZES = 30, {"chr2": 400, "chr1": 300, "chr3": 100}
 ATTRS = {
@@ -15,7 +17,7 @@ ATTRS = {
 }  # fmt: skip
 
 
-def write(path, places, attrs=ATTRS):
+def write(path, places, attrs=ATTRS, **asked):
     """Write genes at (chrom, window start, strand, TSS in the window) and return their windows and attributions."""
     chrom, start, strand, tss = zip(*places) if places else ([], [], [], [])
     start = np.array(start, np.int64)
@@ -28,8 +30,11 @@ def write(path, places, attrs=ATTRS):
     rng = np.random.default_rng(len(places))
     attributions = rng.normal(size=(len(places), 4, LENGTH)).astype(np.float32)
     codes = rng.integers(0, 5, (len(places), LENGTH)).astype(np.int8)
-    with write_attributions(path, windows, LENGTH, attrs) as append:
-        append(attributions, codes, *np.zeros((2, len(places))))
+    with write_attributions(path, windows, LENGTH, attrs, **asked) as append:
+        given = {"spread": attributions[:, 0]} if asked.get("spread") else {}
+        append(attributions, codes, *np.zeros((2, len(places))), **given)
+        append.null(attributions.sum(axis=1)[: len(asked.get("null_genes", ()))])
+        append.quality(pd.DataFrame({"ism": attributions[:, 0, 0]}))
     return windows, attributions
 
 
@@ -72,9 +77,10 @@ PLACES = {
 
 
 @pytest.mark.parametrize("case", PLACES)
-@pytest.mark.parametrize("entries", [1_000_000, 7])
-def test_values_are_the_plain_ones(tmp_path, monkeypatch, case, entries):
+@pytest.mark.parametrize(("entries", "bases"), [(1_000_000, 1 << 24), (7, 1 << 24), (1_000_000, 40)])
+def test_values_are_the_plain_ones(tmp_path, monkeypatch, case, entries, bases):
     monkeypatch.setattr(attribution_tracks, "_ENTRIES", entries)
+    monkeypatch.setattr(attribution_tracks, "_PART_BASES", bases)
     windows, attributions = write(tmp_path / "heat.h5", PLACES[case])
     write_bigwig(tmp_path / "heat.h5", SIZES, tmp_path / "heat.bw")
     assert_track(tmp_path / "heat.bw", plain(windows, attributions))
@@ -114,6 +120,39 @@ def test_shards_are_joined_in_their_order(tmp_path):
     assert joined.windows["start"].tolist() == [place[1] for place in PLACES["overlapping"]] + [5, 5, 1]
 
 
+def test_all_that_shards_have_is_joined(tmp_path):
+    places = {"a": PLACES["overlapping"], "empty": [], "b": PLACES["unsorted chromosomes"][:3]}
+    nulls = {"a": ["a1", "a1", "a3"], "empty": [], "b": ["b0"]}
+    for name in places:
+        write(tmp_path / f"{name}.h5", places[name], dtype="float16", spread=True, null_genes=nulls[name])
+    parts = [AttributionFile(tmp_path / f"{name}.h5") for name in places]
+    collect_shards([part.path for part in parts], tmp_path / "joined.h5")
+    joined = AttributionFile(tmp_path / "joined.h5")
+    assert (joined.dtype, joined.null_genes) == ("float16", ["a1", "a1", "a3", "b0"])
+    np.testing.assert_array_equal(joined.read_block(0, 7)[0], np.concatenate([part.read_block(0, 9)[0] for part in parts]))
+    np.testing.assert_array_equal(joined.read_spread(0, 7), np.concatenate([part.read_spread(0, 9) for part in parts]))
+    expected = np.concatenate([block for part in parts for block in part.null_blocks()])
+    np.testing.assert_array_equal(np.concatenate(list(joined.null_blocks())), expected)
+    np.testing.assert_array_equal(joined.quality["ism"], np.concatenate([part.quality["ism"] for part in parts]))
+
+
+@pytest.mark.parametrize("other", [{"dtype": "float16"}, {"spread": True}, {"attrs": ATTRS | {"models": ["1e"]}}])
+def test_shards_that_differ_are_not_joined(tmp_path, other):
+    write(tmp_path / "a.h5", PLACES["overlapping"])
+    write(tmp_path / "b.h5", PLACES["overlapping"], **other)
+    with pytest.raises(InputError, match=r"b.h5 and .*a.h5 .*: attribute again"):
+        collect_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
+
+
+def test_predictions_worse_than_the_mean_are_poor():
+    measured = pd.Series([0.0, 2.0, 4.0, np.nan, 6.0])
+    spread = np.sqrt(5)
+    predicted = pd.Series([spread - 0.01, 2 - spread - 0.01, 4 + spread + 0.01, 100, 6])
+    assert list(judge_predictions(measured, predicted)) == ["good", "poor", "poor", "not_measured", "good"]
+    assert list(judge_predictions(measured[3:4], predicted[3:4])) == ["not_measured"]
+    assert list(judge_predictions(measured[:0], predicted[:0])) == []
+
+
 def test_only_empty_shards(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / f"{name}.h5", [])
@@ -125,7 +164,15 @@ def test_program(tmp_path):
     windows, attributions = write(tmp_path / "0000.h5", PLACES["overlapping"])
     (tmp_path / "genome.fa").write_text("".join(f">{chrom}\n{'A' * size}\n" for chrom, size in SIZES.items()))
     command = ["--shards", "0000.h5", "--genome", "genome.fa", "--output", "heat.h5", "--output-bigwig", "heat.bw"]
+    command += ["--output-quality", "heat.tsv"]
     command = [str(tmp_path / part) if "." in part else part for part in command]
     collect_attributions.main(collect_attributions.parser().parse_args(command))
     assert len(AttributionFile(tmp_path / "heat.h5")) == 4
     assert_track(tmp_path / "heat.bw", plain(windows, attributions))
+    table = read_table(tmp_path / "heat.tsv", ism="float", strands="float", predicted="float")
+    assert list(table) == ["gene_id", "split", "measured", "predicted", "predicted_sd", *QUALITY_COLUMNS]
+    assert list(table["gene_id"]) == [f"0000{i}" for i in range(4)]
+    np.testing.assert_allclose(table["ism"], attributions[:, 0, 0], rtol=1e-6)
+    assert table["strands"].isna().all()
+    # All of them were measured at 0 and predicted so.
+    assert (table["prediction"] == "good").all()

@@ -7,9 +7,11 @@ import pytest
 from cisnake.data.genome import encode, reverse_complement
 from cisnake.data.motif_database import Motif
 from cisnake.errors import InputError
-from cisnake.interpret import motif_effects
+from cisnake.interpret import motif_effects, motif_sites, window_scorer
 from cisnake.interpret.contrasts import Contrast
-from cisnake.interpret.motif_effects import Scorer, choose_motifs, probe_motifs
+from cisnake.interpret.motif_effects import EFFECT_COLUMNS, SITE_COLUMNS
+from cisnake.interpret.motif_sites import choose_motifs, read_hits
+from cisnake.interpret.window_scorer import Scorer
 
 LENGTH = 120
 N = 30
@@ -52,13 +54,35 @@ def world():
             "motif_id": "M1",
             "gene_id": windows["gene_id"],
             "region": "peak",
+            "chrom": "chr1",
+            "start": 1000 * np.arange(N) + starts,
+            "end": 1000 * np.arange(N) + starts + 8,
+            "strand": np.where(forward, "+", "-"),
             "window_start": starts,
             "window_end": starts + 8,
             "orientation": np.where(forward, "+", "-"),
+            "from_tss": starts + 3 - tss,
             "p_value": np.linspace(1e-6, 1e-4, N),
         }
     )
     return codes, windows, hits
+
+
+def probe(scorer, motifs, hits, sites, draws, backgrounds, seed, occupied=None, odds=4.0):
+    """Effects of motifs and of sites, with controls away from all hits given."""
+    genes = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
+    taken = hits.rename(columns={"window_start": "start_", "window_end": "end_"})[["gene_id", "start_", "end_"]]
+    taken = pd.DataFrame(
+        {"row": taken["gene_id"].map(genes).fillna(-1), "start": taken["start_"], "end": taken["end_"]}, dtype=int
+    )
+    enrichment = pd.DataFrame({"motif_id": [motif.id for motif in motifs], "odds_ratio": odds, "q_value": 0.5})
+    return motif_effects.probe_motifs(
+        scorer, motifs, hits, taken if occupied is None else occupied, enrichment, sites, draws, backgrounds, seed
+    )
+
+
+def probe_motifs(*arguments):
+    return probe(*arguments)[0]
 
 
 def scorer_of(codes, windows, predict, weights=None):
@@ -87,7 +111,7 @@ def test_effects_of_a_model_that_counts_sites_are_known_exactly(world):
 
     table = probe_motifs(scorer_of(codes, windows, model), [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0)
     row = table.iloc[0]
-    assert list(table) == motif_effects.COLUMNS
+    assert list(table) == list(EFFECT_COLUMNS)
     assert (row["motif_id"], row["motif_name"], row["n_sites"], row["n_backgrounds"]) == ("M1", "m1", N, 20)
     # One site is worth 3 in liver and 0.5 on average elsewhere.
     assert row["deletion_mean"] == pytest.approx(-2.5)
@@ -179,8 +203,8 @@ def test_only_the_best_hits_in_peaks_of_known_genes_count_once(world):
     table = probe_motifs(scorer_of(codes, numbered, spy), [motif("M1", CONSENSUS)], strangers[::-1], 7, 2, 0, 0)
     assert table.iloc[0]["n_sites"] == 7
     assert table.iloc[0]["n_backgrounds"] == 0
-    # Each of two replicates sees the intact window and two draws.
-    assert asked == {row: 2 * (1 + 2) for row in range(7)}
+    # Each of two replicates sees the intact window, and two draws of the site and of each of its controls.
+    assert asked == {row: 2 * (1 + 2 * (1 + -(-200 // 7))) for row in range(7)}
 
 
 def test_a_motif_without_hits_in_peaks_has_no_numbers(world):
@@ -190,8 +214,9 @@ def test_a_motif_without_hits_in_peaks_has_no_numbers(world):
     table = probe_motifs(scorer, motifs, hits, 5, 2, 4, 0)
     assert table["n_sites"].tolist() == [0, 5]
     assert table["n_backgrounds"].tolist() == [0, 4]
-    assert table.iloc[0, 3:6].isna().all()
-    assert table.iloc[0, 7:].isna().all()
+    numbers = table.drop(columns=["motif_id", "motif_name", "n_sites", "n_controls", "n_backgrounds", "verdict"])
+    assert numbers.iloc[0, :-2].isna().all()
+    assert table["verdict"].tolist() == ["no_sites", "raises"]
     assert table.iloc[1]["deletion_mean"] == pytest.approx(-1)
     assert len(probe_motifs(scorer, [], hits, 5, 2, 4, 0)) == 0
     nothing = probe_motifs(scorer, motifs, hits.iloc[:0], 5, 2, 4, 0)
@@ -203,7 +228,7 @@ def test_a_seed_decides_and_blocks_do_not(world, monkeypatch):
     weights = np.random.default_rng(0).normal(size=(LENGTH, 5))
     scorer = scorer_of(codes, windows, lambda c, s, e, r: np.outer(weights[np.arange(LENGTH), c].sum(axis=1), [1.0, 0.0, 0.0]))
     tables = [probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, seed) for seed in (0, 0, 1)]
-    monkeypatch.setattr(motif_effects, "_BASES", 7 * LENGTH)
+    monkeypatch.setattr(window_scorer, "_BASES", 7 * LENGTH)
     tables.append(probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 9, 3, 8, 0))
     pd.testing.assert_frame_equal(tables[0], tables[1])
     pd.testing.assert_frame_equal(tables[0], tables[3])
@@ -236,16 +261,132 @@ def test_the_best_motif_of_each_cluster_is_chosen():
         choose_motifs(enrichment, motifs[2:], 3)
 
 
-def test_hits_are_read_in_pieces_and_only_those_of_the_motifs_in_peaks(world, tmp_path, monkeypatch):
-    hits = world[2].assign(score=1.0)
-    hits["motif_id"] = np.where(np.arange(len(hits)) % 3 == 0, "NA", "M1")
+def test_hits_are_read_in_pieces_and_the_places_of_all_of_them(world, tmp_path, monkeypatch):
+    _, windows, hits = world
+    hits = hits.assign(score=1.0, motif_id=np.where(np.arange(N) % 3 == 0, "NA", "M1"))
     hits.loc[3, "region"] = "window"
     hits.to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
+    genes = windows["gene_id"].tolist()[:20]
     for rows in (2, 1000):
-        monkeypatch.setattr(motif_effects, "_CHUNK_ROWS", rows)
-        read = motif_effects.read_hits(tmp_path / "hits.tsv", ["NA"])
-        expected = hits[(hits["motif_id"] == "NA") & (hits["region"] == "peak")]
-        assert read["gene_id"].tolist() == expected["gene_id"].tolist()
-        np.testing.assert_array_equal(read["window_start"], expected["window_start"])
-        np.testing.assert_allclose(read["p_value"], expected["p_value"])
-    assert motif_effects.read_hits(tmp_path / "hits.tsv", []).empty
+        monkeypatch.setattr(motif_sites, "_CHUNK_ROWS", rows)
+        read, places = read_hits(tmp_path / "hits.tsv", ["NA"], genes)
+        inside = hits[(hits["region"] == "peak") & hits["gene_id"].isin(genes)]
+        expected = inside[inside["motif_id"] == "NA"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(read[list(expected.drop(columns="score"))], expected.drop(columns="score"))
+        np.testing.assert_array_equal(places["row"], inside.index)
+        np.testing.assert_array_equal(places[["start", "end"]], inside[["window_start", "window_end"]])
+    read, places = read_hits(tmp_path / "hits.tsv", [], genes)
+    assert read.empty
+    assert len(places) == len(inside)
+
+
+def sum_of_weights(weights):
+    return lambda codes, s, e, rows: np.outer(weights[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
+
+
+def test_sites_are_told_from_random_places_of_their_windows(world):
+    codes, windows, hits = world
+    rng = np.random.default_rng(3)
+    noise = sum_of_weights(rng.normal(0, 0.1, (LENGTH, 5)))
+    counted = either(CONSENSUS, 1.0, 0.0, 0.0)
+    for sign, verdict in ((1, "raises"), (-1, "lowers")):
+        scorer = scorer_of(codes, windows, lambda *window, sign=sign: noise(*window) + sign * counted(*window))
+        effects, sites = probe(scorer, [motif("M1", CONSENSUS)], hits, 20, 5, 20, 0)
+        row = effects.iloc[0]
+        assert row["verdict"] == verdict
+        assert (row["n_controls"], row["share_inert"]) == (200, 0)
+        assert row["control_low"] < 0 < row["control_high"]
+        assert row["deletion_q_value"] == row["deletion_p_value"] == 1e-4
+        assert (row["enrichment_odds_ratio"], row["enrichment_q_value"]) == (4, 0.5)
+        assert (sites["verdict"] == verdict).all()
+        assert list(sites) == list(SITE_COLUMNS)
+        assert sites["effect"].mean() == pytest.approx(row["deletion_mean"])
+        # Best matches first; what is said of a site is said of the hit that it was.
+        expected = hits.sort_values("p_value").head(20)
+        for name in ("gene_id", "chrom", "start", "end", "strand", "window_start", "orientation", "from_tss", "p_value"):
+            assert sites[name].tolist() == expected[name].tolist()
+    inert = probe(scorer_of(codes, windows, noise), [motif("M1", CONSENSUS)], hits, 30, 5, 20, 0)
+    row = inert[0].iloc[0]
+    assert row["share_inert"] == (inert[1]["verdict"] == "inert").mean() >= 0.8
+
+
+def test_a_site_on_that_of_another_factor_is_not_said_to_matter_for_its_own_sake(world):
+    """The model reads the first bases of the site, of which the motif, a neighbour that overlaps them, has but three."""
+    codes, windows, hits = world
+    noise = sum_of_weights(np.random.default_rng(3).normal(0, 0.01, (LENGTH, 5)))
+    counted = either(CONSENSUS[:6], 1.0, 0.0, 0.0)
+    scorer = scorer_of(codes, windows, lambda *window: noise(*window) + counted(*window))
+    forward = hits[hits["orientation"] == "+"]
+    passenger = forward.assign(window_start=forward["window_start"] + 3, window_end=forward["window_end"] + 3)
+    peaks = pd.DataFrame({"row": forward.index, "start": forward["window_start"], "end": forward["window_end"]})
+    effects, sites = probe(scorer, [motif("M1", "GTACCCCC")], passenger, 50, 5, 30, 0, peaks)
+    assert effects["verdict"].tolist() == ["sites_only"]
+    assert effects.loc[0, "deletion_mean"] < -0.7
+    assert abs(effects.loc[0, "insertion_mean"]) < 0.1
+    assert (sites["verdict"] == "raises").mean() > 0.7
+
+
+def test_what_is_said_of_a_motif_follows_from_both_tests():
+    def verdict(**numbers):
+        row = {
+            "n_sites": 9, "deletion_mean": -1.0, "control_low": -0.2, "control_high": 0.2, "deletion_q_value": 0.01,
+            "insertion_mean": 0.5, "insertion_q_value": 0.01,
+        } | numbers  # fmt: skip
+        return motif_effects._verdict(pd.Series(row))
+
+    assert verdict() == "raises"
+    assert verdict(deletion_mean=1.0, insertion_mean=-0.5) == "lowers"
+    assert verdict(deletion_mean=-0.1) == "raises"
+    assert verdict(insertion_mean=-0.5) == "sites_only"
+    assert verdict(insertion_mean=0.3) == "sites_only"
+    assert verdict(insertion_q_value=0.06) == "sites_only"
+    assert verdict(insertion_q_value=np.nan, insertion_mean=np.nan) == "sites_only"
+    assert verdict(insertion_mean=0.0, deletion_mean=-0.1) == "inert"
+    assert verdict(deletion_q_value=0.06) == "inert"
+    assert verdict(control_low=np.nan, control_high=np.nan, deletion_q_value=np.nan) == "no_controls"
+    assert verdict(n_sites=0, control_low=np.nan) == "no_sites"
+
+
+def test_controls_lie_away_from_what_is_occupied_and_without_room_there_are_none(world):
+    codes, windows, hits = world
+    weights = np.zeros((LENGTH, 5))
+    weights[:90] = np.random.default_rng(0).normal(size=(90, 5))
+    scorer = scorer_of(codes, windows, sum_of_weights(weights))
+    but_the_end = pd.DataFrame({"row": np.arange(N), "start": 0, "end": 90})
+    effects, sites = probe(scorer, [motif("M1", CONSENSUS)], hits, 50, 3, 5, 0, but_the_end)
+    # All controls are where the model does not look, and 30 bases have room for 23 of them.
+    assert effects.loc[0, "n_controls"] == N * -(-200 // N)
+    assert effects.loc[0, ["control_low", "control_high"]].tolist() == [0, 0]
+    everything = pd.DataFrame({"row": np.arange(N), "start": 0, "end": LENGTH})
+    effects, sites = probe(scorer, [motif("M1", CONSENSUS)], hits, 50, 3, 5, 0, everything)
+    assert effects.loc[0, "verdict"] == "no_controls"
+    assert (sites["verdict"] == "no_controls").all()
+    assert effects.loc[0, ["share_inert", "deletion_p_value", "deletion_q_value"]].isna().all()
+    assert np.isfinite(effects.loc[0, "deletion_mean"])
+
+
+def test_the_number_of_forward_passes_is_told_before_they_are_made(world, caplog):
+    codes, windows, hits = world
+    asked = []
+
+    def spy(codes, mask_start, mask_end, rows):
+        asked.append(len(codes))
+        assert "forward passes" in caplog.text
+        return np.zeros((len(codes), 3))
+
+    with caplog.at_level("INFO", logger="cisnake"):
+        probe(scorer_of(codes, windows, spy), [motif("M0", "AAAA"), motif("M1", CONSENSUS)], hits, 9, 3, 8, 0)
+    assert f"{sum(asked)} forward passes: 2 replicates x (9 windows, " in caplog.text
+
+
+def test_deletions_do_not_depend_on_the_other_motifs(world):
+    codes, windows, hits = world
+    scorer = scorer_of(codes, windows, sum_of_weights(np.random.default_rng(0).normal(size=(LENGTH, 5))))
+    second = hits.assign(motif_id="M2", window_start=hits["window_start"] + 1, window_end=hits["window_end"] + 1)
+    both = [motif("M2", "AACCGGTT"), motif("M1", CONSENSUS)]
+    occupied = pd.DataFrame({"row": [], "start": [], "end": []}, dtype=int)
+    alone = probe(scorer, both[1:], hits, 9, 3, 8, 0, occupied)[1]
+    among = probe(scorer, both, pd.concat([second, hits]), 9, 3, 8, 0, occupied)[1]
+    np.testing.assert_allclose(among["effect"][9:], alone["effect"])
+    assert (alone["effect_sd"] > 0).all()
+    assert probe(scorer, both[1:], hits, 9, 1, 8, 0, occupied)[1]["effect_sd"].isna().all()

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control, fisher_exact
 
@@ -7,98 +6,12 @@ from cisnake.data.genome import encode
 from cisnake.data.motif_database import Motif, load_motifs
 from cisnake.files import read_table, write_table
 from cisnake.interpret import motif_enrichment as enrichment
-from cisnake.interpret import motifs
 from cisnake.interpret.motif_clusters import cluster_motifs, motif_similarity
+from cisnake.interpret.motif_peaks import write_hits_in_peaks
+from cisnake.interpret.motifs import scan_genes
 from cisnake.interpret.peaks import call_peaks
 
-from .test_motifs import attribution_file, consensus_motif
-
-
-def drawn(codes, rows, seed=0, flank=5, genes=None):
-    genes = np.array(genes if genes is not None else [f"g{i}" for i in range(len(codes))], dtype=object)
-    table = pd.DataFrame(rows, columns=["gene_id", "window_start", "window_end", "attribution"])
-    peaks = enrichment.block_peaks(table, genes, flank, codes.shape[1])
-    return peaks, enrichment.draw_background(codes, genes, peaks, seed)
-
-
-def test_peaks_are_extended_within_the_window_and_found_by_gene():
-    codes = np.zeros((2, 100), np.int8)
-    rows = [("g1", 40, 50, -1.0), ("g0", 2, 12, 1.0), ("other", 5, 9, 1.0), ("g0", 90, 99, 2.0)]
-    peaks, _ = drawn(codes, rows)
-    assert peaks[["peak", "row", "start", "end"]].to_numpy().tolist() == [[1, 0, 0, 17], [3, 0, 85, 100], [0, 1, 35, 55]]
-    assert peaks["positive"].tolist() == [True, True, False]
-
-
-def test_background_has_the_length_of_its_peak_and_touches_no_peak_no_n_and_no_other_window():
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 4, (5, 600)).astype(np.int8)
-    codes[:, 300:340] = 4
-    rows = [
-        (f"g{g}", int(a), int(a + size), 1.0) for g in range(5) for a, size in zip([20, 110, 400], [8, 15, 25], strict=True)
-    ]
-    peaks, background = drawn(codes, rows)
-    assert len(background) == 3 * len(peaks)
-    expected = sorted(3 * (peaks["end"] - peaks["start"]).tolist())
-    assert sorted((background["end"] - background["start"]).tolist()) == expected
-    for row in range(5):
-        used = (codes[row] == 4).astype(int)
-        for table in (peaks, background):
-            for start, end in table.loc[table["row"] == row, ["start", "end"]].to_numpy():
-                used[start:end] += 1
-        assert used.max() == 1
-
-
-def test_background_lies_near_its_peak():
-    _, background = drawn(np.zeros((1, 20_000), np.int8), [("g0", 9_000, 9_010, 1.0)])
-    assert (background["start"] - 8_995).abs().max() <= enrichment.NEAREST
-    assert len(background) == 3
-
-
-def test_a_crowded_window_gives_less_background_and_a_full_one_none():
-    assert len(drawn(np.zeros((1, 60), np.int8), [("g0", 10, 30, 1.0)])[1]) == 0  # 30 bases extended, 25 left
-    assert len(drawn(np.zeros((1, 70), np.int8), [("g0", 10, 30, 1.0)])[1]) == 1
-    assert len(drawn(np.full((1, 90), 4, np.int8), [("g0", 10, 30, 1.0)])[1]) == 0
-
-
-def test_the_draw_depends_on_seed_and_gene_id_not_on_the_row():
-    codes = np.zeros((3, 900), np.int8)
-    _, first = drawn(codes, [("b", 400, 420, 1.0)], genes=["a", "b", "c"])
-    _, moved = drawn(codes, [("b", 400, 420, 1.0)], genes=["b", "x", "y"])
-    assert first["start"].tolist() == moved["start"].tolist()
-    assert first["row"].tolist() == [1] * 3
-    _, other = drawn(codes, [("b", 400, 420, 1.0)], genes=["a", "b", "c"], seed=1)
-    assert first["start"].tolist() != other["start"].tolist()
-
-
-def test_overlaps_are_those_of_all_pairs():
-    rng = np.random.default_rng(2)
-    start, row = rng.integers(0, 180, 150), rng.integers(0, 3, 150)
-    end = start + rng.integers(4, 20, 150)
-    motif = rng.integers(0, 3, 150)
-    intervals = pd.DataFrame({"row": rng.integers(0, 3, 30), "start": rng.integers(0, 150, 30)})
-    intervals["end"] = intervals["start"] + rng.integers(4, 50, 30)
-    peaks = intervals.assign(peak=rng.permutation(30), positive=rng.random(30) < 0.5)
-    attribution = rng.normal(size=150)
-    peak, counts = enrichment.count_sites(3, motif, row, start, end, attribution, peaks, intervals[:12], 200)
-    with_hit = {True: set(), False: set()}
-    beside = set()
-    for i in range(150):
-        best = (0, 0, -1)
-        for j, interval in enumerate(peaks.itertuples()):
-            shared = min(end[i], interval.end) - max(start[i], interval.start)
-            shorter = min(end[i] - start[i], interval.end - interval.start)
-            if interval.row == row[i] and shared > 0 and shared >= shorter / 2:
-                with_hit[interval.positive].add((motif[i], j))
-                beside |= {(motif[i], j)} if j < 12 else set()
-                best = max(best, (shared, -j, interval.peak))
-        assert peak[i] == best[2]
-    for m in range(3):
-        assert counts.positive[m] == sum(pair[0] == m for pair in with_hit[True])
-        assert counts.negative[m] == sum(pair[0] == m for pair in with_hit[False])
-        assert counts.background[m] == sum(pair[0] == m for pair in beside)
-        inside = (motif == m) & (peak >= 0)
-        assert counts.hits[m] == inside.sum() > 0
-        assert counts.attribution[m] == pytest.approx(attribution[inside].sum())
+from .scanned import apart, consensus_motif, windows_of, write_contrast, write_dataset
 
 
 def four_motifs():
@@ -148,14 +61,16 @@ def test_a_planted_motif_is_enriched_and_a_shuffled_one_is_not(tmp_path):
     codes[::3, 380:389] = encode("CGTACGATC")  # planted as often, but without attribution
     attributions = np.zeros((60, 4, 400), np.float32)
     np.put_along_axis(attributions, codes[:, None].astype(int), scores[:, None].astype(np.float32), axis=1)
-    file = attribution_file(tmp_path / "a.h5", codes, ["+", "-"] * 30, attributions)
-    peaks = call_peaks(file, threshold=0.05)
-    write_table(peaks, tmp_path / "peaks.tsv")
+    genome, places = apart(codes, ["+", "-"] * 30)
+    windows, _ = windows_of(genome, places, 400)
+    file = write_contrast(tmp_path / "a.h5", windows, codes, attributions)
+    write_table(call_peaks(file, threshold=0.05), tmp_path / "peaks.tsv")
     peaks = read_table(tmp_path / "peaks.tsv", window_start="int", window_end="int", attribution="float")
     words = {"up": "TGACTCAGC", "down": "ACCCGCATT", "silent": "CGTACGATC", "shuffled": "CAGTCTGAC", "unlike": "GGCCATGTA"}
     collection = [consensus_motif(word, name) for name, word in words.items()]
-    scan = motifs.write_scan(file, peaks, collection, tmp_path / "h.tsv", tmp_path / "h.bed", seed=3)
-    table = enrichment.enrichment_table(collection, scan.counts).set_index("motif_id")
+    scan_genes(write_dataset(tmp_path, genome, windows), "all", collection, tmp_path / "hits.h5")
+    counts = write_hits_in_peaks(tmp_path / "hits.h5", file, peaks, collection, tmp_path / "h.tsv", tmp_path / "h.bed", seed=3)
+    table = enrichment.enrichment_table(collection, counts).set_index("motif_id")
     assert set(table.index[:2]) == {"up", "down"}
     assert (table.loc[["up", "down"], "q_value"] < 1e-6).all()
     assert (table.loc[["silent", "shuffled", "unlike"], "q_value"] > 0.05).all()

@@ -167,6 +167,7 @@ def _write_contrast(
                     "peak_id": peak_id, "gene_id": gene.gene_id, **place, "window_start": first, "window_end": last,
                     "summit": first + 4, "from_tss": offset + 4, "height": scores[i, first + 4],
                     "attribution": scores[i, first:last].sum(), "p_value": 1e-5 if k else np.nan,
+                    "q_value": 0.02 * (k + 1),
                 }
             )  # fmt: skip
             for p_value in (1e-4, 1e-6):
@@ -208,9 +209,20 @@ def _write_contrast(
     write_table(enrichment, folder / f"motifs/{contrast}/enrichment.tsv")
     effects = enrichment.loc[: m // 2, ["motif_id", "motif_name"]].assign(
         n_sites=20, deletion_mean=-0.213, deletion_low=-0.3, deletion_high=-0.12, n_backgrounds=30, insertion_mean=0.31,
-        insertion_low=0.22, insertion_high=np.nan,
+        insertion_low=0.22, insertion_high=np.nan, share_inert=0.25,
+        verdict=np.resize(["raises", "sites_only", "inert", "no_sites"], m // 2 + 1),
     )  # fmt: skip
     write_table(effects, folder / f"motifs/{contrast}/effects.tsv")
+    pairs = pd.DataFrame(
+        {
+            "first_cluster": "0", "first_name": [motifs[0][1]] * 2, "second_cluster": "1",
+            "second_name": [motifs[2][1], "none"],
+            "n_genes": n, "n_first": 9, "n_second": 7, "n_both": 6, "expected": 1.26, "odds_ratio": 21.5, "p_value": 1e-4,
+            "q_value": [0.004, 0.8], "median_distance": 31.0, "orientation": "convergent", "bin_start": 30, "bin_end": 40,
+            "bin_count": 5, "bin_expected": 0.43, "spacing_p_value": 1e-3, "spacing_q_value": [np.nan, 0.7],
+        }
+    )  # fmt: skip
+    write_table(pairs, folder / f"motifs/{contrast}/pairs.tsv")
 
 
 def _write_variants(path: Path, genes: pd.DataFrame, tasks: list[str], rng: np.random.Generator) -> None:

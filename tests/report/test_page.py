@@ -18,7 +18,7 @@ import pytest
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.interpret.attribution_file import AttributionFile
-from cisnake.report import page
+from cisnake.report import igv, page
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +82,11 @@ def test_the_page_is_well_formed_and_ids_are_unique(text):
 
 def test_nothing_is_loaded_from_outside(text):
     for tag, attrs in Structure(text).tags:
-        assert tag not in ("script", "link", "iframe", "object", "embed")
+        assert tag not in ("link", "iframe", "object", "embed")
         for key in ("src", "href", "srcset", "action"):
             assert attrs.get(key, "#").startswith(("#", "data:")), attrs
+    # What code could ask for is forbidden by the page itself.
+    assert f'<meta http-equiv="Content-Security-Policy" content="{html.escape(igv.POLICY)}"' in text.replace("&#39;", "&#x27;")
     assert "@import" not in text and not re.search(r"url\((?!#)", text)
 
 
@@ -142,6 +144,19 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         table = read_table(whole / f"motifs/{contrast}/enrichment.tsv")
         assert f"{int(table['n_peaks_with_hit'][2])} of {int(table['n_peaks'][2])}" in section
         assert page.number(float(table["q_value"][2]), 2, "g") in section
+        verdicts = re.findall(r'<b>(raises|lowers)</b> the score|<span class="badge warn">([^<]+)<', section)
+        assert ["".join(found) for found in verdicts] == ["raises", "is inert"]
+        assert section.count("25.0% of sites inert") == 2 and section.count("not probed") == 1
+        (pair,) = rows_with(section, "FAC0")
+        assert pair[1:5] == ["FAC2", "6", "1.3", "21.5"] and pair[6:9] == ["30 to 40", "convergent", "5"]
+
+
+def test_trust_is_told_of_each_contrast(text, whole):
+    section = text.split('<section id="trust">')[1].split("</section>")[0]
+    for contrast in ("acid", "heat"):
+        peaks = read_table(whole / f"peaks/{contrast}.tsv", q_value="float")
+        (row,) = rows_with(section, contrast)
+        assert row[-2:] == [f"{len(peaks):,}", f"{(peaks['q_value'] <= 0.1).sum():,}"]
 
 
 def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whole):
@@ -217,7 +232,9 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path, make_results):
     hits.write_text(hits.read_text().replace("FAC1", "<img src=y>"))
     text = write(results, config=CONFIG | {"evaluate": {"splits": ["test"]}, "evil": evil}, n_genes=4)
     structure = Structure(text)
-    assert not {tag for tag, _ in structure.tags} & {"script", "img"} and not structure.errors
+    scripts = [attrs.get("id") for tag, attrs in structure.tags if tag == "script"]
+    assert scripts == ["igv-views", "igv-style", "igv-library", None], "those of the browser, and no other"
+    assert "img" not in {tag for tag, _ in structure.tags} and not structure.errors
     assert "&lt;script&gt;" in text
     headings = re.findall(r"<h4>.*?</h4>", text, re.S)
     assert len(headings) == 8 and any("{{ 7 * 7 }}" in heading for heading in headings)
@@ -243,13 +260,14 @@ def test_only_the_parts_that_are_there_are_shown(results):
 def test_motifs_and_effects_may_be_missing(results):
     shutil.rmtree(results / "motifs/heat")
     (results / "motifs/acid/effects.tsv").unlink()
+    (results / "motifs/acid/pairs.tsv").unlink()
     (results / "evaluation/test/predictions.h5ad").unlink()
     text = write(results, n_genes=2)
     assert "Motifs were not scanned for" in text and "effect of deleting it" not in text and not Structure(text).errors
 
 
 def test_no_peak_no_hit_no_enriched_motif_no_gene(results):
-    motifs = ("hits.tsv", "enrichment.tsv", "effects.tsv")
+    motifs = ("hits.tsv", "enrichment.tsv", "effects.tsv", "pairs.tsv")
     for path in ("peaks/heat.tsv", "genes_dropped.tsv", *(f"motifs/heat/{name}" for name in motifs)):
         lines = (results / path).read_text().splitlines()
         (results / path).write_text(lines[0] + "\n")
@@ -272,7 +290,7 @@ def test_scores_that_are_not_defined_are_dashes(results):
     table.to_csv(tasks, sep="\t", index=False)
     text = write(results, n_genes=1)
     assert "r = –" in text and rows_with(text, "ensemble")[0][1:] == ["–"] * 5
-    visible = re.sub(r"<style.*?</style>|<[^>]+>", " ", text, flags=re.S)
+    visible = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", text, flags=re.S)
     assert not re.search(r"\b(nan|NaN|None)\b", visible)
 
 

@@ -71,17 +71,19 @@ EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
+PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 
 PRETRAINED = configuration.pretrained(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []
+BROWSER = expand(f"{R}/browser/{{name}}", name=["hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml"])
 
 
 def option(flag, value):
     """A command-line option, or nothing where it has no value."""
-    return f"{flag} {shlex.quote(value)}" if value else ""
+    return f"{flag} {shlex.quote(str(value))}" if value else ""
 
 
 def scripts(wildcards, output):
@@ -130,6 +132,11 @@ def table_memory(wildcards, input, attempt):
     streamed = (".fa", ".fa.gz", ".h5", ".bw", "hits.tsv", "effects.tsv")
     held = [path for path in input if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
+
+
+def pattern_memory(wildcards, input, attempt):
+    """Memory of a job that clusters seqlets: their similarities, and of attributions those around the TSS."""
+    return attempt * (8000 + int(megabytes(input.attributions)))
 
 
 def cells_memory(wildcards, input, attempt):

@@ -30,6 +30,11 @@ rule attribute_genes:
         options=as_json({option: config["attribution"][option] for option in ATTRIBUTION_OPTIONS}),
         reverse_complement="--reverse-complement" if config["attribution"]["reverse_complement"] else "",
         shifts=config["attribution"]["shifts"],
+        dtype=config["attribution"]["dtype"],
+        hypothetical="--hypothetical" if config["attribution"]["hypothetical"] else "",
+        null_windows=config["attribution"]["null_windows"],
+        quality_genes=config["attribution"]["quality_genes"],
+        seed=SEED,
         n_shards=len(SHARDS),
         scripts=scripts,
         batch_size=BATCH_SIZE,
@@ -37,7 +42,9 @@ rule attribute_genes:
     shell:
         "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
         "--contrasts {params.contrasts:q} --genes {params.genes:q} --method {params.method} --options {params.options:q} "
-        "{params.reverse_complement} --shifts {params.shifts} --shard {wildcards.shard} --n-shards {params.n_shards} "
+        "{params.reverse_complement} --shifts {params.shifts} --dtype {params.dtype} {params.hypothetical} "
+        "--null-windows {params.null_windows} --quality-genes {params.quality_genes} --seed {params.seed} "
+        "--shard {wildcards.shard} --n-shards {params.n_shards} "
         "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
 
 
@@ -48,6 +55,7 @@ rule collect_attributions:
     output:
         attributions=f"{R}/attributions/{{contrast}}.h5",
         bigwig=f"{R}/attributions/{{contrast}}.bw",
+        quality=f"{R}/attributions/{{contrast}}.quality.tsv",
     log:
         f"{R}/logs/collect_attributions/{{contrast}}.log",
     benchmark:
@@ -62,7 +70,7 @@ rule collect_attributions:
         version=VERSION,
     shell:
         "python {params.scripts:q}/collect_attributions.py --shards {input.shards} --genome {input.genome:q} "
-        "--output {output.attributions} --output-bigwig {output.bigwig} --log {log}"
+        "--output {output.attributions} --output-bigwig {output.bigwig} --output-quality {output.quality} --log {log}"
 
 
 rule call_peaks:
@@ -81,17 +89,49 @@ rule call_peaks:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        **config["peaks"],
+        **{key: value for key, value in config["peaks"].items() if key != "max_q"},
+        max_q=option("--max-q", config["peaks"]["max_q"] if config["peaks"]["max_q"] < 1 else None),
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/call_peaks.py --attributions {input} --method {params.method} --threshold {params.threshold} "
         "--min-length {params.min_length} --max-length {params.max_length} --n {params.n} --min-dist {params.min_dist} "
-        "--height {params.height} --output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
+        "--height {params.height} --window {params.window} --flank {params.flank} --precision {params.precision} {params.max_q} "
+        "--output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
 
 
+# Needs no network: it runs beside training, and once for all contrasts.
 rule scan_motifs:
     input:
+        dataset=GENES_H5,
+        motifs=MOTIFS,
+        genes=GENE_LIST,
+    output:
+        f"{R}/motifs/hits.h5",
+    log:
+        f"{R}/logs/scan_motifs.log",
+    benchmark:
+        f"{R}/benchmarks/scan_motifs.tsv"
+    conda:
+        "../../envs/motifs.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=table_memory,
+        runtime=table_time,
+    params:
+        genes=config["attribution"]["genes"],
+        p_threshold=config["motifs"]["p_threshold"],
+        gc_classes=config["motifs"]["gc_classes"],
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "python {params.scripts:q}/scan_motifs.py --dataset {input.dataset} --genes {params.genes:q} --motifs {input.motifs} "
+        "--p-threshold {params.p_threshold} --gc-classes {params.gc_classes} --processes {threads} --output {output} --log {log}"
+
+
+rule enrich_motifs:
+    input:
+        hits=f"{R}/motifs/hits.h5",
         attributions=f"{R}/attributions/{{contrast}}.h5",
         peaks=f"{R}/peaks/{{contrast}}.tsv",
         motifs=MOTIFS,
@@ -100,9 +140,9 @@ rule scan_motifs:
         bed=f"{R}/motifs/{{contrast}}/hits.bed",
         enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
     log:
-        f"{R}/logs/scan_motifs/{{contrast}}.log",
+        f"{R}/logs/enrich_motifs/{{contrast}}.log",
     benchmark:
-        f"{R}/benchmarks/scan_motifs/{{contrast}}.tsv"
+        f"{R}/benchmarks/enrich_motifs/{{contrast}}.tsv"
     conda:
         "../../envs/motifs.yaml"
     threads: THREADS
@@ -110,27 +150,28 @@ rule scan_motifs:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        p_threshold=config["motifs"]["p_threshold"],
         flank=config["motifs"]["flank"],
         seed=SEED,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/scan_motifs.py --attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} "
-        "--p-threshold {params.p_threshold} --flank {params.flank} --processes {threads} --seed {params.seed} "
+        "python {params.scripts:q}/enrich_motifs.py --hits {input.hits} --attributions {input.attributions} "
+        "--peaks {input.peaks} --motifs {input.motifs} --flank {params.flank} --processes {threads} --seed {params.seed} "
         "--output-hits {output.hits} --output-bed {output.bed} --output-enrichment {output.enrichment} --log {log}"
 
 
 rule probe_motifs:
     input:
         attributions=f"{R}/attributions/{{contrast}}.h5",
+        peaks=f"{R}/peaks/{{contrast}}.tsv",
         hits=f"{R}/motifs/{{contrast}}/hits.tsv",
         enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
         motifs=MOTIFS,
         dataset=GENES_H5,
         models=MODELS,
     output:
-        f"{R}/motifs/{{contrast}}/effects.tsv",
+        motifs=f"{R}/motifs/{{contrast}}/effects.tsv",
+        sites=f"{R}/motifs/{{contrast}}/site_effects.tsv",
     log:
         f"{R}/logs/probe_motifs/{{contrast}}.log",
     benchmark:
@@ -149,7 +190,69 @@ rule probe_motifs:
         batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --hits {input.hits} "
+        "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --peaks {input.peaks} --hits {input.hits} "
         "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
         "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
-        "--seed {params.seed} --batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
+        "--seed {params.seed} --batch-size {params.batch_size} --threads {threads} --output {output.motifs} "
+        "--output-sites {output.sites} --log {log}"
+
+
+rule pair_motifs:
+    input:
+        hits=f"{R}/motifs/{{contrast}}/hits.tsv",
+        enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
+    output:
+        f"{R}/motifs/{{contrast}}/pairs.tsv",
+    log:
+        f"{R}/logs/pair_motifs/{{contrast}}.log",
+    benchmark:
+        f"{R}/benchmarks/pair_motifs/{{contrast}}.tsv"
+    conda:
+        "../../envs/motifs.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=table_memory,
+        runtime=table_time,
+    params:
+        **config["motifs"]["pairs"],
+        seed=SEED,
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "python {params.scripts:q}/pair_motifs.py --hits {input.hits} --enrichment {input.enrichment} --top {params.top} "
+        "--max-distance {params.max_distance} --permutations {params.permutations} --seed {params.seed} --processes {threads} "
+        "--output {output} --log {log}"
+
+
+if PATTERNS:
+
+    rule discover_patterns:
+        input:
+            attributions=f"{R}/attributions/{{contrast}}.h5",
+            motifs=MOTIFS,
+        output:
+            meme=f"{R}/patterns/{{contrast}}/patterns.meme",
+            patterns=f"{R}/patterns/{{contrast}}/patterns.tsv",
+            seqlets=f"{R}/patterns/{{contrast}}/seqlets.tsv",
+            matches=f"{R}/patterns/{{contrast}}/matches.tsv",
+        log:
+            f"{R}/logs/discover_patterns/{{contrast}}.log",
+        benchmark:
+            f"{R}/benchmarks/discover_patterns/{{contrast}}.tsv"
+        conda:
+            "../../envs/modisco.yaml"
+        threads: THREADS
+        resources:
+            mem_mb=pattern_memory,
+            runtime=network_time,
+        params:
+            width=config["motifs"]["patterns"]["width"],
+            max_seqlets=config["motifs"]["patterns"]["max_seqlets"],
+            seed=SEED,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/discover_patterns.py --attributions {input.attributions} --motifs {input.motifs} "
+            "--width {params.width} --max-seqlets {params.max_seqlets} --seed {params.seed} --threads {threads} "
+            "--output-meme {output.meme} --output-patterns {output.patterns} --output-seqlets {output.seqlets} "
+            "--output-matches {output.matches} --log {log}"

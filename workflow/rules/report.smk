@@ -72,6 +72,51 @@ if EXPORT:
             "--predictions {input.predictions} --output {output} --log {log}"
 
 
+def track_options():
+    """Options that say which tracks a coverage run read, and where those lie that had to be made BigWigs."""
+    folder = config["run"].get("data_dir", ".")
+    given = {"--tracks": config["targets"].get("tracks"), "--data-dir": folder, "--converted": f"{R}/tracks"}
+    return " ".join(option(flag, value) for flag, value in given.items()) if COVERAGE_RUN else ""
+
+
+# BigBeds of peaks and hits, and the genome as 2bit, lie beside these; a contrast without peaks has none, so they are no outputs.
+rule write_browser_files:
+    input:
+        f"{R}/variants/effects.vcf.gz" if VCF else [],
+        expand(f"{R}/attributions/{{contrast}}.bw", contrast=CONTRASTS),
+        expand(f"{R}/peaks/{{contrast}}.tsv", contrast=CONTRASTS),
+        expand(f"{R}/motifs/{{contrast}}/hits.bed", contrast=CONTRASTS),
+        BIGWIGS if COVERAGE_RUN else [],
+        genome=GENOME,
+        annotation=GTF,
+        genes=f"{R}/genes.tsv",
+    output:
+        BROWSER,
+    log:
+        f"{R}/logs/write_browser_files.log",
+    benchmark:
+        f"{R}/benchmarks/write_browser_files.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    resources:
+        mem_mb=table_memory,
+        runtime=table_time,
+    params:
+        folder=subpath(output[0], parent=True),
+        results=subpath(input.genes, parent=True),
+        title=config["run"]["name"],
+        contrasts=CONTRASTS,
+        annotation=option("--annotation", GTF),
+        assembly=option("--assembly", config["genome"].get("assembly")),
+        tracks=track_options(),
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "python {params.scripts:q}/write_browser_files.py --results {params.results} --genome {input.genome:q} "
+        "{params.annotation} --title {params.title:q} --contrasts {params.contrasts} {params.assembly} {params.tracks} "
+        "--output {params.folder} --log {log}"
+
+
 rule write_report:
     input:
         RECOVERY,
@@ -84,12 +129,13 @@ rule write_report:
             split=config["evaluate"]["splits"],
             name=["summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad"],
         ),
-        expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "effects"]),
+        expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "effects", "pairs"]),
         expand(
             f"{R}/evaluation/{{split}}/{{name}}",
             split=config["evaluate"]["splits"] if COVERAGE_RUN else [],
             name=["bins.json", "bins.tsv", "examples.tsv"],
         ),
+        expand(f"{R}/patterns/{{contrast}}/patterns.tsv", contrast=CONTRASTS if PATTERNS else []),
         **OF_CONTRASTS,
         genes=f"{R}/genes.tsv",
         motifs=MOTIFS,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import xlogy
 
 from cisnake.data.lines import open_text
 from cisnake.errors import InputError, unknown_name
@@ -19,6 +18,7 @@ from cisnake.files import write_whole
 ROUNDING = 0.021
 
 _ATTRIBUTE = re.compile(r"(\w+)=\s*(\S+)")
+_STATISTICS = re.compile(r"\bwidth *= *\d")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,8 @@ class Motif:
     @property
     def information(self) -> np.ndarray:
         """Information of each position in bits, shape=(width,), against equal shares of the bases."""
-        return 2.0 + xlogy(self.probabilities, self.probabilities).sum(axis=1) / np.log(2.0)
+        positive = np.where(self.probabilities > 0, self.probabilities, 1.0)
+        return 2.0 + (self.probabilities * np.log2(positive)).sum(axis=1)
 
 
 def load_motifs(source: str | Path) -> list[Motif]:
@@ -124,7 +125,8 @@ def read_meme(path: str | Path) -> list[Motif]:
     ----------
     path: str or Path
         The file. A line `MOTIF <id> [<name>]` starts each motif, and `letter-probability matrix: ...` its matrix; the
-        attributes alength, w and nsites may be missing. Other lines outside of matrices are passed over.
+        attributes alength, w and nsites may be missing. Other lines outside of matrices are passed over, and so are matrices of
+        log odds.
 
     Returns
     -------
@@ -143,7 +145,7 @@ def read_meme(path: str | Path) -> list[Motif]:
     lines = _Lines(path, _read_lines(path))
     version_seen = False
     for number, line in lines:
-        if line.startswith("MEME version"):
+        if line.split()[:2] == ["MEME", "version"]:
             version_seen = True
         elif not version_seen:
             raise lines.error(number, "the first line must read 'MEME version <number>': is this a MEME file?")
@@ -158,6 +160,10 @@ def read_meme(path: str | Path) -> list[Motif]:
             if heading is None or heading[1] in motifs:
                 raise lines.error(number, "a matrix without a MOTIF line of its own.")
             motifs[heading[1]] = _matrix(line, number, lines, heading)
+        elif line.startswith("log-odds matrix"):
+            # What the program meme adds to each motif; it follows from the probabilities.
+            while _numbers(lines.peek()) is not None:
+                next(lines)
         elif heading is not None and _numbers(line) is not None:
             raise lines.error(number, f"a row of numbers outside of the matrix of motif '{heading[1]}': does its w= agree?")
     _check_matrix_came(heading, motifs, lines)
@@ -201,7 +207,8 @@ class _Lines(Iterator[tuple[int, str]]):
 def _read_lines(path: Path) -> list[str]:
     try:
         with open_text(path) as file:
-            return file.read().splitlines()
+            # Not splitlines, to which more than line ends are ends of lines. Some editors begin a file with a byte-order mark.
+            return file.read().removeprefix("\ufeff").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"motif file {path} is not text: it must be in MEME format, plain or gzipped.") from error
     except (OSError, EOFError, zlib.error) as error:
@@ -217,9 +224,11 @@ def _check_alphabet(line: str, number: int, lines: _Lines) -> None:
 
 def _heading(line: str, number: int, lines: _Lines) -> tuple[int, str, str]:
     words = line.split()
-    if words[0] != "MOTIF" or len(words) < 2:
-        raise lines.error(number, "a MOTIF line must read 'MOTIF <id> <name>'.")
-    return number, words[1], " ".join(words[2:]) or words[1]
+    if words[0] != "MOTIF" or len(words) < 2 or not " ".join(words).isprintable():
+        raise lines.error(number, "a MOTIF line must read 'MOTIF <id> <name>', in characters that can be printed.")
+    # The program meme goes on with "width = 8 sites = 20 ...".
+    name = _STATISTICS.split(" ".join(words[2:]))[0].strip()
+    return number, words[1], name or words[1]
 
 
 def _check_matrix_came(heading: tuple[int, str, str] | None, motifs: dict[str, Motif], lines: _Lines) -> None:
@@ -235,8 +244,10 @@ def _matrix(line: str, number: int, lines: _Lines, heading: tuple[int, str, str]
     try:
         width = int(attributes["w"]) if "w" in attributes else None
         n_sites = round(float(attributes.get("nsites", 0)))
+        if n_sites < 0:
+            raise ValueError
     except (ValueError, OverflowError) as error:
-        raise lines.error(number, f"w= and nsites= must be numbers, not as in '{line}'.") from error
+        raise lines.error(number, f"w= and nsites= must be numbers, from 0 on, not as in '{line}'.") from error
     rows: list[list[float]] = []
     while (row := _numbers(lines.peek())) is not None:
         number, text = next(lines)

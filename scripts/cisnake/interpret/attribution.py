@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,12 @@ import numpy as np
 
 from cisnake.errors import unknown_name
 from cisnake.interpret.gradients import gradient, input_x_gradient, saliency, smoothgrad
-from cisnake.interpret.integrated import expected_integrated_gradients, integrated_gradients
+from cisnake.interpret.integrated import (
+    expected_integrated_gradients,
+    integrated_gradients,
+    mean_baseline_scores,
+    shuffle_scores,
+)
 from cisnake.interpret.ism import in_silico_mutagenesis
 from cisnake.interpret.scored_model import ScoredModel
 from cisnake.interpret.target_scores import Score
@@ -37,6 +42,13 @@ METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
         smoothgrad,
         in_silico_mutagenesis,
     )
+}
+
+# The score of the baseline, shape (scores, n), which the sum of a method's attributions is compared with; from the method's own
+# arguments but for n_steps.
+BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
+    integrated_gradients.__name__: mean_baseline_scores,
+    expected_integrated_gradients.__name__: shuffle_scores,
 }
 
 
@@ -118,14 +130,36 @@ def attribute(
     scores: numpy.ndarray, shape=(models, scores, n)
         The mean over views.
     """
-    strands = (False, True) if views.reverse_complement else (False,)
-    there = np.ones((1, inputs.shape[1], 1), inputs.dtype)
-    seen = np.concatenate([_back(shift_windows(there, by), by, False) for by in views.shifts]).sum(axis=0)
-    seen *= len(strands) * len(networks)
     # A running sum: the contributions of an ensemble need not be in memory at once.
     total, values = np.zeros((), inputs.dtype), []
+    for value, contributions in attribute_each(networks, inputs, scores, method, views):
+        total = total + contributions
+        values.append(value)
+    return total / len(networks), np.stack(values)
+
+
+def attribute_each(
+    networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: Views
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what each model of an ensemble answers, the mean over its views.
+
+    Parameters
+    ----------
+    networks, inputs, scores, method, views
+        As of `attribute`.
+
+    Yields
+    ------
+    scores: numpy.ndarray, shape=(scores, n)
+        Or as many rows as the method gives.
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+        0 where no view has the base.
+    """
+    strands = (False, True) if views.reverse_complement else (False,)
+    there = np.ones((1, inputs.shape[1], 1), inputs.dtype)
+    seen = np.concatenate([_back(shift_windows(there, by), by, False) for by in views.shifts]).sum(axis=0) * len(strands)
     for network in networks:
-        own = []
+        total, values = np.zeros((), inputs.dtype), []
         for by, turned in itertools.product(views.shifts, strands):
             shown = shift_windows(inputs, by)
             if turned:
@@ -134,9 +168,8 @@ def attribute(
             else:
                 value, contributions = method(network, shown, scores)
             total = total + _back(contributions, by, turned)
-            own.append(value)
-        values.append(np.mean(own, axis=0))
-    return np.divide(total, seen, out=np.zeros_like(total), where=seen > 0), np.stack(values)
+            values.append(value)
+        yield np.mean(values, axis=0), np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
 
 
 def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""attributions/<contrast>.h5: attribution of every gene's window for one contrast."""
+"""attributions/<contrast>.h5: attribution of every gene's window for one contrast, and how far it can be trusted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,28 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from cisnake.errors import InputError
+from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 from cisnake.interpret.contrasts import Contrast
 
+SCHEMA_VERSION = 2
+DTYPES = ("float32", "float16")
+
 WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold", "split")
 SCORE_COLUMNS = ("predicted", "measured", "predicted_sd")
+# Of `quality`, besides gene_id: a word, and numbers that are NaN where they were not measured.
+QUALITY_NUMBERS = ("completeness", "replicates", "ism", "strands", "random_weights")
+QUALITY_COLUMNS = ("prediction", *QUALITY_NUMBERS)
 
 _STRING = h5py.string_dtype("utf-8")
 _TEXT = ("chrom", "strand", "split")
 _JSON = ("on_tasks", "off_tasks", "models", "method_options", "reverse_complement", "shifts")
+_SCALES = {
+    "attributions": "scale",
+    "hypothetical": "hypothetical_scale",
+    "spread": "spread_scale",
+    "null/attributions": "null/scale",
+}
 
 
 class AttributionFile:
@@ -37,32 +49,51 @@ class AttributionFile:
     windows: pandas.DataFrame
         One row a gene: gene_id, the window on the genome (chrom, start, end, strand), mask_start and mask_end in the
         window, fold, split, and the contrast's score as predicted (mean and standard deviation over replicates) and measured.
+    quality: pandas.DataFrame
+        One row a gene: gene_id, prediction ("good", "poor" or "not_measured"), and the numbers of `QUALITY_COLUMNS`, float32,
+        NaN where they were not measured.
     attrs: dict
         contrast, score, on_tasks, off_tasks; method, method_options (a dict), reverse_complement, shifts; models (digests),
         replicates.
     length: int
         Bases in a window.
+    dtype: str
+        How attributions are stored, one of `DTYPES`.
+    n_null: int
+        Shuffled windows that were attributed beside those of the genes.
+    has_hypothetical, has_spread: bool
+        Whether `read_hypothetical` and `read_spread` have anything to give.
 
     Raises
     ------
     InputError
-        The file is missing, truncated, or not a file of attributions.
+        The file is missing, truncated, not a file of attributions, or of another release's form.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
             with h5py.File(path, "r") as file:
+                found = file.attrs.get("schema_version")
+                if "attributions" in file and found != SCHEMA_VERSION:
+                    said = "no schema version" if found is None else f"schema version {found}"
+                    raise InputError(f"{path} has {said}, this release reads {SCHEMA_VERSION}: make it again.")
                 self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
                 for column in WINDOW_COLUMNS:
                     values = file[f"windows/{column}"]
                     self.windows[column] = values.asstr()[:] if column in _TEXT else values[:]
                 for column in SCORE_COLUMNS:
                     self.windows[column] = file[column][:]
+                self.quality = _read_quality(file, self.windows["gene_id"])
                 self.attrs: dict[str, Any] = {
-                    key: json.loads(value) if key in _JSON else value for key, value in file.attrs.items()
+                    key: json.loads(value) if key in _JSON else value
+                    for key, value in file.attrs.items()
+                    if key != "schema_version"
                 }
                 self.length: int = file["attributions"].shape[2]
+                self.dtype: str = file["attributions"].dtype.name
+                self.has_hypothetical, self.has_spread = "hypothetical" in file, "spread" in file
+                self.n_null: int = len(file["null/genes"])
         except (OSError, KeyError) as error:
             raise InputError(
                 f"{path} is not a whole file of attributions ({str(error).splitlines()[0]}): make it again."
@@ -79,6 +110,12 @@ class AttributionFile:
         """Ids of the genes, in the order of the file."""
         return list(self.windows["gene_id"])
 
+    @property
+    def null_genes(self) -> list[str]:
+        """Ids of the genes whose windows were shuffled, one for each row of `null_blocks`; a gene may occur several times."""
+        with h5py.File(self.path, "r") as file:
+            return list(file["null/genes"].asstr()[:])
+
     def __len__(self) -> int:
         return len(self.windows)
 
@@ -93,7 +130,7 @@ class AttributionFile:
             Codes, gene-oriented.
         """
         with h5py.File(self.path, "r") as file:
-            return file["attributions"][first:last], file["sequences"][first:last]
+            return _read_scaled(file, "attributions", first, last), file["sequences"][first:last]
 
     def blocks(self, megabytes: int = 64) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield (rows, attributions, sequences) over the whole file in blocks of about that size."""
@@ -102,11 +139,181 @@ class AttributionFile:
             attributions, sequences = self.read_block(first, first + step)
             yield slice(first, first + len(sequences)), attributions, sequences
 
+    def projected(self, rows: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield what the bases of one window after the other add, shape (length,), float32: the sum over the four channels."""
+        with h5py.File(self.path, "r") as file:
+            attributions, scales = file["attributions"], file["scale"][:] if "scale" in file else np.ones(len(self), np.float32)
+            for row in rows:
+                yield attributions[row].sum(axis=0, dtype=np.float32) * scales[row]
+
+    def read_spread(self, first: int, last: int) -> np.ndarray | None:
+        """Return the standard deviation (ddof 1) between replicates of the attribution of each base, of rows [first, last).
+
+        Returns
+        -------
+        numpy.ndarray, shape=(n, length), dtype=float32, or None
+            None in a file of a single replicate.
+        """
+        return self._read_optional("spread", first, last)
+
+    def read_hypothetical(self, first: int, last: int) -> np.ndarray | None:
+        """Return what each of the four bases would add, whether it stands there or not, of rows [first, last).
+
+        Returns
+        -------
+        numpy.ndarray, shape=(n, 4, length), dtype=float32, or None
+            None where it was not asked for.
+        """
+        return self._read_optional("hypothetical", first, last)
+
+    def null_blocks(self, megabytes: int = 64) -> Iterator[np.ndarray]:
+        """Yield attributions of shuffled windows, summed over the four channels, in blocks of about that size.
+
+        Yields
+        ------
+        numpy.ndarray, shape=(m, length), dtype=float32
+        """
+        step = max(1, megabytes * 1_000_000 // (4 * self.length))
+        for first in range(0, self.n_null, step):
+            with h5py.File(self.path, "r") as file:
+                yield _read_scaled(file, "null/attributions", first, first + step)
+
+    def _read_optional(self, name: str, first: int, last: int) -> np.ndarray | None:
+        with h5py.File(self.path, "r") as file:
+            return _read_scaled(file, name, first, last) if name in file else None
+
+
+def _read_scaled(file: h5py.File, name: str, first: int, last: int) -> np.ndarray:
+    values = file[name][first:last].astype(np.float32, copy=False)
+    if _SCALES[name] in file:
+        values *= _per_gene(file[_SCALES[name]][first:last], values.ndim)
+    return values
+
+
+def _per_gene(scale: np.ndarray, dimensions: int) -> np.ndarray:
+    return scale.reshape(-1, *(1,) * (dimensions - 1))
+
+
+def _read_quality(file: h5py.File, genes: pd.Series) -> pd.DataFrame:
+    table = pd.DataFrame({"gene_id": genes})
+    for column in QUALITY_COLUMNS:
+        name = f"quality/{column}"
+        if column == "prediction":
+            table[column] = file[name].asstr()[:] if name in file else "not_measured"
+        else:
+            table[column] = file[name][:] if name in file else np.full(len(genes), np.nan, np.float32)
+    return table
+
+
+class AttributionWriter:
+    """What `write_attributions` gives: called with the attributions of the next genes, it appends them.
+
+    Parameters
+    ----------
+    file: h5py.File
+    n, n_null: int
+        Genes and shuffled windows that are to come.
+    """
+
+    def __init__(self, file: h5py.File, n: int, n_null: int) -> None:
+        self._file, self.n, self.n_null = file, n, n_null
+        self.has_spread = "spread" in file
+        self.done = self.done_null = 0
+
+    def __call__(
+        self,
+        attributions: np.ndarray,
+        sequences: np.ndarray,
+        predicted: np.ndarray,
+        predicted_sd: np.ndarray,
+        *,
+        hypothetical: np.ndarray | None = None,
+        spread: np.ndarray | None = None,
+    ) -> None:
+        """Append the next genes.
+
+        Parameters
+        ----------
+        attributions: numpy.ndarray, shape=(n, 4, length)
+        sequences: numpy.ndarray, shape=(n, length)
+        predicted, predicted_sd: numpy.ndarray, shape=(n,)
+        hypothetical: numpy.ndarray, shape=(n, 4, length), optional
+            Needed in a file that has it.
+        spread: numpy.ndarray, shape=(n, length), optional
+            Needed in a file that has it.
+        """
+        rows = slice(self.done, self.done + len(sequences))
+        parts = {"attributions": attributions, "hypothetical": hypothetical, "spread": spread}
+        for name, values in parts.items():
+            if (values is not None) != (name in self._file):
+                raise ValueError(f"{name} of genes were {'' if values is not None else 'not '}given")
+            if values is not None:
+                self._put(name, rows, values)
+        self._file["sequences"][rows] = sequences
+        self._file["predicted"][rows], self._file["predicted_sd"][rows] = predicted, predicted_sd
+        self.done += len(sequences)
+
+    def null(self, attributions: np.ndarray) -> None:
+        """Append the attributions of the next shuffled windows, shape (m, length), summed over the four channels."""
+        self._put("null/attributions", slice(self.done_null, self.done_null + len(attributions)), attributions)
+        self.done_null += len(attributions)
+
+    def quality(self, table: pd.DataFrame) -> None:
+        """Set columns of the quality of all genes, a row a gene in the order of the file; the others stay not measured."""
+        if len(table) != self.n:
+            raise ValueError(f"the quality of {len(table)} genes was given for {self.n}")
+        for column in table.columns.drop("gene_id", errors="ignore"):
+            if column not in QUALITY_COLUMNS:
+                raise unknown_name("column of the quality of attributions", column, QUALITY_COLUMNS)
+            text = column == "prediction"
+            values = table[column].to_numpy(object if text else np.float32)
+            self._file.create_dataset(f"quality/{column}", data=values, dtype=_STRING if text else np.float32)
+
+    def copy(self, path: str | Path) -> None:
+        """Append all genes and shuffled windows of another file that has the same data sets, types and length.
+
+        Rows are compressed one by one, so that they are moved as they are; their quality is left aside.
+        """
+        with h5py.File(path, "r") as file:
+            n, n_null = len(file["genes"]), len(file["null/genes"])
+            for group, count, done in ((file, n, self.done), (file["null"], n_null, self.done_null)):
+                for name in ("attributions", "sequences", "hypothetical", "spread"):
+                    if name in group and count:
+                        _copy_rows(group[name], self._file[group[name].name], done)
+                for name in ("predicted", "predicted_sd", "scale", "hypothetical_scale", "spread_scale"):
+                    if name in group:
+                        self._file[group[name].name][done : done + count] = group[name][:]
+            self.done, self.done_null = self.done + n, self.done_null + n_null
+
+    def _put(self, name: str, rows: slice, values: np.ndarray) -> None:
+        if _SCALES[name] in self._file:
+            values = np.asarray(values, np.float32)
+            scale = np.abs(values).max(axis=tuple(range(1, values.ndim)), initial=0)
+            scale[scale == 0] = 1
+            values = values / _per_gene(scale, values.ndim)
+            self._file[_SCALES[name]][rows] = scale
+        self._file[name][rows] = values
+
+
+def _copy_rows(source: h5py.Dataset, target: h5py.Dataset, done: int) -> None:
+    zeros = (0,) * (source.ndim - 1)
+    for row in range(len(source)):
+        mask, chunk = source.id.read_direct_chunk((row, *zeros))
+        target.id.write_direct_chunk((done + row, *zeros), chunk, mask)
+
 
 @contextmanager
 def write_attributions(
-    path: str | Path, windows: pd.DataFrame, length: int, attrs: Mapping[str, Any]
-) -> Iterator[Callable[..., None]]:
+    path: str | Path,
+    windows: pd.DataFrame,
+    length: int,
+    attrs: Mapping[str, Any],
+    *,
+    dtype: str = "float32",
+    hypothetical: bool = False,
+    spread: bool = False,
+    null_genes: Sequence[str] = (),
+) -> Iterator[AttributionWriter]:
     """Give a function that appends attributions of consecutive genes to a file, which appears when all are there.
 
     Parameters
@@ -118,19 +325,31 @@ def write_attributions(
         Bases in a window.
     attrs: mapping
         As `AttributionFile.attrs`; what is no text or number is stored as JSON.
+    dtype: str
+        "float32" (default), or "float16": half as large, each gene divided by its greatest absolute value, which is kept
+        beside it, so that what is small in all of a gene keeps its digits.
+    hypothetical, spread: bool
+        Whether the file has these; they are then given with each call. Default False.
+    null_genes: sequence of str
+        The gene of each shuffled window; their attributions are given to `AttributionWriter.null`. Default none.
 
     Yields
     ------
-    callable
+    AttributionWriter
         Takes attributions (n, 4, length), sequences (n, length), predicted (n,) and predicted_sd (n,) of the next n genes.
 
     Raises
     ------
+    InputError
+        The type is unknown.
     ValueError
-        Not as many genes were appended as `windows` has rows.
+        Not as many genes were appended as `windows` has rows, or shuffled windows as `null_genes`.
     """
-    n = len(windows)
+    if dtype not in DTYPES:
+        raise unknown_name("type of attributions", dtype, DTYPES)
+    n, n_null = len(windows), len(null_genes)
     with write_whole(path) as part, h5py.File(part, "w") as file:
+        file.attrs["schema_version"] = SCHEMA_VERSION
         for key, value in attrs.items():
             file.attrs[key] = json.dumps(value) if key in _JSON else value
         file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
@@ -140,19 +359,29 @@ def write_attributions(
             else:
                 file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(np.int64))
         file.create_dataset("measured", data=windows["measured"].to_numpy(np.float32))
-        parts = {name: file.create_dataset(name, (n,), np.float32) for name in ("predicted", "predicted_sd")}
-        for name, shape, kind in (("attributions", (4, length), np.float32), ("sequences", (length,), np.int8)):
-            storage: dict[str, Any] = {"chunks": (1, *shape), "compression": "gzip", "compression_opts": 4} if n else {}
-            parts[name] = file.create_dataset(name, (n, *shape), kind, shuffle=bool(n) and kind == np.float32, **storage)
-        done = 0
+        for name in ("predicted", "predicted_sd"):
+            file.create_dataset(name, (n,), np.float32)
+        _create_rows(file, "sequences", (n, length), np.int8)
+        _create_rows(file, "attributions", (n, 4, length), dtype)
+        if hypothetical:
+            _create_rows(file, "hypothetical", (n, 4, length), dtype)
+        if spread:
+            _create_rows(file, "spread", (n, length), dtype)
+        _create_rows(file, "null/attributions", (n_null, length), dtype)
+        file.create_dataset("null/genes", data=np.array(null_genes, object), dtype=_STRING)
+        writer = AttributionWriter(file, n, n_null)
+        yield writer
+        if writer.done != n:
+            raise ValueError(f"attributions of {writer.done} genes were given for {n}")
+        if writer.done_null != n_null:
+            raise ValueError(f"attributions of {writer.done_null} shuffled windows were given for {n_null}")
 
-        def append(attributions: np.ndarray, sequences: np.ndarray, predicted: np.ndarray, predicted_sd: np.ndarray) -> None:
-            nonlocal done
-            rows = slice(done, done + len(sequences))
-            parts["attributions"][rows], parts["sequences"][rows] = attributions, sequences
-            parts["predicted"][rows], parts["predicted_sd"][rows] = predicted, predicted_sd
-            done += len(sequences)
 
-        yield append
-        if done != n:
-            raise ValueError(f"attributions of {done} genes were given for {n}")
+def _create_rows(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    """Create a data set that is compressed row by row."""
+    dense = name not in ("sequences", "attributions")
+    # Three of four projected attributions are zeros, which deflate as they are; bytes of a kind brought together cost more.
+    storage: dict[str, Any] = {"chunks": (1, *shape[1:]), "compression": "gzip", "compression_opts": 4, "shuffle": dense}
+    file.create_dataset(name, shape, dtype, **(storage if shape[0] else {}))
+    if dtype == "float16":
+        file.create_dataset(_SCALES[name], (shape[0],), np.float32)

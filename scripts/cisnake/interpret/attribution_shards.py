@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import h5py
+import keras
 import numpy as np
 import pandas as pd
 
@@ -17,21 +17,31 @@ from cisnake.data import hdf5
 from cisnake.data.gene_bins import measured_values
 from cisnake.data.gene_choice import choose_genes
 from cisnake.data.matrix import read_tasks_table
-from cisnake.data.model_inputs import model_input
-from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
-from cisnake.interpret.attribution_file import write_attributions
+from cisnake.interpret.attribution_ensemble import ask_ensemble
+from cisnake.interpret.attribution_file import QUALITY_NUMBERS, AttributionWriter, write_attributions
+from cisnake.interpret.attribution_job import NO_EXTRAS, Extras, Job, baseline_scores, batches, deal_genes
+from cisnake.interpret.attribution_quality import (
+    mutagenesis_agreement,
+    random_agreement,
+    random_network,
+    strand_agreement,
+)
+from cisnake.interpret.attribution_sample import deal_evenly, sampled_positions, shuffled_windows
 from cisnake.interpret.contrasts import Contrast, resolve_contrast
 from cisnake.interpret.scored_model import ScoredModel
-from cisnake.interpret.target_scores import Score
 from cisnake.model.ensemble import load_model, models_by_fold
 from cisnake.model.prediction import ONE_VIEW, Views
-from cisnake.program import Progress
+from cisnake.program import Progress, log
 
 # These ask each window once: a batch need not be larger than there are genes.
 _SINGLE_PASS = ("gradient", "input_x_gradient", "saliency")
+# Contributions of a batch, all scores together, take at most about so much memory.
+_BATCH_BYTES = 1 << 28
+# Genes whose windows set the batch normalisation of networks with random weights.
+_MOMENT_GENES = 32
 
 
 def attribute_shard(
@@ -46,6 +56,7 @@ def attribute_shard(
     method: str = "input_x_gradient",
     options: Mapping[str, Any] | None = None,
     views: Views = ONE_VIEW,
+    extras: Extras = NO_EXTRAS,
 ) -> None:
     """Write the attributions of one shard of genes, a file for each contrast.
 
@@ -72,62 +83,152 @@ def attribute_shard(
     views: Views
         Shifts and strands that each model is asked with; which tasks are of two strands is read from the data set. Default:
         windows as they are.
+    extras: Extras
+        Shuffled windows and genes to check are spread evenly over those of all shards, and dealt with them.
     """
     options = method_options(method, options or {})
-    ask = functools.partial(METHODS[method], **options)
     asked: dict[str, Any] = {"method": method, "method_options": options}
     asked |= {"reverse_complement": views.reverse_complement, "shifts": list(views.shifts)}
+    asked |= {name: getattr(extras, name) for name in ("null_windows", "quality_genes", "seed")}
     folds = models_by_fold(models)
     with hdf5.open_dataset(dataset) as file, ExitStack() as stack:
         windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
         if "strand_pair" in file.attrs:
             views = dataclasses.replace(views, strand_pair=file.attrs["strand_pair"].tolist())
-        described = read_tasks_table(tasks_table, tasks)
-        resolved = [resolve_contrast(name, section, described) for name, section in contrasts.items()]
-        rows = np.array_split(choose_genes(windows, which), shard[1])[shard[0]]
+        table = read_tasks_table(tasks_table, tasks)
+        resolved = [resolve_contrast(name, section, table) for name, section in contrasts.items()]
+        chosen = deal_genes(windows, choose_genes(windows, which), extras)
+        genes = chosen.iloc[np.array_split(np.arange(len(chosen)), shard[1])[shard[0]]]
         # Genes of one fold together: only its models are in memory.
-        rows = rows[np.argsort(windows["fold"].to_numpy()[rows], kind="stable")]
-        labels = measured_values(file, rows)
-        pad, length = int(file["pad"][()]), int(file["seq_len"][()])
+        genes = genes.sort_values("fold", kind="stable", ignore_index=True)
+        for fold in genes["fold"].unique():
+            if fold not in folds:
+                raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
+        trained = int((genes["split"] == "train").sum())
+        log.info("the models that are asked were trained on %d of %d genes", trained, len(genes))
+        job = Job(
+            file,
+            [contrast.weights(tasks) for contrast in resolved],
+            functools.partial(METHODS[method], **options),
+            baseline_scores(method, options),
+            views,
+            extras,
+        )
+        labels = measured_values(file, genes["row"].to_numpy())
         writers = [
             stack.enter_context(
                 write_attributions(
                     output,
-                    windows.iloc[rows].assign(measured=contrast.measured(labels, tasks)),
-                    length,
+                    genes.assign(measured=contrast.measured(labels, tasks)),
+                    job.length,
                     _attrs(contrast, models, len(next(iter(folds.values())))) | asked,
+                    dtype=extras.dtype,
+                    hypothetical=extras.hypothetical,
+                    spread=max(len(paths) for paths in folds.values()) > 1,
+                    null_genes=genes["gene_id"].repeat(genes["shuffles"]).to_list(),
                 )
             )
             for contrast, output in zip(resolved, outputs, strict=True)
         ]
-        weights = [contrast.weights(tasks) for contrast in resolved]
-        progress = Progress(f"genes attributed in shard {shard[0]}", len(rows))
-        for fold, of_fold in windows.iloc[rows].assign(row=rows).groupby("fold"):
-            if fold not in folds:
-                raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
-            loaded = [load_model(path) for path in folds[fold]]
-            size = min(batch_size, len(of_fold)) if method in _SINGLE_PASS else batch_size
+        quality = {name: np.full((len(writers), len(genes)), np.nan, np.float32) for name in QUALITY_NUMBERS}
+        progress = Progress(f"windows attributed in shard {shard[0]}", len(genes) + int(genes["shuffles"].sum()))
+        step = max(1, min(batch_size, _BATCH_BYTES // (16 * job.length * len(writers))))
+        for fold, of_fold in genes.groupby("fold"):
+            loaded = [load_model(path) for path in folds[int(fold)]]
+            size = min(step, len(of_fold)) if method in _SINGLE_PASS else step
             networks = [ScoredModel(model, size) for model in loaded]
-            depth = loaded[0].input_shape[-1]
-            for first in range(0, len(of_fold), batch_size):
-                batch = of_fold.iloc[first : first + batch_size]
-                codes = hdf5.read_codes(file, batch["row"].to_numpy(), pad, pad + length)
-                inputs = model_input(codes, batch["mask_start"].to_numpy(), batch["mask_end"].to_numpy(), depth)
-                questions = [_question(file, of_tasks, batch["row"].to_numpy()) for of_tasks in weights]
-                contributions, scores = attribute(networks, inputs, questions, ask, views)
-                attributions = project(inputs, contributions)
-                spread = scores.std(axis=0, ddof=1) if len(loaded) > 1 else np.full(scores.shape[1:], np.nan)
-                for i, append in enumerate(writers):
-                    append(attributions[i], codes, scores.mean(axis=0)[i], spread[i])
-                progress.advance(len(batch))
+            projected = _attribute_genes(job, networks, of_fold, step, writers, quality, progress)
+            _attribute_shuffles(job, networks, of_fold, step, writers, progress)
+            checked = of_fold[of_fold["checked"]]
+            if len(checked):
+                without = random_network(loaded[0], extras.seed + int(fold), _moment_windows(job, chosen, step, loaded[0]))
+                _check(job, networks, ScoredModel(without, size), checked, step, projected, quality)
+        for i, append in enumerate(writers):
+            append.quality(pd.DataFrame({name: values[i] for name, values in quality.items()}))
 
 
-def _question(file: h5py.File, tasks: np.ndarray, rows: np.ndarray) -> Score:
-    """Return the score of some genes: the contrast of what the readout of the ensemble gives for each task."""
-    if "gene_bins" not in file:
-        return Score(tasks)
-    bins = hdf5.read_codes(file, rows, 0, file["gene_bins"].shape[1], "gene_bins")
-    return Score(tasks, bins, link="gene", transform=TargetTransform.from_dict(hdf5.read_transform(file)))
+def _attribute_genes(
+    job: Job,
+    networks: Sequence[ScoredModel],
+    genes: pd.DataFrame,
+    step: int,
+    writers: Sequence[AttributionWriter],
+    quality: Mapping[str, np.ndarray],
+    progress: Progress,
+) -> np.ndarray:
+    """Append genes of one fold to each file; return the projected attributions of those to check, (scores, n, length)."""
+    to_check = [np.zeros((len(writers), 0, job.length), np.float32)]
+    for batch in batches(genes, step):
+        codes = job.codes(batch)
+        inputs = job.inputs(batch, codes, networks[0].model)
+        answer = ask_ensemble(networks, inputs, job.questions(batch), job.method, job.views, job.baseline)
+        predicted, count = answer.scores.mean(axis=0), len(networks)
+        deviation = answer.scores.std(axis=0, ddof=1) if count > 1 else np.full(predicted.shape, np.nan)
+        for i, append in enumerate(writers):
+            append(
+                answer.attributions[i],
+                codes,
+                predicted[i],
+                deviation[i],
+                hypothetical=answer.contributions[i].swapaxes(-1, -2) if job.extras.hypothetical else None,
+                spread=answer.spread[i] if append.has_spread else None,
+            )
+        quality["completeness"][:, batch.index] = answer.completeness
+        quality["replicates"][:, batch.index] = answer.replicates
+        to_check.append(answer.attributions[:, batch["checked"].to_numpy()].sum(axis=2))
+        progress.advance(len(batch))
+    return np.concatenate(to_check, axis=1)
+
+
+def _attribute_shuffles(
+    job: Job,
+    networks: Sequence[ScoredModel],
+    genes: pd.DataFrame,
+    step: int,
+    writers: Sequence[AttributionWriter],
+    progress: Progress,
+) -> None:
+    """Append shuffled windows of genes of one fold to each file: everything but the order of the bases is the gene's."""
+    repeated = genes.loc[genes.index.repeat(genes["shuffles"])]
+    repeated = repeated.assign(copy=repeated.groupby("row").cumcount())
+    for batch in batches(repeated, step):
+        codes = shuffled_windows(job.codes(batch), batch["gene_id"].to_list(), batch["copy"].to_list(), job.extras.seed)
+        inputs = job.inputs(batch, codes, networks[0].model)
+        contributions, _ = attribute(networks, inputs, job.questions(batch), job.method, job.views)
+        for i, append in enumerate(writers):
+            append.null(project(inputs, contributions[i]).sum(axis=1))
+        progress.advance(len(batch))
+
+
+def _moment_windows(job: Job, chosen: pd.DataFrame, step: int, model: keras.Model) -> np.ndarray:
+    """Return windows that are spread over all genes of the run, so that shards make no difference."""
+    genes = chosen[deal_evenly(min(_MOMENT_GENES, step, len(chosen)), len(chosen)) > 0]
+    return job.inputs(genes, job.codes(genes), model)
+
+
+def _check(
+    job: Job,
+    networks: Sequence[ScoredModel],
+    without: ScoredModel,
+    genes: pd.DataFrame,
+    step: int,
+    projected: np.ndarray,
+    quality: Mapping[str, np.ndarray],
+) -> None:
+    """Set the checks of some genes of one fold, whose projected attributions (scores, n, length) are given in their order."""
+    progress = Progress("genes whose attributions are checked", len(genes))
+    for first, batch in zip(range(0, len(genes), step), batches(genes, step)):
+        codes, questions, own = job.codes(batch), job.questions(batch), projected[:, first : first + step]
+        inputs = job.inputs(batch, codes, networks[0].model)
+        positions = sampled_positions(codes, batch["gene_id"].to_list(), job.extras.seed)
+        found = {
+            "ism": mutagenesis_agreement(networks, inputs, questions, own, positions, job.views),
+            "strands": strand_agreement(networks, inputs, questions, own, job.method, job.views),
+            "random_weights": random_agreement(without, inputs, questions, own, job.method, job.views),
+        }
+        for name, values in found.items():
+            quality[name][:, batch.index] = values
+        progress.advance(len(batch))
 
 
 def _attrs(contrast: Contrast, models: list[Path], replicates: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Shards of attributions joined to one file, and to a track for genome browsers."""
+"""Shards of attributions joined to one file, to a track for genome browsers, and to a table of how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -12,28 +12,70 @@ from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.interpret.attribution_file import AttributionFile, write_attributions
 
-# Values handed to pyBigWig at once, as a list of Python numbers.
+# Values handed to pyBigWig at once.
 _ENTRIES = 1_000_000
+# Bases of runs of overlapping windows that are worked on together.
+_PART_BASES = 1 << 24
 
 
 def collect_shards(shards: list[Path], output: Path) -> None:
-    """Write the genes of all shards of a contrast to one file, in the order of the shards; empty shards are fine.
+    """Write the genes of all shards of a contrast to one file, in the order of the shards, and judge their predictions.
 
     Raises
     ------
     InputError
-        A shard is of another contrast, of other models, or of other windows than the first.
+        A shard is of another contrast, of other models, or of other windows than the first, or holds something else.
     """
     files = [AttributionFile(path) for path in shards]
+    first = files[0]
     for file in files:
-        if (file.attrs, file.length) != (files[0].attrs, files[0].length):
-            raise InputError(f"{file.path} and {files[0].path} are of different contrasts or models: attribute again.")
+        if (file.attrs, file.length) != (first.attrs, first.length):
+            raise InputError(f"{file.path} and {first.path} are of different contrasts or models: attribute again.")
+        if any(getattr(file, name) != getattr(first, name) for name in ("dtype", "has_hypothetical", "has_spread")):
+            raise InputError(f"{file.path} and {first.path} do not hold the same, or not as the same type: attribute again.")
     windows = pd.concat([file.windows for file in files], ignore_index=True)
-    with write_attributions(output, windows, files[0].length, files[0].attrs) as append:
+    quality = pd.concat([file.quality for file in files], ignore_index=True)
+    with write_attributions(
+        output,
+        windows,
+        first.length,
+        first.attrs,
+        dtype=first.dtype,
+        hypothetical=first.has_hypothetical,
+        spread=first.has_spread,
+        null_genes=[gene for file in files for gene in file.null_genes],
+    ) as append:
         for file in files:
-            for rows, attributions, sequences in file.blocks():
-                scores = file.windows.iloc[rows]
-                append(attributions, sequences, scores["predicted"].to_numpy(), scores["predicted_sd"].to_numpy())
+            append.copy(file.path)
+        append.quality(quality.assign(prediction=judge_predictions(windows["measured"], windows["predicted"])))
+
+
+def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
+    """Return for each gene whether its prediction is "good", "poor" or "not_measured".
+
+    It is poor where it is further from the measurement than the standard deviation of all measurements: a guess of their mean
+    would not be much worse, and what such a prediction is attributed to says little about the gene.
+
+    Parameters
+    ----------
+    measured, predicted: pandas.Series, shape=(n,)
+        Scores of a contrast; measured is NaN where nothing was measured.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=object
+    """
+    measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
+    known = np.isfinite(measured)
+    off = np.abs(predicted - measured) > (measured[known].std() if known.any() else np.nan)
+    return np.select([~known, off], ["not_measured", "poor"], "good").astype(object)
+
+
+def quality_table(file: AttributionFile) -> pd.DataFrame:
+    """Return how far each gene's attribution can be trusted, a row a gene in the order of the file."""
+    return file.windows[["gene_id", "split", "measured", "predicted", "predicted_sd"]].join(
+        file.quality.drop(columns="gene_id")
+    )
 
 
 def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> None:
@@ -61,24 +103,41 @@ def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> Non
 
 
 def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: str, windows: pd.DataFrame) -> None:
-    """Write one chromosome, a run of overlapping windows at a time: memory is that of the longest run."""
+    """Write one chromosome, some runs of overlapping windows at a time: memory is that of `_PART_BASES` and the longest run."""
     if windows.empty:
         return
     ends = windows["end"].cummax().shift(fill_value=-1)
-    for _, run in windows.groupby((windows["start"] >= ends).cumsum()):
-        first, last = int(run["start"].min()), int(run["end"].max())
-        values = np.zeros(last - first, np.float32)
-        nearest = np.full(last - first, np.iinfo(np.int64).max)
-        forward = run["strand"] == "+"
-        tss = run["start"].where(forward, run["end"] - 1) + run["mask_start"].where(forward, -run["mask_start"])
-        for row, window in run.loc[tss.sort_values(kind="stable").index].iterrows():
-            projected = file.read_block(int(row), int(row) + 1)[0][0].sum(axis=0)
-            distance = np.abs(np.arange(file.length) - window["mask_start"])
-            if window["strand"] == "-":
-                projected, distance = projected[::-1], distance[::-1]
-            part = slice(window["start"] - first, window["end"] - first)
-            nearer = distance < nearest[part]
-            values[part] = np.where(nearer, projected, values[part])
-            nearest[part] = np.minimum(distance, nearest[part])
-        for start in range(0, len(values), _ENTRIES):
-            track.addEntries(chrom, first + start, values=values[start : start + _ENTRIES].tolist(), span=1, step=1)
+    windows = windows.assign(run=(windows["start"] >= ends).cumsum())
+    runs = windows.groupby("run").agg(first=("start", "min"), last=("end", "max"))
+    # Runs lie side by side in memory: the part that one belongs to, and where in it.
+    before = (runs["last"] - runs["first"]).cumsum().shift(fill_value=0)
+    runs["part"] = before // _PART_BASES
+    runs["place"] = before - before.groupby(runs["part"]).transform("min")
+    windows = windows.join(runs, on="run")
+    for part, of_part in runs.groupby("part"):
+        values = _nearest_values(file, windows[windows["part"] == part])
+        for run in of_part.itertuples():
+            own = values[run.place : run.place + run.last - run.first]
+            for start in range(0, len(own), _ENTRIES):
+                track.addEntries(chrom, run.first + start, values=own[start : start + _ENTRIES], span=1, step=1)
+
+
+def _nearest_values(file: AttributionFile, windows: pd.DataFrame) -> np.ndarray:
+    """Return the values of bases of several runs side by side, each that of the gene whose TSS is nearest."""
+    start = windows["place"] + windows["start"] - windows["first"]
+    size = int((windows["place"] + windows["last"] - windows["first"]).max())
+    values, nearest = np.zeros(size, np.float32), np.full(size, np.iinfo(np.int64).max)
+    forward = windows["strand"] == "+"
+    tss = start.where(forward, start + file.length - 1) + windows["mask_start"].where(forward, -windows["mask_start"])
+    order = np.argsort(tss.to_numpy(), kind="stable")
+    genes = zip(start.iloc[order], windows["mask_start"].iloc[order], forward.iloc[order], strict=True)
+    base = np.arange(file.length)
+    for (first, mask_start, on_forward), projected in zip(genes, file.projected(windows.index[order]), strict=True):
+        distance = np.abs(base - mask_start)
+        if not on_forward:
+            projected, distance = projected[::-1], distance[::-1]
+        covered = slice(first, first + file.length)
+        nearer = distance < nearest[covered]
+        np.copyto(values[covered], projected, where=nearer)
+        np.copyto(nearest[covered], distance, where=nearer)
+    return values

@@ -38,11 +38,24 @@ def in_silico_mutagenesis(
     scores: numpy.ndarray, shape=(scores, n)
     contributions: numpy.ndarray, shape=(scores, n, length, 4)
     """
+    return mutate_positions(network, inputs, scores, np.ones(inputs.shape[:2], bool), correct_mean)
+
+
+def mutate_positions(
+    network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], positions: np.ndarray, correct_mean: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and the effects of the substitutions at some positions; as `in_silico_mutagenesis`.
+
+    Parameters
+    ----------
+    positions: numpy.ndarray, shape=(n, length), dtype=bool
+        Where to substitute; contributions are 0 elsewhere.
+    """
     values = network.scores(inputs, scores)
     effects = np.zeros((len(scores), *inputs.shape[:2], 4), network.dtype)
     for first in range(0, len(inputs), network.batch_size):
         rows = np.arange(first, min(first + network.batch_size, len(inputs)))
-        row, position = np.nonzero(inputs[rows, :, :4].any(axis=-1))
+        row, position = np.nonzero(inputs[rows, :, :4].any(axis=-1) & positions[rows])
         row, position, base = np.repeat(row, 4), np.repeat(position, 4), np.tile(np.arange(4), len(row))
         other = inputs[rows[row], position, base] == 0
         mutants = np.stack([row, position, base], axis=1)[other]

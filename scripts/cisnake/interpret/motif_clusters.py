@@ -34,13 +34,15 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     numpy.ndarray, shape=(n, n), dtype=float64
         Symmetric, at most 1, with 1 on the diagonal.
     """
+    # The widest first, so that those that a shift leaves in reach of one another are the first ones.
+    order = np.argsort([-len(motif) for motif in motifs], kind="stable")
     n = len(motifs)
-    widths = np.array([len(motif) for motif in motifs], dtype=int)
+    widths = np.array([len(motifs[index]) for index in order], dtype=int)
     longest = int(widths.max(initial=0))
     columns = np.zeros((n, longest, 4))
     information = np.zeros((n, longest))
-    for index, motif in enumerate(motifs):
-        columns[index, : widths[index]], information[index, : widths[index]] = _columns(motif.probabilities)
+    for row, index in enumerate(order):
+        columns[row, : widths[row]], information[row, : widths[row]] = _columns(motifs[index].probabilities)
     totals = information.sum(axis=1)
     smaller = np.minimum(totals[:, None], totals[None])
     row_is_smaller = totals[:, None] <= totals[None]
@@ -50,25 +52,29 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
         other, other_information = columns, information
         if orientation < 0:
             other, other_information = np.zeros_like(columns), np.zeros_like(information)
-            for index, width in enumerate(widths):
-                other[index, :width] = columns[index, :width][::-1, ::-1]
-                other_information[index, :width] = information[index, :width][::-1]
+            for row, width in enumerate(widths):
+                other[row, :width] = columns[row, :width][::-1, ::-1]
+                other_information[row, :width] = information[row, :width][::-1]
         for shift in range(-longest + 1, longest):
             # Column i of the row's motif lies over column i - shift of the other one's.
             first, last = max(shift, 0), min(longest, longest + shift)
+            a, b = (int(np.count_nonzero(widths > start)) for start in (first, first - shift))
             mine, theirs = slice(first, last), slice(first - shift, last - shift)
-            product = columns[:, mine].reshape(n, -1) @ other[:, theirs].reshape(n, -1).T
+            product = columns[:a, mine].reshape(a, -1) @ other[:b, theirs].reshape(b, -1).T
             reach = np.arange(last - first)
-            here = (reach < widths[:, None] - first).astype(float)
-            there = (reach < widths[:, None] - (first - shift)).astype(float)
+            here = (reach < widths[:a, None] - first).astype(float)
+            there = (reach < widths[:b, None] - (first - shift)).astype(float)
             overlap = here @ there.T
-            mine_in, theirs_in = information[:, mine] @ there.T, here @ other_information[:, theirs].T
-            scale = np.sqrt(smaller * np.where(row_is_smaller, theirs_in, mine_in))
-            ratio = np.divide(product, scale, out=np.full((n, n), -1.0), where=scale > 0)
-            best = np.where(overlap >= needed, np.maximum(best, ratio), best)
+            mine_in, theirs_in = information[:a, mine] @ there.T, here @ other_information[:b, theirs].T
+            scale = np.sqrt(smaller[:a, :b] * np.where(row_is_smaller[:a, :b], theirs_in, mine_in))
+            enough = (overlap >= needed[:a, :b]) & (scale > 0)
+            reached = best[:a, :b]
+            reached[enough] = np.maximum(reached[enough], product[enough] / scale[enough])
     best = np.clip(np.maximum(best, best.T), -1, 1)
     np.fill_diagonal(best, 1.0)
-    return best
+    found = np.empty_like(best)
+    found[np.ix_(order, order)] = best
+    return found
 
 
 def cluster_motifs(motifs: Sequence[Motif], min_similarity: float = MIN_SIMILARITY) -> np.ndarray:

@@ -59,7 +59,7 @@ _LONG_FRACTION = re.compile(r"(-?\d+\.\d{2})\d+")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
-class _Canvas:
+class Canvas:
     """A figure being drawn, and its SVG once it is done."""
 
     def __init__(self, figure: Figure) -> None:
@@ -68,12 +68,12 @@ class _Canvas:
 
 
 @contextmanager
-def _canvas(name: str, alt: str, width: float, height: float, layout: str | None = "constrained") -> Iterator[_Canvas]:
+def svg_canvas(name: str, alt: str, width: float, height: float, layout: str | None = "constrained") -> Iterator[Canvas]:
     """Give an empty figure of so many inches; at the end of the block its SVG, with ids that begin with `name`, is made."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # Text is drawn by the browser, which has fonts for what DejaVu Sans lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        canvas = _Canvas(Figure(figsize=(width, height), layout=layout))
+        canvas = Canvas(Figure(figsize=(width, height), layout=layout))
         yield canvas
         buffer = io.StringIO()
         FigureCanvasSVG(canvas.figure)
@@ -128,7 +128,7 @@ def draw_counts(name: str, counts: Mapping[str, int], unit: str, highlight: str 
     """Return horizontal bars of counts, one a key, the key `highlight` in another colour."""
     labels = list(counts)
     alt = f"Bars: {unit}. " + ", ".join(f"{label} {n}" for label, n in counts.items())
-    with _canvas(name, alt, 5.1, 0.55 + 0.26 * len(labels)) as canvas:
+    with svg_canvas(name, alt, 5.1, 0.55 + 0.26 * len(labels)) as canvas:
         axes = canvas.figure.subplots()
         bars = axes.barh(labels, list(counts.values()), color=[BLUE if label == highlight else ORANGE for label in labels])
         axes.bar_label(bars, labels=[f"{n:,}" for n in counts.values()], padding=3)
@@ -154,7 +154,7 @@ def draw_splits(genes: pd.DataFrame) -> Markup:
         chroms = chroms.where(chroms.isin(shown), f"{len(sizes) - len(shown)} others")
     table = pd.crosstab(chroms, genes["split"])
     table = table.loc[sorted(table.index, key=natural_key)]
-    with _canvas("splits", "Genes per chromosome and split", 5.1, 0.8 + 0.22 * len(table)) as canvas:
+    with svg_canvas("splits", "Genes per chromosome and split", 5.1, 0.8 + 0.22 * len(table)) as canvas:
         axes = canvas.figure.subplots()
         left = np.zeros(len(table))
         for split, colour in SPLIT_COLOURS.items():
@@ -172,7 +172,7 @@ def draw_learning(trainings: Sequence[Training]) -> Markup:
     """Return loss and validation r over epochs, one line a model, its best epoch marked by a dot."""
     by_fold = len({training.fold for training in trainings}) > 1
     keys = list(dict.fromkeys(training.fold if by_fold else training.replicate for training in trainings))
-    with _canvas("learning", "Learning curves: loss and validation r over epochs, one line a model", 8.5, 3.2) as canvas:
+    with svg_canvas("learning", "Learning curves: loss and validation r over epochs, one line a model", 8.5, 3.2) as canvas:
         loss, r = canvas.figure.subplots(1, 2)
         for training in trainings:
             key = training.fold if by_fold else training.replicate
@@ -204,7 +204,7 @@ def draw_baseline(split: str, tasks: pd.DataFrame) -> Markup:
         With columns pearson, kmer_ridge_pearson, and group if tasks have groups.
     """
     known = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
-    with _canvas(f"baseline-{split}", "Scatter: each task's r, model over baseline", 4.4, 4.1) as canvas:
+    with svg_canvas(f"baseline-{split}", "Scatter: each task's r, model over baseline", 4.4, 4.1) as canvas:
         axes = canvas.figure.subplots()
         both = known[["pearson", "kmer_ridge_pearson"]].to_numpy()
         low, high = (both.min(), both.max()) if len(known) else (0.0, 1.0)
@@ -244,7 +244,7 @@ def draw_groups(split: str, tasks: pd.DataFrame) -> Markup:
         shown = sizes.index[: MAX_GROUPS - 1]
         groups = groups.where(groups.isin(shown), f"{len(sizes) - len(shown)} other groups")
     medians = known.groupby(groups)["pearson"].median().sort_values(kind="stable")
-    with _canvas(f"groups-{split}", "Dots: each task's r by group of tasks", 5.6, 0.7 + 0.24 * len(medians)) as canvas:
+    with svg_canvas(f"groups-{split}", "Dots: each task's r by group of tasks", 5.6, 0.7 + 0.24 * len(medians)) as canvas:
         axes = canvas.figure.subplots()
         for y, (group, median) in enumerate(medians.items()):
             r = np.sort(known.loc[groups == group, "pearson"].to_numpy())
@@ -268,7 +268,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str =
 def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, title: str, task: str) -> Markup:
     """Return the scatter of measured over predicted values of one task, each point a gene."""
     known = np.isfinite(measured) & np.isfinite(predicted)
-    with _canvas(name, f"Scatter: measured over predicted, {title}: {task}", 4, 3.8) as canvas:
+    with svg_canvas(name, f"Scatter: measured over predicted, {title}: {task}", 4, 3.8) as canvas:
         axes = canvas.figure.subplots()
         _scatter(axes, predicted[known], measured[known], BLUE)
         if known.any():
@@ -294,7 +294,7 @@ def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
     """
     tasks = list(dict.fromkeys(tile["task"]))[:MAX_TILE_TASKS]
     place = f"{tile['chrom'].iloc[0]}:{tile['start'].min():,}-{tile['end'].max():,}"
-    with _canvas(name, f"{title}, {place}: measured and predicted coverage.", 7.6, 0.75 + 1.05 * len(tasks)) as canvas:
+    with svg_canvas(name, f"{title}, {place}: measured and predicted coverage.", 7.6, 0.75 + 1.05 * len(tasks)) as canvas:
         panels = canvas.figure.subplots(len(tasks), squeeze=False, sharex=True)[:, 0]
         for axes, task in zip(panels, tasks):
             bins = tile[tile["task"] == task]
@@ -362,7 +362,7 @@ def draw_track(
     low = np.minimum(np.minimum.reduceat(scores, edges), 0)
     start, end, strand = int(window["start"]), int(window["end"]), str(window["strand"])
     tss, gene_end = int(window["mask_start"]), int(window["mask_end"])
-    with _canvas(name, alt, 9, 1.75, layout=None) as canvas:
+    with svg_canvas(name, alt, 9, 1.75, layout=None) as canvas:
         axes = canvas.figure.add_axes((0.065, 0.27, 0.9, 0.52))
         for first, last in peaks:
             axes.axvspan(first - 0.5, last - 0.5, color=SKY, alpha=0.35, linewidth=0)

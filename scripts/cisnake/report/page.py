@@ -17,8 +17,9 @@ from markupsafe import Markup
 
 import cisnake
 from cisnake.data.motif_database import Motif, read_meme
-from cisnake.interpret.attribution_file import AttributionFile
-from cisnake.report import figures, logos
+from cisnake.interpret.pattern_files import read_patterns
+from cisnake.report import figures, igv, igv_views, logos
+from cisnake.report.quality import count_quality, draw_quality
 from cisnake.report.results import (
     Contrast,
     Coverage,
@@ -33,6 +34,8 @@ from cisnake.report.results import (
 LOGO_BASES = 110
 MAX_TASK_ROWS = 500
 ENRICHED_Q = 0.05
+SURE_Q = 0.1
+MAX_PAIRS = 10
 DASH = "\N{EN DASH}"
 BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
 PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "h5py", "lightmotif", "matplotlib", "snakemake")
@@ -79,6 +82,13 @@ def write_report(
     )
     environment.filters.update(num=number, count=count, share=share, signed=signed)
     main = results.evaluations[0]
+    chosen = [choose_genes(c.attributions.windows, str(c.attributions.attrs["score"]), n_genes) for c in results.contrasts]
+    shown = {gene for genes, _ in chosen for gene in genes["gene_id"]}
+    variants = None if results.variants is None else igv_views.read_variants(folder / "variants/effects.tsv", shown)
+    contrasts = [
+        _contrast(i, contrast, genes, how, results, matrices, variants, n_motifs)
+        for i, (contrast, (genes, how)) in enumerate(zip(results.contrasts, chosen, strict=True))
+    ]
     return environment.get_template("template.html").render(
         title=title,
         main=main,
@@ -89,7 +99,11 @@ def write_report(
         training=_training(results.trainings),
         evaluations=[_evaluation(evaluation) for evaluation in results.evaluations],
         coverage=[_coverage(coverage) for coverage in results.coverage],
-        contrasts=[_contrast(i, c, results, matrices, n_genes, n_motifs) for i, c in enumerate(results.contrasts)],
+        contrasts=contrasts,
+        quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
+        browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
+        policy=igv.POLICY,
+        sure_q=SURE_Q,
         n_genes=n_genes,
         variants=_variants(results),
         enriched_q=ENRICHED_Q,
@@ -358,17 +372,30 @@ def best_hits(hits: pd.DataFrame) -> dict[str, str]:
 
 
 def _contrast(
-    index: int, contrast: Contrast, results: Results, matrices: Mapping[str, Motif], n_genes: int, n_motifs: int
+    index: int,
+    contrast: Contrast,
+    chosen: pd.DataFrame,
+    how: str,
+    results: Results,
+    matrices: Mapping[str, Motif],
+    variants: pd.DataFrame | None,
+    n_motifs: int,
 ) -> dict[str, Any]:
     file, enrichment = contrast.attributions, contrast.enrichment
-    chosen, how = choose_genes(file.windows, str(file.attrs["score"]), n_genes)
-    labels = best_hits(read_hits(contrast.hits, chosen["gene_id"])) if contrast.hits is not None else {}
-    annotation = results.genes.drop_duplicates("gene_id").set_index("gene_id")
-    by_gene = dict(list(contrast.peaks.groupby("gene_id")))
-    genes = [
-        _gene(f"c{index}g{i}", row, file, by_gene.get(row["gene_id"], contrast.peaks.head(0)), labels, annotation)
-        for i, (_, row) in enumerate(chosen.iterrows())
-    ]
+    hits = read_hits(contrast.hits, chosen["gene_id"]) if contrast.hits is not None else None
+    labels = best_hits(hits) if hits is not None else {}
+    checks = file.quality.set_index("gene_id")["prediction"]
+    genes, views = [], []
+    for i, (_, row) in enumerate(chosen.iterrows()):
+        of_gene = [
+            None if table is None else table[table["gene_id"] == row["gene_id"]] for table in (contrast.peaks, hits, variants)
+        ]
+        attributions, sequences = file.read_block(row["row"], row["row"] + 1)
+        scores, codes = attributions[0].sum(axis=0), sequences[0]
+        region = best_region(scores)
+        genes.append(_gene(f"c{index}g{i}", row, codes, scores, region, of_gene[0], labels, results.genes))
+        genes[-1]["poor"] = checks[row["gene_id"]] == "poor"
+        views.append(igv_views.make_view(contrast.name, row, codes, scores, region, results.genes, *of_gene))
     return {
         "index": index,
         "name": contrast.name,
@@ -377,6 +404,9 @@ def _contrast(
         "n_genes": len(file),
         "n_peaks": len(contrast.peaks),
         "n_positive": int((contrast.peaks["attribution"] > 0).sum()),
+        "n_sure": int((contrast.peaks["q_value"] <= SURE_Q).sum()) if contrast.peaks["q_value"].notna().any() else None,
+        "n_null": file.n_null,
+        "quality": count_quality(file.quality),
         "scanned": enrichment is not None,
         "motifs": _motifs(contrast, matrices, n_motifs),
         "n_enriched": 0
@@ -384,8 +414,54 @@ def _contrast(
         else int(((enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1)).sum()),
         "n_tested": 0 if enrichment is None else len(enrichment),
         "probed": contrast.effects is not None,
+        "n_inert": 0 if contrast.effects is None else int((contrast.effects["verdict"] == "inert").sum()),
+        "pairs": _pairs(contrast),
+        "patterns": _patterns(contrast, matrices),
         "genes": genes,
+        "views": views,
     }
+
+
+def _patterns(contrast: Contrast, matrices: Mapping[str, Motif]) -> list[dict[str, Any]] | None:
+    """Return the patterns found without a database, each above the motif that it is most like, column upon column."""
+    if contrast.patterns is None:
+        return None
+    rows = []
+    for pattern in read_patterns(contrast.patterns, list(matrices.values())):
+        best = pattern.matches[0] if pattern.matches else None
+        shown = [pattern.probabilities] if best is None else aligned(pattern.probabilities, best.matrix, best.offset)
+        names = [f"Logo of pattern {pattern.id}", f"Logo of {best.motif.name} as it lies on it" if best else ""]
+        pictures = [logos.draw_matrix(matrix, name) for matrix, name in zip(shown, names, strict=False)]
+        rows.append({"pattern": pattern, "best": best, "logos": pictures})
+    return rows
+
+
+def aligned(first: np.ndarray, second: np.ndarray, offset: int) -> list[np.ndarray]:
+    """Return two matrices, shape=(width, 4), filled up with columns that say nothing, so that they lie on each other.
+
+    Parameters
+    ----------
+    first, second: numpy.ndarray, shape=(width, 4)
+        Probabilities.
+    offset: int
+        Column of the first on which the first column of the second lies; may be negative.
+    """
+    start, end = min(0, offset), max(len(first), offset + len(second))
+    filled = []
+    for matrix, at in ((first, 0), (second, offset)):
+        whole = np.full((end - start, 4), 0.25)
+        whole[at - start : at - start + len(matrix)] = matrix
+        filled.append(whole)
+    return filled
+
+
+def _pairs(contrast: Contrast) -> list[dict[str, Any]]:
+    """Return the pairs of motifs that keep a distance, or share genes, more than chance has it; the surest first."""
+    if contrast.pairs is None:
+        return []
+    table = contrast.pairs.assign(best=contrast.pairs[["q_value", "spacing_q_value"]].min(axis=1))
+    sure = table[table["best"] <= ENRICHED_Q].sort_values(["best", "spacing_p_value", "p_value"], kind="stable")
+    return sure.head(MAX_PAIRS).to_dict("records")
 
 
 def _motifs(contrast: Contrast, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
@@ -407,14 +483,14 @@ def _motifs(contrast: Contrast, matrices: Mapping[str, Motif], n: int) -> list[d
 def _gene(
     name: str,
     window: pd.Series,
-    file: AttributionFile,
+    codes: np.ndarray,
+    scores: np.ndarray,
+    region: tuple[int, int],
     peaks: pd.DataFrame,
     labels: Mapping[str, str],
     annotation: pd.DataFrame,
 ) -> dict[str, Any]:
-    attributions, sequences = file.read_block(window["row"], window["row"] + 1)
-    scores, codes = attributions[0].sum(axis=0), sequences[0]
-    first, last = best_region(scores)
+    first, last = region
     spans = list(zip(peaks["window_start"], peaks["window_end"], peaks["peak_id"], strict=True))
     boxes = [
         logos.Box(max(a - first, 0), min(b, last) - first, labels.get(peak, ""))
@@ -422,10 +498,11 @@ def _gene(
         if a < last and b > first
     ]
     gene_id = window["gene_id"]
-    gene_name = annotation["gene_name"].get(gene_id) or gene_id
+    named = annotation.loc[annotation["gene_id"] == gene_id, "gene_name"]
+    gene_name = (named.iloc[0] if len(named) else "") or gene_id
     start, end, strand = int(window["start"]), int(window["end"]), window["strand"]
     low, high = sorted(figures.window_to_genome(i, start, end, strand) for i in (first, last - 1))
-    region = f"{window['chrom']}:{low:.0f}{DASH}{high + 1:.0f}"
+    place = f"{window['chrom']}:{low:.0f}{DASH}{high + 1:.0f}"
     from_tss = [x - int(window["mask_start"]) for x in (first, last)]
     return {
         "gene_id": gene_id,
@@ -438,7 +515,7 @@ def _gene(
         "predicted": window["predicted"],
         "measured": window["measured"],
         "n_peaks": len(peaks),
-        "region": region,
+        "region": place,
         "from_tss": from_tss,
         "track": figures.draw_track(
             name, scores, window, [(a, b) for a, b, _ in spans], (first, last), f"Attribution over the window of {gene_name}"
@@ -446,7 +523,7 @@ def _gene(
         "logo": logos.draw_attribution(
             codes[first:last],
             scores[first:last],
-            f"Attribution logo of {gene_name}, {region}",
+            f"Attribution logo of {gene_name}, {place}",
             boxes,
             [(x - first, label) for x, label in figures.genome_ticks(start, end, strand, first, last, 6)],
             figures.axis_label(window),

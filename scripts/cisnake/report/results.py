@@ -22,6 +22,7 @@ from cisnake.interpret.attribution_file import AttributionFile
 CHUNK_ROWS = 200_000
 # Shown in this order; the first that is there is the one that headlines quote.
 SPLITS = ("test", "val", "train")
+PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Coverage:
 
 @dataclass
 class Contrast:
-    """What was found for one contrast; the last three are None where that step did not run."""
+    """What was found for one contrast; what comes after the peaks is None where that step did not run."""
 
     name: str
     attributions: AttributionFile
@@ -65,6 +66,8 @@ class Contrast:
     hits: Path | None
     enrichment: pd.DataFrame | None
     effects: pd.DataFrame | None
+    pairs: pd.DataFrame | None
+    patterns: Path | None
 
 
 @dataclass
@@ -120,7 +123,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         trainings=_trainings(folder, config),
         evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
         coverage=_coverage(folder, config),
-        contrasts=[_contrast(folder, path) for path in _attributions(folder, config)],
+        contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
         variants=read_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
@@ -204,21 +207,25 @@ def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
     return found
 
 
-def _contrast(folder: Path, path: Path) -> Contrast:
+def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Contrast:
     name = path.stem
+    asked = config is None or config.get("motifs", {}).get("patterns", {}).get("discover", False)
+    with_patterns = asked and (folder / "patterns" / name / "patterns.tsv").is_file()
     motifs = folder / "motifs" / name
     peaks = read_table(_required(folder / "peaks" / f"{name}.tsv", "call_peaks"), window_start="int64", window_end="int64")
-    hits, enrichment, effects = motifs / "hits.tsv", motifs / "enrichment.tsv", motifs / "effects.tsv"
+    hits, enrichment, effects, pairs = (motifs / f"{name}.tsv" for name in ("hits", "enrichment", "effects", "pairs"))
     scanned = hits.is_file() or enrichment.is_file()
     return Contrast(
         name,
         AttributionFile(path),
         _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
-        _required(hits, "scan_motifs") if scanned else None,
-        _numbers(read_table(_required(enrichment, "scan_motifs")), ("motif_id", "motif_name", "cluster", "cluster_name"))
+        _required(hits, "enrich_motifs") if scanned else None,
+        _numbers(read_table(_required(enrichment, "enrich_motifs")), ("motif_id", "motif_name", "cluster", "cluster_name"))
         if scanned
         else None,
-        _numbers(read_table(effects), ("motif_id", "motif_name")) if effects.is_file() else None,
+        _numbers(read_table(effects), ("motif_id", "motif_name", "verdict")) if effects.is_file() else None,
+        _numbers(read_table(pairs), PAIR_TEXT) if pairs.is_file() else None,
+        folder / "patterns" / name if with_patterns else None,
     )
 
 

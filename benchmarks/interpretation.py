@@ -1,0 +1,183 @@
+"""Find out how much of a simulated genome's truth each method of attribution and each caller of peaks finds.
+
+Takes a finished run on a simulated genome (`make demo`) and runs attribute_genes.py, collect_attributions.py and call_peaks.py
+on its models, once for each method and caller. What is printed is a Markdown table: peaks on sites of motifs that act, and such
+sites with a peak, for all peaks and for those of a q-value of at most `--max-q`; and what the attributions' own checks say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from cisnake.evaluate import recovery  # noqa: E402
+from cisnake.files import read_table  # noqa: E402
+from cisnake.interpret.attribution_file import AttributionFile  # noqa: E402
+
+# Name in the table: method, its options, whether both strands are asked.
+METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "input_x_gradient": ("input_x_gradient", {}, False),
+    "input_x_gradient, both strands": ("input_x_gradient", {}, True),
+    "smoothgrad": ("smoothgrad", {}, False),
+    "integrated_gradients, 5 steps": ("integrated_gradients", {"n_steps": 5}, False),
+    "integrated_gradients, 10 steps": ("integrated_gradients", {"n_steps": 10}, False),
+    "integrated_gradients, 50 steps": ("integrated_gradients", {"n_steps": 50}, False),
+    "expected_integrated_gradients": ("expected_integrated_gradients", {"n_shuffles": 10, "n_steps": 5}, False),
+    "in_silico_mutagenesis": ("in_silico_mutagenesis", {}, False),
+}
+CALLERS: dict[str, list[str]] = {
+    "recursive_seqlets": ["--method", "recursive_seqlets"],
+    "recursive_seqlets, threshold 0.05": ["--method", "recursive_seqlets", "--threshold", "0.05"],
+    "find_attr_peaks": ["--method", "find_attr_peaks"],
+    "find_attr_peaks, n 20, height 2": ["--method", "find_attr_peaks", "--n", "20", "--height", "2"],
+    "tfmodisco_seqlets": ["--method", "tfmodisco_seqlets"],
+}
+PEAK_COLUMNS = {"start": "int", "end": "int", "attribution": "float", "q_value": "float"}
+
+
+def main() -> None:
+    """Attribute, call, compare, print."""
+    args = parser().parse_args()
+    run = args.results
+    tasks = read_table(run / "inputs/tasks.tsv")
+    group_of_task = dict(zip(tasks["task"], tasks["group"], strict=True))
+    effects = dict.fromkeys([f"effect_{group}" for group in tasks["group"].unique()], "float")
+    truth = read_table(run / "inputs/truth.tsv", start="int", end="int", **effects)
+    rows = []
+    for name in args.methods:
+        folder = args.folder / name.replace(", ", "_").replace(" ", "_")
+        if not (folder / "seconds.json").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            seconds = attribute(run, folder, *METHODS[name], args.null_windows, args.genes, args.quality_genes)
+            (folder / "seconds.json").write_text(json.dumps(seconds))
+        minutes = json.loads((folder / "seconds.json").read_text()) / 60
+        quality = pd.concat([AttributionFile(path).quality for path in sorted(folder.glob("*.h5"))])
+        for caller in CALLERS:
+            for max_q, found in measured(folder, CALLERS[caller], truth, group_of_task, args.max_q):
+                shown = quality[["completeness", "replicates", "ism", "strands", "random_weights"]].median()
+                rows.append({"method": name, "minutes": minutes, "caller": caller, "max_q": max_q, **found, **shown})
+                print(json.dumps(rows[-1], default=float), file=sys.stderr, flush=True)
+    print(table(rows))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("results", type=Path, help="results folder of a simulated run")
+    p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="default: all")
+    p.add_argument("--folder", type=Path, required=True, help="where attributions are kept; those already there are taken")
+    p.add_argument("--genes", default="held_out", metavar="WHICH", help="as attribution.genes (default: held_out)")
+    p.add_argument("--null-windows", type=int, default=500, metavar="N", help="shuffled windows (default: 500)")
+    p.add_argument("--quality-genes", type=int, default=50, metavar="N", help="genes that are checked (default: 50)")
+    p.add_argument("--max-q", type=float, default=0.1, help="greatest q-value (default: 0.1)")
+    return p
+
+
+def attribute(
+    run: Path, folder: Path, method: str, options: dict[str, Any], both_strands: bool, nulls: int, genes: str, checked: int
+) -> float:
+    """Write <contrast>.h5 for every contrast of the run to a folder, and return the seconds of attribute_genes.py."""
+    contrasts = {}
+    for path in sorted((run / "attributions").glob("*.h5")):
+        contrast = AttributionFile(path).contrast
+        contrasts[contrast.name] = {"on_tasks": list(contrast.on_tasks), "score": contrast.score}
+        if contrast.off_tasks:
+            contrasts[contrast.name]["off_tasks"] = list(contrast.off_tasks)
+    shards = [folder / f"{name}.shard" for name in contrasts]
+    started = time.perf_counter()
+    script(
+        "attribute_genes", "--dataset", run / "dataset.h5", "--models", *sorted(run.glob("models/*/*/model.keras")),
+        "--tasks", run / "tasks.tsv", "--contrasts", json.dumps(contrasts), "--genes", genes, "--method", method,
+        "--options", json.dumps(options), *(["--reverse-complement"] if both_strands else []), "--null-windows", nulls,
+        "--quality-genes", checked, "--threads", 2, "--output", *shards,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    for name, shard in zip(contrasts, shards, strict=True):
+        script(
+            "collect_attributions", "--shards", shard, "--genome", run / "inputs/genome.fa", "--output", folder / f"{name}.h5",
+            "--output-bigwig", folder / f"{name}.bw", "--output-quality", folder / f"{name}.quality.tsv",
+        )  # fmt: skip
+        shard.unlink()
+    return seconds
+
+
+def measured(
+    folder: Path, caller: list[str], truth: pd.DataFrame, group_of_task: dict[str, str], max_q: float
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Yield (greatest q, counts and shares pooled over contrasts), for all peaks and for those up to `max_q`."""
+    found = []
+    for path in sorted(folder.glob("*.h5")):
+        file = AttributionFile(path)
+        script(
+            "call_peaks", "--attributions", path, *caller, "--output-tsv", folder / "peaks.tsv",
+            "--output-bed", folder / "peaks.bed",
+        )  # fmt: skip
+        found.append((file, read_table(folder / "peaks.tsv", **PEAK_COLUMNS)))
+    for greatest in (1.0, max_q):
+        counts: dict[str, int] = {}
+        for file, peaks in found:
+            asked = file.contrast
+            contrast = recovery.Contrast(
+                asked.name, asked.score, list(asked.on_tasks), list(asked.off_tasks), file.genes,
+                peaks[peaks["q_value"] <= greatest], pd.DataFrame(),
+            )  # fmt: skip
+            sites = recovery.measure_sites(truth, recovery.contrast_effect(truth, contrast, group_of_task), contrast)
+            for key, value in sites.items():
+                if key.startswith("n_"):
+                    counts[key] = counts.get(key, 0) + value
+        yield (
+            greatest,
+            {
+                **counts,
+                "precision": counts["n_peaks_on_site"] / max(counts["n_peaks"], 1),
+                "recall": counts["n_strong_sites_found"] / max(counts["n_strong_sites"], 1),
+            },
+        )
+
+
+def script(name: str, *arguments: Any) -> None:
+    """Run one of the workflow's programs."""
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{name}.py failed:\n{done.stderr[-2000:]}")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| method | caller | peaks | on sites | sites found | peaks, q | on sites | sites found | minutes |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for every, sure in zip(rows[::2], rows[1::2], strict=True):
+        cells = [every["method"], every["caller"]]
+        for part in (every, sure):
+            cells += [f"{part['n_peaks']:,}", f"{part['precision']:.2f}", f"{part['recall']:.2f}"]
+        lines.append("| " + " | ".join([*cells, f"{every['minutes']:.1f}"]) + " |")
+    lines += [
+        "",
+        "| method | mutagenesis (ρ) | replicates | strands | random weights | completeness error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in {row["method"]: row for row in rows}.values():
+        keys = ("ism", "replicates", "strands", "random_weights", "completeness")
+        shares = [f"{row[key]:.3f}" if np.isfinite(row[key]) else "" for key in keys]
+        lines.append("| " + " | ".join([row["method"], *shares]) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

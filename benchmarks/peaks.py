@@ -1,0 +1,188 @@
+"""Time of calling peaks beside tangermeme: whole processes, from a file of attributions to a file of peaks.
+
+Both call spans of either sign in the same scores by the same definition, and must find the same spans. Writes the section on
+peaks of docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from environments import DEFAULT_FOLDER, REQUIREMENTS, python_of
+from machine import describe_machine
+from report import OUTPUT, bullets, spread, write_section
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE.parent / "scripts"
+sys.path.append(str(SCRIPTS))
+
+from cisnake.data.genome import BASES  # noqa: E402
+from cisnake.interpret.attribution_file import write_attributions  # noqa: E402
+from cisnake.interpret.peaks import METHODS  # noqa: E402
+
+GENES, LENGTH, NULL, SITES = 1000, 10_000, 200, 30
+THEIRS = "tangermeme `recursive_seqlets`"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="counted rounds (default 5)")
+    parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="Python of an environment with tangermeme (default: of --envs)"
+    )
+    parser.add_argument(
+        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="where its environment is, or is made"
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="page (default docs/performance.md)")
+    return parser
+
+
+def make_files(folder: Path) -> None:
+    """Write attributions.h5 and attributions_null.h5, the same with shuffled windows, and scores.npy, what tangermeme reads."""
+    rng = np.random.default_rng(0)
+    scores = rng.laplace(size=(GENES, LENGTH)).astype(np.float32)
+    for row in range(GENES):
+        for start in rng.integers(0, LENGTH - 20, SITES):
+            scores[row, start : start + rng.integers(6, 20)] += rng.choice([-1, 1]) * rng.uniform(1, 5)
+    # Numbers of twice the precision, so that rounding puts none into another bin than ours.
+    np.save(folder / "scores.npy", scores.astype(np.float64))
+    sequences = rng.integers(0, len(BASES), (GENES, LENGTH)).astype(np.int8)
+    attributions = np.zeros((GENES, 4, LENGTH), np.float32)
+    np.put_along_axis(attributions, sequences[:, None].astype(int), scores[:, None], axis=1)
+    start = 2 * LENGTH * np.arange(1, GENES + 1)
+    windows = pd.DataFrame({"gene_id": [f"g{i}" for i in range(GENES)], "chrom": "chr1", "start": start, "end": start + LENGTH})
+    windows = windows.assign(strand="+", mask_start=LENGTH // 2, mask_end=LENGTH, fold=0, split="test", measured=0.0)
+    attrs = {"contrast": "c", "score": "specificity", "on_tasks": ["a"], "off_tasks": [], "models": [], "replicates": 1}
+    for name, null in (("attributions", 0), ("attributions_null", NULL)):
+        path = folder / f"{name}.h5"
+        with write_attributions(path, windows, LENGTH, attrs, null_genes=["g0"] * null) as append:
+            append(attributions, sequences, np.zeros(GENES), np.zeros(GENES))
+            if null:
+                append.null(rng.laplace(size=(null, LENGTH)).astype(np.float32))
+
+
+def programs(folder: Path, python: Path) -> dict[str, list[str | Path]]:
+    """Return the command of each row of the table."""
+
+    def ours(method: str, name: str) -> list[str | Path]:
+        outputs: list[str | Path] = ["--output-tsv", folder / "ours.tsv", "--output-bed", folder / "ours.bed"]
+        return [sys.executable, SCRIPTS / "call_peaks.py", "--attributions", folder / name, "--method", method, *outputs]
+
+    found = {f"Cisnake `call_peaks.py --method {method}`": ours(method, "attributions.h5") for method in METHODS}
+    found[f"the first, with q-values from {NULL} shuffled windows"] = ours(METHODS[0], "attributions_null.h5")
+    found[THEIRS] = [python, HERE / "peers" / "tangermeme_peaks.py", folder / "scores.npy", folder / "theirs.npz"]
+    return found
+
+
+def run(command: Sequence[str | Path]) -> tuple[float, float, str]:
+    """Return the seconds that a process takes, those that its threads keep a core busy, and what it prints.
+
+    Raises
+    ------
+    SystemExit
+        It fails.
+    """
+    start, before = time.perf_counter(), _processor_seconds()
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    if done.returncode:
+        raise SystemExit(f"{command[1]} failed:\n{done.stderr[-2000:]}")
+    return time.perf_counter() - start, _processor_seconds() - before, done.stdout
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def check_spans(folder: Path) -> int:
+    """Return how many spans both found, which must be the same with the same p.
+
+    Raises
+    ------
+    SystemExit
+        They are not.
+    """
+    ours = pd.read_csv(folder / "ours.tsv", sep="\t")
+    count = 0
+    with np.load(folder / "theirs.npz") as theirs:
+        for name, sign in (("positive", 1), ("negative", -1)):
+            own = ours[np.sign(ours["attribution"]) == sign]
+            row = own["gene_id"].str[1:].astype(int)
+            spans = np.column_stack([row, own["window_start"], own["window_end"], sign * own["attribution"], own["p_value"]])
+            # A span whose sum is not positive drives nothing up: ours leaves it out.
+            other = theirs[name][theirs[name][:, 3] > 0]
+            if (
+                spans.shape != other.shape
+                or (spans[:, :3] != other[:, :3]).any()
+                or not np.allclose(spans, other, rtol=1e-5, atol=0)
+            ):
+                raise SystemExit(f"{name} spans differ: {len(spans)} of ours, {len(other)} of tangermeme's.")
+            count += len(spans)
+    return count
+
+
+def main() -> None:
+    arguments, machine = parser().parse_args(), describe_machine()
+    python = arguments.python or python_of("tangermeme", arguments.envs)
+    with tempfile.TemporaryDirectory(prefix="cisnake-benchmark-") as name:
+        folder = Path(name)
+        make_files(folder)
+        commands = programs(folder, python)
+        first = next(iter(commands))
+        run(commands[first])
+        run(commands[THEIRS])
+        count = check_spans(folder)
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        parts: list[dict[str, float]] = []
+        for i in range(arguments.runs):
+            for name, command in commands.items():
+                took, busy, printed = run(command)
+                seconds[name].append((took, busy))
+                print(f"run {i + 1}/{arguments.runs}: {name}: {took:.3g} s", file=sys.stderr)
+                if name == THEIRS:
+                    parts.append(json.loads(printed))
+    rows = ["| | s, median (range) | tangermeme ÷ this | processor s | tangermeme ÷ this |", "|---|---|---|---|---|"]
+    for name, pairs in seconds.items():
+        ratios = np.divide(seconds[THEIRS], pairs).T
+        cells = []
+        for values, ratio in zip(np.transpose(pairs), ratios, strict=True):
+            cells += [spread(values), "" if name == THEIRS else spread(ratio)]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    inside = ", ".join(f"{key} {spread([part[key] for part in parts])}" for key in parts[0])
+    equal = [
+        f"the same scores, {GENES:,} windows of {LENGTH:,} bp with {SITES} raised or lowered stretches each in Laplace noise; "
+        f"both signs; {count:,} spans in the first row and in the last, the same with the same p",
+        "whole processes: the start of Python, imports, reading, calling, and writing what was found",
+    ]
+    unequal = [
+        "Cisnake reads compressed HDF5 and writes tables with genome coordinates as TSV and BED; tangermeme reads and writes "
+        "NumPy's own format",
+        f"of tangermeme's seconds: {inside}; the first call compiles, which it does anew in every process",
+    ]
+    measured = [
+        f"{datetime.date.today()}: `python benchmarks/peaks.py --runs {arguments.runs}`",
+        machine,
+        f"{arguments.runs} rounds after one that is not counted; in each, the programs run one after the other; tangermeme "
+        f"{REQUIREMENTS['tangermeme'][1][0].split('==')[1]}",
+    ]
+    table = "\n".join(rows)
+    sections = {"Equal": equal, "Not equal": unequal, "Measured": measured}
+    text = "\n\n".join(["## Peaks", table, *(f"{name}:\n\n{bullets(lines)}" for name, lines in sections.items())])
+    write_section(arguments.output, "peaks", text)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Spans of attribution: blocks of scores, and the table that every way of calling peaks returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from cisnake.errors import InputError
+
+Blocks = Callable[[], Iterable[np.ndarray]]
+"""Gives projected scores, (genes, length) by block of consecutive genes, anew each time it is called."""
+
+Caller = Callable[[np.ndarray], pd.DataFrame]
+"""Returns the spans of one block, by cuts that were found before; the table is that of `span_table`."""
+
+_BATCH = 50_000
+
+
+def as_blocks(scores: np.ndarray | Blocks) -> Blocks:
+    """Return blocks of scores that are refused when they are not finite.
+
+    Parameters
+    ----------
+    scores: numpy.ndarray, shape=(genes, length), or Blocks
+
+    Raises
+    ------
+    InputError
+        When read: a score is NaN or infinite.
+    """
+
+    def read() -> Iterable[np.ndarray]:
+        for block in scores() if callable(scores) else (scores,):
+            if not np.isfinite(block).all():
+                raise InputError("attributions hold values that are not finite: the model that made them has diverged.")
+            yield block
+
+    return read
+
+
+def call_spans(caller: Caller, blocks: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Return the spans of all blocks, rows counted through them, in the order of genes and windows.
+
+    Parameters
+    ----------
+    caller: Caller
+    blocks: iterable of numpy.ndarray, shape=(genes, length)
+    """
+    found, first = [], 0
+    for block in blocks:
+        spans = caller(block)
+        found.append(spans.assign(row=spans["row"] + first))
+        first += len(block)
+    found = [spans for spans in found if len(spans)] or [no_spans()]
+    return pd.concat(found, ignore_index=True).sort_values(["row", "start", "end", "sign"], kind="stable", ignore_index=True)
+
+
+def span_table(
+    scores: np.ndarray,
+    row: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    sign: np.ndarray,
+    p_value: np.ndarray | None = None,
+    summit: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Return the table of some spans of a block.
+
+    Parameters
+    ----------
+    scores: numpy.ndarray, shape=(genes, length)
+    row: numpy.ndarray, shape=(n,), dtype=int
+        Of the gene in the block.
+    start, end: numpy.ndarray, shape=(n,), dtype=int
+        Half-open, in the window, each at least one base long.
+    sign: numpy.ndarray, shape=(n,), dtype=int
+        1 or -1: whether the span was called for raising the score or for lowering it.
+    p_value: numpy.ndarray, shape=(n,), optional
+        Default None: NaN.
+    summit: numpy.ndarray, shape=(n,), dtype=int, optional
+        Position in the window. Default None: that of the greatest |score| in the span, the more upstream of equal ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        row start end sign attribution (sum of the span) p_value summit height (score at the summit).
+    """
+    at = start[:, None] + np.arange(int((end - start).max(initial=1)))
+    inside = at < end[:, None]
+    values = scores[row[:, None], np.minimum(at, scores.shape[1] - 1)]
+    if summit is None:
+        summit = start + np.where(inside, np.abs(values), -1).argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "row": row.astype(np.int64),
+            "start": start.astype(np.int64),
+            "end": end.astype(np.int64),
+            "sign": sign.astype(np.int64),
+            "attribution": np.where(inside, values, 0).sum(axis=1, dtype=np.float64),
+            "p_value": np.full(len(row), np.nan) if p_value is None else p_value,
+            "summit": summit.astype(np.int64),
+            "height": scores[row, summit].astype(np.float64),
+        }
+    )
+
+
+def no_spans() -> pd.DataFrame:
+    """Return the table of `span_table` without a row."""
+    none = np.empty(0, np.int64)
+    return span_table(np.zeros((0, 1)), none, none, none, none)
+
+
+def highest_apart(row: np.ndarray, position: np.ndarray, size: np.ndarray, apart: int) -> np.ndarray:
+    """Return which positions stay when they are taken in falling order of size, each shutting out what is too near.
+
+    Parameters
+    ----------
+    row, position: numpy.ndarray, shape=(n,), dtype=int
+        Positions of different rows are never near.
+    size: numpy.ndarray, shape=(n,)
+        Of equal ones the more upstream is taken first.
+    apart: int
+        Of two positions of a row that are closer than this only one stays.
+
+    Returns
+    -------
+    numpy.ndarray, dtype=int64
+        Indices of those that stay, in the order in which they were taken.
+    """
+    if not len(row):
+        return np.empty(0, np.int64)
+    order = np.lexsort((position, row, -size))
+    # Rows laid end to end, with a gap that is wide enough on both sides of each.
+    place = apart + row.astype(np.int64) * (int(position.max()) + apart) + position
+    shut = bytearray(int(place.max()) + apart)
+    seen, marks = np.frombuffer(shut, np.uint8), b"\x01" * (2 * apart - 1)
+    kept = []
+    # Most are shut out by a few: what a batch begins with spares its loop those that earlier batches have decided.
+    for first in range(0, len(order), _BATCH):
+        batch = order[first : first + _BATCH]
+        batch = batch[seen[place[batch]] == 0]
+        for index, at in zip(batch.tolist(), place[batch].tolist(), strict=True):
+            if not shut[at]:
+                shut[at - apart + 1 : at + apart] = marks
+                kept.append(index)
+    return np.array(kept, np.int64)

@@ -1,0 +1,95 @@
+"""Tables of intervals as bigBed: BED that is indexed, so that genome browsers read only what they show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pybigtools
+
+from cisnake.errors import InputError
+from cisnake.files import write_whole
+
+# The columns that BED defines, in its order, with their types and words in autoSql.
+_BED = {
+    "chrom": ("string", "chromosome"),
+    "start": ("uint", "start, counted from 0"),
+    "end": ("uint", "end, not included"),
+    "name": ("string", "name"),
+    "score": ("uint", "0 to 1000"),
+    "strand": ("char[1]", "+ or -"),
+    "thick_start": ("uint", "start of what is drawn thick"),
+    "thick_end": ("uint", "end of what is drawn thick"),
+    "rgb": ("uint", "colour"),
+}
+_BED_NAMES = {"chrom": "chrom", "start": "chromStart", "end": "chromEnd", "rgb": "itemRgb"}
+
+
+def bed_type(table: pd.DataFrame) -> str:
+    """Return the type of a table's bigBed as UCSC writes it: `bigBed 6`, or `bigBed 9 +` with columns that are not BED's."""
+    n = sum(column in _BED for column in table)
+    return f"bigBed {n}" + (" +" if table.shape[1] > n else "")
+
+
+def write_bigbed(table: pd.DataFrame, sizes: Mapping[str, int], what: str, path: str | Path) -> None:
+    """Write a table as bigBed.
+
+    Parameters
+    ----------
+    table: pandas.DataFrame
+        Columns of BED, in its order, at least chrom, start, end (0-based, half-open), then any others, which are written as
+        text and described by their names. Scores are whole numbers in [0, 1000], colours are "r,g,b". In any order of rows; at
+        least one row: a bigBed cannot be empty.
+    sizes: mapping of str to int
+        Lengths of the chromosomes.
+    what: str
+        What an interval is, in a word, such as "peak".
+    path: str or Path
+        Ends in `.bb`.
+
+    Raises
+    ------
+    InputError
+        An interval is empty or reaches beyond its chromosome.
+    """
+    lengths = table["chrom"].map(dict(sizes))
+    wrong = ~((table["start"] >= 0) & (table["end"] > table["start"]) & (table["end"] <= lengths))
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        raise InputError(
+            f"{what} {row.get('name', '')} at {row['chrom']}:{row['start']}-{row['end']} is outside the genome's chromosomes: "
+            "are genome and results of one run?"
+        )
+    # bigBed is sorted by the bytes of the names, then by start.
+    table = table.sort_values(["chrom", "start", "end"], kind="stable")
+    rest = pd.Series("", index=table.index)
+    for i, column in enumerate(table.columns[3:]):
+        rest = rest + ("\t" if i else "") + table[column].astype(str).str.replace(r"[\t\r\n]", " ", regex=True)
+    with write_whole(path) as part:
+        rows = zip(table["chrom"], table["start"].astype(int), table["end"].astype(int), rest, strict=True)
+        used = {chrom: sizes[chrom] for chrom in sorted(sizes)}
+        pybigtools.open(str(part), "w").write(used, rows, autosql=_autosql(table, what))
+        # What goes wrong in there is printed, not raised.
+        if not _is_whole(part):
+            raise OSError(f"{path} could not be written whole: is the disk full?")
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a bigBed ends with the signature that it begins with."""
+    if not path.is_file() or path.stat().st_size < 64:
+        return False
+    with open(path, "rb") as file:
+        signature = file.read(4)
+        file.seek(-4, os.SEEK_END)
+        return file.read() == signature
+
+
+def _autosql(table: pd.DataFrame, what: str) -> str:
+    """Return the description of the columns, in autoSql, that a bigBed holds."""
+    fields = []
+    for column in table:
+        kind, words = _BED.get(column, ("string", column.replace("_", " ")))
+        fields.append(f'    {kind} {_BED_NAMES.get(column, column)}; "{words}"')
+    return "\n".join([f"table {what}", f'"Each row is a {what}."', "(", *fields, ")", ""])

@@ -1,0 +1,46 @@
+"""Find patterns that recur among the bases that drive a contrast's score, without a database, and match them to known motifs.
+
+TF-MoDISco cuts out the places whose contributions stand out, and groups them by what contributes there; TOMTOM says which known
+motifs a pattern resembles. Needs the packages that `make patterns` installs, and attributions with hypothetical contributions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data import motif_database
+from cisnake.interpret import pattern_files, patterns, tomtom
+from cisnake.interpret.attribution_file import AttributionFile
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
+    p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="known motifs, from fetch_motifs.py")
+    p.add_argument("--width", type=int, default=2000, help="bases around the TSS that are looked at (default: 2000)")
+    p.add_argument("--max-seqlets", type=int, default=20_000, help="places of either sign that are grouped (default: 20000)")
+    p.add_argument("--matches", type=int, default=10, help="known motifs listed for each pattern (default: 10)")
+    p.add_argument("--seed", type=int, default=0, help="seed of the order of the genes (default: 0)")
+    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    p.add_argument("--output-meme", type=Path, required=True, metavar="MEME", help="the patterns as motifs")
+    p.add_argument("--output-patterns", type=Path, required=True, metavar="TSV", help="table of patterns")
+    p.add_argument("--output-seqlets", type=Path, required=True, metavar="TSV", help="where the patterns are")
+    p.add_argument("--output-matches", type=Path, required=True, metavar="TSV", help="known motifs that they resemble")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    known = motif_database.read_meme(args.motifs)
+    file = AttributionFile(args.attributions)
+    found = patterns.discover_patterns(file, args.width, args.max_seqlets, args.seed, args.threads)
+    matches = tomtom.match_motifs([pattern.motif for pattern in found], known, args.matches, args.threads)
+    alike = matches.loc[matches["q_value"] <= 0.05, "pattern"].nunique()
+    outputs = (args.output_meme, args.output_patterns, args.output_seqlets, args.output_matches)
+    pattern_files.write_patterns(found, matches, outputs)
+    program.log.info("%d patterns, %d of them like a known motif at q <= 0.05", len(found), alike)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

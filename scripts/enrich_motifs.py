@@ -1,0 +1,53 @@
+"""Find the hits that lie in peaks of a contrast, and test which motifs stand there more often than beside.
+
+A hit that overlaps a peak gets the attribution of its site. Motifs are ranked by how much more often they have a hit in a peak
+than in windows beside the peaks, every place of the genome counted once, and grouped by similarity.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cisnake import program
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--hits", type=Path, required=True, metavar="H5", help="all hits, from scan_motifs.py")
+    p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
+    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="its peaks, from call_peaks.py")
+    p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
+    p.add_argument("--flank", type=int, default=5, help="bases added to both sides of a peak (default: 5)")
+    p.add_argument("--processes", type=int, default=1, help="processes (default: 1)")
+    p.add_argument("--seed", type=int, default=0, help="seed of the draw of background windows (default: 0)")
+    p.add_argument("--output-hits", type=Path, required=True, metavar="TSV", help="table of hits in peaks")
+    p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the same for a genome browser")
+    p.add_argument("--output-enrichment", type=Path, required=True, metavar="TSV", help="table of motifs, best first")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    # Not above: the processes that this starts import this file too.
+    from cisnake.data import motif_database
+    from cisnake.files import read_table, write_table
+    from cisnake.interpret import motif_enrichment, motif_peaks
+    from cisnake.interpret.attribution_file import AttributionFile
+
+    peaks = read_table(args.peaks, window_start="int", window_end="int", attribution="float")
+    motifs = motif_database.read_meme(args.motifs)
+    counts = motif_peaks.write_hits_in_peaks(
+        args.hits, AttributionFile(args.attributions), peaks, motifs, args.output_hits, args.output_bed,
+        **{name: getattr(args, name) for name in ("flank", "processes", "seed")},
+    )  # fmt: skip
+    enrichment = motif_enrichment.enrichment_table(motifs, counts)
+    write_table(enrichment, args.output_enrichment)
+    program.log.info(
+        "%d of %d peaks are places of their own; %d windows beside", counts.n_peaks, len(peaks), counts.n_background
+    )
+    significant = int((enrichment["q_value"] <= 0.05).sum())
+    program.log.info("%d of %d motifs enriched in peaks at q <= 0.05", significant, len(motifs))
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

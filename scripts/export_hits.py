@@ -1,0 +1,36 @@
+"""Write hits of motifs in whole windows as a table, or as BED for a genome browser.
+
+hits.h5 of scan_motifs.py has every hit in a compact form; this takes the genes and motifs that are wanted from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cisnake import program
+from cisnake.files import write_whole
+from cisnake.interpret import motif_hits
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--hits", type=Path, required=True, metavar="H5", help="all hits, from scan_motifs.py")
+    p.add_argument("--genes", nargs="+", metavar="ID", help="genes that are wanted (default: all)")
+    p.add_argument("--motifs", nargs="+", metavar="ID", help="motifs that are wanted (default: all)")
+    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="BED6 where the name ends in .bed, else TSV")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    file, bed, n = motif_hits.HitFile(args.hits), args.output.suffix == ".bed", 0
+    with write_whole(args.output) as part, open(part, "w", newline="") as output:
+        for number, table in enumerate(file.tables(args.genes, args.motifs)):
+            written = motif_hits.bed_table(table) if bed else table
+            written.to_csv(output, sep="\t", index=False, header=not bed and number == 0, float_format="%.7g")
+            n += len(table)
+    program.log.info("%d hits", n)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

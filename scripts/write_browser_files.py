@@ -1,0 +1,46 @@
+"""Write files for genome browsers: a session for IGV and a track hub for UCSC's browser.
+
+Both show, for every contrast, attribution (bases drawn as high as their values), peaks and motif hits, beside genes, variants
+and the coverage that was trained on. They name files of the results folder by relative paths: the folder can be moved, copied,
+or put on a web server as a whole, where browser/hub.txt is the address to give.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data import tracks
+from cisnake.report.browser_files import write_browser_files
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    p.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="results folder of the run")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    p.add_argument("--annotation", type=Path, metavar="GTF", help="genes for IGV (default: those of the run, without exons)")
+    p.add_argument("--title", required=True, metavar="NAME", help="name of the run")
+    p.add_argument("--contrasts", nargs="*", default=[], metavar="NAME", help="in the order in which they are shown")
+    p.add_argument("--assembly", metavar="NAME", help="UCSC's name of the genome (default: the hub brings the genome itself)")
+    p.add_argument("--tracks", type=Path, metavar="TSV", help="table of tracks of a coverage run")
+    p.add_argument("--data-dir", type=Path, default=Path(), metavar="DIR", help="where their files are (default: here)")
+    p.add_argument("--converted", type=Path, metavar="DIR", help="BigWigs of the tracks that are none")
+    p.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER", help="in the results folder, as results/<run>/browser"
+    )
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    coverage = None
+    if args.tracks:
+        coverage = tracks.as_bigwigs(tracks.read_tracks(args.tracks, args.data_dir), args.converted)
+    write_browser_files(
+        args.results, args.genome, args.annotation, args.title, args.contrasts, args.output, args.assembly, coverage
+    )
+    program.log.info("wrote %s and igv_session.xml beside it", args.output / "hub.txt")
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

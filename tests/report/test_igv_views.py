@@ -1,0 +1,114 @@
+"""What the browser of the report is given of a gene: the same whichever strand it lies on, and no more than asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.genome import decode, reverse_complement
+from cisnake.report import igv_views
+from cisnake.report.igv_views import make_view, read_variants
+
+LENGTH = 60
+RNG = np.random.default_rng(8)
+# What lies on the forward strand at chr1:100-160.
+CODES = RNG.integers(0, 5, LENGTH).astype(np.int8)
+SCORES = RNG.standard_normal(LENGTH).astype(np.float32)
+GENES = pd.DataFrame(
+    {
+        "gene_id": ["g", "touches", "inside", "far", "other"], "gene_name": ["Name", "", "In", "Far", "Oth"],
+        "chrom": ["chr1"] * 4 + ["chr2"], "start": [150, 50, 110, 200, 100], "end": [170, 100, 120, 300, 160],
+        "strand": ["+", "-", "-", "+", "+"],
+    }
+)  # fmt: skip
+PEAKS = pd.DataFrame({"start": [110, 130], "end": [118, 139], "attribution": [1.234567, -0.5], "p_value": [1e-9, np.nan]})
+HITS = pd.DataFrame(
+    {
+        "start": [112, 113, 114, 115, 131], "end": [118, 119, 120, 121, 137], "strand": list("++-+-"),
+        "motif_id": list("abcde"), "motif_name": list("ABCDE"), "peak_id": ["p"] * 4 + ["q"],
+        "p_value": [1e-5, 1e-7, 1e-6, 1e-4, 1e-4],
+    }
+)  # fmt: skip
+VARIANTS = pd.DataFrame(
+    {
+        "variant_id": ["v", "w"], "start": [120, 125], "end": [121, 126], "ref": ["A", "ACGTACGTACGT"], "alt": ["G", "A"],
+        "gene_id": "g", "task": ["t <1>", "u"], "effect_mean": [0.5, -0.25],
+    }
+)  # fmt: skip
+
+
+def view(strand: str = "+", region: tuple[int, int] = (108, 120), **options) -> igv_views.View:
+    """Return the view of a gene on either strand, of one and the same genome."""
+
+    def oriented(table: pd.DataFrame) -> pd.DataFrame:
+        first, last = (table["start"] - 100, table["end"] - 100)
+        if strand == "-":
+            first, last = LENGTH - last, LENGTH - first
+        return table.drop(columns=["start", "end"]).assign(window_start=first, window_end=last)
+
+    forward = strand == "+"
+    hits = oriented(HITS)
+    hits["orientation"] = hits.pop("strand") if forward else hits.pop("strand").map({"+": "-", "-": "+"})
+    window = pd.Series({"gene_id": "g", "chrom": "chr1", "start": 100, "end": 160, "strand": strand})
+    low, high = (region[0] - 100, region[1] - 100)
+    arguments = {
+        "codes": CODES if forward else reverse_complement(CODES), "scores": SCORES if forward else SCORES[::-1],
+        "region": (low, high) if forward else (LENGTH - high, LENGTH - low), "genes": GENES, "peaks": oriented(PEAKS),
+        "hits": hits, "variants": VARIANTS,
+    }  # fmt: skip
+    return make_view("liver", window, **(arguments | options))
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_a_view_is_that_of_the_forward_strand(strand):
+    found = view(strand)
+    assert (found.chrom, found.start, found.end, found.focus) == ("chr1", 100, 160, (108, 120))
+    assert found.sequence == decode(CODES) and np.array_equal(found.scores, SCORES)
+    assert found.label == "Name (g)" and found.contrast == "liver"
+    assert found.peaks[["start", "end", "name"]].to_numpy().tolist() == [[110, 118, "+1.23"], [130, 139, "−0.5"]]
+    assert list(found.peaks["color"]) == [igv_views.BLUE, igv_views.VERMILION]
+    hits = found.hits.sort_values("start")
+    assert hits[["start", "end", "name", "strand"]].to_numpy().tolist() == [
+        [112, 118, "A", "+"], [113, 119, "B", "+"], [114, 120, "C", "-"], [131, 137, "E", "-"],
+    ]  # fmt: skip
+    assert list(found.variants["name"]) == ["A>G +0.5", "ACGTAC…12>A −0.25"] and list(found.variants["start"]) == [120, 125]
+    assert list(found.genes["gene_id"]) == ["g", "inside"], "one that ends where the window begins is not in it"
+    assert list(found.genes["strand"]) == ["+", "-"] and found.genes["color"].nunique() == 2
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize(("region", "expected"), [((100, 104), (100, 120)), ((156, 160), (140, 160)), ((128, 134), (121, 141))])
+def test_a_long_window_is_cut_around_the_region(monkeypatch, strand, region, expected):
+    monkeypatch.setattr(igv_views, "MAX_BASES", 20)
+    found = view(strand, region)
+    start, end = expected
+    assert (found.start, found.end, found.focus) == (start, end, region)
+    assert found.sequence == decode(CODES[start - 100 : end - 100])
+    assert np.array_equal(found.scores, SCORES[start - 100 : end - 100])
+    for shown, everything in ((found.peaks, PEAKS), (found.variants, VARIANTS)):
+        inside = (everything["start"] < end) & (everything["end"] > start)
+        assert list(shown["start"]) == list(everything.loc[inside, "start"])
+
+
+def test_a_gene_without_peaks_hits_variants_name_or_place_in_the_table():
+    found = view(peaks=PEAKS.assign(window_start=0, window_end=0).head(0), hits=None, variants=None, genes=GENES.tail(2))
+    assert found.label == "g" and not len(found.peaks) + len(found.hits) + len(found.variants) + len(found.genes)
+    assert np.array_equal(view(scores=np.where(SCORES > 0, np.nan, SCORES)).scores, np.minimum(SCORES, 0))
+
+
+def test_variants_are_those_of_the_genes_in_their_strongest_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(igv_views, "CHUNK_ROWS", 3)
+    rows = [
+        ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t1", "0.5"), ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t2", "-0.7"),
+        ("v1", "1", "10", "11", "A", "T", "NA", "ok", "t1", "0.1"), ("v0", "1", "5", "6", "A", "T", "NA", "ok", "t1", "-0.1"),
+        ("v2", "1", "20", "21", "A", "T", "NA", "outside", "", ""), ("v1", "1", "10", "11", "A", "G", "h", "ok", "t1", "0.9"),
+        ("v3", "1", "10", "11", "A", "G", "", "outside", "", ""),
+    ]  # fmt: skip
+    columns = ["variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status", "task", "effect_mean"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "effects.tsv", sep="\t", index=False)
+    found = read_variants(tmp_path / "effects.tsv", ["NA", "z"])
+    assert found[["variant_id", "alt", "task", "effect_mean"]].to_numpy().tolist() == [
+        ["v0", "T", "t1", -0.1], ["v1", "G", "t2", -0.7], ["v1", "T", "t1", 0.1],
+    ]  # fmt: skip
+    assert found["start"].tolist() == [5, 10, 10] and read_variants(tmp_path / "effects.tsv", []).empty
