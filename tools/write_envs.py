@@ -22,7 +22,7 @@ _TABLES = ["h5py", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
     "genomics": [*_GENOMICS, "anndata", "pybigtools"],
-    "modisco": [*_GENOMICS, "memelite", "modisco-lite"],
+    "modisco": [*_GENOMICS, "memelite", "modisco-lite", "pyjaspar"],
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
     "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],

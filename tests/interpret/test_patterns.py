@@ -197,8 +197,7 @@ def test_what_contributes_the_other_way_is_no_pattern(example, monkeypatch):
             SimpleNamespace(seqlets=seqlets[:90]),
         ]
 
-    monkeypatch.setattr(patterns, "_load_modisco", lambda: SimpleNamespace(TFMoDISco=find))
-    monkeypatch.setattr(patterns, "_set_threads", lambda threads: None)
+    monkeypatch.setattr(patterns, "_load_modisco", lambda threads: SimpleNamespace(TFMoDISco=find))
     made = patterns.discover_patterns(example[0], max_seqlets=100)
     assert [(pattern.id, pattern.sign, len(pattern.seqlets)) for pattern in made] == [
         ("negative_1", "-", 90),
@@ -296,7 +295,7 @@ def test_too_little_gives_no_pattern(n, kind, tmp_path):
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     codes = np.zeros((2, 60), np.int8)
     values = np.zeros((2, 60, 4), np.float32)
-    monkeypatch.setattr(patterns, "_load_modisco", lambda: None)
+    monkeypatch.setattr(patterns, "_load_modisco", lambda threads: None)
     with pytest.raises(InputError, match=r"attribution.hypothetical: true"):
         patterns.discover_patterns(write_file(tmp_path / "without.h5", codes, values, "+", 0, keep=False))
     short = write_file(tmp_path / "short.h5", codes[:, :40], values[:, :40], "+", 0)

@@ -134,9 +134,9 @@ def table_memory(wildcards, input, attempt):
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
 
 
-def pattern_memory(wildcards, input, attempt):
-    """Memory of a job that clusters seqlets: their similarities, and of attributions those around the TSS."""
-    return attempt * (8000 + int(megabytes(input.attributions)))
+def pattern_memory(wildcards, attempt):
+    """Memory of a job that looks for patterns, of 40 million bases at most."""
+    return attempt * 4000
 
 
 def cells_memory(wildcards, input, attempt):

@@ -113,7 +113,7 @@ def discover_patterns(
     InputError
         TF-MoDISco is not installed, the file has no hypothetical contributions, or the windows are too short.
     """
-    tfmodisco = _load_modisco()
+    tfmodisco = _load_modisco(threads)
     if not file.has_hypothetical:
         raise InputError(
             f"{file.path} has no hypothetical contributions, which patterns are made of: set attribution.hypothetical: true in "
@@ -130,7 +130,6 @@ def discover_patterns(
     if not windows.both_signs():
         log.warning("no patterns: contributions are not of both signs, so that nothing can be told from noise.")
         return []
-    _set_threads(threads)
     log.info("looking for patterns in %d windows of %d bases", len(rows), width)
     found = tfmodisco.TFMoDISco(
         windows.one_hot,
@@ -151,21 +150,17 @@ def discover_patterns(
     return patterns
 
 
-def _load_modisco() -> Any:
+def _load_modisco(threads: int) -> Any:
     try:
+        import numba
         from modiscolite import tfmodisco
     except ImportError as error:
         raise InputError("looking for patterns needs TF-MoDISco, which is not installed: run `make patterns`.") from error
-    return tfmodisco
-
-
-def _set_threads(threads: int) -> None:
-    import numba
-
     config: Any = numba.config
     # TF-MoDISco forks to compile, and keeps what it compiled for the next run, with threads that survive a fork only.
     config.THREADING_LAYER = "forksafe"
     numba.set_num_threads(max(1, min(threads, config.NUMBA_NUM_THREADS)))
+    return tfmodisco
 
 
 @dataclass(frozen=True, eq=False)
