@@ -17,6 +17,7 @@ import pytest
 
 from cisnake.errors import InputError
 from cisnake.files import read_table
+from cisnake.interpret import pattern_files, patterns
 from cisnake.interpret.attribution_file import AttributionFile
 from cisnake.report import igv, page
 
@@ -149,6 +150,29 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         assert section.count("25.0% of sites inert") == 2 and section.count("not probed") == 1
         (pair,) = rows_with(section, "FAC0")
         assert pair[1:5] == ["FAC2", "6", "1.3", "21.5"] and pair[6:9] == ["30 to 40", "convergent", "5"]
+
+
+def test_patterns_lie_on_the_motifs_that_they_match(results):
+    rng = np.random.default_rng(0)
+    seqlets = pd.DataFrame(
+        {column: [1, 2] for column in patterns.SEQLET_COLUMNS} | {"pattern": "positive_1", "gene_id": ["a", "b"]}
+    )
+    found = patterns.Pattern("positive_1", rng.dirichlet(np.ones(4), 7), rng.random((7, 4)), seqlets)
+    match = {"pattern": "positive_1", "rank": 1, "motif_id": "MA0003.1", "motif_name": "FAC3", "p_value": 1e-5, "e_value": 1e-4}
+    match |= {"q_value": 0.0032, "overlap": 5, "offset": -2, "strand": "-"}
+    (results / "patterns/heat").mkdir(parents=True)
+    paths = [results / "patterns/heat" / name for name in pattern_files.FILES]
+    pattern_files.write_patterns([found], pd.DataFrame([match]), paths)
+    text = write(results, n_genes=1, n_motifs=1)
+    assert text.count("Patterns found without a database") == 1
+    section = text.split("Patterns found without a database")[1].split("</table>")[0]
+    assert (
+        "FAC3" in section and "MA0003.1, − strand" in section and "0.0032" in section and section.count('class="matrix"') == 2
+    )
+    first, second = page.aligned(found.probabilities, np.full((12, 4), [0.7, 0.1, 0.1, 0.1]), -2)
+    assert len(first) == len(second) == 12
+    np.testing.assert_array_equal(first[2:9], found.probabilities)
+    assert (first[:2] == 0.25).all() and (first[9:] == 0.25).all()
 
 
 def test_trust_is_told_of_each_contrast(text, whole):
