@@ -39,7 +39,7 @@ METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "in_silico_mutagenesis": ("in_silico_mutagenesis", {}, False),
 }
 CALLERS: dict[str, list[str]] = {
-    "recursive_seqlets": ["--method", "recursive_seqlets"],
+    "recursive_seqlets, threshold 0.01": ["--method", "recursive_seqlets", "--threshold", "0.01"],
     "recursive_seqlets, threshold 0.05": ["--method", "recursive_seqlets", "--threshold", "0.05"],
     "find_attr_peaks": ["--method", "find_attr_peaks"],
     "find_attr_peaks, n 20, height 2": ["--method", "find_attr_peaks", "--n", "20", "--height", "2"],
@@ -157,25 +157,26 @@ def script(name: str, *arguments: Any) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table."""
-    lines = [
-        "| method | caller | peaks | on sites | sites found | peaks, q | on sites | sites found | minutes |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for every, sure in zip(rows[::2], rows[1::2], strict=True):
-        cells = [every["method"], every["caller"]]
-        for part in (every, sure):
-            cells += [f"{part['n_peaks']:,}", f"{part['precision']:.2f}", f"{part['recall']:.2f}"]
-        lines.append("| " + " | ".join([*cells, f"{every['minutes']:.1f}"]) + " |")
-    lines += [
-        "",
-        "| method | mutagenesis (ρ) | replicates | strands | random weights | completeness error |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return Markdown tables: precision / recall by method and caller, for each greatest q, and the checks of attributions."""
+    lines = []
+    for max_q in dict.fromkeys(row["max_q"] for row in rows):
+        lines += [
+            f"Precision / recall, q <= {max_q:g}",
+            "",
+            "| method | " + " | ".join(CALLERS) + " |",
+            "|---" * (len(CALLERS) + 1) + "|",
+        ]
+        for method in dict.fromkeys(row["method"] for row in rows):
+            found = {row["caller"]: row for row in rows if (row["method"], row["max_q"]) == (method, max_q)}
+            cells = [f"{found[caller]['precision']:.2f} / {found[caller]['recall']:.2f}" for caller in CALLERS]
+            lines.append("| " + " | ".join([method, *cells]) + " |")
+        lines.append("")
+    keys = {"ism": "mutagenesis (ρ)", "replicates": "replicates", "strands": "strands", "random_weights": "random weights",
+            "completeness": "completeness error", "minutes": "minutes"}  # fmt: skip
+    lines += ["| method | " + " | ".join(keys.values()) + " |", "|---" * (len(keys) + 1) + "|"]
     for row in {row["method"]: row for row in rows}.values():
-        keys = ("ism", "replicates", "strands", "random_weights", "completeness")
-        shares = [f"{row[key]:.3f}" if np.isfinite(row[key]) else "" for key in keys]
-        lines.append("| " + " | ".join([row["method"], *shares]) + " |")
+        cells = [f"{row[key]:.2f}" if np.isfinite(row[key]) else "" for key in keys]
+        lines.append("| " + " | ".join([row["method"], *cells]) + " |")
     return "\n".join(lines)
 
 

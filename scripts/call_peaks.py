@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
     p.add_argument("--method", choices=peaks.METHODS, default="recursive_seqlets")
-    p.add_argument("--threshold", type=float, default=0.05, help="recursive_seqlets: greatest p of a span (default: 0.05)")
+    p.add_argument("--threshold", type=float, default=0.01, help="recursive_seqlets: greatest p of a span (default: 0.01)")
     p.add_argument("--min-length", type=int, default=4, help="recursive_seqlets: shortest span in bases (default: 4)")
     p.add_argument("--max-length", type=int, default=25, help="recursive_seqlets: longest span in bases (default: 25)")
     p.add_argument("--n", type=int, default=5, help="find_attr_peaks: peaks of each sign kept per gene (default: 5)")

@@ -385,6 +385,8 @@ RECOVERY = {
     "motifs_recovered": 5,
     "peak_precision": 0.75,
     "peak_recall": 1.0,
+    "peak_q": 0.1,
+    "peak_precision_at_q": 0.957,
 }
 
 
@@ -398,6 +400,7 @@ def test_the_figures_of_a_demo_are_printed(tmp_path: Path) -> None:
         "5 of 6",
         "0.75",
         "1.00",
+        "0.96",
     ]
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import fetch_input
+from cisnake import files
 from cisnake.errors import InputError
-from cisnake.files import digest, file_sha256, read_table, write_json, write_table, write_whole
+from cisnake.files import digest, file_sha256, read_chunks, read_table, write_json, write_table, write_whole
 
 
 def listing(folder: Path) -> list[str]:
@@ -122,3 +123,20 @@ def test_fetched_file_is_kept_only_with_its_checksum(tmp_path: Path):
         with pytest.raises(InputError, match=message):
             fetch(url, sha256, output)
         assert listing(output.parent) == []
+
+
+def test_chunks_are_the_columns_that_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "CHUNK_ROWS", 3)
+    table = pd.DataFrame({"a": ["x", "", "NA", "z"], "b": [1, 2, 3, 4], "c": [0.5, 1e-300, 3, -1], "d": 0})
+    write_table(table, tmp_path / "t.tsv")
+    pieces = list(read_chunks(tmp_path / "t.tsv", {"c": float, "a": str, "b": int}))
+    assert [len(piece) for piece in pieces] == [3, 1]
+    pd.testing.assert_frame_equal(pd.concat(pieces)[["a", "b", "c"]], table[["a", "b", "c"]])
+
+
+@pytest.mark.parametrize("text", [None, "", "a\tb\nx\n", "a\tc\nx\t1\n", "a\tb\nx\tmany\n", "\x00\xff"])
+def test_what_is_no_table_of_these_columns_is_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(InputError, match=r"t\.tsv cannot be read as a table"):
+        list(read_chunks(tmp_path / "t.tsv", {"a": str, "b": int}))

@@ -18,7 +18,8 @@ def lines(results: Path) -> list[str]:
     Returns
     -------
     list of str
-        The path of the report, then the five figures: score, baseline, motifs recovered, precision and recall of peaks.
+        The path of the report, then six figures: score, baseline, motifs recovered, precision and recall of peaks, precision of
+        the sure ones.
     """
     found = json.loads((results / "recovery.json").read_text())
 
@@ -31,6 +32,7 @@ def lines(results: Path) -> list[str]:
         ("planted motifs recovered", f"{found['motifs_recovered']} of {found['motifs_planted']}"),
         ("peaks at planted sites: precision", figure("peak_precision")),
         ("peaks at planted sites: recall", figure("peak_recall")),
+        (f"precision of peaks with q <= {found['peak_q']}", figure("peak_precision_at_q")),
     ]
     return [f"Report: {results / 'report.html'}", *(f"  {name:<34} {value}" for name, value in rows)]
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 import pandas as pd
 
 from cisnake.errors import InputError
+
+# Rows of large tables that are in memory at once.
+CHUNK_ROWS = 200_000
 
 
 @contextmanager
@@ -92,6 +95,30 @@ def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
             raise InputError(f"{path}, line {line}: {column} is {table[column][line - 2]!r}, no number: is the file cut?")
         table[column] = numbers.astype(kind)
     return table
+
+
+def read_chunks(path: str | Path, columns: Mapping[str, type]) -> Iterator[pd.DataFrame]:
+    """Yield some columns of a table that `write_table` wrote, a run of rows at a time: it may be far larger than memory.
+
+    Parameters
+    ----------
+    path: str or Path
+        The file.
+    columns: mapping of str to type
+        Names, and what each cell is: `str`, or a number, which no cell may lack.
+
+    Raises
+    ------
+    InputError
+        The file is no table, lacks a column, or a number is none.
+    """
+    try:
+        with pd.read_csv(
+            path, sep="\t", dtype=dict(columns), usecols=list(columns), na_filter=False, chunksize=CHUNK_ROWS
+        ) as pieces:
+            yield from pieces
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
 
 
 def write_json(value: Any, path: str | Path) -> None:

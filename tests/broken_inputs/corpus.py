@@ -289,6 +289,9 @@ CASES = [
         "motifs.meme",
     ),
     *_each(_ANY | {"cut off": _half}, "attributions", "call_peaks", "attributions", "attributions.h5"),
+    *_each(_ANY | {"cut off": _half}, "data set", "scan_motifs", "dataset", "results/dataset.h5"),
+    *_each(_ANY | {"cut off": _half}, "file of hits", "export_hits", "hits", "hits.h5"),
+    *_each(_TEXT, "table of hits", "pair_motifs", "hits", "hits.tsv"),
 ]
 
 # TensorFlow takes seconds to start: these run one after the other in a process of their own.

@@ -48,8 +48,14 @@ def write_inputs(folder: Path) -> None:
     (folder / "genes.txt").write_text("chr1_0\n")
     _write_tracks(folder)
     _write_matrices(folder, cells)
-    with h5py.File(folder / "attributions.h5", "w") as file:
-        file["nothing"] = np.zeros(100_000)
+    for name in ("attributions.h5", "hits.h5"):
+        with h5py.File(folder / name, "w") as file:
+            file["nothing"] = np.zeros(100_000)
+    hit = {"motif_id": "M1", "gene_id": "chr1_0", "peak_id": "p", "region": "peak", "chrom": "chr1", "orientation": "+"}
+    hit |= {"start": 10, "end": 12, "window_start": 10, "window_end": 12, "from_tss": 1, "p_value": 0.1}
+    pd.DataFrame([hit]).to_csv(folder / "hits.tsv", sep="\t", index=False)
+    motif = {"motif_id": "M1", "motif_name": "one", "cluster": "1", "cluster_name": "one", "rank": 1}
+    pd.DataFrame([motif]).to_csv(folder / "enrichment.tsv", sep="\t", index=False)
     (folder / "model.keras").write_bytes(b"PK\x03\x04" + bytes(1000))
 
 
@@ -111,6 +117,9 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "aggregate_cells": {"cells": "matrix.h5ad", "by": "kind"},
         "fetch_motifs": {"source": "motifs.meme"},
         "call_peaks": {"attributions": "attributions.h5"},
+        "scan_motifs": {"dataset": "results/dataset.h5", "motifs": "motifs.meme"},
+        "export_hits": {"hits": "hits.h5"},
+        "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
         "train_model": {"dataset": "results/dataset.h5", "params": "params.yaml", "checkpoints": "checkpoints"},
         "evaluate_model": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",

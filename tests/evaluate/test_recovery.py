@@ -49,7 +49,7 @@ def contrast(**given) -> Contrast:
             ("g3", 400, 410),  # a site, but of another gene
         ],
         columns=["gene_id", "start", "end"],
-    )
+    ).assign(q_value=[0.1, 0.2, 0.03, 0.01, np.nan, 0.1, 0.11])
     enrichment = pd.DataFrame(
         [
             ("M1", "1", 3.0, 0.9),
@@ -109,6 +109,16 @@ def test_motifs_count_where_they_act() -> None:
     assert (both["pearson_possible"], both["pearson_achieved"], both["baseline_pearson"]) == (0.9, 0.8, 0.5)
 
 
+def test_peaks_that_are_sure_are_measured_by_themselves() -> None:
+    found = measured(contrast(), contrast(name="a", score="aggregate"))
+    # Of four with q at most 0.1, M1 planted and M4 are on sites of a against b, M1 and M2 of a alone.
+    assert found["n_peaks_at_q"] == 8 and found["peak_precision_at_q"] == pytest.approx((2 + 2) / 8)
+    strong = {name: part["n_strong_sites"] for name, part in found["contrasts"].items()}
+    assert found["peak_recall_at_q"] == pytest.approx((2 + 2) / sum(strong.values()))
+    unsure = measured(contrast(peaks=contrast().peaks.assign(q_value=np.nan)))
+    assert unsure["n_peaks"] == 7 and math.isnan(unsure["peak_precision_at_q"]) and math.isnan(unsure["peak_recall_at_q"])
+
+
 def test_a_run_without_contrasts_has_scores_only() -> None:
     found = measured()
     assert found["motifs_planted"] == 0 and found["pearson_achieved"] == 0.8 and found["variant_effect_spearman"] is None
@@ -159,7 +169,7 @@ def test_a_perfect_run_recovers_everything(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "attributions" / "liver.h5", "w") as file:
         file["genes"] = list(made.genes["gene_id"])
         file.attrs.update(on_tasks=json.dumps(["liver_1"]), off_tasks="[]", score="aggregate", contrast="liver")
-    acting[["gene_id", "start", "end"]].to_csv(tmp_path / "peaks" / "liver.tsv", sep="\t", index=False)
+    acting[["gene_id", "start", "end"]].assign(q_value=0.05).to_csv(tmp_path / "peaks" / "liver.tsv", sep="\t", index=False)
     motifs = acting[["motif_id", "motif_name"]].drop_duplicates().assign(cluster="", odds_ratio=9.0, q_value=1e-9)
     motifs.to_csv(tmp_path / "motifs" / "liver" / "enrichment.tsv", sep="\t", index=False)
     known = recovery.read_true_effects(inputs / "variants.vcf", list(made.tasks["task"]))

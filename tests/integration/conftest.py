@@ -48,7 +48,7 @@ SMALL: dict[str, Any] = {
     "attribution": {
         "n_shards": 2,
         "n_steps": 3,
-        "null_windows": 40,
+        "null_windows": 100,
         "quality_genes": 2,
         "contrasts": {"root": {"on_tasks": ["root"]}, "both": {"on_tasks": ["root", "leaf_1"], "score": "aggregate"}},
     },

@@ -21,6 +21,7 @@ import yaml
 
 from cisnake import configuration
 from cisnake.files import read_table
+from cisnake.interpret.motif_hits import read_hits
 
 pytestmark = pytest.mark.integration
 
@@ -173,8 +174,8 @@ def test_everything_that_a_run_promises_is_there_and_whole(results: Path) -> Non
     tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv"]
     tables += [f"evaluation/{split}/{name}.tsv" for split in ("val", "test") for name in ("tasks", "genes")]
     for contrast in ("root", "both"):
-        tables += [f"peaks/{contrast}.tsv"]
-        tables += [f"motifs/{contrast}/{name}.tsv" for name in ("hits", "enrichment", "effects")]
+        tables += [f"peaks/{contrast}.tsv", f"attributions/{contrast}.quality.tsv"]
+        tables += [f"motifs/{contrast}/{name}.tsv" for name in ("hits", "enrichment", "effects", "site_effects", "pairs")]
     for fold in ("models/fold_0/replicate_0", "models/fold_0/replicate_1"):
         tables.append(f"{fold}/history.tsv")
         assert yaml.safe_load((results / fold / "params.yaml").read_text())["train"]["learning_rate"] == 0.01
@@ -188,6 +189,13 @@ def test_everything_that_a_run_promises_is_there_and_whole(results: Path) -> Non
     for name in ("dataset.h5", "attributions/root.h5", "attributions/both.h5"):
         with h5py.File(results / name) as file:
             assert len(file["genes"]) == n_genes, name
+    peaks = read_table(results / "peaks" / "root.tsv", q_value="float")
+    assert peaks["q_value"].between(0, 1).all() and peaks["q_value"].nunique() > 5
+    checks = read_table(results / "attributions" / "root.quality.tsv")
+    assert len(checks) == n_genes and (checks["ism"] != "").sum() == 2
+    assert len(read_hits(results / "motifs" / "hits.h5")) > len(read_table(results / "motifs" / "root" / "hits.tsv"))
+    for name in ("hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml", "genome.2bit", "root.peaks.bb", "root.hits.bb"):
+        assert (results / "browser" / name).stat().st_size, name
     with pyBigWig.open(str(results / "attributions" / "root.bw")) as track:
         assert set(track.chroms()) == {"chr1", "chr2", "chr3", "chr4"}
         assert track.header()["nBasesCovered"] > 10_000
@@ -262,7 +270,8 @@ def test_a_second_run_has_nothing_to_do(done: Path, snakemake: Run) -> None:
 def test_a_changed_value_makes_anew_what_depends_on_it_alone(done: Path, snakemake: Run, jobs: Jobs) -> None:
     plan = ["--dry-run", "--configfile", "config.yaml", "--config"]
     peaks = jobs(snakemake(done, *plan, "peaks={threshold: 0.02}"))
-    assert set(peaks) - {"all", "total"} == {"call_peaks", "scan_motifs", "probe_motifs", "measure_recovery", "write_report"}
+    after = {"enrich_motifs", "probe_motifs", "pair_motifs", "write_browser_files", "measure_recovery", "write_report"}
+    assert set(peaks) - {"all", "total"} == {"call_peaks"} | after
     network = jobs(snakemake(done, *plan, "model={overrides: {train.learning_rate: 0.02}}"))
     assert network["train_model"] == 2 and "write_dataset" not in network and "fetch_motifs" not in network
     threads = jobs(snakemake(done, *plan, "resources={threads: 2, mem_mb: 5000}"))
@@ -315,8 +324,9 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     of_files = {}
     for name, models in (("own", everything), ("other", wrong)):
         attribution_shards.attribute_shard(
-            folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, str(ids), (0, 1), 8, [folder / f"{name}.h5"]
-        )
+            folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, str(ids), (0, 1), 8,
+            [folder / f"{name}.h5"], "integrated_gradients", {"n_steps": 3},
+        )  # fmt: skip
     of_run = folder / R / "attributions" / "root.h5"
     for name, path in (("run", of_run), ("own", folder / "own.h5"), ("other", folder / "other.h5")):
         with h5py.File(path) as file:

@@ -18,6 +18,7 @@ from cisnake.interpret import attribution_shards
 from cisnake.interpret.attribution import METHODS, attribute, method_options, project
 from cisnake.interpret.attribution_file import AttributionFile
 from cisnake.interpret.attribution_job import Extras
+from cisnake.interpret.attribution_quality import random_network
 from cisnake.interpret.attribution_sample import shuffled_windows
 from cisnake.interpret.attribution_shards import attribute_shard
 from cisnake.interpret.attribution_tracks import collect_shards
@@ -29,6 +30,29 @@ from cisnake.model.prediction import Views
 LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
 CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
 WEIGHTS = np.array([[1, -0.5, -0.5], [0, 0.5, 0.5]], np.float32)
+
+# Nearly all the time of a run this small is that of compiling its networks, which are the same in all runs.
+load_model, compiled = functools.cache(ensemble.load_model), functools.cache(ScoredModel)
+randomised = {}
+
+
+def draw_network(model, seed, windows):
+    key = model, seed, windows.tobytes()
+    if key not in randomised:
+        randomised[key] = random_network(*key[:2], windows)
+    return randomised[key]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _networks_are_compiled_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribution_shards, "load_model", load_model)
+        patch.setattr(attribution_shards, "ScoredModel", compiled)
+        patch.setattr(attribution_shards, "random_network", draw_network)
+        yield
+    load_model.cache_clear()
+    compiled.cache_clear()
+    randomised.clear()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +109,7 @@ def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
     assert sorted(files[0].genes) == sorted(row_of)
     networks_of = {
-        fold: [ScoredModel(keras.saving.load_model(path), 1) for path in models(folder) if f"fold_{fold}" in str(path)]
-        for fold in range(FOLDS)
+        fold: [compiled(load_model(path), 4) for path in models(folder) if f"fold_{fold}" in str(path)] for fold in range(FOLDS)
     }
     for i, file in enumerate(files):
         attributions, sequences = file.read_block(0, N)
@@ -221,7 +244,7 @@ def test_a_shuffled_window_is_asked_as_its_gene(folder, tmp_path):
         x = np.concatenate([np.eye(5, 4, dtype=np.float32)[shuffled], np.zeros((1, LENGTH, 1), np.float32)], axis=-1)
         x[:, 16:20, 4] = 1
         paths = folder.glob(f"fold_{window['fold']}/*/model.keras")
-        networks = [ScoredModel(keras.saving.load_model(path), 8) for path in paths]
+        networks = [compiled(load_model(path), 4) for path in paths]
         method = functools.partial(METHODS["integrated_gradients"], n_steps=3)
         expected = project(x, attribute(networks, x, [Score(w) for w in WEIGHTS], method, asked["views"])[0]).sum(axis=-2)[:, 0]
         for file, values in zip(files, expected, strict=True):
@@ -363,7 +386,7 @@ def test_of_coverage_the_contrast_of_gene_values_is_attributed(covered, tmp_path
         attributions, _ = file.read_block(0, N)
         for at, window in file.windows.reset_index(drop=True).iterrows():
             row = int(np.flatnonzero(windows["gene_id"] == window["gene_id"])[0])
-            networks = [keras.saving.load_model(out / f"fold_{window['fold']}/replicate_{i}/model.keras") for i in range(2)]
+            networks = [load_model(out / f"fold_{window['fold']}/replicate_{i}/model.keras") for i in range(2)]
 
             def value(inputs, network, own=weights[row], asked=of_tasks):
                 bins = np.asarray(network(inputs), np.float64)
@@ -379,7 +402,7 @@ def test_of_coverage_the_contrast_of_gene_values_is_attributed(covered, tmp_path
                 slope = slope.reshape(LENGTH, 4)
                 expected = ((slope - slope.mean(axis=1, keepdims=True)) * x[row]).T
                 np.testing.assert_allclose(attributions[at], expected, atol=2e-3 * np.abs(expected).max() + 1e-5)
-    network, nowhere = keras.saving.load_model(out / "fold_0/replicate_0/model.keras"), np.zeros(1)
+    network, nowhere = load_model(out / "fold_0/replicate_0/model.keras"), np.zeros(1)
     with hdf5.open_dataset(out / "dataset.h5") as file:
         found = ensemble.predict(network, codes[[2]], nowhere, nowhere, np.array([2]), ensemble.gene_readout(file))
     bins = np.asarray(network(x[[2]]), np.float64)
@@ -397,7 +420,7 @@ def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covere
     x = np.eye(5, 4, dtype=np.float32)[codes[[row]]]
     values = []
     for i in range(2):
-        network = keras.saving.load_model(out / f"fold_{windows['fold'][row]}/replicate_{i}/model.keras")
+        network = load_model(out / f"fold_{windows['fold'][row]}/replicate_{i}/model.keras")
         for bins in (np.asarray(network(x)), np.asarray(network(x[:, ::-1, ::-1]))[:, ::-1, ::-1]):
             values.append(np.log2(1 + weights[row] @ transform.inverse(bins[0].astype(np.float64))) @ [1.0, -1.0])
     np.testing.assert_allclose(file.windows["predicted"][0], np.mean(values), atol=1e-5)
@@ -413,7 +436,7 @@ def test_shuffles_and_checks_of_stranded_coverage(covered, tmp_path):
     at, row = 5, int(file.null_genes[5][4:])
     x = np.eye(5, 4, dtype=np.float32)[shuffled_windows(codes[[row]], [file.null_genes[5]], [0], 0)]
     fold = file.windows["fold"][file.genes.index(file.null_genes[5])]
-    networks = [ScoredModel(keras.saving.load_model(out / f"fold_{fold}/replicate_{i}/model.keras"), 1) for i in range(2)]
+    networks = [compiled(load_model(out / f"fold_{fold}/replicate_{i}/model.keras"), 4) for i in range(2)]
     score = Score(np.array([1.0, -1.0]), weights[[row]], link="gene", transform=transform)
     expected = project(x, attribute(networks, x, [score])[0]).sum(axis=-2)[0, 0]
     np.testing.assert_allclose(next(file.null_blocks())[at], expected, atol=1e-5)

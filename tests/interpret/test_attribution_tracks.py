@@ -109,6 +109,15 @@ def test_no_gene_gives_an_empty_track(tmp_path):
     assert_track(tmp_path / "heat.bw", {})
 
 
+@pytest.mark.parametrize("sizes", [{"chr2": 400}, {"chr1": 129, "chr2": 400}])
+def test_windows_outside_of_the_genome_are_not_left_out(tmp_path, sizes):
+    write(tmp_path / "a.h5", [("chr2", 5, "+", 9), ("chr1", 100, "-", 9)])
+    with pytest.raises(InputError, match="window of a1, chr1:100-130, is not in the genome"):
+        write_bigwig(tmp_path / "a.h5", sizes, tmp_path / "a.bw")
+    assert not (tmp_path / "a.bw").exists()
+    write_bigwig(tmp_path / "a.h5", {"chr1": 130, "chr2": 400}, tmp_path / "a.bw")
+
+
 def test_shards_are_joined_in_their_order(tmp_path):
     shards = {"none": [], "a": PLACES["overlapping"], "empty": [], "b": PLACES["unsorted chromosomes"][:3]}
     parts = [write(tmp_path / f"{name}.h5", places) for name, places in shards.items()]
@@ -144,12 +153,22 @@ def test_shards_that_differ_are_not_joined(tmp_path, other):
         collect_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
 
 
+def test_shards_of_different_cuts_are_not_joined(tmp_path):
+    write(tmp_path / "a.h5", PLACES["overlapping"])
+    with pytest.raises(InputError, match=r"joined.h5 have the gene \S+ twice: attribute all"):
+        collect_shards([tmp_path / "a.h5", tmp_path / "a.h5"], tmp_path / "joined.h5")
+    assert not (tmp_path / "joined.h5").exists()
+
+
 def test_predictions_worse_than_the_mean_are_poor():
     measured = pd.Series([0.0, 2.0, 4.0, np.nan, 6.0])
     spread = np.sqrt(5)
     predicted = pd.Series([spread - 0.01, 2 - spread - 0.01, 4 + spread + 0.01, 100, 6])
     assert list(judge_predictions(measured, predicted)) == ["good", "poor", "poor", "not_measured", "good"]
     assert list(judge_predictions(measured[3:4], predicted[3:4])) == ["not_measured"]
+    # What is no number is no good prediction, and one measurement has no spread.
+    assert list(judge_predictions(measured[:2], pd.Series([np.nan, np.inf]))) == ["poor", "poor"]
+    assert list(judge_predictions(measured[1:2], pd.Series([2.0]))) == ["good"]
     assert list(judge_predictions(measured[:0], predicted[:0])) == []
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import files
 from cisnake.data.genome import encode, reverse_complement
 from cisnake.data.motif_database import Motif
 from cisnake.errors import InputError
-from cisnake.interpret import motif_effects, motif_sites, window_scorer
+from cisnake.interpret import motif_effects, window_scorer
 from cisnake.interpret.contrasts import Contrast
 from cisnake.interpret.motif_effects import EFFECT_COLUMNS, SITE_COLUMNS
 from cisnake.interpret.motif_sites import choose_motifs, read_hits
@@ -268,7 +269,7 @@ def test_hits_are_read_in_pieces_and_the_places_of_all_of_them(world, tmp_path, 
     hits.to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
     genes = windows["gene_id"].tolist()[:20]
     for rows in (2, 1000):
-        monkeypatch.setattr(motif_sites, "_CHUNK_ROWS", rows)
+        monkeypatch.setattr(files, "CHUNK_ROWS", rows)
         read, places = read_hits(tmp_path / "hits.tsv", ["NA"], genes)
         inside = hits[(hits["region"] == "peak") & hits["gene_id"].isin(genes)]
         expected = inside[inside["motif_id"] == "NA"].reset_index(drop=True)
@@ -332,6 +333,7 @@ def test_what_is_said_of_a_motif_follows_from_both_tests():
             "n_sites": 9, "deletion_mean": -1.0, "control_low": -0.2, "control_high": 0.2, "deletion_q_value": 0.01,
             "insertion_mean": 0.5, "insertion_q_value": 0.01,
         } | numbers  # fmt: skip
+        row = {f"{name}_excess": row[f"{name}_mean"] for name in ("deletion", "insertion")} | row
         return motif_effects._verdict(pd.Series(row))
 
     assert verdict() == "raises"
@@ -343,8 +345,32 @@ def test_what_is_said_of_a_motif_follows_from_both_tests():
     assert verdict(insertion_q_value=np.nan, insertion_mean=np.nan) == "sites_only"
     assert verdict(insertion_mean=0.0, deletion_mean=-0.1) == "inert"
     assert verdict(deletion_q_value=0.06) == "inert"
+    # Less than the controls, be it nothing at all, is no effect of the motif's.
+    controls = {"control_low": -3.0, "control_high": -0.5}
+    assert verdict(deletion_mean=0.0, deletion_excess=1.5, **controls) == "inert"
+    assert verdict(deletion_mean=-1e-9, deletion_excess=1.5, **controls) == "inert"
+    assert verdict(insertion_excess=-0.5) == "sites_only"
     assert verdict(control_low=np.nan, control_high=np.nan, deletion_q_value=np.nan) == "no_controls"
     assert verdict(n_sites=0, control_low=np.nan) == "no_sites"
+
+
+@pytest.mark.parametrize("there", [0, 1e-6])
+def test_sites_that_do_less_than_any_other_place_are_inert(world, there):
+    """The model misses every base of a window that changes, but for those where the sites are."""
+    codes, windows, hits = world
+    counted = np.ones(LENGTH)
+    counted[20:60] = there
+
+    def model(shown, mask_start, mask_end, rows):
+        return np.outer((shown == codes[rows]) @ counted, [1.0, 0.0, 0.0])
+
+    occupied = pd.DataFrame({"row": np.arange(N), "start": 20, "end": 60})
+    effects, _ = probe(scorer_of(codes, windows, model), [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0, occupied)
+    row = effects.iloc[0]
+    assert row["control_high"] < -1 < row["deletion_mean"] <= 0
+    assert row["deletion_q_value"] <= 0.05
+    assert row["verdict"] == "inert"
+    assert list(effects) == list(EFFECT_COLUMNS)
 
 
 def test_controls_lie_away_from_what_is_occupied_and_without_room_there_are_none(world):

@@ -1,19 +1,15 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
+import pair_motifs
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.interpret import motif_pairs
 from cisnake.interpret.motif_pairs import PAIR_COLUMNS, first_of_overlapping, pair_table, read_places
 
 TSS = 400
-SCRIPT = Path(motif_pairs.__file__).parents[2] / "pair_motifs.py"
 
 
 def hit(motif, gene, middle, strand="+", p=1e-5, peak=None, width=9, chrom=None, offset=None):
@@ -179,5 +175,6 @@ def test_the_script_writes_the_table(tmp_path):
     pd.DataFrame(random_hits(np.random.default_rng(4), 30)).to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
     CLUSTERS.to_csv(tmp_path / "enrichment.tsv", sep="\t", index=False)
     arguments = ["--hits", tmp_path / "hits.tsv", "--enrichment", tmp_path / "enrichment.tsv", "--permutations", "20"]
-    subprocess.run([sys.executable, SCRIPT, *arguments, "--output", tmp_path / "pairs.tsv"], check=True)
+    arguments += ["--output", tmp_path / "pairs.tsv"]
+    pair_motifs.main(pair_motifs.parser().parse_args([str(argument) for argument in arguments]))
     assert list(read_table(tmp_path / "pairs.tsv")) == list(PAIR_COLUMNS)

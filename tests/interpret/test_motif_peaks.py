@@ -185,6 +185,57 @@ def test_a_site_between_two_peaks_counts_in_one(tmp_path):
     assert (counts.n_peaks, counts.positive[0], counts.negative[0], counts.hits[0]) == (2, 1, 0, 1)
 
 
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize(("word", "strands"), [("TGACGTCA", 2), ("TGACTCCA", 1)])
+def test_a_site_of_two_genes_counts_once_on_each_strand_that_it_reads_on(tmp_path, word, strands, strand):
+    """Two genes have a peak each on one site: twice in the table, but once in the counts for each strand of the genome."""
+    genome = {"chr1": np.random.default_rng(0).integers(0, 4, 300).astype(np.int8)}
+    genome["chr1"][100:108] = encode(word)
+    motifs = [consensus_motif(word, "cre")]
+    file = run(tmp_path, genome, [("chr1", 0, "+"), ("chr1", 50, strand)], 200, motifs)
+    # [90, 104) and [104, 118) of the genome: half of the site each, so that the flanks share it and both peaks count.
+    other = (54, 68) if strand == "+" else (132, 146)
+    counts, table = find(tmp_path, file, peak_table([("a", "g0", 90, 104, 1.0), ("b", "g1", *other, 1.0)]), motifs)
+    expected = [(gene, on) for gene in ("g0", "g1") for on in "+-"[:strands]]
+    assert sorted(zip(table["gene_id"], table["strand"], strict=True)) == expected
+    assert set(zip(table["start"], table["end"], strict=True)) == {(100, 108)}
+    assert (counts.n_peaks, counts.hits[0]) == (2, strands)
+
+
+def test_a_site_that_two_peaks_share_alike_is_in_the_first_on_the_genome(tmp_path):
+    """Whatever the order of the genes: the later peak has a site of its own, the first one has none else."""
+    word = "TGACTCCA"
+    genome = {"chr1": np.random.default_rng(0).integers(0, 4, 300).astype(np.int8)}
+    genome["chr1"][100:108] = genome["chr1"][112:120] = encode(word)
+    motifs = [consensus_motif(word, "a")]
+    windows, codes = windows_of(genome, [("chr1", 0, "+"), ("chr1", 50, "+")], 200)
+    scan_genes(write_dataset(tmp_path, genome, windows), "all", motifs, tmp_path / "hits.h5")
+    peaks = peak_table([("a", "g0", 90, 104, 1.0), ("b", "g1", 54, 68, 1.0)])
+    for order in ([0, 1], [1, 0]):
+        file = write_contrast(tmp_path / "a.h5", windows.iloc[order].reset_index(drop=True), codes[order])
+        counts, _ = find(tmp_path, file, peaks, motifs)
+        assert (counts.n_peaks, counts.positive[0], counts.hits[0]) == (2, 2, 2)
+
+
+def test_the_order_of_genes_in_attributions_changes_no_count(tmp_path):
+    """Shards and folds decide the order; windows of many genes overlap, so that background windows are left out."""
+    rng = np.random.default_rng(3)
+    genome = {"chr1": rng.integers(0, 4, 700).astype(np.int8)}
+    motifs = [consensus_motif("TGAC", "a"), random_motif(rng, 4)]
+    windows, codes = windows_of(genome, [("chr1", 40 * i, "+-"[i % 2]) for i in range(10)], 300)
+    scan_genes(write_dataset(tmp_path, genome, windows), "all", motifs, tmp_path / "hits.h5", p_threshold=0.02)
+    rows = [(f"p{i}", f"g{i}", 100, 118, float(i + 1)) for i in range(10)]
+    found = []
+    for order in (np.arange(10), np.arange(10)[::-1], rng.permutation(10)):
+        file = write_contrast(tmp_path / "a.h5", windows.iloc[order].reset_index(drop=True), codes[order])
+        found.append(dataclasses.astuple(find(tmp_path, file, peak_table([rows[i] for i in order]), motifs)[0]))
+    assert found[0][1] > 5
+    assert found[0][4].any()
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
 def test_blocks_and_processes_do_not_change_the_result(planted):
     folder, file, motifs, _ = planted
     peaks = peak_table([("p0", "g0", 30, 39, 1.0), ("p1", "g1", 20, 45, 1.0), ("p4", "g3", 72, 76, -1.0)])

@@ -91,6 +91,16 @@ def test_free_is_what_no_peak_of_any_gene_covers(seed):
             assert free[row, i] == (known[gene, i] and (chrom, at) not in covered)
 
 
+def test_a_long_peak_that_begins_before_short_ones_is_not_forgotten():
+    """A window that begins behind the short peaks, and within the long one."""
+    axis = axis_of([("chr1", 0, "+"), ("chr1", 60, "-")])
+    rows = [("g0", 10, 95, 1.0), ("g0", 12, 16, 1.0), ("g0", 20, 24, 1.0)]
+    placed = place_peaks(table(rows), ["g0", "g1"], axis, 0).sort_values("first", kind="stable")
+    free = unoccupied(np.ones((1, 100), bool), np.array([1]), axis, placed)
+    # [60, 95) of chr1 is the end of a window on the other strand.
+    assert np.flatnonzero(~free[0]).tolist() == list(range(65, 100))
+
+
 def drawn(free, rows, seed=0, genes=None):
     peaks = pd.DataFrame(rows, columns=["row", "start", "end"])
     names = np.array(genes or [f"g{i}" for i in range(len(free))], dtype=object)

@@ -168,6 +168,21 @@ def test_q_compares_peaks_with_those_of_the_same_cuts_in_shuffled_windows(tmp_pa
     assert found["q_value"].nunique() > 2
 
 
+def test_a_maximum_in_a_span_that_lowers_the_score_is_no_strong_peak(tmp_path):
+    scores = np.zeros((2, 60))
+    scores[0, 18:23] = [-9, -9, 2, -9, -9]  # a maximum between minima: the greatest |sum| of all maxima
+    scores[1, 20] = 5
+    null = np.zeros((20, 60))
+    null[:5, 30] = 4
+    file = attribution_file(tmp_path / "a.h5", scores, null=null)
+    found = peaks.call_peaks(file, "find_attr_peaks", height=1)
+    raising = found[found["peak_id"].str.endswith(":+")].set_index("gene_id")
+    assert raising["attribution"].tolist() == [-34, 5]
+    assert raising["q_value"]["g1"] == pytest.approx((0 + 1) / 20 / (1 / 2))
+    # Called are both, and six would be of nothing: (5 + 1) / 20 of a shuffled window, 2 / 2 of a window.
+    assert raising["q_value"]["g0"] == pytest.approx(6 / 20)
+
+
 @pytest.mark.parametrize("method", peaks.METHODS)
 def test_max_q_leaves_out_the_others(tmp_path, method):
     scores, null = np.concatenate([noisy(seed) for seed in range(4)]), 0.5 * noisy(9, genes=40)

@@ -166,6 +166,6 @@ def test_other_scores_are_called_by_the_bins_and_the_null_of_the_first():
 def test_calling_stays_fast():
     rng = np.random.default_rng(0)
     scores = rng.laplace(0, 1, (200, 10_000)).astype(np.float32)
-    start = time.perf_counter()
+    start = time.process_time()
     recursive_seqlets(scores)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import files
 from cisnake.data.genome import decode, reverse_complement
 from cisnake.report import igv_views
 from cisnake.report.igv_views import make_view, read_variants
@@ -98,7 +99,7 @@ def test_a_gene_without_peaks_hits_variants_name_or_place_in_the_table():
 
 
 def test_variants_are_those_of_the_genes_in_their_strongest_task(tmp_path, monkeypatch):
-    monkeypatch.setattr(igv_views, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(files, "CHUNK_ROWS", 3)
     rows = [
         ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t1", "0.5"), ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t2", "-0.7"),
         ("v1", "1", "10", "11", "A", "T", "NA", "ok", "t1", "0.1"), ("v0", "1", "5", "6", "A", "T", "NA", "ok", "t1", "-0.1"),

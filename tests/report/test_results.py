@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cisnake import files
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.report import results as module
@@ -48,7 +49,7 @@ def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Pa
 
 
 def test_hits_are_those_in_peaks_of_the_genes_asked_for(whole: Path, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_ROWS", 11)
+    monkeypatch.setattr(files, "CHUNK_ROWS", 11)
     every = read_table(whole / "motifs/heat/hits.tsv")
     hits = module.read_hits(whole / "motifs/heat/hits.tsv", ["Y0003W", "Y0020W"])
     assert len(hits) == every["gene_id"].isin(["Y0003W", "Y0020W"]).sum() > 0

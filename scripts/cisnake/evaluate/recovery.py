@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from cisnake.files import read_table
 
 Q_VALUE = 0.05
 """A motif is called enriched up to this q-value."""
+
+PEAK_Q = 0.1
+"""A single peak is sure up to this q-value."""
 
 OVERLAP = 0.5
 """Share of the shorter of a peak and a site that must lie in both."""
@@ -42,7 +45,7 @@ class Contrast:
     genes: list of str
         Genes that have an attribution.
     peaks: pandas.DataFrame
-        gene_id, start, end, as in peaks/<contrast>.tsv.
+        gene_id, start, end, q_value (NaN where there is none), as in peaks/<contrast>.tsv.
     enrichment: pandas.DataFrame
         motif_id, cluster, odds_ratio, q_value, as in motifs/<contrast>/enrichment.tsv.
     """
@@ -79,7 +82,7 @@ def read_contrasts(attributions: Sequence[Path], peaks: Sequence[Path], enrichme
         with h5py.File(path, "r") as file:
             on, off = (json.loads(file.attrs[key]) for key in ("on_tasks", "off_tasks"))
             genes, score = list(file["genes"].asstr()[:]), str(file.attrs["score"])
-        table = read_table(by_peaks[path.stem], start="int", end="int")
+        table = read_table(by_peaks[path.stem], start="int", end="int", q_value="float")
         enriched = read_table(by_enrichment[path.stem], odds_ratio="float", q_value="float")
         contrasts.append(Contrast(path.stem, score, on, off, genes, table, enriched))
     return contrasts
@@ -273,7 +276,8 @@ def measure(
 
     `motifs_planted` counts the active motifs that act on at least one contrast, `motifs_recovered` those of them that are
     enriched in at least one contrast on which they act, and `decoys_called` the decoys that are enriched by themselves in any.
-    Precision and recall are pooled by summing counts over contrasts.
+    Precision and recall are pooled by summing counts over contrasts; `peak_precision_at_q` and `peak_recall_at_q` are those of
+    the peaks with a q-value of at most `PEAK_Q`, NaN where no peak has.
 
     Parameters
     ----------
@@ -289,8 +293,12 @@ def measure(
         As `measure_variants` returns it, or empty.
     """
     by_contrast: dict[str, Any] = {}
+    n_sure = n_sure_on_site = n_sure_found = 0
     for contrast in contrasts:
         effect = contrast_effect(truth, contrast, group_of_task)
+        sure = measure_sites(truth, effect, replace(contrast, peaks=contrast.peaks[contrast.peaks["q_value"] <= PEAK_Q]))
+        n_sure, n_sure_on_site = n_sure + sure["n_peaks"], n_sure_on_site + sure["n_peaks_on_site"]
+        n_sure_found += sure["n_strong_sites_found"]
         by_contrast[contrast.name] = {
             **measure_sites(truth, effect, contrast),
             "motifs": measure_motifs(truth, effect, contrast),
@@ -315,6 +323,10 @@ def measure(
         "decoys_called": sum(m["enriched"] == "itself" for m in decoys),
         "peak_precision": _share(counts["n_peaks_on_site"], counts["n_peaks"]),
         "peak_recall": _share(counts["n_strong_sites_found"], counts["n_strong_sites"]),
+        "peak_q": PEAK_Q,
+        "peak_precision_at_q": _share(n_sure_on_site, n_sure),
+        "peak_recall_at_q": _share(n_sure_found, counts["n_strong_sites"]) if n_sure else float("nan"),
+        "n_peaks_at_q": n_sure,
         **counts,
         "strong_site_share": STRONG,
         **({"variant_effect_spearman": None} | variants),

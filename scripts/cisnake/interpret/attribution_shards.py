@@ -134,17 +134,36 @@ def attribute_shard(
         progress = Progress(f"windows attributed in shard {shard[0]}", len(genes) + int(genes["shuffles"].sum()))
         step = max(1, min(batch_size, _BATCH_BYTES // (16 * job.length * len(writers))))
         for fold, of_fold in genes.groupby("fold"):
-            loaded = [load_model(path) for path in folds[int(fold)]]
             size = min(step, len(of_fold)) if method in _SINGLE_PASS else step
-            networks = [ScoredModel(model, size) for model in loaded]
-            projected = _attribute_genes(job, networks, of_fold, step, writers, quality, progress)
-            _attribute_shuffles(job, networks, of_fold, step, writers, progress)
-            checked = of_fold[of_fold["checked"]]
-            if len(checked):
-                without = random_network(loaded[0], extras.seed + int(fold), _moment_windows(job, chosen, step, loaded[0]))
-                _check(job, networks, ScoredModel(without, size), checked, step, projected, quality)
+            _attribute_fold(job, folds[int(fold)], chosen, of_fold, step, size, writers, quality, progress)
         for i, append in enumerate(writers):
             append.quality(pd.DataFrame({name: values[i] for name, values in quality.items()}))
+
+
+def _attribute_fold(
+    job: Job,
+    models: Sequence[Path],
+    chosen: pd.DataFrame,
+    genes: pd.DataFrame,
+    step: int,
+    size: int,
+    writers: Sequence[AttributionWriter],
+    quality: Mapping[str, np.ndarray],
+    progress: Progress,
+) -> None:
+    """Append genes of one fold, of all that were chosen for the run, and their shuffles to each file, and set their quality.
+
+    `step` windows are read at a time, and shown to the models in passes of `size`.
+    """
+    loaded = [load_model(path) for path in models]
+    networks = [ScoredModel(model, size) for model in loaded]
+    projected = _attribute_genes(job, networks, genes, step, writers, quality, progress)
+    _attribute_shuffles(job, networks, genes, step, writers, progress)
+    checked = genes[genes["checked"]]
+    if len(checked):
+        seed = job.extras.seed + int(genes["fold"].iloc[0])
+        without = random_network(loaded[0], seed, _moment_windows(job, chosen, step, loaded[0]))
+        _check(job, networks, ScoredModel(without, size), checked, step, projected, quality)
 
 
 def _attribute_genes(

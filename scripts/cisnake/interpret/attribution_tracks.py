@@ -24,7 +24,8 @@ def collect_shards(shards: list[Path], output: Path) -> None:
     Raises
     ------
     InputError
-        A shard is of another contrast, of other models, or of other windows than the first, or holds something else.
+        A shard is of another contrast, of other models, or of other windows than the first, or holds something else; or two
+        shards have the same gene.
     """
     files = [AttributionFile(path) for path in shards]
     first = files[0]
@@ -34,6 +35,9 @@ def collect_shards(shards: list[Path], output: Path) -> None:
         if any(getattr(file, name) != getattr(first, name) for name in ("dtype", "has_hypothetical", "has_spread")):
             raise InputError(f"{file.path} and {first.path} do not hold the same, or not as the same type: attribute again.")
     windows = pd.concat([file.windows for file in files], ignore_index=True)
+    twice = windows["gene_id"][windows["gene_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"shards of {output} have the gene {twice.iloc[0]} twice: attribute all shards again.")
     quality = pd.concat([file.quality for file in files], ignore_index=True)
     with write_attributions(
         output,
@@ -67,7 +71,8 @@ def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
     """
     measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
     known = np.isfinite(measured)
-    off = np.abs(predicted - measured) > (measured[known].std() if known.any() else np.nan)
+    # Asked this way round, a prediction that is no number is poor.
+    off = ~(np.abs(predicted - measured) <= (measured[known].std() if known.any() else np.nan))
     return np.select([~known, off], ["not_measured", "poor"], "good").astype(object)
 
 
@@ -91,8 +96,21 @@ def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> Non
     sizes: dict of str to int
         Chromosomes and their lengths.
     output: Path
+
+    Raises
+    ------
+    InputError
+        A window lies beyond these chromosomes.
     """
     file = AttributionFile(attributions)
+    # Also of a chromosome that is not there, whose length is NaN.
+    outside = file.windows[~((file.windows["end"] <= file.windows["chrom"].map(sizes)) & (file.windows["start"] >= 0))]
+    if len(outside):
+        gene, chrom, start, end = outside[["gene_id", "chrom", "start", "end"]].iloc[0]
+        raise InputError(
+            f"{attributions}: the window of {gene}, {chrom}:{start}-{end}, is not in the genome: give the one that the data "
+            "set was made with."
+        )
     with write_whole(output) as part:
         track = pyBigWig.open(str(part), "w")
         track.addHeader(list(sizes.items()))

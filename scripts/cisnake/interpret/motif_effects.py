@@ -34,6 +34,8 @@ SITE_COLUMNS = (
 CONTROLS, CONTROLS_PER_SITE = 200, 4
 # Greatest q of a motif that is not inert.
 Q_VALUE = 0.05
+# What only verdicts need: the mean of sites, or of inserted motifs, less that of their controls.
+_EXCESS = ("deletion_excess", "insertion_excess")
 # Least insertion, as a share of the deletion, by which a motif accounts for what its sites do. On the simulated genome it was
 # 0.66 to 1.65 for planted motifs, at most 0.32 for decoys, 0.01 to 0.53 for motifs that only resemble planted ones; in yeast
 # 0.45 to 0.47 for known factors.
@@ -76,7 +78,8 @@ def probe_motifs(
 
     Deletion alone does not tell whose effect it was: sites stand in peaks, where the model looks, and many lie on the site of
     another factor with a similar motif. So a motif is said to raise or to lower the score only if both tests say so (q at most
-    `Q_VALUE`), the same way, and inserting it does at least `INSERTED_SHARE` of what deleting its sites does.
+    `Q_VALUE`, and the score moved further than by the controls), the same way, and inserting it does at least `INSERTED_SHARE`
+    of what deleting its sites does.
 
     Parameters
     ----------
@@ -144,14 +147,14 @@ def probe_motifs(
         row, table = _summarise(of, deleted[here], spots[here], *inserted[index], rng)
         rows.append({"motif_id": motif.id, "motif_name": motif.name} | row)
         tables.append(table.assign(motif_name=motif.name))
-    effects = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+    effects = pd.DataFrame(rows, columns=[*EFFECT_COLUMNS, *_EXCESS])
     for name in ("deletion", "insertion"):
         effects[f"{name}_q_value"] = effect_tests.q_values(effects[f"{name}_p_value"].to_numpy(float))
     known = enrichment.set_index("motif_id")[["odds_ratio", "q_value"]].astype(float).reindex(effects["motif_id"])
     effects["enrichment_odds_ratio"], effects["enrichment_q_value"] = known["odds_ratio"].array, known["q_value"].array
     effects["verdict"] = [_verdict(row) for row in effects.itertuples()]
     site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_COLUMNS))
-    return effects, site_effects[list(SITE_COLUMNS)]
+    return effects[list(EFFECT_COLUMNS)], site_effects[list(SITE_COLUMNS)]
 
 
 def _each(number: int) -> int:
@@ -287,8 +290,9 @@ def _summarise(
         "deletion_p_value": effect_tests.permutation_p(effects, control, spots["site"].to_numpy(np.int64), rng),
         "n_backgrounds": len(inserted),
     }  # fmt: skip
-    for name, values in (("deletion", effects[~control]), ("insertion", inserted)):
+    for name, values, others in (("deletion", effects[~control], effects[control]), ("insertion", inserted, words)):
         row |= zip((f"{name}_mean", f"{name}_low", f"{name}_high"), effect_tests.interval(values, rng), strict=True)
+        row[f"{name}_excess"] = values.mean() - others.mean() if len(values) and len(others) else np.nan
     of_insertion = np.concatenate([np.arange(len(inserted)), np.repeat(np.arange(len(inserted)), _each(len(inserted)))])
     is_word = np.arange(len(of_insertion)) >= len(inserted)
     row["insertion_p_value"] = effect_tests.permutation_p(np.concatenate([inserted, words]), is_word, of_insertion, rng)
@@ -301,9 +305,11 @@ def _verdict(row: Any) -> str:
     """Return what a row of effects says of its motif; see `probe_motifs`."""
     if not row.n_sites or np.isnan(row.control_low):
         return "no_controls" if row.n_sites else "no_sites"
-    if not row.deletion_q_value <= Q_VALUE:
+    # A test is two-sided: sites may differ from controls in that they do less.
+    if not (row.deletion_q_value <= Q_VALUE and row.deletion_excess * row.deletion_mean > 0):
         return "inert"
     inserted = -row.insertion_mean / row.deletion_mean
-    if row.insertion_q_value <= Q_VALUE and inserted >= INSERTED_SHARE:
+    real = row.insertion_q_value <= Q_VALUE and row.insertion_excess * row.insertion_mean > 0
+    if real and inserted >= INSERTED_SHARE:
         return "raises" if row.insertion_mean > 0 else "lowers"
     return "sites_only" if effect_tests.moves(row.deletion_mean, row.control_low, row.control_high) else "inert"

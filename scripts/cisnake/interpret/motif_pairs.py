@@ -15,8 +15,10 @@ from scipy.stats import hypergeom
 
 from cisnake.data.processes import map_apart
 from cisnake.errors import InputError
+from cisnake.files import read_chunks
 from cisnake.interpret.effect_tests import q_values
 from cisnake.interpret.pair_spacing import ALONE_ORIENTATIONS, ORIENTATIONS, Sites, Spacing, measure_spacing
+from cisnake.interpret.peak_sites import distinct
 from cisnake.program import Progress
 
 PAIR_COLUMNS = (
@@ -29,8 +31,6 @@ BIN_WIDTH = 10
 # Hundreds of pairs need smaller p-values than a thousand permutations can give. A pair of which fewer than `REFINED_P`
 # permutations reach the real arrangement is measured again with `REFINED` times as many, drawn anew.
 REFINED_P, REFINED = 5, 20
-
-_CHUNK_ROWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _read_hits(path: str | Path, cluster_of: pd.Series) -> tuple[pd.DataFrame, i
     types = dict.fromkeys(text, str) | dict.fromkeys(whole, np.int64) | {"p_value": float}
     genes: set[str] = set()
     hits = []
-    for chunk in pd.read_csv(path, sep="\t", dtype=types, usecols=list(types), na_filter=False, chunksize=_CHUNK_ROWS):
+    for chunk in read_chunks(path, types):
         chunk = chunk[chunk["region"] == "peak"]
         genes.update(chunk["gene_id"].unique())
         chunk = chunk[chunk["motif_id"].isin(cluster_of.index)]
@@ -136,26 +136,9 @@ def first_of_overlapping(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) 
     -------
     numpy.ndarray, shape=(n,), dtype=bool
     """
-    by_place = np.lexsort((start, chrom))
-    number = np.unique(chrom, return_inverse=True)[1][by_place]
-    begin, stop = start[by_place], end[by_place]
-    far = int(stop.max(initial=0)) + 1
-    last = np.searchsorted(number * far + begin, number * far + stop, side="left")
-    many = last - np.arange(len(last)) - 1
-    one = np.repeat(np.arange(len(last)), many)
-    other = one + 1 + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-    one, other = by_place[one], by_place[other]
-    # Rank of an interval is its index.
-    better, worse = np.minimum(one, other), np.maximum(one, other)
-    left = np.full(len(chrom), True)
-    while len(better):
-        # Who is worse than nothing that is left is taken, and what it overlaps is out.
-        beaten = np.full(len(chrom), False)
-        beaten[worse] = True
-        left[worse[~beaten[better]]] = False
-        open_ = left[better] & left[worse]
-        better, worse = better[open_], worse[open_]
-    return left
+    # Chromosomes one after the other on a line, with a gap.
+    origin = np.unique(chrom, return_inverse=True)[1] * (int(end.max(initial=0)) + 1)
+    return distinct(origin + start, origin + end, np.arange(len(start)), 0)
 
 
 def pair_table(places: Places, max_distance: int, permutations: int, seed: int, processes: int = 1) -> pd.DataFrame:

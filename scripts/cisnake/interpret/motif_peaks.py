@@ -60,9 +60,13 @@ class _Sites:
     def __getitem__(self, index: np.ndarray) -> _Sites:
         return _Sites(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
-    def once(self) -> _Sites:
-        """Return the sites, each place of the genome once for each motif and strand: where it shares most."""
-        order = np.lexsort((-self.shared, self.forward, self.first, self.motif))
+    def once(self, begin: np.ndarray) -> _Sites:
+        """Return the sites, each place of the genome once for each motif and strand: where it shares most.
+
+        Of intervals that it shares as much with, it is in the one that begins first on the axis, at `begin`: the order of
+        intervals is that of genes, which shards and folds decide.
+        """
+        order = np.lexsort((begin[self.interval], -self.shared, self.forward, self.first, self.motif))
         key = np.stack([self.motif[order], self.first[order], self.forward[order]])
         return self[order[np.concatenate([[True], (np.diff(key) != 0).any(axis=0)])]] if len(order) else self
 
@@ -176,15 +180,17 @@ def _check_run(hits: HitFile, attributions: AttributionFile, peaks: pd.DataFrame
 def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> SiteCounts:
     if not blocks:
         return SiteCounts.none(n_motifs)
-    in_peaks = _Sites.join([block.in_peaks for block in blocks]).once()
+    in_peaks = _Sites.join([block.in_peaks for block in blocks]).once(peaks["first"].to_numpy())
     first = np.concatenate([block.drawn_first for block in blocks])
-    apart = distinct(first, np.concatenate([block.drawn_last for block in blocks]), np.arange(len(first)), 0)
+    last = np.concatenate([block.drawn_last for block in blocks])
+    # By place, for the same reason as sites.
+    apart = distinct(first, last, np.argsort(np.lexsort((last, first))), 0)
     before = np.cumsum([0, *(len(block.drawn_first) for block in blocks)])
     of_blocks = [
         replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)
     ]
     drawn = _Sites.join(of_blocks)
-    drawn = drawn[np.flatnonzero(apart[drawn.interval])].once()
+    drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
     motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
     positive = peaks["positive"].to_numpy()[interval]
     beside = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]

@@ -11,9 +11,9 @@ import pandas as pd
 from cisnake.data.genome import N
 from cisnake.data.motif_database import Motif
 from cisnake.errors import unknown_name
+from cisnake.files import read_chunks
 from cisnake.interpret.nulls import markov_bases
 
-_CHUNK_ROWS = 200_000
 # Draws of a replacement that spells the motif again are drawn anew, up to so many times; what then is left stays.
 _REDRAWS = 20
 # Less than any sum of log odds, so that no site with an N is a match.
@@ -70,7 +70,7 @@ def read_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[str]) 
     types = dict.fromkeys(text, str) | dict.fromkeys(whole, np.int64) | {"p_value": float}
     rows = pd.Index(genes)
     hits, places = [], []
-    for chunk in pd.read_csv(path, sep="\t", dtype=types, usecols=list(types), na_filter=False, chunksize=_CHUNK_ROWS):
+    for chunk in read_chunks(path, types):
         chunk = chunk[(chunk["region"] == "peak") & chunk["gene_id"].isin(rows)]
         hits.append(chunk[chunk["motif_id"].isin(motif_ids)])
         intervals = chunk[["window_start", "window_end"]].set_axis(["start", "end"], axis=1)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -130,7 +130,6 @@ def scan_genes(
     # Imported here: processes that scan have no use for them, and start sooner.
     from cisnake.data import hdf5
     from cisnake.data.gene_choice import choose_genes
-    from cisnake.interpret import motif_hits
 
     if not 0 < p_threshold <= 1 or not 1 <= gc_classes <= MAX_CLASSES or processes < 1:
         raise InputError(
@@ -151,11 +150,9 @@ def scan_genes(
     windows = windows.iloc[chosen].assign(gc_class=gc_class)
     background = np.array([pooled_frequencies(counts[gc_class == number].sum(axis=0)) for number in range(gc_classes)])
     scores = score_motifs(motifs, background, p_threshold)
-    best_only: np.ndarray = np.any(scores.cut_p > p_threshold, axis=0)
     # Where thresholds are lax, or motifs short, hits bound the block.
     most = min(block_bases, int(_BLOCK_HITS / (2 * scores.cut_p.sum(axis=1).max())))
     blocks = _blocks(gc_class, chosen, length, most, processes)
-    n_hits, n_new = np.zeros((2, len(scores.p)), np.int64)
     found: dict[int, _Found] = {}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=output.parent) as folder:
@@ -164,35 +161,51 @@ def scan_genes(
         progress = Progress("genes scanned", len(chosen))
         for block in _run(blocks, processes, job):
             found[block.number] = block
-            n_hits[block.levels] += block.n_hits
-            n_new[block.levels] += block.n_new
             progress.advance(len(block.counts))
-        n_tests = sum(block.n_tests for block in found.values())
-        levels = np.flatnonzero(n_hits)
-        row_of_level = np.zeros(len(n_hits), np.uint32)
-        row_of_level[levels] = np.arange(len(levels))
-        motif_hits.write_hits(
-            output,
-            windows,
-            _read(reader, chosen, pad, length),
-            np.concatenate([np.zeros(0, np.int64), *(found[block.number].counts for block in blocks)]),
-            _hits((found[block.number].part for block in blocks), row_of_level),
-            {
-                "motifs": {
-                    "id": [motif.id for motif in motifs],
-                    "name": [motif.name for motif in motifs],
-                    "width": [len(motif) for motif in motifs],
-                    "best_only": best_only,
-                },
-                "cuts": scores.describe(scores.first_level.ravel()),
-                "levels": scores.describe(levels) | {"q_value": q_values(scores.p[levels], n_new[levels], n_tests)},
-            },
-            background,
-            length,
-            {"p_threshold": p_threshold, "n_tests": n_tests},
-        )
+        in_order = [found[block.number] for block in blocks]
+        sequences = _read(reader, chosen, pad, length)
+        return _write(output, windows, sequences, in_order, motifs, scores, background, length, p_threshold)
+
+
+def _write(
+    output: Path,
+    windows: pd.DataFrame,
+    sequences: Iterator[np.ndarray],
+    found: Sequence[_Found],
+    motifs: Sequence[Motif],
+    scores: Scores,
+    background: np.ndarray,
+    length: int,
+    p_threshold: float,
+) -> Scan:
+    """Write what all blocks found, in the order of the windows, with the q-values that follow from all of it."""
+    from cisnake.interpret import motif_hits
+
+    n_hits, n_new = np.zeros((2, len(scores.p)), np.int64)
+    for block in found:
+        n_hits[block.levels] += block.n_hits
+        n_new[block.levels] += block.n_new
+    n_tests = sum(block.n_tests for block in found)
+    levels = np.flatnonzero(n_hits)
+    row_of_level = np.zeros(len(n_hits), np.uint32)
+    row_of_level[levels] = np.arange(len(levels))
+    best_only: np.ndarray = np.any(scores.cut_p > p_threshold, axis=0)
+    tables: dict[str, dict[str, Any]] = {
+        "motifs": {
+            "id": [motif.id for motif in motifs],
+            "name": [motif.name for motif in motifs],
+            "width": [len(motif) for motif in motifs],
+            "best_only": best_only,
+        },
+        "cuts": scores.describe(scores.first_level.ravel()),
+        "levels": scores.describe(levels) | {"q_value": q_values(scores.p[levels], n_new[levels], n_tests)},
+    }
+    counts = np.concatenate([np.zeros(0, np.int64), *(block.counts for block in found)])
+    hits = _hits((block.part for block in found), row_of_level)
+    attrs = {"p_threshold": p_threshold, "n_tests": n_tests}
+    motif_hits.write_hits(output, windows, sequences, counts, hits, tables, background, length, attrs)
     names = [motif.name for motif, best in zip(motifs, best_only.tolist(), strict=True) if best]
-    return Scan(len(chosen), int(n_hits.sum()), n_tests, names)
+    return Scan(len(windows), int(n_hits.sum()), n_tests, names)
 
 
 def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:

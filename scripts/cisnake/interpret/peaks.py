@@ -39,7 +39,7 @@ def call_peaks(
     file: AttributionFile,
     method: str = "recursive_seqlets",
     *,
-    threshold: float = 0.05,
+    threshold: float = 0.01,
     min_length: int = 4,
     max_length: int = 25,
     n: int = 5,
@@ -53,8 +53,8 @@ def call_peaks(
     """Return the positive and the negative peaks of every gene of a file.
 
     Bins, thresholds and the least height come from the attributions of the genes. Where the file has those of shuffled windows,
-    peaks are called in them by the very same cuts, and the q-value of a peak is the empirical one of `q_values`, by the size of
-    its attribution among those of its sign.
+    peaks are called in them by the very same cuts, and the q-value of a peak is the empirical one of `q_values`, by its
+    attribution among those of its sign.
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def call_peaks(
     if file.n_null:
         shuffled = call_spans(caller, as_blocks(file.null_blocks)())
         for sign in (1, -1):
-            own, null = (table["attribution"][table["sign"] == sign].abs() for table in (spans, shuffled))
+            # Not its size: a maximum between deep minima stands in a span that lowers the score, and is no strong peak.
+            own, null = (sign * table.loc[table["sign"] == sign, "attribution"] for table in (spans, shuffled))
             spans.loc[own.index, "q_value"] = q_values(own.to_numpy(), null.to_numpy(), len(file), file.n_null)
     if max_q is not None:
         spans = spans[spans["q_value"] <= max_q].reset_index(drop=True)

@@ -31,7 +31,7 @@ class Scorer:
         From rows, shape=(n,), to their sequences, shape=(n, length), dtype=int8, in the gene's direction.
     predictors: mapping of fold to sequence of predictors
         The replicates of each fold.
-    weights: numpy.ndarray, shape=(tasks,), dtype=float64
+    weights: numpy.ndarray, shape=(tasks,), dtype=float32
         From `contrasts.Contrast.weights`.
     """
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import decode, reverse_complement
+from cisnake.files import read_chunks
 from cisnake.report.figures import BLUE, VERMILION
-from cisnake.report.results import CHUNK_ROWS
 
 MAX_BASES = 20_000
 # Hits of alike motifs lie on each other: of a peak, these many are shown.
@@ -180,9 +180,7 @@ def read_variants(path: Path, genes: Collection[str]) -> pd.DataFrame:
         variant_id, start, end (0-based, half-open, on the genome), ref, alt, gene_id, task, effect_mean; by gene and place.
     """
     wanted, kept = list(genes), []
-    for chunk in pd.read_csv(
-        path, sep="\t", dtype=str, keep_default_na=False, usecols=list(VARIANT_COLUMNS), chunksize=CHUNK_ROWS
-    ):
+    for chunk in read_chunks(path, dict.fromkeys(VARIANT_COLUMNS, str)):
         chunk = chunk[chunk["gene_id"].isin(wanted)]
         chunk = chunk.assign(effect_mean=pd.to_numeric(chunk["effect_mean"], errors="coerce").astype(float))
         kept.append(chunk[chunk["effect_mean"].notna()])

@@ -16,10 +16,9 @@ import yaml
 from anndata.io import read_elem
 
 from cisnake.errors import InputError
-from cisnake.files import read_table
+from cisnake.files import CHUNK_ROWS, read_chunks, read_table
 from cisnake.interpret.attribution_file import AttributionFile
 
-CHUNK_ROWS = 200_000
 # Shown in this order; the first that is there is the one that headlines quote.
 SPLITS = ("test", "val", "train")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
@@ -239,7 +238,7 @@ def read_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
     """
     text = ["motif_id", "motif_name", "gene_id", "peak_id", "orientation"]
     columns = [*text, "window_start", "window_end", "p_value"]
-    chunks = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, usecols=columns, chunksize=CHUNK_ROWS)
+    chunks = read_chunks(path, dict.fromkeys(columns, str))
     kept = [chunk[chunk["gene_id"].isin(list(genes)) & (chunk["peak_id"] != "")] for chunk in chunks]
     return _numbers(pd.concat(kept, ignore_index=True)[columns], text)
 
