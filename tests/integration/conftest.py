@@ -76,7 +76,7 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def start(directory: Path, *arguments: str | Path, snakefile: Path = ROOT / "Snakefile", timeout: int = 400) -> str:
+def start(directory: Path, *arguments: str | Path, snakefile: Path = ROOT / "Snakefile", timeout: int = 900) -> str:
     """Run Snakemake in a folder and return what it printed, with `exit <status>` as the last line."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", directory, "--cores", "2"]
     # Rules call `python`, which must be the one that runs the tests.
