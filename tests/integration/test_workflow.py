@@ -296,7 +296,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     sections: dict[str, Any] = {
         "splits": {"folds": 3},
         "train": {"replicates": 1},
-        "attribution": {"n_shards": 1, "contrasts": {"root": {"on_tasks": ["root"]}}},
+        "attribution": {"n_shards": 1, "n_steps": 3, "contrasts": {"root": {"on_tasks": ["root"]}}},
         "model": {"params": "network.yaml", "overrides": {"train.train_epochs_max": 4}},
     }
     folder = small(**sections)
