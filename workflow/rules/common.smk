@@ -112,6 +112,13 @@ def matrix_options(of_cells):
     return " ".join(option(flag, MATRIX_KEYS[key]) for key, flag in flags.items())
 
 
+def track_options():
+    """Options that say which tracks a coverage run read, and where those lie that had to be made BigWigs."""
+    folder = config["run"].get("data_dir", ".")
+    given = {"--tracks": config["targets"].get("tracks"), "--data-dir": folder, "--converted": f"{R}/tracks"}
+    return " ".join(option(flag, value) for flag, value in given.items()) if COVERAGE_RUN else ""
+
+
 def contrasts(wildcards, output):
     """The contrasts, to be checked where tasks are known. A function of the output: a new one is no reason to train again."""
     return as_json(config["attribution"]["contrasts"])

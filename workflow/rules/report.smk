@@ -72,13 +72,6 @@ if EXPORT:
             "--predictions {input.predictions} --output {output} --log {log}"
 
 
-def track_options():
-    """Options that say which tracks a coverage run read, and where those lie that had to be made BigWigs."""
-    folder = config["run"].get("data_dir", ".")
-    given = {"--tracks": config["targets"].get("tracks"), "--data-dir": folder, "--converted": f"{R}/tracks"}
-    return " ".join(option(flag, value) for flag, value in given.items()) if COVERAGE_RUN else ""
-
-
 # BigBeds of peaks and hits, and the genome as 2bit, lie beside these; a contrast without peaks has none, so they are no outputs.
 rule write_browser_files:
     input:
