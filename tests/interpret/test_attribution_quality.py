@@ -35,9 +35,20 @@ def some_positions(x, seed=0):
 def test_correlations_are_numpys():
     one, other = np.random.default_rng(0).normal(size=(2, 3, 4, 30))
     expected = [[np.corrcoef(a, b)[0, 1] for a, b in zip(*rows)] for rows in zip(one, other)]
-    np.testing.assert_allclose(correlate(one, other), expected)
+    known = np.ones((4, 30), bool)
+    np.testing.assert_allclose(correlate(one, other, known), expected)
     other[1, 2] = 3
-    assert np.isnan(correlate(one, other)[1, 2])
+    assert np.isnan(correlate(one, other, known)[1, 2])
+
+
+def test_what_is_unknown_agrees_with_nothing():
+    one, other = np.random.default_rng(1).normal(5, 1, size=(2, 2, 3, 40))
+    known = np.random.default_rng(2).random((3, 40)) < 0.5
+    known[2] = False
+    one, other = np.where(known, one, 0), np.where(known, other, 0)
+    expected = [[np.corrcoef(a[of], b[of])[0, 1] for a, b, of in zip(*rows, known[:2])] for rows in zip(one, other)]
+    np.testing.assert_allclose(correlate(one, other, known)[:, :2], expected)
+    assert np.isnan(correlate(one, other, known)[:, 2]).all()
 
 
 def test_mutagenesis_of_a_linear_model_ranks_as_its_gradients(linear, windows):
@@ -95,7 +106,8 @@ def test_strands_are_compared_each_asked_by_itself(profile, windows, views):
     found = strand_agreement(networks, x, scores, projected(networks, x, views, scores), IXG, views)
     forward = projected(networks, x, Views((0, 2)), scores)
     back = projected(networks, reverse_complement(x), Views((0, -2)), other)[..., ::-1]
-    expected = [np.corrcoef(one, two)[0, 1] for one, two in zip(forward[0], back[0])]
+    known = x[..., :4].any(axis=-1)
+    expected = [np.corrcoef(one[of], two[of])[0, 1] for one, two, of in zip(forward[0], back[0], known)]
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
     assert np.abs(found).max() < 0.999
 

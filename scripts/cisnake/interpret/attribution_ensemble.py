@@ -30,8 +30,8 @@ class Answer:
     spread: numpy.ndarray, shape=(scores, n, length)
         Standard deviation (ddof 1) between models of the projected attribution of each base; NaN of a single model.
     replicates: numpy.ndarray, shape=(scores, n)
-        Mean Pearson correlation of projected attributions between pairs of models; NaN of a single model, or where one of
-        them attributes the same to all bases.
+        Mean Pearson correlation of projected attributions between pairs of models, over known bases; NaN of a single model,
+        or where one of them attributes the same to all bases.
     completeness: numpy.ndarray, shape=(scores, n)
         |sum of attributions - d| / |d|, d the difference of the score from that of the baseline, each the mean over models and
         views; NaN without a baseline, or where d is no more than rounding.
@@ -69,13 +69,13 @@ def ask_ensemble(
     # Welford's running mean and sum of squares of the projection: nothing cancels where models agree well.
     mean = np.zeros(total.shape[:3], total.dtype)
     squares, together = np.zeros_like(mean), np.zeros_like(mean)
-    values = []
+    values, known = [], known_bases(inputs)
     for number, (value, contributions) in enumerate(attribute_each(networks, inputs, scores, asked, views), start=1):
         values.append(value)
         total += contributions
         if count > 1:
             projected = np.einsum("snlb,nlb->snl", contributions, inputs[..., :4])
-            together += standardize(projected)
+            together += standardize(projected, known)
             step = projected - mean
             mean += step / number
             squares += step * (projected - mean)
@@ -117,19 +117,29 @@ def _unknown(total: np.ndarray) -> np.ndarray:
     return np.full(total.shape[:2], np.nan)
 
 
-def standardize(values: np.ndarray) -> np.ndarray:
-    """Return rows less their mean and of length one, so that their products are Pearson correlations.
+def known_bases(inputs: np.ndarray) -> np.ndarray:
+    """Return which positions of windows hold a base, and not N; shape=(n, length), dtype=bool."""
+    return np.any(inputs[..., :4], axis=-1)
+
+
+def standardize(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return rows less their mean and of length one, so that their products are Pearson correlations over what is known.
 
     Parameters
     ----------
-    values: numpy.ndarray, shape=(..., length)
+    values: numpy.ndarray, shape=(..., n, length)
+    known: numpy.ndarray, shape=(n, length), dtype=bool
+        Positions that count. At N all attributions are 0: counted, they would agree.
 
     Returns
     -------
-    numpy.ndarray, shape=(..., length)
-        NaN where all values of a row are the same.
+    numpy.ndarray, shape=(..., n, length)
+        0 at what is not known; NaN where all that is known of a row is the same.
     """
-    away = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
+    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    mean = np.sum(values, axis=-1, keepdims=True, dtype=np.float64, where=known) / count
+    away = np.where(known, values - mean, 0)
     size = np.sqrt(np.sum(away**2, axis=-1, keepdims=True))
-    varied = np.ptp(values, axis=-1, keepdims=True) > 0
+    highest = np.max(values, axis=-1, keepdims=True, where=known, initial=-np.inf)
+    varied = highest > np.min(values, axis=-1, keepdims=True, where=known, initial=np.inf)
     return np.divide(away, size, out=np.full(away.shape, np.nan), where=varied & (size > 0))

@@ -12,16 +12,16 @@ import numpy as np
 from scipy.stats import rankdata
 
 from cisnake.interpret.attribution import Method, attribute, project
-from cisnake.interpret.attribution_ensemble import standardize
+from cisnake.interpret.attribution_ensemble import known_bases, standardize
 from cisnake.interpret.ism import mutate_positions
 from cisnake.interpret.scored_model import ScoredModel
 from cisnake.interpret.target_scores import Score
 from cisnake.model.prediction import Views, reverse_complement
 
 
-def correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return Pearson correlations along the last axis, NaN where one side is constant."""
-    return np.sum(standardize(one) * standardize(other), axis=-1)
+def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return Pearson correlations along the last axis over known positions, NaN where one side is constant there."""
+    return np.sum(standardize(one, known) * standardize(other, known), axis=-1)
 
 
 def mutagenesis_agreement(
@@ -56,8 +56,8 @@ def mutagenesis_agreement(
     found = np.full(effects.shape[:2], np.nan)
     for row, asked in enumerate(positions):
         if asked.sum() > 1:
-            sides = (rankdata(side[:, row][:, asked], axis=-1) for side in (projected, effects))
-            found[:, row] = correlate(*sides)
+            one, other = (rankdata(side[:, row][:, asked], axis=-1) for side in (projected, effects))
+            found[:, row] = correlate(one, other, np.ones(asked.sum(), bool))
     return found
 
 
@@ -95,7 +95,7 @@ def strand_agreement(
     asked = [score.on_reverse(views.strand_pair) for score in scores]
     back = dataclasses.replace(forward, shifts=[-by for by in views.shifts])
     other = _projected(turned, attribute(networks, turned, asked, method, back)[0])
-    return correlate(projected, other[..., ::-1])
+    return correlate(projected, other[..., ::-1], known_bases(inputs))
 
 
 def random_agreement(
@@ -123,7 +123,8 @@ def random_agreement(
     -------
     numpy.ndarray, shape=(scores, n)
     """
-    return correlate(projected, _projected(inputs, attribute([network], inputs, scores, method, views)[0]))
+    of_random = _projected(inputs, attribute([network], inputs, scores, method, views)[0])
+    return correlate(projected, of_random, known_bases(inputs))
 
 
 def _projected(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
