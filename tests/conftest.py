@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         long = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the packages of patterns where they are not installed."""
+    missing = [name for name in ("memelite", "modiscolite") if find_spec(name) is None]
+    if missing and item.get_closest_marker("patterns"):
+        pytest.skip(f"{' and '.join(missing)} not installed: make patterns")
 
 
 @pytest.fixture(scope="session")

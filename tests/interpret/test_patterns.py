@@ -17,7 +17,7 @@ N_GENES, LENGTH = 160, 150
 NUMBERS = {"start": "int", "end": "int", "window_start": "int", "window_end": "int", "contribution": "float"}
 
 # Numba compiles both libraries when they first run, which takes a minute or two; then they are kept beside themselves.
-COMPILES = pytest.mark.slow
+SLOW = pytest.mark.slow
 
 
 def write_file(path, codes, hypothetical, strands, mask_start, keep=True):
@@ -66,7 +66,6 @@ def example(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(example):
-    pytest.importorskip("modiscolite", reason="TF-MoDISco is not installed: make patterns")
     return patterns.discover_patterns(example[0])
 
 
@@ -78,7 +77,8 @@ def as_planted(pattern):
     return text in decode(word)
 
 
-@COMPILES
+@pytest.mark.patterns
+@SLOW
 def test_planted_words_are_found_with_their_signs(found):
     for name, sign in (("positive", "+"), ("negative", "-")):
         of_sign = [pattern for pattern in found if pattern.sign == sign]
@@ -93,7 +93,8 @@ def test_planted_words_are_found_with_their_signs(found):
         assert pattern.probabilities.max(axis=1).min() > 0.95
 
 
-@COMPILES
+@pytest.mark.patterns
+@SLOW
 def test_seqlets_stand_on_the_planted_places_of_either_strand(found, example):
     file, codes, _, places = example
     genome = np.full(1000 * N_GENES, N, np.int8)
@@ -120,7 +121,8 @@ def test_seqlets_stand_on_the_planted_places_of_either_strand(found, example):
         assert list(pattern.seqlets["gene_id"]) == sorted(pattern.seqlets["gene_id"], key=rows.get)
 
 
-@COMPILES
+@pytest.mark.patterns
+@SLOW
 def test_contributions_are_means_over_the_seqlets(found, example):
     file, codes, hypothetical, _ = example
     rows = {gene: row for row, gene in enumerate(file.genes)}
@@ -134,9 +136,9 @@ def test_contributions_are_means_over_the_seqlets(found, example):
         np.testing.assert_allclose(pattern.contributions, total / len(pattern.seqlets), atol=1e-6)
 
 
-@COMPILES
+@pytest.mark.patterns
+@SLOW
 def test_the_program_writes_the_same_again_and_names_the_planted_motifs(found, example, tmp_path):
-    pytest.importorskip("memelite", reason="TOMTOM is not installed: make patterns")
     known = database(np.random.default_rng(1))
     write_meme(known, tmp_path / "known.meme")
     names = [tmp_path / "c" / name for name in pattern_files.FILES]
@@ -163,9 +165,9 @@ def test_the_program_writes_the_same_again_and_names_the_planted_motifs(found, e
         np.testing.assert_array_equal(best.matrix[shared].argmax(axis=1), mine)
 
 
-@COMPILES
+@pytest.mark.patterns
+@SLOW
 def test_a_copy_and_its_reverse_complement_match_where_they_lie():
-    pytest.importorskip("memelite", reason="TOMTOM is not installed: make patterns")
     known = database(np.random.default_rng(1))
     target = next(motif for motif in known if len(motif) == 12)
     own, turned = target.probabilities, target.probabilities[::-1, ::-1]
@@ -277,10 +279,10 @@ def test_where_nothing_is_found_the_tables_have_headers_only(tmp_path):
     assert pattern_files.read_patterns(tmp_path, []) == []
 
 
+@pytest.mark.patterns
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("kind", ["zero", "noise", "positive", "sparse"])
 def test_too_little_gives_no_pattern(n, kind, tmp_path):
-    pytest.importorskip("modiscolite", reason="TF-MoDISco is not installed: make patterns")
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (n, 60)).astype(np.int8)
     values = {"zero": 0.0, "noise": 1.0, "positive": 1.0, "sparse": 0.0}[kind] * rng.normal(size=(n, 60, 4)).astype(np.float32)

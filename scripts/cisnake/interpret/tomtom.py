@@ -38,11 +38,11 @@ def match_motifs(queries: Sequence[Motif], database: Sequence[Motif], top: int =
         "-" the motif is turned. offset is the column of the query on which the first column of the motif, as it is turned,
         lies: negative where the motif begins before the query.
     """
+    if not queries or not database:
+        return pd.DataFrame({column: [] for column in MATCH_COLUMNS})
     from memelite import tomtom
     from scipy.stats import false_discovery_control
 
-    if not queries or not database:
-        return pd.DataFrame({column: [] for column in MATCH_COLUMNS})
     with warnings.catch_warnings():
         # Fewer than 25 motifs make a poor null; so does a database that someone chose to be small.
         warnings.simplefilter("ignore")
