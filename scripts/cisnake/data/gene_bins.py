@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
-from cisnake.data import hdf5
 from cisnake.data.target_transform import TargetTransform
 from cisnake.errors import InputError, unknown_name
 
@@ -145,32 +143,3 @@ def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any
     # Clipped before the inverse, which is not defined for everything below 0.
     measured = transform.inverse(numpy.maximum(coverage, 0 * coverage), numpy)
     return numpy.log2(1 + numpy.squeeze(numpy.matmul(numpy.expand_dims(bins, 1), measured), 1))
-
-
-def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return what was measured of genes and tasks of a data set, as `gene_values` where it has bins.
-
-    Parameters
-    ----------
-    file: h5py.File
-        From `hdf5.open_dataset`; genes.h5 in a coverage run.
-    rows: numpy.ndarray, shape=(n,), dtype=int, optional
-        Which genes. Default: all.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n, tasks), dtype=float32
-        NaN where not measured.
-    """
-    rows = np.arange(len(file["labels"])) if rows is None else rows
-    if "gene_bins" not in file:
-        return hdf5.read_labels(file)[rows]
-    transform = TargetTransform.from_dict(hdf5.read_transform(file))
-    tasks, bins = file["labels"].shape[1:]
-    values = np.empty((len(rows), tasks), np.float32)
-    step = max(1, _BLOCK_NUMBERS // (tasks * bins))
-    for first in range(0, len(rows), step):
-        block = slice(first, first + step)
-        coverage = hdf5.read_label_rows(file, rows[block]).transpose(0, 2, 1)
-        values[block] = gene_values(coverage, hdf5.read_codes(file, rows[block], 0, bins, "gene_bins"), transform)
-    return values

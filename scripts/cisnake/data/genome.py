@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pysam
 
+from cisnake.data.bases import N, encode, reverse_complement
 from cisnake.data.fasta_index import find_index
 from cisnake.data.lines import check_file
 from cisnake.errors import InputError
 
-BASES = "ACGT"
-N = 4
-
-_CODES = np.full(256, N, dtype=np.int8)
-for _code, _base in enumerate(BASES):
-    _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _N_LETTERS = np.frombuffer(b"Nn", dtype=np.uint8)
-_COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.int8)
-_ONE_HOT = np.vstack([np.eye(4, dtype=np.float32), np.zeros((1, 4), dtype=np.float32)])
-
-
-def encode(sequence: str | bytes) -> np.ndarray:
-    """Return a sequence as codes: A0 C1 G2 T3, anything else N4.
-
-    Parameters
-    ----------
-    sequence: str or bytes
-        Letters of either case.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(length,), dtype=int8
-    """
-    raw = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
-    return _CODES[np.frombuffer(raw, dtype=np.uint8)]
-
-
-def decode(codes: np.ndarray) -> str:
-    """Return codes, shape=(length,), as upper-case letters."""
-    return _LETTERS[codes].tobytes().decode("ascii")
-
-
-def reverse_complement(codes: np.ndarray) -> np.ndarray:
-    """Return the reverse complement of codes along the last axis; N stays N."""
-    return _COMPLEMENT[codes[..., ::-1]]
-
-
-def one_hot(codes: np.ndarray) -> np.ndarray:
-    """Return codes, shape=(..., length), as float32 indicators, shape=(..., length, 4), in the order A C G T; N is all zero."""
-    return _ONE_HOT[codes]
 
 
 class Genome:
@@ -130,44 +90,3 @@ class Genome:
             letters = np.frombuffer(text, dtype=np.uint8)[unknown]
             self.n_ambiguous += int(np.isin(letters, _N_LETTERS, invert=True).sum())
         return codes
-
-
-def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:
-    """Map chromosome names of a file to those of the genome.
-
-    A name is the same in both, or differs by a leading `chr`. Names that the genome lacks are left out of the map (their
-    genes are reported as dropped), but a file that shares no name with the genome is an error.
-
-    Parameters
-    ----------
-    names: iterable of str
-        Names in the file.
-    known: iterable of str
-        Names in the genome.
-    source: str
-        The file, as it should read in the message.
-
-    Returns
-    -------
-    dict of str to str
-        Names of the genome by names of the file; only those that match.
-
-    Raises
-    ------
-    InputError
-        No name matches, with or without `chr`; the message shows both lists.
-    """
-    names, known = list(dict.fromkeys(names)), list(dict.fromkeys(known))
-    genome = set(known)
-    toggled = {name: name.removeprefix("chr") if name.startswith("chr") else f"chr{name}" for name in names}
-    matched = {name: near for name in names for near in (toggled[name], name) if near in genome}
-    if names and not matched:
-        raise InputError(
-            f"no chromosome of {source} is in the genome: {source} has {_some(names)}; the genome has {_some(known)}. "
-            "Use one naming in both files."
-        )
-    return matched
-
-
-def _some(names: list[str], n: int = 20) -> str:
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cisnake.data.hdf5 import SPLITS
 from cisnake.data.regions import overlaps
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
+
+SPLITS = ("train", "val", "test")
 
 
 def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:

@@ -56,15 +56,6 @@ def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rn
     return float((1 + np.count_nonzero(reached)) / (1 + _PERMUTATIONS))
 
 
-def q_values(p: np.ndarray) -> np.ndarray:
-    """Return q-values by Benjamini and Hochberg of p-values, NaN where these are; shape=(n,), dtype=float64."""
-    q = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested])
-    return q
-
-
 def interval(effects: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
     """Return the mean of effects and its 95 % bootstrap interval."""
     if len(effects) < 2:

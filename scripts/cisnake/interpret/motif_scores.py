@@ -156,34 +156,3 @@ def pooled_frequencies(counts: np.ndarray) -> np.ndarray:
     """Return base frequencies, both strands pooled, of counts of A, C, G and T, one of each added; shape=(4,)."""
     pooled = counts + counts[::-1] + 2.0
     return pooled / pooled.sum()
-
-
-def q_values(p: np.ndarray, counts: np.ndarray, n_tests: int) -> np.ndarray:
-    """Return Benjamini-Hochberg q-values of the smallest of many tests.
-
-    q of a p-value is the least of p' n_tests / #{tests with p <= p'} over all p' >= p. Ranks are right, since every smaller
-    p-value is given; what is not given are the p' above the threshold, so that q is an upper bound of the q-value that the
-    whole table would give, equal to it wherever the least is reached below the threshold. Leaving out some tests at other
-    thresholds than those of the rest only lowers ranks, and so keeps the bound.
-
-    Parameters
-    ----------
-    p: numpy.ndarray, shape=(n,), dtype=float64
-        p-values, in any order; equal ones may repeat.
-    counts: numpy.ndarray, shape=(n,), dtype=int
-        How many tests had each; may be zero.
-    n_tests: int
-        All tests, those above the threshold included.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n,), dtype=float64
-    """
-    order = np.argsort(p, kind="stable")
-    ordered = p[order]
-    cumulative = np.cumsum(counts[order])
-    rank = cumulative[np.searchsorted(ordered, ordered, side="right") - 1] if len(p) else cumulative
-    ratio = np.divide(ordered * n_tests, rank, out=np.full(len(p), np.inf), where=rank > 0)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(ratio[::-1])[::-1], 1)
-    return q

@@ -1,11 +1,12 @@
-"""Error rates of peaks, from those that the same cuts call in windows with nothing to find."""
+"""Error rates of what is called among many."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 
-def q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_windows: int, n_null_windows: int) -> np.ndarray:
+def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_windows: int, n_null_windows: int) -> np.ndarray:
     """Return the empirical q-value of each peak: the share of nulls among the peaks that are at least as high.
 
     Peaks of windows whose dinucleotides were shuffled are called by the same cuts. Calling peaks from a height s on, a window
@@ -33,4 +34,44 @@ def q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_windows: int, 
     ratio = (null + 1) / n_null_windows / (called / n_windows)
     q = np.empty(len(ranked))
     q[order] = np.minimum(np.minimum.accumulate(ratio), 1)
+    return q
+
+
+def bh_q_values(p: np.ndarray) -> np.ndarray:
+    """Return q-values by Benjamini and Hochberg of p-values, NaN where these are; shape=(n,), dtype=float64."""
+    q = np.full(len(p), np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    return q
+
+
+def bh_q_values_of_smallest(p: np.ndarray, counts: np.ndarray, n_tests: int) -> np.ndarray:
+    """Return Benjamini-Hochberg q-values of the smallest of many tests.
+
+    q of a p-value is the least of p' n_tests / #{tests with p <= p'} over all p' >= p. Ranks are right, since every smaller
+    p-value is given; what is not given are the p' above the threshold, so that q is an upper bound of the q-value that the
+    whole table would give, equal to it wherever the least is reached below the threshold. Leaving out some tests at other
+    thresholds than those of the rest only lowers ranks, and so keeps the bound.
+
+    Parameters
+    ----------
+    p: numpy.ndarray, shape=(n,), dtype=float64
+        p-values, in any order; equal ones may repeat.
+    counts: numpy.ndarray, shape=(n,), dtype=int
+        How many tests had each; may be zero.
+    n_tests: int
+        All tests, those above the threshold included.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=float64
+    """
+    order = np.argsort(p, kind="stable")
+    ordered = p[order]
+    cumulative = np.cumsum(counts[order])
+    rank = cumulative[np.searchsorted(ordered, ordered, side="right") - 1] if len(p) else cumulative
+    ratio = np.divide(ordered * n_tests, rank, out=np.full(len(p), np.inf), where=rank > 0)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(ratio[::-1])[::-1], 1)
     return q

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -30,13 +29,13 @@ from cisnake.report.results import (
     read_predictions,
     read_results,
 )
+from cisnake.report.shown_genes import LOGO_BASES, best_hits, best_region, choose_genes
+from cisnake.report.words import DASH, count, number, share, signed
 
-LOGO_BASES = 110
 MAX_TASK_ROWS = 500
 ENRICHED_Q = 0.05
 SURE_Q = 0.1
 MAX_PAIRS = 10
-DASH = "\N{EN DASH}"
 BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
 PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "h5py", "lightmotif", "matplotlib", "snakemake")
 
@@ -122,39 +121,6 @@ QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str) if value else ""
-
-
-def number(value: Any, digits: int = 3, form: str = "f") -> str:
-    """Return a number as text: fixed digits, a true minus sign, an en dash for what is not known.
-
-    `form` is that of Python's format: "f" for fixed, "g" for significant digits (q-values, effects).
-    """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return DASH
-    value = float(value)
-    if math.isinf(value):
-        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
-    text = f"{value:#.{digits}{form}}".removesuffix(".")
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def count(value: Any) -> str:
-    """Return a count with thousands separated; the length of a list; an en dash for what is not known."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return DASH
-    return f"{len(value) if isinstance(value, (list, tuple, dict)) else int(value):,}"
-
-
-def share(part: Any, whole: Any) -> str:
-    """Return a part of a whole as per cent, or an en dash."""
-    return f"{number(100 * part / whole, 1)}%" if whole and number(part) != DASH else DASH
-
-
-def signed(value: int) -> str:
-    """Return a whole number with its sign."""
-    return f"{value:+d}".replace("-", "\N{MINUS SIGN}")
 
 
 def headline(results: Results) -> str:
@@ -302,73 +268,6 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "n_tasks": len(tasks),
         "replicates": replicates,
     }
-
-
-def choose_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
-    """Choose the genes that show a contrast best.
-
-    First come held-out genes predicted correctly, by decreasing size of the predicted contrast; then, if those are fewer than
-    `n`, genes of the training split predicted correctly; then the rest. A contrast is correctly predicted when the measured
-    one has the same sign and at least half the size. An `aggregate` score has no natural zero, so there the median over all
-    genes is taken off first.
-
-    Parameters
-    ----------
-    windows: pandas.DataFrame
-        With columns gene_id, split, predicted and measured (NaN where not measured). With several folds every gene's split is
-        `test`, because it is left to models that did not train on it.
-    score: str
-        specificity or aggregate.
-    n: int
-        How many.
-
-    Returns
-    -------
-    chosen: pandas.DataFrame
-        Up to `n` rows of `windows`, with columns row (in the file), unseen and correct.
-    how: str
-        A sentence for the reader.
-    """
-    predicted, measured = windows["predicted"].astype(float), windows["measured"].astype(float)
-    if score == "aggregate":
-        predicted, measured = predicted - predicted.median(), measured - measured.median()
-    correct = (predicted * measured > 0) & (measured.abs() >= predicted.abs() / 2)
-    table = windows.assign(
-        row=np.arange(len(windows)), unseen=windows["split"] != "train", correct=correct, size=predicted.abs()
-    )
-    table = table[predicted.notna().to_numpy()]
-    table["class"] = np.where(table["correct"], np.where(table["unseen"], 0, 1), 2)
-    chosen = table.sort_values(["class", "size", "gene_id"], ascending=[True, False, True]).head(n)
-    from_median = ", counted from the median over genes" if score == "aggregate" else ""
-    pool = int((table["class"] == 0).sum())
-    how = (
-        f"Of {len(windows):,} genes with attributions, {pool:,} are held out and correctly predicted (the measured contrast "
-        f"has the sign of the predicted one and at least half its size{from_median}). Shown are those with the largest "
-        "predicted contrast"
-    )
-    n_seen, n_wrong = int((chosen["class"] == 1).sum()), int((chosen["class"] == 2).sum())
-    if n_seen:
-        how += f", filled up with {n_seen} correctly predicted from the training split, which the model has seen"
-    if n_wrong:
-        how += f"{' and' if n_seen else ', filled up with'} {n_wrong} whose prediction is not borne out by a measurement"
-    return chosen.drop(columns=["class", "size"]), how + "."
-
-
-def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
-    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals."""
-    length = len(scores)
-    if length <= n:
-        return 0, length
-    total = np.concatenate([[0.0], np.cumsum(np.abs(np.nan_to_num(scores.astype(np.float64))))])
-    start = int(np.argmax(total[n:] - total[:-n]))
-    return start, start + n
-
-
-def best_hits(hits: pd.DataFrame) -> dict[str, str]:
-    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene."""
-    best = hits.sort_values(["p_value", "motif_id"], kind="stable").drop_duplicates("peak_id")
-    arrows = best["orientation"].map({"+": " →", "-": " ←"}).fillna("")
-    return dict(zip(best["peak_id"], best["motif_name"] + arrows, strict=True))
 
 
 def _contrast(

@@ -1,0 +1,45 @@
+"""Bases as small integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BASES = "ACGT"
+N = 4
+_CODES = np.full(256, N, dtype=np.int8)
+for _code, _base in enumerate(BASES):
+    _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
+_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
+_COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.int8)
+_ONE_HOT = np.vstack([np.eye(4, dtype=np.float32), np.zeros((1, 4), dtype=np.float32)])
+
+
+def encode(sequence: str | bytes) -> np.ndarray:
+    """Return a sequence as codes: A0 C1 G2 T3, anything else N4.
+
+    Parameters
+    ----------
+    sequence: str or bytes
+        Letters of either case.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(length,), dtype=int8
+    """
+    raw = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
+    return _CODES[np.frombuffer(raw, dtype=np.uint8)]
+
+
+def decode(codes: np.ndarray) -> str:
+    """Return codes, shape=(length,), as upper-case letters."""
+    return _LETTERS[codes].tobytes().decode("ascii")
+
+
+def reverse_complement(codes: np.ndarray) -> np.ndarray:
+    """Return the reverse complement of codes along the last axis; N stays N."""
+    return _COMPLEMENT[codes[..., ::-1]]
+
+
+def one_hot(codes: np.ndarray) -> np.ndarray:
+    """Return codes, shape=(..., length), as float32 indicators, shape=(..., length, 4), in the order A C G T; N is all zero."""
+    return _ONE_HOT[codes]

@@ -1,0 +1,75 @@
+"""Which genes, stretches and hits the report shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+LOGO_BASES = 110
+
+
+def choose_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
+    """Choose the genes that show a contrast best.
+
+    First come held-out genes predicted correctly, by decreasing size of the predicted contrast; then, if those are fewer than
+    `n`, genes of the training split predicted correctly; then the rest. A contrast is correctly predicted when the measured
+    one has the same sign and at least half the size. An `aggregate` score has no natural zero, so there the median over all
+    genes is taken off first.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame
+        With columns gene_id, split, predicted and measured (NaN where not measured). With several folds every gene's split is
+        `test`, because it is left to models that did not train on it.
+    score: str
+        specificity or aggregate.
+    n: int
+        How many.
+
+    Returns
+    -------
+    chosen: pandas.DataFrame
+        Up to `n` rows of `windows`, with columns row (in the file), unseen and correct.
+    how: str
+        A sentence for the reader.
+    """
+    predicted, measured = windows["predicted"].astype(float), windows["measured"].astype(float)
+    if score == "aggregate":
+        predicted, measured = predicted - predicted.median(), measured - measured.median()
+    correct = (predicted * measured > 0) & (measured.abs() >= predicted.abs() / 2)
+    table = windows.assign(
+        row=np.arange(len(windows)), unseen=windows["split"] != "train", correct=correct, size=predicted.abs()
+    )
+    table = table[predicted.notna().to_numpy()]
+    table["class"] = np.where(table["correct"], np.where(table["unseen"], 0, 1), 2)
+    chosen = table.sort_values(["class", "size", "gene_id"], ascending=[True, False, True]).head(n)
+    from_median = ", counted from the median over genes" if score == "aggregate" else ""
+    pool = int((table["class"] == 0).sum())
+    how = (
+        f"Of {len(windows):,} genes with attributions, {pool:,} are held out and correctly predicted (the measured contrast "
+        f"has the sign of the predicted one and at least half its size{from_median}). Shown are those with the largest "
+        "predicted contrast"
+    )
+    n_seen, n_wrong = int((chosen["class"] == 1).sum()), int((chosen["class"] == 2).sum())
+    if n_seen:
+        how += f", filled up with {n_seen} correctly predicted from the training split, which the model has seen"
+    if n_wrong:
+        how += f"{' and' if n_seen else ', filled up with'} {n_wrong} whose prediction is not borne out by a measurement"
+    return chosen.drop(columns=["class", "size"]), how + "."
+
+
+def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
+    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals."""
+    length = len(scores)
+    if length <= n:
+        return 0, length
+    total = np.concatenate([[0.0], np.cumsum(np.abs(np.nan_to_num(scores.astype(np.float64))))])
+    start = int(np.argmax(total[n:] - total[:-n]))
+    return start, start + n
+
+
+def best_hits(hits: pd.DataFrame) -> dict[str, str]:
+    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene."""
+    best = hits.sort_values(["p_value", "motif_id"], kind="stable").drop_duplicates("peak_id")
+    arrows = best["orientation"].map({"+": " →", "-": " ←"}).fillna("")
+    return dict(zip(best["peak_id"], best["motif_name"] + arrows, strict=True))

@@ -1,0 +1,41 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+DASH = "\N{EN DASH}"
+
+
+def number(value: Any, digits: int = 3, form: str = "f") -> str:
+    """Return a number as text: fixed digits, a true minus sign, an en dash for what is not known.
+
+    `form` is that of Python's format: "f" for fixed, "g" for significant digits (q-values, effects).
+    """
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    text = f"{value:#.{digits}{form}}".removesuffix(".")
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: Any) -> str:
+    """Return a count with thousands separated; the length of a list; an en dash for what is not known."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    return f"{len(value) if isinstance(value, (list, tuple, dict)) else int(value):,}"
+
+
+def share(part: Any, whole: Any) -> str:
+    """Return a part of a whole as per cent, or an en dash."""
+    return f"{number(100 * part / whole, 1)}%" if whole and number(part) != DASH else DASH
+
+
+def signed(value: int) -> str:
+    """Return a whole number with its sign."""
+    return f"{value:+d}".replace("-", "\N{MINUS SIGN}")
