@@ -11,7 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from cisnake import __version__ as VERSION
 from cisnake import configuration
-from cisnake.data.tracks import read_tracks
+from cisnake.data.coverage import read_tracks
 from cisnake.errors import InputError
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.

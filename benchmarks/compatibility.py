@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--envs", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"environments of peers (default {DEFAULT_FOLDER})"
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep inputs, files and Decima's answers (tests/data/decima)")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep inputs, files and Decima's answers (tests/data/dataset/decima)"
+    )
     return parser
 
 

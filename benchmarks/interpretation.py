@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from cisnake.evaluate import recovery  # noqa: E402
 from cisnake.files import read_table  # noqa: E402
-from cisnake.interpret.attribution_file import AttributionFile  # noqa: E402
+from cisnake.interpret.attribution import AttributionFile  # noqa: E402
+from cisnake.report.recovery import Contrast, contrast_effect, measure_sites  # noqa: E402
 
 # Name in the table: method, its options, whether both strands are asked.
 METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
@@ -130,11 +130,11 @@ def measured(
         counts: dict[str, int] = {}
         for file, peaks in found:
             asked = file.contrast
-            contrast = recovery.Contrast(
+            contrast = Contrast(
                 asked.name, asked.score, list(asked.on_tasks), list(asked.off_tasks), file.genes,
                 peaks[peaks["q_value"] <= greatest], pd.DataFrame(),
             )  # fmt: skip
-            sites = recovery.measure_sites(truth, recovery.contrast_effect(truth, contrast, group_of_task), contrast)
+            sites = measure_sites(truth, contrast_effect(truth, contrast, group_of_task), contrast)
             for key, value in sites.items():
                 if key.startswith("n_"):
                     counts[key] = counts.get(key, 0) + value

@@ -26,10 +26,10 @@ from peers.motif_files import P_THRESHOLD
 from report import OUTPUT, ROOT, bullets, ratio_table, spread, write_section
 
 sys.path.append(str(ROOT / "scripts"))
-from cisnake.data import dataset_writer, motif_database
+from cisnake.data import load_motifs, read_meme, write_meme
+from cisnake.data.dataset import write_dataset
 from cisnake.data.genome import BASES, Genome
-from cisnake.interpret.motif_hits import HitFile
-from cisnake.interpret.motif_scores import STEP, motif_scores
+from cisnake.interpret.motifs import STEP, HitFile, motif_scores
 
 OURS, MEMELITE, MOODS, FIMO = "Cisnake", "memelite", "MOODS", "FIMO (pymemesuite)"
 MODULES = {MEMELITE: "memelite_motifs", MOODS: "moods_motifs", FIMO: "fimo_motifs"}
@@ -66,12 +66,12 @@ def make_inputs(folder: Path, n_windows: int, n_motifs: int, length: int = 2000)
     table = pd.DataFrame({"gene_id": [f"g{i}" for i in range(n_windows)], "window_start": start, "window_end": start + length})
     table = table.assign(chrom="chr1", strand="+", split="test", mask_start=length // 2, mask_end=length, fold=0)
     labels = np.zeros((n_windows, 1), np.float32)
-    dataset_writer.write_dataset(folder / "dataset.h5", table, labels, ["task"], Genome(folder / "genome.fa"), 0, {})
-    motifs = motif_database.load_motifs("jaspar:2026/vertebrates")[:n_motifs]
+    write_dataset(folder / "dataset.h5", table, labels, ["task"], Genome(folder / "genome.fa"), 0, {})
+    motifs = load_motifs("jaspar:2026/vertebrates")[:n_motifs]
     if len(motifs) < n_motifs:
         raise SystemExit(f"JASPAR 2026 has {len(motifs)} motifs of vertebrates: ask for fewer.")
-    motif_database.write_meme(motifs, folder / "motifs.meme")
-    motif_database.write_meme(motifs[::SHARE], folder / "few_motifs.meme")
+    write_meme(motifs, folder / "motifs.meme")
+    write_meme(motifs[::SHARE], folder / "few_motifs.meme")
 
 
 def commands(folder: Path, python: Path, threads: int) -> dict[str, list[str]]:
@@ -234,7 +234,7 @@ def main() -> None:
         seconds = measure(tools, arguments.runs, arguments.threads)
         file = HitFile(folder / "hits.h5")
         background, codes = file.background[0], file.sequences(np.arange(len(file)))
-        motifs = motif_database.read_meme(folder / "motifs.meme")
+        motifs = read_meme(folder / "motifs.meme")
         able = ~file.motifs["best_only"].to_numpy()
         ours = only(our_hits(folder / "hits.h5"), able)
         compared = [f"Cisnake: {len(ours['motif']):,} hits"]

@@ -29,7 +29,7 @@ SCRIPTS = HERE.parent / "scripts"
 sys.path.append(str(SCRIPTS))
 
 from cisnake.data.genome import BASES  # noqa: E402
-from cisnake.interpret.attribution_file import write_attributions  # noqa: E402
+from cisnake.interpret.attribution import write_attributions  # noqa: E402
 from cisnake.interpret.peaks import METHODS  # noqa: E402
 
 GENES, LENGTH, NULL, SITES = 1000, 10_000, 200, 30

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import pseudobulk
+from cisnake.data.matrix import aggregate_cells, write_pseudobulks
 from cisnake.files import write_table
 
 
@@ -28,11 +28,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    pseudobulks, dropped = pseudobulk.aggregate_cells(
-        args.cells, args.by, args.table, args.layer, args.gene_column, args.min_cells
-    )
+    pseudobulks, dropped = aggregate_cells(args.cells, args.by, args.table, args.layer, args.gene_column, args.min_cells)
     write_table(dropped, args.output_dropped)
-    pseudobulk.write_pseudobulks(pseudobulks, args.output)
+    write_pseudobulks(pseudobulks, args.output)
     program.log.info("%d pseudobulks of %d genes written to %s", *pseudobulks.shape, args.output)
 
 

@@ -44,12 +44,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.interpret.attribution_job import Extras
-    from cisnake.interpret.attribution_shards import attribute_shard
-    from cisnake.model import devices
-    from cisnake.model.prediction import Views
+    from cisnake.interpret.attribution import Extras, attribute_shard
+    from cisnake.model import Views, configure
 
-    program.log.info("attributing on %s", devices.configure(args.threads))
+    program.log.info("attributing on %s", configure(args.threads))
     attribute_shard(
         args.dataset,
         args.models,

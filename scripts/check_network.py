@@ -13,7 +13,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.errors import InputError
 from cisnake.files import write_json
-from cisnake.model.params import read_params
+from cisnake.model import read_params
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model.seqnn import build_model
+    from cisnake.model.network import build_model
 
     model = build_model({"seq_length": args.seq_len} | params["model"], args.tasks)
     predicted, bins = tuple(model.output_shape[1:]), ((args.seq_len - 2 * args.crop) // args.bin_size, args.tasks)

@@ -11,8 +11,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.data.genome import Genome
 from cisnake.files import write_table
-from cisnake.interpret import attribution_tracks
-from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.interpret.attribution import AttributionFile, collect_shards, quality_table, write_bigwig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,9 +25,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    attribution_tracks.collect_shards(args.shards, args.output)
-    attribution_tracks.write_bigwig(args.output, Genome(args.genome).sizes, args.output_bigwig)
-    table = attribution_tracks.quality_table(AttributionFile(args.output))
+    collect_shards(args.shards, args.output)
+    write_bigwig(args.output, Genome(args.genome).sizes, args.output_bigwig)
+    table = quality_table(AttributionFile(args.output))
     write_table(table, args.output_quality)
     trained, poor = ((table[column] == value).sum() for column, value in (("split", "train"), ("prediction", "poor")))
     program.log.info("of %d genes, %d were trained on by their models, and %d are predicted poorly", len(table), trained, poor)

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import motif_database
-from cisnake.interpret import pattern_files, patterns, tomtom
-from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.data import read_meme
+from cisnake.interpret.attribution import AttributionFile
+from cisnake.interpret.patterns import discover_patterns, match_motifs, write_patterns
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,13 +32,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    known = motif_database.read_meme(args.motifs)
+    known = read_meme(args.motifs)
     file = AttributionFile(args.attributions)
-    found = patterns.discover_patterns(file, args.width, args.max_seqlets, args.seed, args.threads)
-    matches = tomtom.match_motifs([pattern.motif for pattern in found], known, args.matches, args.threads)
+    found = discover_patterns(file, args.width, args.max_seqlets, args.seed, args.threads)
+    matches = match_motifs([pattern.motif for pattern in found], known, args.matches, args.threads)
     alike = matches.loc[matches["q_value"] <= 0.05, "pattern"].nunique()
     outputs = (args.output_meme, args.output_patterns, args.output_seqlets, args.output_matches)
-    pattern_files.write_patterns(found, matches, outputs)
+    write_patterns(found, matches, outputs)
     program.log.info("%d patterns, %d of them like a known motif at q <= 0.05", len(found), alike)
 
 

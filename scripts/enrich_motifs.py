@@ -29,18 +29,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     # Not above: the processes that this starts import this file too.
-    from cisnake.data import motif_database
+    from cisnake.data import read_meme
     from cisnake.files import read_table, write_table
-    from cisnake.interpret import motif_enrichment, motif_peaks
-    from cisnake.interpret.attribution_file import AttributionFile
+    from cisnake.interpret.attribution import AttributionFile
+    from cisnake.interpret.motifs import enrichment_table, write_hits_in_peaks
 
     peaks = read_table(args.peaks, window_start="int", window_end="int", attribution="float")
-    motifs = motif_database.read_meme(args.motifs)
-    counts = motif_peaks.write_hits_in_peaks(
+    motifs = read_meme(args.motifs)
+    counts = write_hits_in_peaks(
         args.hits, AttributionFile(args.attributions), peaks, motifs, args.output_hits, args.output_bed,
         **{name: getattr(args, name) for name in ("flank", "processes", "seed")},
     )  # fmt: skip
-    enrichment = motif_enrichment.enrichment_table(motifs, counts)
+    enrichment = enrichment_table(motifs, counts)
     write_table(enrichment, args.output_enrichment)
     program.log.info(
         "%d of %d peaks are places of their own; %d windows beside", counts.n_peaks, len(peaks), counts.n_background

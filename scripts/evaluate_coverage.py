@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import hdf5
-from cisnake.data.genes import read_genes_table
+from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.data.matrix import read_tasks_table
+from cisnake.data.windows import SPLITS, read_genes_table
 from cisnake.files import write_json, write_table
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
     )
-    p.add_argument("--split", choices=hdf5.SPLITS, default="test", help="(default: test)")
+    p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
     p.add_argument("--gene-windows", type=Path, required=True, metavar="H5", help="windows of genes")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for transcription starts")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table")
@@ -39,12 +39,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
-    from cisnake.model import devices
+    from cisnake.evaluate import evaluate_tiles, gene_profiles
+    from cisnake.model import configure
 
-    program.log.info("evaluating on %s", devices.configure(args.threads))
-    with hdf5.open_dataset(args.dataset) as file:
-        tasks = read_tasks_table(args.tasks, hdf5.read_tasks(file))
+    program.log.info("evaluating on %s", configure(args.threads))
+    with open_dataset(args.dataset) as file:
+        tasks = read_tasks_table(args.tasks, read_tasks(file))
     genes = read_genes_table(args.genes)
     summary, by_task, examples = evaluate_tiles(
         args.dataset, args.models, args.split, genes, tasks, args.baseline, args.batch_size

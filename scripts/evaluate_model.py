@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import hdf5
+from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.data.matrix import read_tasks_table
+from cisnake.data.windows import SPLITS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
     )
-    p.add_argument("--split", choices=hdf5.SPLITS, default="test", help="(default: test)")
+    p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with groups")
     p.add_argument("--baseline", type=json.loads, required=True, metavar="JSON", help="k, upstream, downstream, counts, alpha")
     p.add_argument("--anchor", type=int, required=True, metavar="BASES", help="position of the anchor in the window")
@@ -33,16 +34,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.evaluate import evaluation
-    from cisnake.model import devices
+    from cisnake.evaluate import evaluate_split, write_evaluation
+    from cisnake.model import configure
 
-    program.log.info("evaluating on %s", devices.configure(args.threads))
-    with hdf5.open_dataset(args.dataset) as file:
-        tasks = read_tasks_table(args.tasks, hdf5.read_tasks(file))
-    results = evaluation.evaluate_split(
-        args.dataset, args.models, args.split, args.baseline, args.anchor, tasks, args.batch_size
-    )
-    evaluation.write_evaluation(args.output, *results)
+    program.log.info("evaluating on %s", configure(args.threads))
+    with open_dataset(args.dataset) as file:
+        tasks = read_tasks_table(args.tasks, read_tasks(file))
+    results = evaluate_split(args.dataset, args.models, args.split, args.baseline, args.anchor, tasks, args.batch_size)
+    write_evaluation(args.output, *results)
     program.log.info(
         "median Pearson r %s, k-mer ridge %s",
         *(part["pearson_median"] for part in (results[0]["model"], results[0]["baselines"]["kmer_ridge"])),

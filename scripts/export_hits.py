@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cisnake import program
 from cisnake.files import write_whole
-from cisnake.interpret import motif_hits
+from cisnake.interpret.motifs import HitFile, bed_table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,10 +23,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    file, bed, n = motif_hits.HitFile(args.hits), args.output.suffix == ".bed", 0
+    file, bed, n = HitFile(args.hits), args.output.suffix == ".bed", 0
     with write_whole(args.output) as part, open(part, "w", newline="") as output:
         for number, table in enumerate(file.tables(args.genes, args.motifs)):
-            written = motif_hits.bed_table(table) if bed else table
+            written = bed_table(table) if bed else table
             written.to_csv(output, sep="\t", index=False, header=not bed and number == 0, float_format="%.7g")
             n += len(table)
     program.log.info("%d hits", n)

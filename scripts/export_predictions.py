@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from cisnake.evaluate.export import export_predictions
+    from cisnake.evaluate import export_predictions
 
     n = export_predictions(args.matrix, args.predictions, read_table(args.genes), args.output, args.gene_column)
     program.log.info("predictions of %d genes written to %s", n, args.output)

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import motif_database
+from cisnake.data import load_motifs, write_meme
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,8 +21,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    motifs = motif_database.load_motifs(args.source)
-    motif_database.write_meme(motifs, args.output)
+    motifs = load_motifs(args.source)
+    write_meme(motifs, args.output)
     program.log.info("%d motifs from %s", len(motifs), args.source)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from cisnake import __version__, program
-from cisnake.data.basenji_folder import Examples, read_folder, read_target_transform
-from cisnake.data.dataset_writer import write_dataset
-from cisnake.data.target_transform import ORDERS
+from cisnake.data.basenji import Examples, read_folder, read_target_transform
+from cisnake.data.coverage import ORDERS
+from cisnake.data.dataset import write_dataset
 from cisnake.files import file_sha256
 
 

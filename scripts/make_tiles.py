@@ -12,10 +12,8 @@ import json
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data.genome import Genome
-from cisnake.data.regions import read_regions
-from cisnake.data.splits import check_overlap
-from cisnake.data.tiles import make_tiles
+from cisnake.data.genome import Genome, read_regions
+from cisnake.data.windows import check_overlap, make_tiles
 from cisnake.files import write_json, write_table
 
 

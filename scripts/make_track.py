@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data.count_settings import CountSettings
+from cisnake.data.coverage import CountSettings, write_track
 from cisnake.data.genome import Genome
-from cisnake.data.track_bigwig import write_track
 
 
 def parser() -> argparse.ArgumentParser:

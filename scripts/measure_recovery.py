@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 from cisnake import program
-from cisnake.evaluate import recovery
 from cisnake.files import read_table, write_json
+from cisnake.report import measure, measure_variants, possible_pearson, read_contrasts, read_expression, read_true_effects
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,17 +41,15 @@ def main(args: argparse.Namespace) -> None:
     summary = json.loads(args.evaluation.read_text())
     genes = read_table(args.genes)
     held_out = genes["gene_id"][genes["split"] == summary["split"]].to_list()
-    noiseless, observed = (
-        recovery.read_expression(args.simulation / f"{n}.tsv") for n in ("expression_noiseless", "expression")
-    )
+    noiseless, observed = (read_expression(args.simulation / f"{n}.tsv") for n in ("expression_noiseless", "expression"))
     variants = {}
     if args.variants is not None:
         predicted = read_table(args.variants, start="int", effect_mean="float")
-        known = recovery.read_true_effects(args.vcf or args.simulation / "variants.vcf", list(group_of_task))
-        variants = recovery.measure_variants(predicted, known)
-    contrasts = recovery.read_contrasts(args.attributions, args.peaks, args.enrichment)
-    possible = recovery.possible_pearson(noiseless, observed, held_out)
-    found = recovery.measure(truth, group_of_task, contrasts, summary, possible, variants)
+        known = read_true_effects(args.vcf or args.simulation / "variants.vcf", list(group_of_task))
+        variants = measure_variants(predicted, known)
+    contrasts = read_contrasts(args.attributions, args.peaks, args.enrichment)
+    possible = possible_pearson(noiseless, observed, held_out)
+    found = measure(truth, group_of_task, contrasts, summary, possible, variants)
     write_json(found, args.output)
     program.log.info("%s: %d of %d motifs recovered", args.output, found["motifs_recovered"], found["motifs_planted"])
 

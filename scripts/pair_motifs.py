@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cisnake import program
 from cisnake.files import read_table, write_table
-from cisnake.interpret import motif_pairs
+from cisnake.interpret.motifs import pair_table, read_places
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    places = motif_pairs.read_places(args.hits, read_table(args.enrichment), args.top)
-    table = motif_pairs.pair_table(places, args.max_distance, args.permutations, args.seed, args.processes)
+    places = read_places(args.hits, read_table(args.enrichment), args.top)
+    table = pair_table(places, args.max_distance, args.permutations, args.seed, args.processes)
     write_table(table, args.output)
     together, spaced = ((table[name] <= 0.05).sum() for name in ("q_value", "spacing_q_value"))
     program.log.info("%d pairs of clusters: %d occur together, %d at a preferred distance", len(table), together, spaced)

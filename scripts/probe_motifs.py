@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from cisnake import program
-from cisnake.data import hdf5, motif_database
+from cisnake.data import read_meme
+from cisnake.data.dataset import open_dataset, read_codes, read_tasks, read_windows
 from cisnake.files import read_table, write_table
-from cisnake.interpret import motif_effects, motif_sites
-from cisnake.interpret.attribution_file import AttributionFile
-from cisnake.interpret.window_scorer import Scorer
+from cisnake.interpret.attribution import AttributionFile
+from cisnake.interpret.probe import Scorer, choose_motifs, peak_places, probe_motifs, read_hits
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,30 +49,30 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import devices, ensemble
+    from cisnake.model import configure, gene_readout, predictors
 
-    devices.configure(args.threads)
+    configure(args.threads)
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
-    motifs = motif_sites.choose_motifs(enrichment, motif_database.read_meme(args.motifs), args.top)
-    with hdf5.open_dataset(args.dataset) as file:
-        windows, tasks = hdf5.read_windows(file), hdf5.read_tasks(file)
+    motifs = choose_motifs(enrichment, read_meme(args.motifs), args.top)
+    with open_dataset(args.dataset) as file:
+        windows, tasks = read_windows(file), read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
         windows = windows.iloc[rows].assign(row=rows).reset_index(drop=True)
         first, length = int(file["pad"][()]), int(file["seq_len"][()])
-        models = ensemble.predictors(args.models, ensemble.gene_readout(file), args.batch_size)
+        models = predictors(args.models, gene_readout(file), args.batch_size)
         scorer = Scorer(
             windows,
             length,
-            lambda chosen: hdf5.read_codes(file, rows[chosen], first, first + length),
+            lambda chosen: read_codes(file, rows[chosen], first, first + length),
             {fold: list(of_fold.values()) for fold, of_fold in models.items()},
             contrast.weights(tasks),
         )
         genes = windows["gene_id"].tolist()
-        hits, places = motif_sites.read_hits(args.hits, [motif.id for motif in motifs], genes)
-        peaks = motif_sites.peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
-        effects, site_effects = motif_effects.probe_motifs(
+        hits, places = read_hits(args.hits, [motif.id for motif in motifs], genes)
+        peaks = peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
+        effects, site_effects = probe_motifs(
             scorer, motifs, hits, pd.concat([peaks, places]), enrichment, args.sites, args.draws, args.backgrounds, args.seed
         )
     write_table(site_effects, args.output_sites)

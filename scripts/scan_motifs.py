@@ -32,12 +32,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     # Not above: the processes that scan import this file too, and have no use for these.
-    from cisnake.data import motif_database
-    from cisnake.interpret import motifs
+    from cisnake.data import read_meme
+    from cisnake.interpret.motifs import scan_genes
 
-    collection = motif_database.read_meme(args.motifs)
+    collection = read_meme(args.motifs)
     names = ("p_threshold", "gc_classes", "processes")
-    scan = motifs.scan_genes(args.dataset, args.genes, collection, args.output, **{name: getattr(args, name) for name in names})
+    scan = scan_genes(args.dataset, args.genes, collection, args.output, **{name: getattr(args, name) for name in names})
     program.log.info(
         "%d hits of %d motifs in %d genes, among %d sites", scan.n_hits, len(collection), scan.n_genes, scan.n_tests
     )

@@ -13,10 +13,11 @@ import os
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import genome, hdf5
-from cisnake.data.genes import read_genes_table
+from cisnake.data.dataset import open_dataset, read_tasks, read_windows
+from cisnake.data.genome import Genome
+from cisnake.data.windows import read_genes_table
 from cisnake.errors import InputError
-from cisnake.variants import effects, vcf
+from cisnake.variants import read_variants, replicate_names, score, write_effects
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,20 +40,20 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import devices, ensemble
+    from cisnake.model import configure, gene_readout, predictors
 
-    devices.configure(args.threads)
-    reference = genome.Genome(args.genome)
+    configure(args.threads)
+    reference = Genome(args.genome)
     genes = read_genes_table(args.genes)
-    variants = vcf.read_variants(args.vcf, reference)
-    with hdf5.open_dataset(args.dataset) as file:
-        tasks, seq_len = hdf5.read_tasks(file), int(file["seq_len"][()])
-        if list(hdf5.read_windows(file)["gene_id"]) != list(genes["gene_id"]):
+    variants = read_variants(args.vcf, reference)
+    with open_dataset(args.dataset) as file:
+        tasks, seq_len = read_tasks(file), int(file["seq_len"][()])
+        if list(read_windows(file)["gene_id"]) != list(genes["gene_id"]):
             raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
-        models = ensemble.predictors(args.models, ensemble.gene_readout(file), args.batch_size)
-        blocks = effects.score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
-        replicates = effects.replicate_names(models)
-        effects.write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
+        models = predictors(args.models, gene_readout(file), args.batch_size)
+        blocks = score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
+        replicates = replicate_names(models)
+        write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
     for status, count in variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from cisnake import program
-from cisnake.data import annotation, gene_bins, genes, splits
+from cisnake.data.annotation import exons_of_genome, read_genes, read_tss
+from cisnake.data.coverage import GeneBins, read_tracks
 from cisnake.data.genome import Genome
-from cisnake.data.tracks import read_tracks
+from cisnake.data.windows import assign_genes, select_genes
 from cisnake.errors import InputError
 from cisnake.files import read_table, write_json, write_table
 
@@ -45,15 +46,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
-    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
-    tss = annotation.read_tss(args.tss_bed) if args.tss_bed else None
+    annotated = read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
+    tss = read_tss(args.tss_bed) if args.tss_bed else None
     integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
     tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, args.data_dir)
-    placed, dropped, summary = genes.select_genes(annotated, tss, genome, None, None, args.annotation, args.windows)
-    exons = annotation.exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
-    bins = gene_bins.GeneBins(placed, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons).present()
+    placed, dropped, summary = select_genes(annotated, tss, genome, None, None, args.annotation, args.windows)
+    exons = exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
+    bins = GeneBins(placed, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons).present()
     reason = {"reason": "no_bins", "detail": f"nothing of its {args.gene_score['region']} lies in the bins of its window"}
-    kept, elsewhere = splits.assign_genes(placed[bins], tiles, args.windows["max_shift"])
+    kept, elsewhere = assign_genes(placed[bins], tiles, args.windows["max_shift"])
     dropped = pd.concat([table[dropped.columns] for table in (dropped, placed[~bins].assign(**reason), elsewhere)])
     if kept.empty:
         raise InputError(f"no gene is left; reasons: {dropped['reason'].value_counts().to_dict()}.")

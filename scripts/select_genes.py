@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from cisnake import program
-from cisnake.data import annotation, genes, matrix, matrix_filters, splits
+from cisnake.data.annotation import read_genes, read_tss
 from cisnake.data.genome import Genome
+from cisnake.data.matrix import describes_tasks, filter_genes, filter_tasks, read_matrix, read_tasks_table
+from cisnake.data.windows import assign_splits, check_overlap, select_genes
 from cisnake.errors import InputError
 from cisnake.files import write_json, write_table
-from cisnake.interpret.contrasts import resolve_contrast
+from cisnake.interpret import resolve_contrast
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,25 +49,23 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
-    annotated = annotation.read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
-    tss = annotation.read_tss(args.tss_bed) if args.tss_bed else None
-    matrix_genes, tasks, values = matrix.read_matrix(args.matrix, args.layer, args.gene_column)
-    described = args.tasks or (args.matrix if matrix.describes_tasks(args.matrix) else None)
-    task_table = matrix.read_tasks_table(described, tasks, args.task_columns)
-    values, task_table, tasks_dropped = matrix_filters.filter_tasks(values, task_table, args.filters.get("tasks", {}))
+    annotated = read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
+    tss = read_tss(args.tss_bed) if args.tss_bed else None
+    matrix_genes, tasks, values = read_matrix(args.matrix, args.layer, args.gene_column)
+    described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
+    task_table = read_tasks_table(described, tasks, args.task_columns)
+    values, task_table, tasks_dropped = filter_tasks(values, task_table, args.filters.get("tasks", {}))
     # Before anything is trained: filters may have taken a task away, or the matrix was not there when the run began.
     for name, section in args.contrasts.items():
         resolve_contrast(name, section, task_table)
-    poor = matrix_filters.filter_genes(values, args.filters.get("genes", {}))
+    poor = filter_genes(values, args.filters.get("genes", {}))
     measured = np.isfinite(values).any(axis=1)
-    kept, dropped, summary = genes.select_genes(
-        annotated, tss, genome, matrix_genes, measured, args.annotation, args.windows, poor
-    )
+    kept, dropped, summary = select_genes(annotated, tss, genome, matrix_genes, measured, args.annotation, args.windows, poor)
     if kept.empty:
         raise InputError(f"no gene is left; reasons: {summary['dropped']}. Check that annotation and matrix name genes alike.")
-    kept = splits.assign_splits(kept, args.splits, list(genome.sizes), args.windows["max_shift"])
+    kept = assign_splits(kept, args.splits, list(genome.sizes), args.windows["max_shift"])
     if not args.splits["allow_overlap"]:
-        splits.check_overlap(kept, args.splits.get("folds") or 1, args.windows["max_shift"])
+        check_overlap(kept, args.splits.get("folds") or 1, args.windows["max_shift"])
     summary |= {
         "n_tasks": len(task_table),
         "n_tasks_dropped": len(tasks_dropped),

@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import simulate, simulated_files, simulation_settings
+from cisnake.data.simulation import read_settings, write_inputs
+from cisnake.data.simulation import simulate as genome_simulate
 from cisnake.errors import InputError
 
 
@@ -38,8 +39,8 @@ def main(args: argparse.Namespace) -> None:
         given = json.loads(args.settings)
     except json.JSONDecodeError as error:
         raise InputError(f"--settings is not JSON ({error}).") from error
-    made = simulate.simulate(simulation_settings.read_settings(given), args.seed)
-    counts = simulated_files.write_inputs(made, args.outdir)
+    made = genome_simulate(read_settings(given), args.seed)
+    counts = write_inputs(made, args.outdir)
     program.log.info("%s: %s", args.outdir, ", ".join(f"{n} {what}" for what, n in counts.items()))
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from cisnake import __version__, program
 from cisnake.files import digest, file_sha256, write_table, write_whole
-from cisnake.model.params import read_params
+from cisnake.model import read_params
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,21 +41,19 @@ def main(args: argparse.Namespace) -> None:
     # Checked before TensorFlow takes its seconds to start.
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import devices
-    from cisnake.model.tracking import Tracker
-    from cisnake.model.trainer import Trainer
-    from cisnake.model.training_data import training_data
+    from cisnake.model import configure, describe, distribution, is_chief
+    from cisnake.model.training import Tracker, Trainer, training_data
 
-    device = devices.configure(args.threads, args.gpus)
-    strategy = devices.distribution()
+    device = configure(args.threads, args.gpus)
+    strategy = distribution()
     data = training_data(args.dataset, params, args.fold, args.seed)
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")
     sizes = [len(data[split].rows) for split in ("train", "val")]
-    device = devices.describe(device, strategy)
+    device = describe(device, strategy)
     program.log.info("training on %s: %d windows, %d to validate on", device, *sizes)
-    chief = devices.is_chief(strategy)
+    chief = is_chief(strategy)
     tracker = Tracker(args.trackers if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], args.seed, args.checkpoints / run[:16], tracker, strategy)
     models, history = trainer.fit()

@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from cisnake import program
-from cisnake.data import tracks
-from cisnake.report.browser_files import write_browser_files
+from cisnake.data.coverage import as_bigwigs, read_tracks
+from cisnake.report.browser import write_browser_files
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     coverage = None
     if args.tracks:
-        coverage = tracks.as_bigwigs(tracks.read_tracks(args.tracks, args.data_dir), args.converted)
+        coverage = as_bigwigs(read_tracks(args.tracks, args.data_dir), args.converted)
     write_browser_files(
         args.results, args.genome, args.annotation, args.title, args.contrasts, args.output, args.assembly, coverage
     )

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from cisnake import __version__, program
-from cisnake.data import annotation, coverage, gene_bins, tracks
-from cisnake.data.dataset_writer import write_dataset
-from cisnake.data.genes import read_genes_table
+from cisnake.data.annotation import exons_of_genome
+from cisnake.data.coverage import CoverageReader, CoverageSettings, GeneBins, as_bigwigs, clipped, negative_tracks, read_tracks
+from cisnake.data.dataset import write_dataset
 from cisnake.data.genome import Genome
+from cisnake.data.windows import read_genes_table
 from cisnake.files import digest, file_sha256
 
 
@@ -42,20 +43,20 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     windows, genome = read_genes_table(args.windows), Genome(args.genome)
-    table = tracks.as_bigwigs(tracks.read_tracks(args.tracks, args.data_dir), args.converted)
-    settings = coverage.CoverageSettings(**args.settings)
-    reader = coverage.CoverageReader(table, windows, genome.sizes, args.bin_size, args.crop, settings)
+    table = as_bigwigs(read_tracks(args.tracks, args.data_dir), args.converted)
+    settings = CoverageSettings(**args.settings)
+    reader = CoverageReader(table, windows, genome.sizes, args.bin_size, args.crop, settings)
     for identifier, chroms in reader.missing.groupby("identifier")["chrom"]:
         program.log.warning("%s has no data on %s: zeros", identifier, ", ".join(chroms))
-    if negative := coverage.negative_tracks(reader):
+    if negative := negative_tracks(reader):
         program.log.warning(
             "labels go below 0, where a gene's value counts 0: if these strands are stored so, give them a negative scale: %s",
             ", ".join(negative),
         )
     bins = None
     if args.gene_score:
-        exons = annotation.exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
-        bins = gene_bins.GeneBins(windows, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons)
+        exons = exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
+        bins = GeneBins(windows, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons)
     attributes = {
         "n_folds": args.folds,
         "genome": args.genome.name,
@@ -65,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
         "strand_pair": table["strand_pair"].to_numpy(np.int32),
         "cisnake_version": __version__,
     }
-    labels = coverage.clipped(reader, args.clip_pct, args.processes)
+    labels = clipped(reader, args.clip_pct, args.processes)
     write_dataset(
         args.output, windows, labels, list(table["identifier"]), genome, args.max_shift, attributes, reader.transform.to_dict(),
         args.bin_size, args.crop, bins, args.processes,

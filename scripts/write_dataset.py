@@ -11,9 +11,10 @@ import argparse
 from pathlib import Path
 
 from cisnake import __version__, program
-from cisnake.data import dataset_writer, expression_transform, matrix
-from cisnake.data.genes import read_genes_table
+from cisnake.data.dataset import write_dataset
 from cisnake.data.genome import Genome
+from cisnake.data.matrix import KINDS, find_rows, fit_transform, matrix_files, read_matrix, transform_labels
+from cisnake.data.windows import read_genes_table
 from cisnake.errors import unknown_name
 from cisnake.files import digest, file_sha256, read_table
 
@@ -26,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--layer", help="layer of an h5ad matrix, or raw (default: X)")
     p.add_argument("--gene-column", help="where an h5ad, GCT or MTX matrix has the gene ids")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv of select_genes.py (default: all tasks of the matrix)")
-    kinds = expression_transform.KINDS
+    kinds = KINDS
     p.add_argument("--transform", choices=kinds, default="none", help="of the labels (default: none)")
     p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
     p.add_argument("--folds", type=int, default=1, help="number of folds; 1 for one fixed split (default: 1)")
@@ -36,20 +37,20 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     genes = read_genes_table(args.genes)
-    matrix_genes, tasks, values = matrix.read_matrix(args.matrix, args.layer, args.gene_column)
+    matrix_genes, tasks, values = read_matrix(args.matrix, args.layer, args.gene_column)
     if args.tasks:
         chosen = read_table(args.tasks)["task"].tolist()
         for task in set(chosen) - set(tasks):
             raise unknown_name(f"task of {args.tasks}, which {args.matrix} lacks,", task, tasks)
         if chosen != tasks:
             values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
-    rows = matrix.find_rows(matrix_genes, genes["matrix_id"])
+    rows = find_rows(matrix_genes, genes["matrix_id"])
     # With folds there is one file for models of different training genes: two numbers a task are then of all genes.
     in_training = (genes["split"] == "train").to_numpy() | (args.folds > 1)
-    transform = expression_transform.fit_transform(args.transform, values, rows[in_training], matrix_genes, tasks)
-    labels = expression_transform.transform_labels(values[rows], transform)
+    transform = fit_transform(args.transform, values, rows[in_training], matrix_genes, tasks)
+    labels = transform_labels(values[rows], transform)
     del values
-    files = matrix.matrix_files(args.matrix)
+    files = matrix_files(args.matrix)
     attributes = {
         "n_folds": args.folds,
         "genome": args.genome.name,
@@ -58,9 +59,7 @@ def main(args: argparse.Namespace) -> None:
         "genes_sha256": file_sha256(args.genes),
         "cisnake_version": __version__,
     }
-    dataset_writer.write_dataset(
-        args.output, genes, labels, tasks, Genome(args.genome), args.max_shift, attributes, transform.to_dict()
-    )
+    write_dataset(args.output, genes, labels, tasks, Genome(args.genome), args.max_shift, attributes, transform.to_dict())
     program.log.info("%d genes, %d tasks written to %s", len(genes), len(tasks), args.output)
 
 

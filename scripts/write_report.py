@@ -14,7 +14,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.errors import InputError
 from cisnake.files import write_whole
-from cisnake.report import page
+from cisnake.report import write_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def read_config(text: str | None) -> dict | None:
 
 def main(args: argparse.Namespace) -> None:
     config = read_config(args.config)
-    html = page.write_report(args.results, args.motifs, args.title, config, args.top_genes, args.top_motifs)
+    html = write_report(args.results, args.motifs, args.title, config, args.top_genes, args.top_motifs)
     with write_whole(args.output) as part:
         part.write_text(html, encoding="utf-8")
     program.log.info("wrote %s, %.1f MB", args.output, len(html.encode()) / 1e6)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import make_tiles
-from cisnake.data.genes import read_genes_table
-from cisnake.data.splits import check_overlap
-from cisnake.data.tiles import COLUMNS
+from cisnake.data.windows.gene_windows import read_genes_table
+from cisnake.data.windows.splits import check_overlap
+from cisnake.data.windows.tiles import COLUMNS
 from cisnake.errors import InputError
 
 TILES = {

@@ -12,8 +12,8 @@ import pytest
 
 import select_genes
 import write_dataset
-from cisnake.data import hdf5
-from cisnake.data.expression_transform import ExpressionTransform
+from cisnake.data.dataset import layout
+from cisnake.data.matrix.transform import ExpressionTransform
 from cisnake.errors import InputError
 from cisnake.files import read_table
 
@@ -54,9 +54,9 @@ def test_labels_are_those_of_the_gene_although_the_matrix_repeats_another(tiny, 
     summary = json.loads((folder / "summary").read_text())
     assert (summary["n_kept"], summary["n_dropped"], summary["n_tasks"]) == (11, 1, 3)
     assert summary["split"] == {"train": 3, "val": 4, "test": 4}
-    with hdf5.open_dataset(write(tiny, folder, "--max-shift=4")) as file:
-        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
-        assert file["pad"][()] == 4 and hdf5.read_tasks(file) == ["heat", "cold", "acid"]
+    with layout.open_dataset(write(tiny, folder, "--max-shift=4")) as file:
+        windows, labels = layout.read_windows(file), layout.read_labels(file)
+        assert file["pad"][()] == 4 and layout.read_tasks(file) == ["heat", "cold", "acid"]
     expected = pd.read_csv(tiny.matrix, sep="\t", index_col=0)
     np.testing.assert_allclose(labels, expected.loc[windows["gene_id"]], rtol=1e-6)
     assert windows["split"].tolist() == [{"chr1": "train", "chr2": "val", "chr3": "test"}[c] for c in windows["chrom"]]
@@ -64,9 +64,9 @@ def test_labels_are_those_of_the_gene_although_the_matrix_repeats_another(tiny, 
 
 def test_zscores_are_of_training_genes(tiny, select):
     folder = select({"val": ["chr2"], "test": ["chr3"]})
-    with hdf5.open_dataset(write(tiny, folder, "--transform=zscore")) as file:
-        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
-        assert hdf5.read_transform(file)["kind"] == "zscore"
+    with layout.open_dataset(write(tiny, folder, "--transform=zscore")) as file:
+        windows, labels = layout.read_windows(file), layout.read_labels(file)
+        assert layout.read_transform(file)["kind"] == "zscore"
     train = labels[windows["split"] == "train"][:, :2]
     np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(train.std(axis=0), 1, atol=1e-6)
@@ -104,10 +104,10 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     assert dropped[["gene_id", "reason", "detail"]].values.tolist() == [[ids[1], "few_tasks", "above 0 in 0 tasks"]]
     summary = json.loads((folder / "summary").read_text())
     assert (summary["n_tasks"], summary["n_tasks_dropped"], summary["n_kept"]) == (3, 1, 11)
-    with hdf5.open_dataset(write(tiny, folder, *options, "--transform=log1p_cpm", matrix=path)) as file:
-        windows, labels = hdf5.read_windows(file), hdf5.read_labels(file)
-        transform = ExpressionTransform.from_dict(hdf5.read_transform(file))
-        assert hdf5.read_tasks(file) == ["a", "b", "d"]
+    with layout.open_dataset(write(tiny, folder, *options, "--transform=log1p_cpm", matrix=path)) as file:
+        windows, labels = layout.read_windows(file), layout.read_labels(file)
+        transform = ExpressionTransform.from_dict(layout.read_transform(file))
+        assert layout.read_tasks(file) == ["a", "b", "d"]
     rows = [ids.index(gene) for gene in windows["gene_id"]]
     kept = counts[[0, 1, 3]].T.astype(np.float64)
     np.testing.assert_allclose(labels, np.log1p(1e6 * kept[rows] / kept.sum(axis=0)), rtol=1e-6)

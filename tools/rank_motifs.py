@@ -13,7 +13,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from cisnake.files import read_table
-from cisnake.interpret.motif_enrichment import rank_clusters
+from cisnake.interpret.motifs import rank_clusters
 
 
 def read_enrichment(path: Path) -> pd.DataFrame:

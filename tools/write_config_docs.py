@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cisnake.model.params import TRAIN_SETTINGS, TRANSFER_SETTINGS, Setting  # noqa: E402
+from cisnake.model import TRAIN_SETTINGS, TRANSFER_SETTINGS, Setting  # noqa: E402
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 MODEL = ROOT / "scripts" / "cisnake" / "model"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.12"
 
 # What the rules of each environment import.
-_TABLES = ["h5py", "numpy", "pandas", "pyyaml", "scipy"]
+_TABLES = ["h5py", "lazy-loader", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
     "genomics": [*_GENOMICS, "anndata", "pybigtools"],

@@ -10,9 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cisnake.interpret.attribution import METHODS, attribute, project
-from cisnake.interpret.scored_model import ScoredModel
-from cisnake.interpret.target_scores import Score
+from cisnake.interpret.attribution import METHODS, Score, ScoredModel, attribute, project
 
 from .architecture import LENGTH, TASKS, one_hot, probe, random_data
 from .cisnake_network import build_network

@@ -7,14 +7,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cisnake.data import augment, hdf5
-from cisnake.data.dataset_writer import write_dataset
+from cisnake.data.dataset import (
+    count_genes,
+    crop,
+    extract_gene_data,
+    get_gene_idx,
+    index_genes,
+    list_genes,
+    mutate,
+    open_decima,
+    read_codes,
+    read_label_rows,
+    read_tasks,
+    write_dataset,
+)
 from cisnake.data.genome import Genome, decode, one_hot
+from cisnake.data.windows import SPLITS as splits_SPLITS
 from cisnake.files import read_table, write_table
 
 SEQ_LEN, PAD, MAX_SHIFT = 201, 16, 4
 ALLELES = dict(zip("ACGT", (0, 17, SEQ_LEN // 2, SEQ_LEN - 1)))
-SPLITS = (None, *hdf5.SPLITS)
+SPLITS = (None, *splits_SPLITS)
 
 
 def make_inputs(folder: Path) -> None:
@@ -70,31 +83,30 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """Return what our functions give for the questions of `decima_files.read`, under the same names."""
     found: dict[str, object] = {}
     for key in SPLITS:
-        found[f"count/{key}"] = hdf5.count_genes(path, key)
-        found[f"index/{key}"] = hdf5.index_genes(path, key)
-        found[f"list/{key}"] = hdf5.list_genes(path, key)
-    for gene in hdf5.list_genes(path):
-        found[f"idx/{gene}"] = hdf5.get_gene_idx(path, gene)
+        found[f"count/{key}"] = count_genes(path, key)
+        found[f"index/{key}"] = index_genes(path, key)
+        found[f"list/{key}"] = list_genes(path, key)
+    for gene in list_genes(path):
+        found[f"idx/{gene}"] = get_gene_idx(path, gene)
         for length in (1, 2, SEQ_LEN - 1, SEQ_LEN, SEQ_LEN + 3, SEQ_LEN + 2 * PAD):
-            found[f"extract/{gene}/{length}"] = hdf5.extract_gene_data(path, gene, length)
-        for name, part in zip(("sequence", "mask"), hdf5.extract_gene_data(path, gene, merge=False)):
+            found[f"extract/{gene}/{length}"] = extract_gene_data(path, gene, length)
+        for name, part in zip(("sequence", "mask"), extract_gene_data(path, gene, merge=False)):
             found[f"{name}/{gene}"] = part
         for allele, position in ALLELES.items():
-            merged = np.asarray(hdf5.extract_gene_data(path, gene))
-            found[f"mutate/{gene}/{allele}/{position}"] = hdf5.mutate(merged, allele, position)
-    with hdf5.open_decima(path) as file:
-        found["tasks"] = np.array(hdf5.read_tasks(file))
-        for key in hdf5.SPLITS:
+            merged = np.asarray(extract_gene_data(path, gene))
+            found[f"mutate/{gene}/{allele}/{position}"] = mutate(merged, allele, position)
+    with open_decima(path) as file:
+        found["tasks"] = np.array(read_tasks(file))
+        for key in splits_SPLITS:
             for shift in (0, MAX_SHIFT):
-                rows = np.repeat(hdf5.index_genes(path, key), 2 * shift + 1)
+                rows = np.repeat(index_genes(path, key), 2 * shift + 1)
                 moved = np.tile(np.arange(-shift, shift + 1), len(rows) // (2 * shift + 1))
                 codes, masks = (
-                    augment.crop(hdf5.read_codes(file, rows, 0, SEQ_LEN + 2 * PAD, name), PAD, moved)
-                    for name in ("sequences", "masks")
+                    crop(read_codes(file, rows, 0, SEQ_LEN + 2 * PAD, name), PAD, moved) for name in ("sequences", "masks")
                 )
                 bases = one_hot(codes).swapaxes(1, 2)
                 found[f"items/{key}/{shift}"] = np.concatenate([bases, masks[:, None].astype(np.float32)], axis=1)
-                found[f"labels/{key}/{shift}"] = hdf5.read_label_rows(file, rows)
+                found[f"labels/{key}/{shift}"] = read_label_rows(file, rows)
     return {name: np.asarray(value) for name, value in found.items()}
 
 

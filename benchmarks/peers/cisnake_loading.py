@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cisnake.data.hdf5_dataset import HDF5Dataset
+from cisnake.model import HDF5Dataset
 
 from .loading_files import WINDOWS, digest, drop_from_memory, our_file, shift_of
 from .worker import Line, connect, serve

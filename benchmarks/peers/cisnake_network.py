@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from cisnake.model.seqnn import build_model
+from cisnake.model.network import build_model
 
 from .architecture import model_section
 from .keras_weights import set_weights

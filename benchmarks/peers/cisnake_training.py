@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cisnake.data.dataset_writer import write_dataset
-from cisnake.data.datasets import GeneBatches
+from cisnake.data.dataset import write_dataset
 from cisnake.data.genome import Genome, decode
-from cisnake.model.params import TRAIN_DEFAULTS
-from cisnake.model.trainer import Trainer
+from cisnake.model import TRAIN_DEFAULTS
+from cisnake.model.training import GeneBatches, Trainer
 
 from .architecture import LENGTH, LOSS, OPTIMIZER, TASKS, one_hot, probe, random_data
 from .cisnake_network import MODEL

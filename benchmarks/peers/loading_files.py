@@ -34,7 +34,7 @@ def make_files(folder: Path, length: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from cisnake.data.dataset_writer import write_dataset
+    from cisnake.data.dataset import write_dataset
     from cisnake.data.genome import Genome, decode
 
     rng, pad, n = np.random.default_rng(length), shift_of(length), WINDOWS[length][0]

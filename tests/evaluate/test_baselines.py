@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from cisnake.data import annotation, dataset_writer, genes, hdf5, matrix
-from cisnake.data.genome import Genome, decode, encode, reverse_complement
+from cisnake.data.annotation import features
+from cisnake.data.dataset import layout, writer
+from cisnake.data.genome.bases import decode, encode, reverse_complement
+from cisnake.data.genome.fasta import Genome
+from cisnake.data.matrix import measurements
+from cisnake.data.windows import gene_windows
 from cisnake.evaluate import baselines, scores
 from cisnake.evaluate.baselines import count_kmers, kmer_ridge, train_mean
 
@@ -101,10 +105,10 @@ def yeast_genes(yeast: Path):
 
     def select(exclude: dict, upstream: int, downstream: int, feature: str = "gene"):
         genome = Genome(yeast / "sacCer3.fa.gz")
-        ids, tasks, values = matrix.read_matrix(yeast / "gasch2000_log2ratio.tsv.gz")
-        kept, _, summary = genes.select_genes(
-            annotation.read_genes(yeast / "sacCer3.SGD_R64-2-1.gtf.gz", list(exclude), feature),
-            annotation.read_tss(yeast / "rossi2021_tss.bed"),
+        ids, tasks, values = measurements.read_matrix(yeast / "gasch2000_log2ratio.tsv.gz")
+        kept, _, summary = gene_windows.select_genes(
+            features.read_genes(yeast / "sacCer3.SGD_R64-2-1.gtf.gz", list(exclude), feature),
+            features.read_tss(yeast / "rossi2021_tss.bed"),
             genome,
             ids,
             np.isfinite(values).any(axis=1),
@@ -116,7 +120,7 @@ def yeast_genes(yeast: Path):
             },
             {"anchor": "start", "upstream": upstream, "downstream": downstream, "max_n_fraction": 0.05},
         )
-        return kept, values[matrix.find_rows(ids, kept["matrix_id"])], tasks, genome, summary
+        return kept, values[measurements.find_rows(ids, kept["matrix_id"])], tasks, genome, summary
 
     return select
 
@@ -126,9 +130,9 @@ def test_yeast_windows_hold_the_start_codon_where_it_belongs(yeast_genes, tmp_pa
     assert set(kept["strand"]) == {"+", "-"} and len(kept) > 5200 and len(tasks) == 173
     assert summary["tss_source"]["bed"] > 4500
     kept = kept.assign(split="train", fold=0)
-    dataset_writer.write_dataset(tmp_path / "dataset.h5", kept, labels, tasks, genome, 8, {"n_folds": 1})
-    with hdf5.open_dataset(tmp_path / "dataset.h5") as file:
-        codons = hdf5.read_codes(file, np.arange(len(kept)), 608, 611)
+    writer.write_dataset(tmp_path / "dataset.h5", kept, labels, tasks, genome, 8, {"n_folds": 1})
+    with layout.open_dataset(tmp_path / "dataset.h5") as file:
+        codons = layout.read_codes(file, np.arange(len(kept)), 608, 611)
     read = dict(zip(kept["gene_id"], (decode(codon) for codon in codons)))
     assert {gene: codon for gene, codon in read.items() if codon != "ATG"} == INTRON_IN_START_CODON
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from cisnake.data.genome import decode
+from cisnake.data.genome.bases import decode
 from cisnake.evaluate.coverage_baselines import KmerRidge, Tiles, TrainMean, TssProfile, nearest_signed
 
 PAD, CROP, BIN, BINS, TASKS = 3, 8, 4, 10, 2

@@ -3,10 +3,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data import hdf5
-from cisnake.data.dataset_writer import write_dataset
-from cisnake.data.genome import Genome
-from cisnake.data.target_transform import TargetTransform
+from cisnake.data.coverage.transform import TargetTransform
+from cisnake.data.dataset import layout
+from cisnake.data.dataset.writer import write_dataset
+from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.evaluate import scores
 from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
@@ -118,7 +118,7 @@ def test_with_folds_every_tile_is_scored_by_models_that_did_not_see_it(tmp_path,
 def test_a_split_without_tiles_is_refused(tmp_path, genome):
     path = write(tmp_path, genome)[0]
     paths, _ = save_models(tmp_path, 1, replicates=1)
-    with hdf5.h5py.File(path, "r+") as file:
+    with layout.h5py.File(path, "r+") as file:
         values = file["genes"].asstr()[:]
         values[values == "val"] = "train"
         file["genes"][...] = values

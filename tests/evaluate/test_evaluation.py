@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from cisnake.data import dataset_writer
-from cisnake.data.expression_transform import ExpressionTransform
-from cisnake.data.genome import Genome, decode
+from cisnake.data.dataset import writer
+from cisnake.data.genome.bases import decode
+from cisnake.data.genome.fasta import Genome
+from cisnake.data.matrix.transform import ExpressionTransform
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines
 from cisnake.evaluate.evaluation import evaluate_split, write_evaluation
@@ -48,7 +49,7 @@ def written(tmp_path_factory):
         labels = (rng.normal(size=(N, 3)) + 2 * fold[:, None]).astype(np.float32)
         labels[::7, 1] = np.nan
         path = folder / "dataset.h5"
-        dataset_writer.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
+        writer.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
         codes = np.stack([genome.codes("chr1", at, at + LENGTH, s) for at, s in zip(start, strand)])
         return path, genes, labels, codes
 

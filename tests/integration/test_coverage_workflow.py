@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from cisnake.data import motif_database
-from cisnake.data.genome import decode, reverse_complement
+from cisnake.data.genome.bases import decode, reverse_complement
 from cisnake.files import read_table
 
 pytestmark = pytest.mark.integration

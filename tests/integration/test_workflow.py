@@ -19,9 +19,9 @@ import pysam
 import pytest
 import yaml
 
-from cisnake import configuration
+from cisnake.configuration import completion
 from cisnake.files import read_table
-from cisnake.interpret.motif_hits import read_hits
+from cisnake.interpret.motifs.hits import read_hits
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ Jobs = Callable[[str], dict[str, int]]
 # Plans
 
 
-# The template names files of a user: tests/test_configuration.py makes them.
+# The template names files of a user: tests/configuration/test_configuration.py makes them.
 CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "template"]
 
 
@@ -83,7 +83,7 @@ def test_nothing_of_the_demo_gets_into_the_run_of_a_user(
     assert printed.endswith("exit 0"), printed
     used = json.loads(re.search(r"write_report\.py .* --config '(\{.*\})' --top-genes", printed)[1])  # type: ignore[index]
     monkeypatch.chdir(tmp_path)
-    assert used == configuration.complete(foreign)
+    assert used == completion.complete(foreign)
     assert used["windows"]["upstream"] == 1000 and used["evaluate"]["baseline"]["alpha"] == 10000
     assert "simulate" not in used["genome"]
     assert list(used["attribution"]["contrasts"]) == ["heat"]
@@ -284,7 +284,7 @@ def test_neither_a_comment_nor_another_place_of_the_code_runs_a_job_again(done: 
     for name in ("workflow", "scripts", "config", "envs", "profiles"):
         shutil.copytree(ROOT / name, moved / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", moved)
-    for name in ("call_peaks.py", "train_model.py", "cisnake/interpret/peaks.py"):
+    for name in ("call_peaks.py", "train_model.py", "cisnake/interpret/peaks/call.py"):
         with open(moved / "scripts" / name, "a") as file:
             file.write("# a comment\n")
     printed = snakemake(done, "--dry-run", "--configfile", "config.yaml", snakefile=moved / "Snakefile")
@@ -310,7 +310,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     fold_of = genes.set_index("gene_id")["fold"]
     assert (evaluated.set_index("gene_id")["fold"] == fold_of.loc[evaluated["gene_id"]]).all()
     # Attribution that a single model gives to a gene is that of the file only for the model of the gene's own fold.
-    from cisnake.interpret import attribution_shards
+    from cisnake.interpret.attribution import shards
 
     everything = [folder / R / "models" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
     wrong = [folder / "swapped" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
@@ -323,7 +323,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     contrasts = {"root": {"on_tasks": ["root"]}}
     of_files = {}
     for name, models in (("own", everything), ("other", wrong)):
-        attribution_shards.attribute_shard(
+        shards.attribute_shard(
             folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, str(ids), (0, 1), 8,
             [folder / f"{name}.h5"], "integrated_gradients", {"n_steps": 3},
         )  # fmt: skip

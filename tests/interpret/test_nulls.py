@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cisnake.data.genome import decode, encode
+from cisnake.data.genome.bases import decode, encode
 from cisnake.interpret.nulls import dinucleotide_shuffle, markov_bases
 
 

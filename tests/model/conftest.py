@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from cisnake.data import dataset_writer
-from cisnake.data.genome import Genome, decode
+from cisnake.data.dataset import writer
+from cisnake.data.genome.bases import decode
+from cisnake.data.genome.fasta import Genome
 
 LENGTH, PAD = 40, 4
 
@@ -63,7 +64,7 @@ def write_dataset(tmp_path_factory) -> Callable[..., Path]:
         if unmeasured_split:
             labels[split == unmeasured_split] = np.nan
         path = folder / "dataset.h5"
-        dataset_writer.write_dataset(path, genes, labels, [f"task{i}" for i in range(tasks)], genome, PAD, {"n_folds": 1})
+        writer.write_dataset(path, genes, labels, [f"task{i}" for i in range(tasks)], genome, PAD, {"n_folds": 1})
         return path
 
     return write

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.model import ensemble, seqnn
+from cisnake.model import ensemble
+from cisnake.model.network import seqnn
 
 LENGTH = 24
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -109,7 +110,8 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
 def test_every_layer_that_a_file_may_hold_is_known_to_who_loads_it():
     """A process that only predicts has imported nothing of training."""
     show = "print([name for name in keras.saving.get_custom_objects() if name.startswith('cisnake>')])"
-    modules = [f"cisnake.model.{path.stem}" for path in (SCRIPTS / "cisnake" / "model").glob("[a-z]*.py")]
+    paths = (SCRIPTS / "cisnake" / "model").rglob("[a-z]*.py")
+    modules = [".".join(path.relative_to(SCRIPTS).with_suffix("").parts) for path in paths]
 
     def registered(imported):
         command = [sys.executable, "-c", f"import keras, {imported}; {show}"]

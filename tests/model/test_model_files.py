@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from cisnake.model import seqnn
 from cisnake.model.ensemble import load_model
+from cisnake.model.network import seqnn
 from cisnake.model.params import TRAIN_DEFAULTS, read_params
 
 FOLDER = Path(__file__).parents[2] / "config" / "models"

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from cisnake.errors import InputError
-from cisnake.model.seqnn import build_model, head_model
+from cisnake.model.network.seqnn import build_model, head_model
 from cisnake.model.weights import load_weights
 
 DATA = Path(__file__).parent / "data"

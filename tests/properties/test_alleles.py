@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cisnake.data.genome import Genome, decode
-from cisnake.variants.datasets import Change, Window, alternative_windows, pair_with_genes, trim
+from cisnake.data.genome.bases import decode
+from cisnake.data.genome.fasta import Genome
+from cisnake.variants.windows import Change, Window, alternative_windows, pair_with_genes, trim
 
 SIZE, LENGTH, PAD = 70, 20, 200
 PAIR = str.maketrans("ACGTN", "TGCAN")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cisnake.data.annotation import read_exons, read_genes, read_tss
+from cisnake.data.annotation.features import read_exons, read_genes, read_tss
 
 # What a quoted value may have; the first and last letter are not blank, as those of names never are.
 NAMES = st.text("abcXYZ019 .;:=,#%'_-()|é", min_size=1, max_size=12).filter(lambda name: name.strip() == name)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisnake.data.genome import BASES, Genome, decode, encode, one_hot, reverse_complement
+from cisnake.data.genome.bases import BASES, decode, encode, one_hot, reverse_complement
+from cisnake.data.genome.fasta import Genome
 
 PAIR = str.maketrans("ACGTN", "TGCAN")
 LETTERS = st.text("ACGTNacgtnRYKMSWBDHV-*.", max_size=80)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisnake.data.genes import place_tss, place_windows
-from cisnake.data.splits import assign_splits, check_overlap, split_for_fold
+from cisnake.data.windows.gene_windows import place_tss, place_windows
+from cisnake.data.windows.splits import assign_splits, check_overlap, split_for_fold
 from cisnake.errors import InputError
 
 SIZE = 1000

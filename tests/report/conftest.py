@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cisnake.files import write_json, write_table
-from cisnake.interpret.attribution_file import write_attributions
+from cisnake.interpret.attribution.file import write_attributions
 
 GROUPS = ("heat", "acid", "starvation")
 

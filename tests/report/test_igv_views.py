@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cisnake import files
-from cisnake.data.genome import decode, reverse_complement
+from cisnake.data.genome.bases import decode, reverse_complement
 from cisnake.report import igv_views
 from cisnake.report.igv_views import make_view, read_variants
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from cisnake.data.genome import encode
+from cisnake.data.genome.bases import encode
 from cisnake.report import logos
 
 LETTER = re.compile(r'<use href="#base-([ACGT])" transform="matrix\(([-\d.e]+) 0 0 ([-\d.e]+) ([-\d.e]+) ([-\d.e]+)\)"/>')

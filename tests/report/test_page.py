@@ -17,9 +17,9 @@ import pytest
 
 from cisnake.errors import InputError
 from cisnake.files import read_table
-from cisnake.interpret import pattern_files, patterns
-from cisnake.interpret.attribution_file import AttributionFile
-from cisnake.report import igv, page
+from cisnake.interpret.attribution.file import AttributionFile
+from cisnake.interpret.patterns import discover, files
+from cisnake.report import igv, page, shown_genes, words
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,8 +118,8 @@ def test_every_task_is_in_the_table_with_its_scores(text, whole):
     for task in tasks.itertuples():
         (row, *_) = rows_with(text, f"{task.task}  {task.description}")
         assert row[1] == task.group and row[2] == task.n
-        assert row[3] == page.number(task.pearson) and row[6] == page.number(task.kmer_ridge_pearson)
-        assert row[5] == page.number(task.r2)
+        assert row[3] == words.number(task.pearson) and row[6] == words.number(task.kmer_ridge_pearson)
+        assert row[5] == words.number(task.r2)
     last = tasks.iloc[-1]
     assert rows_with(text, f"{last['task']}  {last['description']}")[0][3] == "–", "a score that is not defined"
 
@@ -131,7 +131,7 @@ def test_training_shows_the_best_epoch_of_each_replicate(text, whole):
         best = history.loc[history["val_pearsonr"].idxmax()]
         assert history["best"].sum() > 1, "every epoch that was the best so far is marked"
         (row,) = rows_with(text, name)
-        assert row[1] == str(len(history)) and row[2] == best["epoch"] and row[5] == page.number(best["val_pearsonr"])
+        assert row[1] == str(len(history)) and row[2] == best["epoch"] and row[5] == words.number(best["val_pearsonr"])
     assert rows_with(text, "train.seed")[0][1] == "0, 1, 2"
     assert rows_with(text, "model.seq_length")[0][1] == "400"
 
@@ -144,7 +144,7 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         assert "−0.213" in section and "−0.30 to −0.12" in section and "0.22 to –" in section
         table = read_table(whole / f"motifs/{contrast}/enrichment.tsv")
         assert f"{int(table['n_peaks_with_hit'][2])} of {int(table['n_peaks'][2])}" in section
-        assert page.number(float(table["q_value"][2]), 2, "g") in section
+        assert words.number(float(table["q_value"][2]), 2, "g") in section
         verdicts = re.findall(r'<b>(raises|lowers)</b> the score|<span class="badge warn">([^<]+)<', section)
         assert ["".join(found) for found in verdicts] == ["raises", "is inert"]
         assert section.count("25.0% of sites inert") == 2 and section.count("not probed") == 1
@@ -155,14 +155,14 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
 def test_patterns_lie_on_the_motifs_that_they_match(results):
     rng = np.random.default_rng(0)
     seqlets = pd.DataFrame(
-        {column: [1, 2] for column in patterns.SEQLET_COLUMNS} | {"pattern": "positive_1", "gene_id": ["a", "b"]}
+        {column: [1, 2] for column in discover.SEQLET_COLUMNS} | {"pattern": "positive_1", "gene_id": ["a", "b"]}
     )
-    found = patterns.Pattern("positive_1", rng.dirichlet(np.ones(4), 7), rng.random((7, 4)), seqlets)
+    found = discover.Pattern("positive_1", rng.dirichlet(np.ones(4), 7), rng.random((7, 4)), seqlets)
     match = {"pattern": "positive_1", "rank": 1, "motif_id": "MA0003.1", "motif_name": "FAC3", "p_value": 1e-5, "e_value": 1e-4}
     match |= {"q_value": 0.0032, "overlap": 5, "offset": -2, "strand": "-"}
     (results / "patterns/heat").mkdir(parents=True)
-    paths = [results / "patterns/heat" / name for name in pattern_files.FILES]
-    pattern_files.write_patterns([found], pd.DataFrame([match]), paths)
+    paths = [results / "patterns/heat" / name for name in files.FILES]
+    files.write_patterns([found], pd.DataFrame([match]), paths)
     text = write(results, n_genes=1, n_motifs=1)
     assert text.count("Patterns found without a database") == 1
     section = text.split("Patterns found without a database")[1].split("</table>")[0]
@@ -196,7 +196,7 @@ def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whol
         best = good.loc[good["predicted"].abs().sort_values(ascending=False).index].head(3)
         assert shown == list(best["gene_id"])
         for row in best.itertuples():
-            assert f"predicted {page.number(row.predicted)}, measured {page.number(row.measured)}" in section
+            assert f"predicted {words.number(row.predicted)}, measured {words.number(row.measured)}" in section
             assert f"window {row.chrom}:{row.start}–{row.end}" in section
         assert section.count('class="logo"') == 3 and section.count("the model has seen this gene") == 0
         # Of two hits in each peak the one with p = 1e-6 is named.
@@ -212,7 +212,7 @@ def test_logo_letters_are_the_genes_sequence(text, whole):
     gene = re.search(r'<span class="small">(Y\d+W)</span>', section)[1]
     attributions, codes = file.read_block(file.genes.index(gene), file.genes.index(gene) + 1)
     scores = attributions[0].sum(axis=0)
-    first, last = page.best_region(scores)
+    first, last = shown_genes.best_region(scores)
     drawn = re.findall(r"#base-([ACGT])", section.split('class="logo"')[1].split("</svg>")[0])
     high = np.abs(scores[first:last]) * 110 / (scores[first:last].max() - scores[first:last].min()) >= 0.3
     assert drawn == ["ACGT"[c] for c in codes[0][first:last][high]]
@@ -224,7 +224,7 @@ def test_best_region_agrees_with_brute_force():
         scores = rng.standard_normal(length)
         sums = [np.abs(scores[i : i + 110]).sum() for i in range(max(length - 110, 0) + 1)]
         start = int(np.argmax(sums))
-        assert page.best_region(scores) == (start, min(start + 110, length))
+        assert shown_genes.best_region(scores) == (start, min(start + 110, length))
 
 
 def windows(predicted, measured, split) -> pd.DataFrame:
@@ -234,16 +234,16 @@ def windows(predicted, measured, split) -> pd.DataFrame:
 
 def test_choice_of_genes_prefers_held_out_then_seen_then_wrong():
     table = windows([9.0, 8.0, 1.0, -2.0, 7.0], [9.0, -8.0, 1.0, -2.0, np.nan], ["train", "test", "val", "test", "test"])
-    chosen, how = page.choose_genes(table, "specificity", 5)
+    chosen, how = shown_genes.choose_genes(table, "specificity", 5)
     assert list(chosen["gene_id"]) == ["g3", "g2", "g0", "g1", "g4"]
     assert list(chosen["correct"]) == [True, True, True, False, False]
     assert "1 correctly predicted from the training split" in how and "2 whose prediction is not borne out" in how
-    assert list(page.choose_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
+    assert list(shown_genes.choose_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
 
 
 def test_an_aggregate_score_is_counted_from_the_median():
     table = windows([10.0, 11.0, 12.0, 20.0, 9.0], [10.0, 11.0, 12.0, 19.0, 10.5], "test")
-    chosen, how = page.choose_genes(table, "aggregate", 5)
+    chosen, how = shown_genes.choose_genes(table, "aggregate", 5)
     assert chosen["gene_id"].iloc[0] == "g3" and "median" in how
     assert not chosen.set_index("gene_id")["correct"]["g1"], "the median itself has no sign"
 
@@ -335,7 +335,7 @@ def test_headline_says_when_the_network_is_no_better_than_the_baseline(results):
     ],
 )  # fmt: skip
 def test_numbers_read_as_printed(value, form, expected):
-    assert page.number(value, *form) == expected
+    assert words.number(value, *form) == expected
 
 
 def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(whole, tmp_path):

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data.genome import Genome, decode
+from cisnake.data.genome.bases import decode
+from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.variants import effects, vcf

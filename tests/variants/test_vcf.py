@@ -4,7 +4,7 @@ import numpy as np
 import pysam
 import pytest
 
-from cisnake.data.genome import Genome
+from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.variants import vcf
 

@@ -1,1 +1,5 @@
 """Genome, annotation, measurements and the HDF5 data set made from them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

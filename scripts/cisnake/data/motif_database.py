@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cisnake.data.lines import open_text
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
+from cisnake.text_files import open_text
 
 # Probabilities are printed with as few as two digits: four of them may miss one by this much.
 ROUNDING = 0.021

@@ -1,1 +1,5 @@
 """Scores of a model on held-out genes, and the baselines beside them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

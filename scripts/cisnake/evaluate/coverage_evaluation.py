@@ -10,16 +10,13 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from cisnake.data import hdf5
-from cisnake.data.model_inputs import model_input
-from cisnake.data.splits import split_for_fold
-from cisnake.data.target_transform import TargetTransform
+from cisnake.data.coverage import TargetTransform
+from cisnake.data.dataset import model_input, open_dataset, read_codes, read_label_rows, read_transform, read_windows
+from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate.coverage_baselines import Baseline, KmerRidge, Tiles, TrainMean, TssProfile
 from cisnake.evaluate.scores import pearson, summarize
-from cisnake.model.ensemble import load_model, models_by_fold
-from cisnake.model.metrics import R2, PearsonR
-from cisnake.model.prediction import predict_batches
+from cisnake.model import R2, PearsonR, load_model, models_by_fold, predict_batches
 from cisnake.program import Progress
 
 EXAMPLE_COLUMNS = ["tile", "quantile", "pearson", "chrom", "start", "end", "task", "measured", "predicted"]
@@ -77,8 +74,8 @@ def evaluate_tiles(
     names = ["model", *(f"replicate_{i}" for i in range(n_replicates)), *BASELINES]
     metrics = {name: [kind(n_tasks, summarize=False) for kind in (PearsonR, R2)] for name in names}
     n_bins, of_tiles, found = np.zeros(n_tasks, np.int64), [], []
-    with hdf5.open_dataset(dataset) as file:
-        windows = hdf5.read_windows(file)
+    with open_dataset(dataset) as file:
+        windows = read_windows(file)
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows = np.flatnonzero(role == split)
@@ -148,15 +145,15 @@ def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size
         NaN where no gene has two bins that differ.
     """
     correlations, variances = [], []
-    with hdf5.open_dataset(gene_windows) as file:
-        windows, transform = hdf5.read_windows(file), TargetTransform.from_dict(hdf5.read_transform(file))
+    with open_dataset(gene_windows) as file:
+        windows, transform = read_windows(file), TargetTransform.from_dict(read_transform(file))
         for fold, paths in models_by_fold(models).items():
             rows = np.flatnonzero(split_for_fold(windows, fold, int(file.attrs["n_folds"])) == split)
             loaded = [load_model(path) for path in paths]
             progress = Progress(f"{split} genes followed bin by bin", len(rows))
             for block, tiles, labels in _blocks(file, windows, rows):
                 predicted = np.mean(_predict(loaded, tiles, batch_size), axis=0)
-                own = hdf5.read_codes(file, block, 0, tiles.n_bins, "gene_bins") > 0
+                own = read_codes(file, block, 0, tiles.n_bins, "gene_bins") > 0
                 # Bins outside of the gene count as not measured.
                 true, asked = (
                     np.log2(1 + transform.inverse(np.maximum(values, 0).astype(np.float64))) for values in (labels, predicted)
@@ -198,9 +195,9 @@ def _blocks(file: h5py.File, windows: pd.DataFrame, rows: np.ndarray) -> Iterato
     chrom, start = windows["chrom"].to_numpy(object), windows["start"].to_numpy(np.int64)
     for first in range(0, len(rows), step):
         block = rows[first : first + step]
-        codes = hdf5.read_codes(file, block, 0, padded)
+        codes = read_codes(file, block, 0, padded)
         tiles = Tiles(chrom[block], start[block], codes, pad, crop, bin_size, n_bins)
-        yield block, tiles, hdf5.read_label_rows(file, block).transpose(0, 2, 1)
+        yield block, tiles, read_label_rows(file, block).transpose(0, 2, 1)
 
 
 def _predict(models: list[Any], tiles: Tiles, batch_size: int) -> list[np.ndarray]:

@@ -9,14 +9,13 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from cisnake.data import hdf5
-from cisnake.data.expression_transform import KINDS, ExpressionTransform
-from cisnake.data.gene_bins import measured_values
-from cisnake.data.splits import split_for_fold
+from cisnake.data.dataset import measured_values, open_dataset, read_codes, read_transform, read_windows
+from cisnake.data.matrix import KINDS, ExpressionTransform
+from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines, scores
 from cisnake.files import write_json, write_table, write_whole
-from cisnake.model.ensemble import gene_readout, load_model, models_by_fold, predict
+from cisnake.model import gene_readout, load_model, models_by_fold, predict
 from cisnake.program import Progress
 
 
@@ -58,23 +57,23 @@ def evaluate_split(
     if any(len(paths) != n_replicates for paths in folds.values()):
         raise InputError("the folds have different numbers of replicates: give the models of all.")
     parts: list[dict[str, Any]] = []
-    with hdf5.open_dataset(dataset) as file:
-        windows, labels, readout = hdf5.read_windows(file), measured_values(file), gene_readout(file)
-        pad, length, stored = int(file["pad"][()]), int(file["seq_len"][()]), hdf5.read_transform(file)
+    with open_dataset(dataset) as file:
+        windows, labels, readout = read_windows(file), measured_values(file), gene_readout(file)
+        pad, length, stored = int(file["pad"][()]), int(file["seq_len"][()]), read_transform(file)
         progress = Progress(f"models asked about the {split} genes", len(models))
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows, train = np.flatnonzero(role == split), np.flatnonzero(role == "train")
             if not len(rows):
                 raise InputError(f"no gene is in the split {split}: check the section splits.")
-            codes = hdf5.read_codes(file, rows, pad, pad + length)
+            codes = read_codes(file, rows, pad, pad + length)
             masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
             of_fold = []
             for path in paths:
                 of_fold.append(predict(load_model(path), codes, *masks, rows, readout, batch_size))
                 progress.advance()
             region = slice(pad + anchor - baseline["upstream"], pad + anchor + baseline["downstream"])
-            of_train = hdf5.read_codes(file, train, region.start, region.stop)
+            of_train = read_codes(file, train, region.start, region.stop)
             of_split = codes[:, region.start - pad : region.stop - pad]
             ridge = baselines.kmer_ridge(
                 of_train, labels[train], of_split, k=baseline["k"], counts=baseline["counts"], alpha=baseline["alpha"]

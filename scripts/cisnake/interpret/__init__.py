@@ -1,1 +1,5 @@
 """Attributions, the peaks in them, and the motifs behind the peaks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

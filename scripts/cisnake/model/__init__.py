@@ -1,9 +1,5 @@
-"""Networks, losses, metrics and their training."""
+"""Networks, losses and metrics, saved networks and their predictions."""
 
-from collections.abc import Callable
+import lazy_loader
 
-import numpy as np
-
-# From codes (n, length), mask_start (n,), mask_end (n,) of windows, and rows (n,) of their genes in the data set, to one value
-# for each gene and task, (n, tasks).
-Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,15 +11,14 @@ import h5py
 import keras
 import numpy as np
 
-from cisnake.data import hdf5
-from cisnake.data.gene_bins import gene_values
-from cisnake.data.model_inputs import model_input
-from cisnake.data.target_transform import TargetTransform
+from cisnake.data.coverage import TargetTransform, gene_values
+from cisnake.data.dataset import model_input, read_codes, read_transform
 from cisnake.errors import InputError
 
-# Custom layers, losses and metrics register themselves with Keras on import.
-from cisnake.model import Predictor, adapters, losses, metrics, seqnn  # noqa: F401
-from cisnake.model.prediction import predict_batches
+# Custom layers, losses and metrics register themselves with Keras when their modules are imported.
+from cisnake.model import losses, metrics  # noqa: F401
+from cisnake.model.network import build_model, insert_adapter  # noqa: F401
+from cisnake.model.prediction import Predictor, predict_batches
 
 # From what a model predicts for some genes, and their rows in the data set, to one value for each gene and task, (n, tasks).
 Readout = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -62,14 +61,14 @@ def gene_readout(file: h5py.File) -> Readout | None:
     Parameters
     ----------
     file: h5py.File
-        From `hdf5.open_dataset`, open as long as the readout is used; genes.h5 in a coverage run.
+        From `open_dataset`, open as long as the readout is used; genes.h5 in a coverage run.
     """
     if "gene_bins" not in file:
         return None
-    transform, bins = TargetTransform.from_dict(hdf5.read_transform(file)), file["gene_bins"].shape[1]
-    return lambda predictions, rows: gene_values(
-        predictions, hdf5.read_codes(file, rows, 0, bins, "gene_bins"), transform
-    ).astype(np.float32)
+    transform, bins = TargetTransform.from_dict(read_transform(file)), file["gene_bins"].shape[1]
+    return lambda predictions, rows: gene_values(predictions, read_codes(file, rows, 0, bins, "gene_bins"), transform).astype(
+        np.float32
+    )
 
 
 def predict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.model.losses import BinaryCrossentropy, MaskedLoss
 from cisnake.model.metrics import R2, PearsonR, SeqAUC
+
+# From codes (n, length), mask_start (n,), mask_end (n,) of windows, and rows (n,) of their genes in the data set, to one value
+# for each gene and task, (n, tasks).
+Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 _STRING = h5py.string_dtype("utf-8")
 

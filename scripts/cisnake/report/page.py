@@ -15,20 +15,11 @@ import pandas as pd
 from markupsafe import Markup
 
 import cisnake
-from cisnake.data.motif_database import Motif, read_meme
-from cisnake.interpret.pattern_files import read_patterns
+from cisnake.data import Motif, read_meme
+from cisnake.interpret.patterns import read_patterns
 from cisnake.report import figures, igv, igv_views, logos
 from cisnake.report.quality import count_quality, draw_quality
-from cisnake.report.results import (
-    Contrast,
-    Coverage,
-    Evaluation,
-    Results,
-    Training,
-    read_hits,
-    read_predictions,
-    read_results,
-)
+from cisnake.report.results import Contrast, Coverage, Evaluation, Results, Training, read_hits, read_predictions, read_results
 from cisnake.report.shown_genes import LOGO_BASES, best_hits, best_region, choose_genes
 from cisnake.report.words import DASH, count, number, share, signed
 

@@ -17,7 +17,7 @@ from anndata.io import read_elem
 
 from cisnake.errors import InputError
 from cisnake.files import CHUNK_ROWS, read_chunks, read_table
-from cisnake.interpret.attribution_file import AttributionFile
+from cisnake.interpret.attribution import AttributionFile
 
 # Shown in this order; the first that is there is the one that headlines quote.
 SPLITS = ("test", "val", "train")

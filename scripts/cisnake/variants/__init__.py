@@ -1,1 +1,5 @@
 """Effects of sequence variants on the genes around them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

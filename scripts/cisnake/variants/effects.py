@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ import pandas as pd
 from cisnake.data.genome import Genome
 from cisnake.errors import InputError
 from cisnake.files import write_whole
-from cisnake.model import Predictor
 from cisnake.program import Progress
 from cisnake.variants import vcf
-from cisnake.variants.datasets import Change, Window, alternative_windows, gene_windows, pair_with_genes, trim
+from cisnake.variants.windows import Change, Window, alternative_windows, gene_windows, pair_with_genes, trim
+
+if TYPE_CHECKING:
+    from cisnake.model import Predictor
 
 # Largest number of bases, and of predicted or tabulated numbers, held at a time.
 _BASES = 1 << 27

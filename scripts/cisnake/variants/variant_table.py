@@ -7,8 +7,8 @@ import pandas as pd
 
 from cisnake.data.genome import decode, encode, match_chromosomes, reverse_complement
 from cisnake.errors import InputError, unknown_name
-from cisnake.variants.datasets import Window, pair_with_genes, trim
 from cisnake.variants.vcf import unscorable_alleles
+from cisnake.variants.windows import Window, pair_with_genes, trim
 
 CONVENTIONS = ("current", "older")
 COLUMNS = ("row", "variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status")

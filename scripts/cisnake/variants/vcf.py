@@ -12,9 +12,9 @@ import pandas as pd
 import pysam
 
 from cisnake.data.genome import Genome, encode, match_chromosomes
-from cisnake.data.lines import open_text
 from cisnake.errors import InputError
 from cisnake.files import write_whole
+from cisnake.text_files import open_text
 
 SCORED = ("ok", "flipped")
 INFO = "CISNAKE"

@@ -1,0 +1,9 @@
+from .checks import check as check
+from .checks import counting as counting
+from .checks import pretrained as pretrained
+from .completion import complete as complete
+from .keys import DATABASE as DATABASE
+from .keys import EACH_GROUP as EACH_GROUP
+from .keys import GENES as GENES
+from .keys import ROOT as ROOT
+from .keys import SCHEMA as SCHEMA

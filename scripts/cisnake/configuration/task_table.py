@@ -1,0 +1,29 @@
+"""The table of tasks, as far as it is known before any job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cisnake.data.coverage import read_tracks
+from cisnake.data.matrix import describes_tasks, read_task_names, read_tasks_table
+from cisnake.data.simulation import read_settings
+
+
+def known_tasks(config: dict[str, Any]) -> pd.DataFrame | None:
+    """Return one row a task (task, group, ...), or None where its files are not here; what is missing is reported elsewhere."""
+    targets = config["targets"]
+    if "simulate" in config["genome"]:
+        settings = read_settings(config["genome"]["simulate"])
+        rows = [(f"{group.name}_{i}", group.name) for group in settings.groups for i in range(1, group.n_tasks + 1)]
+        return pd.DataFrame(rows, columns=["task", "group"])
+    if Path(targets.get("tracks", "")).is_file():
+        tracks = read_tracks(targets["tracks"], config["run"].get("data_dir", "."))
+        return tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]]
+    found, table = targets.get("matrix"), targets.get("tasks")
+    if not found or not all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)):
+        return None
+    described = table or (found if describes_tasks(found) else None)
+    return read_tasks_table(described, read_task_names(found), targets["task_columns"])

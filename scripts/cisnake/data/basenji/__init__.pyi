@@ -1,0 +1,3 @@
+from .folder import Examples as Examples
+from .folder import read_folder as read_folder
+from .folder import read_target_transform as read_target_transform

@@ -1,0 +1,17 @@
+from .conversion import write_track as write_track
+from .count_settings import CountSettings as CountSettings
+from .count_settings import check_counting as check_counting
+from .gene_bins import GeneBins as GeneBins
+from .gene_bins import gene_values as gene_values
+from .gene_bins import interval_weights as interval_weights
+from .reader import CoverageReader as CoverageReader
+from .reader import CoverageSettings as CoverageSettings
+from .reader import clipped as clipped
+from .reader import negative_tracks as negative_tracks
+from .tracks import SUM_STATS as SUM_STATS
+from .tracks import as_bigwigs as as_bigwigs
+from .tracks import read_pairs as read_pairs
+from .tracks import read_tracks as read_tracks
+from .transform import ORDERS as ORDERS
+from .transform import TargetTransform as TargetTransform
+from .transform import transform_of as transform_of

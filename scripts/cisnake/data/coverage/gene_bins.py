@@ -1,0 +1,145 @@
+"""What a model of coverage says about a gene: bins of its own, and one number from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.coverage.transform import TargetTransform
+from cisnake.errors import InputError, unknown_name
+
+REGIONS = ("tss", "body", "exons")
+
+_BLOCK_NUMBERS = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class GeneBins:
+    """How much of each bin of a gene's window is the gene's own; called with a slice of genes.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame, N rows
+        gene_id, chrom, strand, window_start, window_end, mask_start (the TSS in the window), mask_end; all of one length.
+    region: str
+        "tss", from `upstream` bases before the TSS to `downstream` bases from it on; "body", from the TSS to the gene's end;
+        or "exons", whatever the annotation calls an exon of the gene.
+    upstream, downstream: int
+        Bases, on the gene's strand.
+    bin_size: int
+        Bases of a bin.
+    crop: int
+        Bases at either end of the window that have no bins.
+    exons: pandas.DataFrame, optional
+        gene_id, chrom, start, end, as `annotation.read_exons` gives them, with the genome's names of chromosomes; for region
+        "exons".
+
+    Raises
+    ------
+    InputError
+        The region is unknown, or there are no exons.
+    """
+
+    windows: pd.DataFrame
+    region: str
+    upstream: int
+    downstream: int
+    bin_size: int
+    crop: int
+    exons: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.region not in REGIONS:
+            raise unknown_name("targets.gene_score.region", self.region, REGIONS)
+        if self.region == "exons" and self.exons is None:
+            raise InputError("targets.gene_score.region is exons, but no exons are given: they come from the annotation.")
+
+    def __call__(self, rows: slice) -> np.ndarray:
+        """Return the weights of bins in the gene's direction, 0 to 1; shape=(n, bins), dtype=float32."""
+        windows = self.windows.iloc[rows]
+        first, last = windows["mask_start"].to_numpy(np.int64), windows["mask_end"].to_numpy(np.int64)
+        if self.region == "tss":
+            return self._weights(first - self.upstream, first + self.downstream)
+        return self._weights(first, last) if self.region == "body" else self._of_exons(windows)
+
+    def present(self) -> np.ndarray:
+        """Return which genes have something of their region in the bins of their windows; shape=(N,), dtype=bool."""
+        found = np.zeros(len(self.windows), bool)
+        step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
+        for start in range(0, len(found), step):
+            found[start : start + step] = self(slice(start, start + step)).any(axis=1)
+        return found
+
+    @property
+    def _n_bins(self) -> int:
+        length = int(self.windows["window_end"].iloc[0] - self.windows["window_start"].iloc[0]) if len(self.windows) else 0
+        return (length - 2 * self.crop) // self.bin_size
+
+    def _weights(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return interval_weights(self._n_bins, start, end, self.bin_size, self.crop)
+
+    def _of_exons(self, windows: pd.DataFrame) -> np.ndarray:
+        assert self.exons is not None
+        exons = self.exons[self.exons["gene_id"].isin(windows["gene_id"])]
+        exons = exons.rename(columns={"start": "exon_start", "end": "exon_end"})
+        pairs = windows.reset_index(drop=True).reset_index(names="row").merge(exons, on=["gene_id", "chrom"])
+        first = np.where(
+            pairs["strand"] == "+", pairs["exon_start"] - pairs["window_start"], pairs["window_end"] - pairs["exon_end"]
+        )
+        last = first + (pairs["exon_end"] - pairs["exon_start"]).to_numpy()
+        weights = np.zeros((len(windows), self._n_bins), np.float32)
+        step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
+        for start in range(0, len(pairs), step):
+            some = slice(start, start + step)
+            np.add.at(weights, pairs["row"].to_numpy()[some], self._weights(first[some], last[some]))
+        return weights
+
+
+def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: int, offset: int = 0) -> np.ndarray:
+    """Return how much of each output position an interval covers, such as the gene body.
+
+    Parameters
+    ----------
+    length: int
+        Output positions of the model.
+    start, end: numpy.ndarray, shape=(n,), dtype=int
+        Half-open, in bases of the window.
+    bin_size: int
+        Bases of a position.
+    offset: int
+        Bases of the window before the first position (those that the model crops). Default 0.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, length), dtype=float32
+        0 to 1.
+    """
+    first = offset + bin_size * np.arange(length)
+    start, end = np.asarray(start)[:, None], np.asarray(end)[:, None]
+    covered = np.minimum(end, first + bin_size) - np.maximum(start, first)
+    return (np.maximum(covered, 0) / bin_size).astype(np.float32)
+
+
+def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any = np) -> Any:
+    """Return one number for each gene and task: log2(1 + sum over bins of weight times coverage).
+
+    Parameters
+    ----------
+    coverage: array of float, shape=(n, bins, tasks)
+        As models are trained on it, or predict it: `transform` is undone first. Coverage below 0 counts as 0.
+    bins: array of float, shape=(n, bins)
+        Weight of each bin; see `gene_bins`.
+    transform: TargetTransform
+    numpy: module
+        numpy (default) or `keras.ops`.
+
+    Returns
+    -------
+    array of float, shape=(n, tasks)
+    """
+    # Clipped before the inverse, which is not defined for everything below 0.
+    measured = transform.inverse(numpy.maximum(coverage, 0 * coverage), numpy)
+    return numpy.log2(1 + numpy.squeeze(numpy.matmul(numpy.expand_dims(bins, 1), measured), 1))

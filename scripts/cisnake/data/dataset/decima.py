@@ -1,0 +1,149 @@
+"""What Decima's users call to read a file of genes, whichever of the two programs wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cisnake.data.dataset.layout import open_decima, read_codes
+from cisnake.data.genome import BASES, one_hot
+from cisnake.data.windows import SPLITS
+from cisnake.errors import InputError, unknown_name
+
+
+def count_genes(h5_file: str | Path, key: str | None = None) -> int:
+    """Return how many genes the file has, or how many of split `key` ("train", "val", "test").
+
+    This function and those below read files of Decima as well, and are called as Decima's of the same name.
+    """
+    return len(index_genes(h5_file, key))
+
+
+def index_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
+    """Return the rows of all genes, or of those of split `key`; shape=(n,), dtype=int64.
+
+    Raises
+    ------
+    InputError
+        The split is unknown; Decima gives no rows then.
+    """
+    with open_decima(h5_file) as file:
+        return _rows_of_split(file["genes"].asstr()[:, 1], key)
+
+
+def _rows_of_split(splits: np.ndarray, key: str | None) -> np.ndarray:
+    if key is None:
+        return np.arange(len(splits))
+    if key not in SPLITS and key not in splits:
+        raise unknown_name("split", key, SPLITS)
+    return np.flatnonzero(splits == key)
+
+
+def list_genes(h5_file: str | Path, key: str | None = None) -> np.ndarray:
+    """Return the ids of all genes, or of those of split `key`, in the order of the file; shape=(n,), dtype=str."""
+    with open_decima(h5_file) as file:
+        genes = file["genes"].asstr()[:]
+    return genes[_rows_of_split(genes[:, 1], key), 0].astype(str)
+
+
+def get_gene_idx(h5_file: str | Path, gene: str, key: str | None = None) -> int:
+    """Return the row of a gene in the whole file.
+
+    Parameters
+    ----------
+    h5_file: str or Path
+    gene: str
+    key: str, optional
+        The split that the gene must be of. Default: any. Decima takes this argument and does not look at it.
+
+    Raises
+    ------
+    InputError
+        The file, or the split, does not have the gene; the message names the nearest ids.
+    """
+    with open_decima(h5_file) as file:
+        return _find_gene(file, gene, key)
+
+
+def _find_gene(file: h5py.File, gene: str, key: str | None = None) -> int:
+    genes = file["genes"].asstr()[:]
+    among = _rows_of_split(genes[:, 1], key)
+    found = among[genes[among, 0] == gene]
+    if not len(found):
+        raise unknown_name("gene" if key is None else f"{key} gene", gene, genes[among, 0])
+    return int(found[0])
+
+
+def extract_gene_data(
+    h5_file: str | Path, gene: str, seq_len: int | None = None, merge: bool = True
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Return a gene's one-hot sequence and mask, cropped around the centre of the padded window.
+
+    Parameters
+    ----------
+    h5_file: str or Path
+    gene: str
+    seq_len: int, optional
+        Length wanted, up to that stored. Default: the window without its pad (in Decima 524,288, whatever the file has).
+    merge: bool
+        Whether to give one array. Default True.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(5, seq_len), dtype=float32
+        Rows A C G T mask, 5' to 3' of the gene; N is all zero. Without `merge`, the pair
+        of shapes (4, seq_len) and (1, seq_len).
+
+    Raises
+    ------
+    InputError
+        The gene is unknown, or `seq_len` is longer than what is stored.
+    """
+    with open_decima(h5_file) as file:
+        row = np.array([_find_gene(file, gene)])
+        padded = int(file["padded_seq_len"][()])
+        length = int(file["seq_len"][()]) if seq_len is None else seq_len
+        if not 0 < length <= padded:
+            raise InputError(f"seq_len {length} is not between 1 and the stored length {padded} of {h5_file}.")
+        first = (padded - length) // 2
+        sequence = one_hot(read_codes(file, row, first, first + length)[0]).T
+        mask = read_codes(file, row, first, first + length, "masks").astype(np.float32)
+    return np.concatenate([sequence, mask]) if merge else (sequence, mask)
+
+
+def mutate(seq: np.ndarray, allele: str, pos: int) -> np.ndarray:
+    """Put a base into a one-hot sequence, in place, and return that same array.
+
+    In place because Decima's function is: copy the sequence before, where the reference is still needed.
+
+    Parameters
+    ----------
+    seq: numpy.ndarray, shape=(4, length) or (5, length)
+        As `extract_gene_data` gives it; a fifth row, the mask, stays as it is.
+    allele: str
+        A, C, G or T, on the strand of the gene.
+    pos: int
+        0-based position in `seq`, from its 5' end.
+
+    Returns
+    -------
+    numpy.ndarray
+        `seq`.
+
+    Raises
+    ------
+    InputError
+        The allele is no single base, or the position is outside the sequence; `seq` is unchanged. Decima would set the mask for
+        an allele N, and count a negative position from the end.
+    """
+    if seq.ndim != 2 or seq.shape[0] not in (4, 5):
+        raise InputError(f"a sequence to mutate has shape {seq.shape}, expected (4, length) or (5, length).")
+    if len(allele) != 1 or allele not in BASES:
+        raise InputError(f"allele '{allele}' is not A, C, G or T: only substitutions of one base can be put in.")
+    if not 0 <= pos < seq.shape[1]:
+        raise InputError(f"position {pos} is outside a sequence of {seq.shape[1]} bases, whose first is 0.")
+    seq[:4, pos] = 0
+    seq[BASES.index(allele), pos] = 1
+    return seq

@@ -1,0 +1,41 @@
+"""What was measured of genes, one value a task."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+
+from cisnake.data.coverage import TargetTransform, gene_values
+from cisnake.data.dataset import layout
+
+# Values that are in memory at once.
+_BLOCK_NUMBERS = 1 << 22
+
+
+def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return what was measured of genes and tasks of a data set, as `gene_values` where it has bins.
+
+    Parameters
+    ----------
+    file: h5py.File
+        From `open_dataset`; genes.h5 in a coverage run.
+    rows: numpy.ndarray, shape=(n,), dtype=int, optional
+        Which genes. Default: all.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, tasks), dtype=float32
+        NaN where not measured.
+    """
+    rows = np.arange(len(file["labels"])) if rows is None else rows
+    if "gene_bins" not in file:
+        return layout.read_labels(file)[rows]
+    transform = TargetTransform.from_dict(layout.read_transform(file))
+    tasks, bins = file["labels"].shape[1:]
+    values = np.empty((len(rows), tasks), np.float32)
+    step = max(1, _BLOCK_NUMBERS // (tasks * bins))
+    for first in range(0, len(rows), step):
+        block = slice(first, first + step)
+        coverage = layout.read_label_rows(file, rows[block]).transpose(0, 2, 1)
+        values[block] = gene_values(coverage, layout.read_codes(file, rows[block], 0, bins, "gene_bins"), transform)
+    return values

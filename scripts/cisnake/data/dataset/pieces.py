@@ -1,0 +1,184 @@
+"""Rows of a data set made some at a time, each piece a small file that outlives the process that made it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome import Genome
+from cisnake.files import write_whole
+from cisnake.processes import map_apart
+
+Rows = Callable[[slice], np.ndarray]
+
+_DTYPES: dict[str, np.dtype] = {
+    "sequences": np.dtype(np.int8),
+    "masks": np.dtype(np.uint8),
+    "labels": np.dtype(np.float32),
+    "gene_bins": np.dtype(np.float32),
+}
+_CHUNK_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 26
+_PIECES = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """What decides the pieces of a data set.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame, N rows
+        Columns chrom, start, end, strand, mask_start, mask_end.
+    genome: Path
+        The FASTA file.
+    pad: int
+        Bases beyond each end of a window.
+    shapes: dict
+        Shape of a row of each data set.
+    contiguous: tuple of str
+        Data sets that are stored without chunks and compression.
+    sources: dict
+        Functions from a slice of rows to the values of further data sets: labels, gene_bins.
+
+    Attributes
+    ----------
+    chunk_rows: int
+        Rows of a chunk, the same in all data sets: a power of two, or 1 where a row is longer than a chunk should be.
+    """
+
+    windows: pd.DataFrame
+    genome: Path
+    pad: int
+    shapes: dict[str, tuple[int, ...]]
+    contiguous: tuple[str, ...]
+    sources: dict[str, Rows]
+    chunk_rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        longest = max(self._row_bytes(name) for name in self.shapes if name not in self.contiguous)
+        object.__setattr__(self, "chunk_rows", 1 << max(0, (_CHUNK_BYTES // longest).bit_length() - 1))
+
+    def _row_bytes(self, name: str) -> int:
+        return math.prod(self.shapes[name]) * _DTYPES[name].itemsize
+
+    def create(self, file: h5py.File, name: str, n: int | None = None) -> h5py.Dataset:
+        """Create a data set for all rows, or one for `n` of them in a piece, filled up to whole chunks."""
+        total = len(self.windows)
+        if name in self.contiguous:
+            return file.create_dataset(name, (n or total, *self.shapes[name]), _DTYPES[name])
+        rows = min(total, self.chunk_rows)
+        shape = (total if n is None else -(-n // rows) * rows, *self.shapes[name])
+        # Bases repeat too little for gzip to find much: packed in as few bits as they need, two or, beside N, three, they take
+        # less room and a tenth of the time to unpack. The filter is HDF5's own, and without loss for integers.
+        packed = {"scaleoffset": 0} if name == "sequences" else {"compression": "gzip", "compression_opts": 1}
+        return file.create_dataset(name, shape, _DTYPES[name], chunks=(rows, *self.shapes[name]), **packed)
+
+    def cut(self) -> list[slice]:
+        """Return the rows of every piece.
+
+        A piece has at most 64 MB before compression and at most about a sixteenth of the rows. It ends where a chunk ends, so
+        that compressed chunks can be copied from it.
+        """
+        total, step = len(self.windows), self.chunk_rows
+        row_bytes = sum(self._row_bytes(name) for name in ("sequences", "masks", *self.sources))
+        rows = step * max(1, min(_PIECE_BYTES // row_bytes, -(-total // _PIECES)) // step)
+        return [slice(first, min(first + rows, total)) for first in range(0, total, rows)]
+
+
+def piece_path(folder: Path, rows: slice) -> Path:
+    """Return where the piece of some rows is kept."""
+    return folder / f"{rows.start:09d}.h5"
+
+
+def is_made(folder: Path, rows: slice) -> bool:
+    """Return whether a piece is there and whole."""
+    try:
+        with h5py.File(piece_path(folder, rows), "r"):
+            return True
+    except OSError:
+        return False
+
+
+def make_pieces(job: Job, genome: Genome, folder: Path, pieces: list[slice], processes: int) -> Iterator[slice]:
+    """Make pieces, and yield the rows of each when it is there.
+
+    Parameters
+    ----------
+    job: Job
+    genome: Genome
+        Read by this process; others open the file for themselves.
+    folder: Path
+        Where pieces are kept.
+    pieces: list of slice
+        Rows of those to make.
+    processes: int
+        How many make them; 1 stands for this process.
+
+    Raises
+    ------
+    InputError
+        A process was killed. What one of them raises is raised here.
+    """
+    if processes == 1 or len(pieces) < 2:
+        for rows in pieces:
+            yield _make_piece(job, genome, folder, rows)
+        return
+    work = f"made {folder} (what is finished is kept there)"
+    yield from map_apart(_make_piece_apart, pieces, processes, _start, (job, folder), work)
+
+
+_in_this_process: dict[str, Any] = {}
+
+
+def _start(job: Job, folder: Path) -> None:
+    _in_this_process.update(job=job, folder=folder)
+
+
+def _make_piece_apart(rows: slice) -> slice:
+    job, folder = _in_this_process["job"], _in_this_process["folder"]
+    # Opened here and not in `_start`, whose errors a pool does not hand on.
+    if "genome" not in _in_this_process:
+        _in_this_process["genome"] = Genome(job.genome)
+    return _make_piece(job, _in_this_process["genome"], folder, rows)
+
+
+def _make_piece(job: Job, genome: Genome, folder: Path, rows: slice) -> slice:
+    windows, n = job.windows.iloc[rows], rows.stop - rows.start
+    with write_whole(piece_path(folder, rows)) as part, h5py.File(part, "w") as file:
+        job.create(file, "sequences", n)[:n] = _read_sequences(windows, genome, job.pad)
+        position = np.arange(job.shapes["masks"][0], dtype=np.int32) - job.pad
+        start, end = (windows[column].to_numpy(np.int32)[:, None] for column in ("mask_start", "mask_end"))
+        job.create(file, "masks", n)[:n] = (position >= start) & (position < end)
+        for name, source in job.sources.items():
+            values = source(rows)
+            if values.shape != (n, *job.shapes[name]):
+                raise ValueError(f"{name} of {n} rows came in shape {values.shape} instead of {(n, *job.shapes[name])}")
+            job.create(file, name, n)[:n] = values
+    return rows
+
+
+def _read_sequences(windows: pd.DataFrame, genome: Genome, pad: int) -> np.ndarray:
+    places = windows[["chrom", "start", "end", "strand"]].itertuples(index=False, name=None)
+    return np.stack([genome.codes(chrom, start - pad, end + pad, strand) for chrom, start, end, strand in places])
+
+
+def copy_piece(folder: Path, rows: slice, whole: h5py.File) -> None:
+    """Copy a piece to its rows of the whole file; what is compressed stays so."""
+    with h5py.File(piece_path(folder, rows), "r") as piece:
+        for name, part in piece.items():
+            data = whole[name]
+            if data.chunks is None:
+                data[rows] = part[:]
+                continue
+            origin = (0,) * (len(data.shape) - 1)
+            for first in range(0, len(part), data.chunks[0]):
+                filters, chunk = part.id.read_direct_chunk((first, *origin))
+                data.id.write_direct_chunk((rows.start + first, *origin), chunk, filters)

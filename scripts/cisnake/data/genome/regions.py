@@ -1,0 +1,169 @@
+"""Regions of a genome: read from BED files, and arithmetic on them.
+
+A table of regions has the columns chrom, start and end, 0-based and half-open; further columns stay with their rows. The
+second table that a function takes counts as the set of its bases: its regions may overlap, touch, and stand in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome.chromosomes import match_chromosomes
+from cisnake.data.genome.intervals import read_intervals, refuse_lines
+from cisnake.text_files import check_file
+
+_EDGES_AT_ONCE = 1 << 22
+# Chromosomes are laid end to end on one line, so far apart that windows reaching beyond their ends never meet.
+_STEP = 1 << 40
+
+
+def read_regions(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
+    """Return the regions of a BED file that lie on chromosomes of the genome.
+
+    Parameters
+    ----------
+    path: str or Path
+        BED with three columns or more, plain or gzipped. Comments and the lines `track` and `browser` are passed over.
+    sizes: mapping of str to int
+        Lengths of the genome's chromosomes. Names may differ from the file's by a leading `chr`; regions on chromosomes that
+        the genome lacks are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        chrom (the genome's name), start, end, in the order of the file; cut at the ends of chromosomes.
+
+    Raises
+    ------
+    InputError
+        The file is missing, no BED, shares no chromosome with the genome, or has a region past the end of its chromosome, as
+        one of another assembly would; the message names the line.
+    """
+    path = check_file(path, "BED file", "its path")
+    table = pd.concat(list(read_intervals(path)))
+    chrom = table["chrom"].map(match_chromosomes(table["chrom"].unique(), sizes, str(path)))
+    table = table.assign(chrom=chrom)[chrom.notna()]
+    length = table["chrom"].map(dict(sizes)).astype("int64")
+    refuse_lines(path, table["start"] >= length, "the region lies past the end of its chromosome: is it of another assembly?")
+    table["end"] = np.minimum(table["end"], length)
+    return table.reset_index(drop=True)
+
+
+def merge(regions: pd.DataFrame) -> pd.DataFrame:
+    """Return the fewest regions that cover the same bases: those that overlap or touch become one, empty ones vanish.
+
+    Returns
+    -------
+    pandas.DataFrame
+        chrom, start, end; chromosomes in the order in which they appear, regions by start.
+    """
+    names = pd.Index(regions["chrom"].unique())
+    first, last = _set_on_line(regions, names)
+    chrom = (first + _STEP // 2) // _STEP
+    return pd.DataFrame({"chrom": names[chrom], "start": first - chrom * _STEP, "end": last - chrom * _STEP})
+
+
+def subtract(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Return what is left of each region of `a` without the bases of `b`: none, one or several rows, in the order of `a`."""
+    names = _names(a, b)
+    first, last = _set_on_line(b, names)
+    far = np.iinfo(np.int64).max
+    return _meet(a, names, np.r_[-far, last], np.r_[first, far])
+
+
+def intersect(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Return the pieces of each region of `a` that lie in `b`: none, one or several rows, in the order of `a`."""
+    names = _names(a, b)
+    return _meet(a, names, *_set_on_line(b, names))
+
+
+def overlaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
+    """Return whether each region of `a` shares a base with `b`; shape=(len(a),), dtype=bool."""
+    return count_bases(a, b) > 0
+
+
+def total_bases(regions: pd.DataFrame) -> int:
+    """Return the sum of the regions' lengths."""
+    return int((regions["end"] - regions["start"]).sum())
+
+
+def count_bases(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
+    """Return how many bases of each region of `a` lie in `b`; shape=(len(a),), dtype=int64."""
+    names = _names(a, b)
+    start, end = _on_line(a, names)
+    first, last = _set_on_line(b, names)
+    return _bases_before(end, first, last) - _bases_before(start, first, last)
+
+
+def count_bins(a: pd.DataFrame, b: pd.DataFrame, bin_size: int, least: float) -> np.ndarray:
+    """Return how many bins of each region of `a` have at least `least` of their bases in `b`.
+
+    Parameters
+    ----------
+    a: pandas.DataFrame, n rows
+        Regions of one length, a multiple of `bin_size`.
+    b: pandas.DataFrame
+    bin_size: int
+        bp in a bin.
+    least: float
+        bp.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=int64
+    """
+    names = _names(a, b)
+    start, end = _on_line(a, names)
+    first, last = _set_on_line(b, names)
+    edges = np.arange(0, (end - start).max(initial=0) + 1, bin_size)
+    rows = max(1, _EDGES_AT_ONCE // len(edges))
+    count = np.empty(len(start), dtype=np.int64)
+    for i in range(0, len(start), rows):
+        bases = np.diff(_bases_before(start[i : i + rows, None] + edges, first, last), axis=1)
+        count[i : i + rows] = (bases >= least).sum(axis=1)
+    return count
+
+
+def _names(a: pd.DataFrame, b: pd.DataFrame) -> pd.Index:
+    return pd.Index(pd.concat([a["chrom"], b["chrom"]]).unique())
+
+
+def _on_line(regions: pd.DataFrame, names: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+    """Return starts and ends on the line of all chromosomes."""
+    offset = names.get_indexer(regions["chrom"]).astype(np.int64) * _STEP
+    return offset + regions["start"].to_numpy(np.int64), offset + regions["end"].to_numpy(np.int64)
+
+
+def _set_on_line(regions: pd.DataFrame, names: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+    """Return starts and ends, in order, of the fewest stretches of the line that cover the regions."""
+    start, end = _on_line(regions[regions["end"] > regions["start"]], names)
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(end[order])
+    apart = start[1:] > reach[:-1]
+    return start[np.r_[True, apart][: len(start)]], reach[np.r_[apart, True][: len(start)]]
+
+
+def _bases_before(position: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return how many bases of ordered stretches lie before each position of the line."""
+    begun = np.searchsorted(first, position, side="right")
+    whole = np.r_[0, np.cumsum(last - first)]
+    beyond = np.maximum(np.r_[0, last][begun] - position, 0)
+    return whole[begun] - np.where(begun > 0, beyond, 0)
+
+
+def _meet(a: pd.DataFrame, names: pd.Index, first: np.ndarray, last: np.ndarray) -> pd.DataFrame:
+    """Return the pieces of each region of `a` that lie in ordered stretches of the line."""
+    start, end = _on_line(a, names)
+    from_stretch = np.searchsorted(last, start, side="right")
+    n = np.maximum(np.searchsorted(first, end, side="left") - from_stretch, 0) * (end > start)
+    row = np.repeat(np.arange(len(a)), n)
+    stretch = np.repeat(from_stretch - (np.cumsum(n) - n), n) + np.arange(len(row))
+    offset = start - a["start"].to_numpy(np.int64)
+    pieces = a.iloc[row].reset_index(drop=True)
+    pieces["start"] = np.maximum(start[row], first[stretch]) - offset[row]
+    pieces["end"] = np.minimum(end[row], last[stretch]) - offset[row]
+    return pieces

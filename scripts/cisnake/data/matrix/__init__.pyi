@@ -1,0 +1,17 @@
+from .filters import filter_genes as filter_genes
+from .filters import filter_tasks as filter_tasks
+from .market import is_market as is_market
+from .market import market_file as market_file
+from .market import market_files as market_files
+from .measurements import describes_tasks as describes_tasks
+from .measurements import find_rows as find_rows
+from .measurements import matrix_files as matrix_files
+from .measurements import read_matrix as read_matrix
+from .measurements import read_task_names as read_task_names
+from .measurements import read_tasks_table as read_tasks_table
+from .pseudobulks import aggregate_cells as aggregate_cells
+from .pseudobulks import write_pseudobulks as write_pseudobulks
+from .transform import KINDS as KINDS
+from .transform import ExpressionTransform as ExpressionTransform
+from .transform import fit_transform as fit_transform
+from .transform import transform_labels as transform_labels

@@ -1,0 +1,12 @@
+from .contigs import find_unknown as find_unknown
+from .gene_choice import choose_genes as choose_genes
+from .gene_windows import read_genes_table as read_genes_table
+from .gene_windows import select_genes as select_genes
+from .splits import SPLITS as SPLITS
+from .splits import assign_genes as assign_genes
+from .splits import assign_splits as assign_splits
+from .splits import check_overlap as check_overlap
+from .splits import split_for_fold as split_for_fold
+from .tiles import COLUMNS as COLUMNS
+from .tiles import UNMAPPABLE_SHARE as UNMAPPABLE_SHARE
+from .tiles import make_tiles as make_tiles

@@ -1,0 +1,194 @@
+"""Contigs: the stretches of the genome that tiles are laid on, and which of them are trained on, chosen by and tested on.
+
+The procedure is Basenji's: chromosomes without their gaps, halved until none is too long, dealt at random so that each split
+comes near its share of the bases. Unlike there, contigs are drawn back where the windows of two splits would share bases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome import Genome, N, intersect, merge, subtract, total_bases
+from cisnake.data.windows.splits import SPLITS, split_by_chromosome
+from cisnake.errors import InputError
+from cisnake.program import Progress
+
+# A contig longer than this part of what a held-out split lacks goes to training: it would overshoot.
+ABSTAIN = 0.2
+_BASES_AT_ONCE = 1 << 24
+
+
+def find_unknown(genome: Genome, chromosomes: list[str]) -> pd.DataFrame:
+    """Return the runs of N of some chromosomes: chrom, start, end. Any letter but A, C, G and T counts as N."""
+    found = []
+    progress = Progress("bases searched for N", sum(genome.sizes[chrom] for chrom in chromosomes))
+    for chrom in chromosomes:
+        for start in range(0, genome.sizes[chrom], _BASES_AT_ONCE):
+            unknown = genome.codes(chrom, start, min(start + _BASES_AT_ONCE, genome.sizes[chrom])) == N
+            edges = start + np.flatnonzero(np.diff(np.r_[False, unknown, False]))
+            found.append(pd.DataFrame({"chrom": chrom, "start": edges[::2], "end": edges[1::2]}))
+            progress.advance(len(unknown))
+    return merge(pd.concat(found))
+
+
+def make_contigs(
+    sizes: dict[str, int], gaps: pd.DataFrame, limit: pd.DataFrame | None, shortest: int, break_length: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the contigs of a genome, and how many bases are not in them and why.
+
+    Parameters
+    ----------
+    sizes: dict of str to int
+        Length of each chromosome that is used.
+    gaps: pandas.DataFrame
+        chrom, start, end of what lies between contigs.
+    limit: pandas.DataFrame, optional
+        Regions outside which there are no contigs. Default None: the whole genome.
+    shortest: int
+        Shorter contigs (bp) are dropped.
+    break_length: int
+        The longest contig is broken in half until none is longer (bp), or its halves would be too short.
+
+    Returns
+    -------
+    contigs: pandas.DataFrame
+        chrom, start, end, by position.
+    dropped: dict of str to int
+        Bases by reason: gaps, outside_limit, short_contigs.
+    """
+    contigs = pd.DataFrame({"chrom": list(sizes), "start": 0, "end": list(sizes.values())})
+    dropped, bases = {}, int(sum(sizes.values()))
+    contigs = subtract(contigs, gaps)
+    dropped["gaps"] = bases - (bases := total_bases(contigs))
+    if limit is not None:
+        contigs = intersect(contigs, limit)
+    dropped["outside_limit"] = bases - (bases := total_bases(contigs))
+    contigs = contigs[contigs["end"] - contigs["start"] >= shortest]
+    dropped["short_contigs"] = bases - total_bases(contigs)
+    return break_contigs(contigs, shortest, break_length), dropped
+
+
+def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.DataFrame:
+    """Halve contigs longer than `longest` bp until none is, sparing those whose halves would be shorter than `shortest`."""
+    pieces = contigs.reset_index(drop=True)
+    while True:
+        half = (pieces["end"] - pieces["start"]) // 2
+        halved = (pieces["end"] - pieces["start"] > longest) & (half >= shortest)
+        if not halved.any():
+            return pieces.sort_values("start").sort_index(kind="stable").reset_index(drop=True)
+        middle = pieces["start"] + half
+        left = pieces.assign(end=middle.where(halved, pieces["end"]))
+        pieces = pd.concat([left, pieces.assign(start=middle)[halved]])
+
+
+def divide_contigs(contigs: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], seed: int) -> pd.DataFrame:
+    """Return the contigs with the columns `split` and `fold`, those of one split that touch rejoined.
+
+    Parameters
+    ----------
+    contigs: pandas.DataFrame
+        chrom, start, end.
+    splits: dict
+        `val` and `test` (lists of chromosomes), or `val_fraction` and `test_fraction` (shares of the bases), or `folds` (their
+        number). With folds, `split` is "test" for all, as for genes; else `fold` is 0.
+    chromosomes: list of str
+        Those of the genome, for the check of names.
+    seed: int
+        Of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        chrom, start, end, split, fold, by position.
+
+    Raises
+    ------
+    InputError
+        A chromosome is unknown, a split got no contig, nothing is left to train on, or the splits are those of genes.
+    """
+    if splits.get("genes"):
+        raise InputError(
+            "splits.genes names genes, but tiles are split by val and test, by their fractions, or by folds: use one."
+        )
+    length = (contigs["end"] - contigs["start"]).to_numpy()
+    rng = np.random.default_rng(seed)
+    split, fold = np.full(len(contigs), "test", dtype=object), np.zeros(len(contigs), dtype=np.int64)
+    if splits.get("folds"):
+        aim = np.full(splits["folds"], np.ceil(length.sum() / splits["folds"]))
+        fold = _deal(length, aim, aim < 0, rng)
+        missing = [f"fold {i}" for i in range(len(aim)) if i not in fold]
+    elif splits.get("val_fraction"):
+        held_out = np.array([splits["val_fraction"], splits["test_fraction"]])
+        if held_out.sum() >= 1:
+            raise InputError(
+                f"splits.val_fraction and test_fraction are {held_out.sum():g} together: nothing is left to train on."
+            )
+        aim = np.r_[1 - held_out.sum(), held_out] * length.sum()
+        split = np.array(SPLITS, dtype=object)[_deal(length, aim, np.array([False, True, True]), rng)]
+        missing = [name for name in SPLITS if name not in split]
+    else:
+        split = split_by_chromosome(contigs["chrom"], splits, chromosomes).to_numpy(object)
+        missing = [name for name in SPLITS if name not in split]
+    if missing:
+        raise InputError(
+            f"none of the {len(contigs)} contigs, of up to {length.max(initial=0)} bases, went to {missing[0]}: check the "
+            "section splits, or break contigs further with tiles.break_length. (By fraction, a contig goes to val or test only "
+            f"if it is shorter than {ABSTAIN:.0%} of what they lack.)"
+        )
+    divided = contigs.assign(split=split, fold=fold)
+    order = {chrom: rank for rank, chrom in enumerate(chromosomes)}
+    parts = [merge(part).assign(split=split, fold=fold) for (split, fold), part in divided.groupby(["split", "fold"])]
+    return _in_order(pd.concat(parts), order)
+
+
+def _in_order(contigs: pd.DataFrame, order: dict[str, int]) -> pd.DataFrame:
+    rank = contigs["chrom"].map(order)
+    return contigs.assign(rank=rank).sort_values(["rank", "start"]).drop(columns="rank").reset_index(drop=True)
+
+
+def _deal(length: np.ndarray, aim: np.ndarray, abstains: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Deal contigs, the longest first, each at random with probabilities in proportion to what the parts still lack."""
+    has, part = np.zeros(len(aim)), np.empty(len(length), dtype=np.int64)
+    for i in np.argsort(-length, kind="stable"):
+        # Training takes what nobody lacks.
+        lacks = np.maximum(aim - has, np.where(abstains | ~abstains.any(), 0, 1))
+        lacks[abstains & (length[i] > ABSTAIN * lacks)] = 0
+        part[i] = rng.choice(len(aim), p=lacks / lacks.sum())
+        has[part[i]] += length[i]
+    return part
+
+
+def separate_contigs(contigs: pd.DataFrame, distance: int) -> pd.DataFrame:
+    """Draw contigs of different splits back from each other until at least `distance` bp lie between them.
+
+    Contigs of val give way to those of test, those of train to both, so that what is held out stays whole. Among folds, of
+    which each is held out once, the right one gives way to the left one.
+
+    Parameters
+    ----------
+    contigs: pandas.DataFrame
+        chrom, start, end, split, fold; no two share a base.
+    distance: int
+        Twice the crop, because windows reach that far out of their contigs, and the bases by which training moves windows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same columns; contigs may have vanished or come apart.
+    """
+    parts = []
+    if contigs["fold"].nunique() > 1:
+        for fold, part in contigs.groupby("fold"):
+            others = contigs[contigs["fold"] != fold]
+            parts.append(subtract(part, others.assign(start=others["end"], end=others["end"] + distance)))
+    else:
+        held_out = contigs[:0]
+        for split in reversed(SPLITS):
+            around = held_out.assign(start=held_out["start"] - distance, end=held_out["end"] + distance)
+            parts.append(subtract(contigs[contigs["split"] == split], around))
+            held_out = pd.concat([held_out, parts[-1]])
+    order = {chrom: rank for rank, chrom in enumerate(contigs["chrom"].unique())}
+    return _in_order(pd.concat(parts), order)

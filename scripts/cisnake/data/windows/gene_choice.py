@@ -1,0 +1,48 @@
+"""Which genes of a data set a run interprets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.text_files import read_lines
+
+
+def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
+    """Return the rows of the genes to attribute and to scan: "all", "held_out", or those listed in a file.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame
+        gene_id and split, as of `read_windows`.
+    which: str
+        "all", "held_out" (genes of the test split), or the path of a file with a gene id a line.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=int64
+        Ascending.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, or has a gene that the data set lacks.
+    """
+    if which == "all":
+        return np.arange(len(windows))
+    if which == "held_out":
+        return np.flatnonzero(windows["split"] == "test")
+    path = Path(which)
+    if not path.is_file():
+        raise InputError(f"attribution.genes is {which}: it is all, held_out, or a file with a gene id a line.")
+    row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
+    wanted = {line.strip() for _, line in read_lines(path, "list of genes")} - {""}
+    if not wanted:
+        raise InputError(f"attribution.genes is {which}, a file without a gene id.")
+    for gene in sorted(wanted):
+        if gene not in row_of:
+            raise unknown_name(f"gene in {path}", gene, row_of)
+    return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)

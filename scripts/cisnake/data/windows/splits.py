@@ -1,0 +1,210 @@
+"""Which genes are trained on, chosen by, and tested on; and the check that no base is shared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data.genome import overlaps
+from cisnake.errors import InputError, unknown_name
+from cisnake.files import read_table
+
+SPLITS = ("train", "val", "test")
+
+
+def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
+    """Return the genes with the columns `split` and `fold`.
+
+    By chromosome, or by a table of genes, `fold` is 0 for all. With folds, `fold` is the one whose models never saw the gene,
+    and `split` is "test" for all: relative to the models that score a gene, every gene is held out.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        gene_id, chrom, window_start, window_end.
+    splits: dict
+        `val` and `test` (lists of chromosomes), or `genes` (TSV with gene_id and split), or `folds` (number of folds).
+    chromosomes: list of str
+        Those of the genome, for the check of names.
+    max_shift: int
+        By how many bases training moves its windows: folds stay that far apart. Default 0.
+
+    Raises
+    ------
+    InputError
+        A chromosome or split is unknown, a gene has no split or two, or a split has no gene.
+    """
+    genes = genes.copy()
+    if splits.get("folds"):
+        genes["fold"] = _assign_folds(genes, splits["folds"], max_shift)
+        genes["split"] = "test"
+        return genes
+    genes["fold"] = 0
+    if splits.get("genes"):
+        table = read_table(splits["genes"])
+        if not {"gene_id", "split"} <= set(table.columns):
+            raise InputError(f"{splits['genes']} needs the columns gene_id and split.")
+        for split in table["split"].unique():
+            if split not in SPLITS:
+                raise unknown_name(f"split in {splits['genes']}", split, SPLITS)
+        table = table.drop_duplicates(["gene_id", "split"])
+        twice = table["gene_id"][table["gene_id"].duplicated()]
+        if len(twice):
+            raise InputError(f"{splits['genes']} puts the gene {twice.iloc[0]} in two splits.")
+        genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
+        without = genes["gene_id"][genes["split"].isna()]
+        if len(without):
+            raise InputError(f"{splits['genes']} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
+    else:
+        genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
+    _check_all_splits(genes)
+    return genes
+
+
+def _check_all_splits(genes: pd.DataFrame) -> None:
+    for split in SPLITS:
+        if not (genes["split"] == split).any():
+            raise InputError(f"no gene is left for the split {split}: check the section splits and genes_dropped.tsv.")
+
+
+def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the genes of a coverage run with the columns `split` and `fold`, by the tiles that their windows share bases with.
+
+    A gene one of whose bases is in a training tile, moved by up to `max_shift`, is "train"; else one that meets a tile of val
+    is "val"; else one that meets a tile of test is "test". With folds, a gene is of the one fold whose tiles, moved likewise,
+    it meets, and "test". So whoever scores a gene that is not "train" has trained on no base of its window.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        chrom, window_start, window_end.
+    tiles: pandas.DataFrame
+        chrom, window_start, window_end, split, fold; several values of `fold` mean folds.
+    max_shift: int
+        By how many bases training moves tiles. Default 0.
+
+    Returns
+    -------
+    kept: pandas.DataFrame
+        The genes that have a split, in their order, with `split` and `fold`.
+    dropped: pandas.DataFrame
+        The rest, with `reason` (outside_tiles, spans_folds) and `detail`.
+
+    Raises
+    ------
+    InputError
+        Without folds, a split has no gene.
+    """
+
+    def meets(tiles: pd.DataFrame, reach: int) -> np.ndarray:
+        return overlaps(_windows(genes), _windows(tiles, reach))
+
+    n_folds = int(tiles["fold"].max()) + 1
+    if n_folds > 1:
+        met = np.stack([meets(tiles[tiles["fold"] == fold], max_shift) for fold in range(n_folds)])
+        genes = genes.assign(split="test", fold=met.argmax(axis=0))
+        spans = met.sum(axis=0) > 1
+    else:
+        met = np.stack([meets(tiles[tiles["split"] == split], max_shift * (split == "train")) for split in SPLITS])
+        genes = genes.assign(split=np.array(SPLITS, dtype=object)[met.argmax(axis=0)], fold=0)
+        spans = np.zeros(len(genes), dtype=bool)
+    outside = ~met.any(axis=0)
+    detail = np.where(spans, "the window shares bases with tiles of several folds", "the window shares no base with any tile")
+    dropped = genes.assign(reason=np.where(spans, "spans_folds", "outside_tiles"), detail=detail)[spans | outside]
+    kept = genes[~(spans | outside)]
+    if n_folds == 1:
+        _check_all_splits(kept)
+    return kept.reset_index(drop=True), dropped.drop(columns=["split", "fold"]).reset_index(drop=True)
+
+
+def _windows(table: pd.DataFrame, reach: int = 0) -> pd.DataFrame:
+    """Return the windows of genes or tiles as regions, longer by `reach` at either end."""
+    return pd.DataFrame({"chrom": table["chrom"], "start": table["window_start"] - reach, "end": table["window_end"] + reach})
+
+
+def split_by_chromosome(chrom: pd.Series, splits: dict[str, Any], chromosomes: list[str]) -> pd.Series:
+    """Return the split of genes or contigs by their chromosome: those in `splits`' lists `val` and `test`, the rest train.
+
+    Raises
+    ------
+    InputError
+        A list names a chromosome that the genome does not have.
+    """
+    split = pd.Series("train", index=chrom.index, dtype=object)
+    for key in ("val", "test"):
+        for name in splits[key]:
+            if name not in chromosomes:
+                raise unknown_name(f"chromosome in splits.{key}", name, chromosomes)
+        split[chrom.isin(splits[key])] = key
+    return split
+
+
+def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray:
+    """Deal chromosomes, or where they are too few runs of overlapping windows, to the fold with the fewest genes so far."""
+    unit = genes["chrom"].astype(str)
+    if unit.nunique() < folds:
+        order = genes.sort_values(["chrom", "window_start"]).index
+        reach = genes.loc[order].groupby("chrom")["window_end"].cummax() + max_shift
+        reach = reach.groupby(genes.loc[order, "chrom"]).shift(fill_value=-1)
+        unit = unit + ":" + (genes.loc[order, "window_start"] >= reach).cumsum().reindex(genes.index).astype(str)
+    sizes = unit.value_counts()
+    if len(sizes) < folds:
+        raise InputError(f"splits.folds is {folds}, but the windows fall into only {len(sizes)} parts that share no base.")
+    counts, fold_of = np.zeros(folds, dtype=int), {}
+    for name in sorted(sizes.index, key=lambda name: (-sizes[name], name)):
+        fold_of[name] = int(np.argmin(counts))
+        counts[fold_of[name]] += sizes[name]
+    return unit.map(fold_of).to_numpy()
+
+
+def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray:
+    """Return each gene's part in the training of one fold's models: "train", "val" or "test"; shape=(n,), dtype=object.
+
+    With several folds, fold f is tested on genes of fold f, chosen by genes of the next fold, and trained on the rest.
+    """
+    if n_folds == 1:
+        return windows["split"].to_numpy(object)
+    role = np.full(len(windows), "train", dtype=object)
+    role[windows["fold"] == fold] = "test"
+    role[windows["fold"] == (fold + 1) % n_folds] = "val"
+    return role
+
+
+def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
+    """Refuse splits in which a base of a training window lies inside a test window.
+
+    Parameters
+    ----------
+    genes: pandas.DataFrame
+        chrom, window_start, window_end, split, fold.
+    n_folds: int
+        1 without folds.
+    max_shift: int
+        By how many bases training moves its windows either way; these count as part of them.
+
+    Raises
+    ------
+    InputError
+        Names the first pair and the key that allows it.
+    """
+    for fold in range(n_folds):
+        role = split_for_fold(genes, fold, n_folds)
+        for chrom, of_chrom in genes.assign(role=role).groupby("chrom"):
+            test, train = of_chrom[of_chrom["role"] == "test"], of_chrom[of_chrom["role"] == "train"]
+            if test.empty or train.empty:
+                continue
+            test = test.sort_values("window_start")
+            starts, ends = test["window_start"].to_numpy(), test["window_end"].cummax().to_numpy()
+            before = np.searchsorted(starts, train["window_end"].to_numpy() + max_shift, side="left") - 1
+            reached = (before >= 0) & (ends[np.maximum(before, 0)] > train["window_start"].to_numpy() - max_shift)
+            if reached.any():
+                first = int(np.argmax(reached))
+                gene, other = train.iloc[first], test.iloc[int(test["window_end"].to_numpy()[: before[first] + 1].argmax())]
+                raise InputError(
+                    f"the window of training gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']}), "
+                    f"moved by up to {max_shift} bases, shares bases with that of test gene {other['gene_id']} "
+                    f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} more there: split by "
+                    "chromosome, or set splits.allow_overlap: true and say so where you report the score."
+                )

@@ -1,0 +1,13 @@
+from .collect import collect_shards as collect_shards
+from .collect import quality_table as quality_table
+from .collect import write_bigwig as write_bigwig
+from .file import AttributionFile as AttributionFile
+from .file import write_attributions as write_attributions
+from .job import Extras as Extras
+from .methods import METHODS as METHODS
+from .methods import attribute as attribute
+from .methods import integrated_gradients as integrated_gradients
+from .methods import project as project
+from .scored_model import ScoredModel as ScoredModel
+from .shards import attribute_shard as attribute_shard
+from .target_scores import Score as Score

@@ -1,0 +1,161 @@
+"""Shards of attributions joined to one file, to a track for genome browsers, and to a table of how far they can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyBigWig
+
+from cisnake.errors import InputError
+from cisnake.files import write_whole
+from cisnake.interpret.attribution.file import AttributionFile, write_attributions
+
+# Values handed to pyBigWig at once.
+_ENTRIES = 1_000_000
+# Bases of runs of overlapping windows that are worked on together.
+_PART_BASES = 1 << 24
+
+
+def collect_shards(shards: list[Path], output: Path) -> None:
+    """Write the genes of all shards of a contrast to one file, in the order of the shards, and judge their predictions.
+
+    Raises
+    ------
+    InputError
+        A shard is of another contrast, of other models, or of other windows than the first, or holds something else; or two
+        shards have the same gene.
+    """
+    files = [AttributionFile(path) for path in shards]
+    first = files[0]
+    for file in files:
+        if (file.attrs, file.length) != (first.attrs, first.length):
+            raise InputError(f"{file.path} and {first.path} are of different contrasts or models: attribute again.")
+        if any(getattr(file, name) != getattr(first, name) for name in ("dtype", "has_hypothetical", "has_spread")):
+            raise InputError(f"{file.path} and {first.path} do not hold the same, or not as the same type: attribute again.")
+    windows = pd.concat([file.windows for file in files], ignore_index=True)
+    twice = windows["gene_id"][windows["gene_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"shards of {output} have the gene {twice.iloc[0]} twice: attribute all shards again.")
+    quality = pd.concat([file.quality for file in files], ignore_index=True)
+    with write_attributions(
+        output,
+        windows,
+        first.length,
+        first.attrs,
+        dtype=first.dtype,
+        hypothetical=first.has_hypothetical,
+        spread=first.has_spread,
+        null_genes=[gene for file in files for gene in file.null_genes],
+    ) as append:
+        for file in files:
+            append.copy(file.path)
+        append.quality(quality.assign(prediction=judge_predictions(windows["measured"], windows["predicted"])))
+
+
+def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
+    """Return for each gene whether its prediction is "good", "poor" or "not_measured".
+
+    It is poor where it is further from the measurement than the standard deviation of all measurements: a guess of their mean
+    would not be much worse, and what such a prediction is attributed to says little about the gene.
+
+    Parameters
+    ----------
+    measured, predicted: pandas.Series, shape=(n,)
+        Scores of a contrast; measured is NaN where nothing was measured.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=object
+    """
+    measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
+    known = np.isfinite(measured)
+    # Asked this way round, a prediction that is no number is poor.
+    off = ~(np.abs(predicted - measured) <= (measured[known].std() if known.any() else np.nan))
+    return np.select([~known, off], ["not_measured", "poor"], "good").astype(object)
+
+
+def quality_table(file: AttributionFile) -> pd.DataFrame:
+    """Return how far each gene's attribution can be trusted, a row a gene in the order of the file."""
+    return file.windows[["gene_id", "split", "measured", "predicted", "predicted_sd"]].join(
+        file.quality.drop(columns="gene_id")
+    )
+
+
+def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> None:
+    """Write the projected score of every base, on the genome's forward strand, as BigWig.
+
+    The value of a base is the sum over nucleotides of its attribution. Where windows of several genes overlap, it is that of
+    the gene whose TSS is nearest; of two as near, that of the gene that comes first on the genome.
+
+    Parameters
+    ----------
+    attributions: Path
+        A file of attributions.
+    sizes: dict of str to int
+        Chromosomes and their lengths.
+    output: Path
+
+    Raises
+    ------
+    InputError
+        A window lies beyond these chromosomes.
+    """
+    file = AttributionFile(attributions)
+    # Also of a chromosome that is not there, whose length is NaN.
+    outside = file.windows[~((file.windows["end"] <= file.windows["chrom"].map(sizes)) & (file.windows["start"] >= 0))]
+    if len(outside):
+        gene, chrom, start, end = outside[["gene_id", "chrom", "start", "end"]].iloc[0]
+        raise InputError(
+            f"{attributions}: the window of {gene}, {chrom}:{start}-{end}, is not in the genome: give the one that the data "
+            "set was made with."
+        )
+    with write_whole(output) as part:
+        track = pyBigWig.open(str(part), "w")
+        track.addHeader(list(sizes.items()))
+        for chrom in sizes:
+            of_chrom = file.windows[file.windows["chrom"] == chrom].sort_values("start", kind="stable")
+            _write_chromosome(track, file, chrom, of_chrom)
+        track.close()
+
+
+def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: str, windows: pd.DataFrame) -> None:
+    """Write one chromosome, some runs of overlapping windows at a time: memory is that of `_PART_BASES` and the longest run."""
+    if windows.empty:
+        return
+    ends = windows["end"].cummax().shift(fill_value=-1)
+    windows = windows.assign(run=(windows["start"] >= ends).cumsum())
+    runs = windows.groupby("run").agg(first=("start", "min"), last=("end", "max"))
+    # Runs lie side by side in memory: the part that one belongs to, and where in it.
+    before = (runs["last"] - runs["first"]).cumsum().shift(fill_value=0)
+    runs["part"] = before // _PART_BASES
+    runs["place"] = before - before.groupby(runs["part"]).transform("min")
+    windows = windows.join(runs, on="run")
+    for part, of_part in runs.groupby("part"):
+        values = _nearest_values(file, windows[windows["part"] == part])
+        for run in of_part.itertuples():
+            own = values[run.place : run.place + run.last - run.first]
+            for start in range(0, len(own), _ENTRIES):
+                track.addEntries(chrom, run.first + start, values=own[start : start + _ENTRIES], span=1, step=1)
+
+
+def _nearest_values(file: AttributionFile, windows: pd.DataFrame) -> np.ndarray:
+    """Return the values of bases of several runs side by side, each that of the gene whose TSS is nearest."""
+    start = windows["place"] + windows["start"] - windows["first"]
+    size = int((windows["place"] + windows["last"] - windows["first"]).max())
+    values, nearest = np.zeros(size, np.float32), np.full(size, np.iinfo(np.int64).max)
+    forward = windows["strand"] == "+"
+    tss = start.where(forward, start + file.length - 1) + windows["mask_start"].where(forward, -windows["mask_start"])
+    order = np.argsort(tss.to_numpy(), kind="stable")
+    genes = zip(start.iloc[order], windows["mask_start"].iloc[order], forward.iloc[order], strict=True)
+    base = np.arange(file.length)
+    for (first, mask_start, on_forward), projected in zip(genes, file.projected(windows.index[order]), strict=True):
+        distance = np.abs(base - mask_start)
+        if not on_forward:
+            projected, distance = projected[::-1], distance[::-1]
+        covered = slice(first, first + file.length)
+        nearer = distance < nearest[covered]
+        np.copyto(values[covered], projected, where=nearer)
+        np.copyto(nearest[covered], distance, where=nearer)
+    return values

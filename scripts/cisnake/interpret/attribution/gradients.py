@@ -1,0 +1,181 @@
+"""Attribution by gradients at the sequence itself, and at noisy copies of it.
+
+Each method is a function from (network, inputs, scores) to the scores and *contributions*, shape (scores, n, length, 4): what
+each of the four bases adds at each position, whether it stands there or not.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cisnake.errors import InputError
+from cisnake.interpret.attribution.scored_model import ScoredModel
+from cisnake.interpret.attribution.target_scores import Score
+
+# From numbers of examples and of points, each of shape (k,), to arrays of shape (k, length, ...).
+Points = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def correct(contributions: np.ndarray) -> np.ndarray:
+    """Return contributions less their mean over the four bases.
+
+    One-hot sequences lie on a plane where the bases sum to one; the part of a gradient that points off it is arbitrary
+    (Majdandzic et al. 2023, Genome Biology 24:109).
+
+    Parameters
+    ----------
+    contributions: numpy.ndarray, shape=(..., length, 4)
+    """
+    return contributions - contributions.mean(axis=-1, keepdims=True)
+
+
+def gradient(
+    network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and their gradients.
+
+    Parameters
+    ----------
+    network: ScoredModel
+    inputs: numpy.ndarray, shape=(n, length, depth)
+        Bases in channels 0-3.
+    scores: sequence of Score
+    correct_mean: bool
+        Subtract the mean over the four bases; see `correct`. Default False.
+
+    Returns
+    -------
+    scores: numpy.ndarray, shape=(scores, n)
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+    """
+    values, slopes = network.gradients(inputs, scores)
+    return values, correct(slopes) if correct_mean else slopes
+
+
+def input_x_gradient(
+    network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and their corrected gradients; as `gradient`, but corrected by default.
+
+    The product with the input is that of `attribution.project`, which every method goes through.
+    """
+    return gradient(network, inputs, scores, correct_mean)
+
+
+def saliency(
+    network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and the absolute values of their corrected gradients: how much a base matters, not which way."""
+    values, slopes = gradient(network, inputs, scores, correct_mean)
+    return values, np.abs(slopes)
+
+
+def smoothgrad(
+    network: ScoredModel,
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    n_samples: int = 5,
+    sample_prob: float = 0.9,
+    seed: int = 42,
+    sample_mask: np.ndarray | None = None,
+    sample_value: float = 1.0,
+    correct_mean: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and the mean of their gradients at noisy copies of the sequence (Smilkov et al. 2017, arXiv:1706.03825).
+
+    The noise is discrete: of each copy, positions are chosen with probability (1 - sample_prob) / 0.75 and drawn anew from the
+    composition of the sequence. Where all bases are equally frequent a base stays as it is with probability sample_prob.
+    The draws follow from the seed and the sequence alone: batches, shards and order make no difference.
+
+    Parameters
+    ----------
+    network, inputs, scores
+        As of `gradient`.
+    n_samples: int
+        Noisy copies. Default 5.
+    sample_prob: float
+        0.25 to 1; 1 is no noise. Default 0.9.
+    seed: int
+        Default 42.
+    sample_mask: numpy.ndarray, shape=(length,) or (n, length), dtype=bool, optional
+        Positions that may be drawn anew, whose composition is drawn from. Default None, all. N is never replaced.
+    sample_value: float
+        Weight of the drawn base, at a chosen position, against the one that stands there. Default 1, it replaces it.
+    correct_mean: bool
+        Default True.
+
+    Returns
+    -------
+    scores: numpy.ndarray, shape=(scores, n)
+        Of the sequences without noise.
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+    """
+    if not 0.25 <= sample_prob <= 1:
+        raise InputError(f"sample_prob is {sample_prob}: the chance that a base stays as it is lies between 0.25 and 1.")
+    known = np.any(inputs[..., :4], axis=-1)
+    free = known & np.broadcast_to(True if sample_mask is None else np.asarray(sample_mask, bool), known.shape)
+    kept = (sample_prob - 0.25) / 0.75
+    drawn = np.full((len(inputs), n_samples, inputs.shape[1]), -1, np.int8)
+    for row, sequence in enumerate(inputs[..., :4]):
+        rng = sequence_rng(sequence, seed)
+        composition = sequence[free[row]].sum(axis=0, dtype=np.float64) + np.finfo(float).tiny
+        bases = rng.choice(4, size=drawn[row].shape, p=composition / composition.sum())
+        drawn[row] = np.where((rng.random(drawn[row].shape) >= kept) & free[row], bases, -1)
+
+    def noisy(rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        copies, bases = inputs[rows], drawn[rows, samples]
+        at = np.nonzero(bases >= 0)
+        copies[(*at, slice(4))] *= 1 - sample_value
+        copies[(*at, bases[at])] += sample_value
+        return copies
+
+    total = mean_gradient(network, inputs, scores, noisy, np.full(n_samples, 1 / n_samples))
+    return network.scores(inputs, scores), correct(total) if correct_mean else total
+
+
+def mean_gradient(
+    network: ScoredModel,
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    points: Points,
+    weights: np.ndarray,
+    references: Points | None = None,
+) -> np.ndarray:
+    """Return the weighted sum of gradients at several points of each example, in memory that does not grow with their number.
+
+    Batches run across examples and points alike.
+
+    Parameters
+    ----------
+    network, inputs, scores
+        As of `gradient`.
+    points: callable
+        From numbers of examples and of points, each of shape (k,), to the inputs at these points, shape (k, length, depth).
+    weights: numpy.ndarray, shape=(points,)
+    references: callable, optional
+        From the same to what the bases are compared with, shape (k, length, 4): the sum over bases of its product with the
+        gradient is taken off the gradient. Default None, nothing.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(scores, n, length, 4)
+    """
+    total = np.zeros((len(scores), *inputs.shape[:2], 4), network.dtype)
+    for first in range(0, len(inputs) * len(weights), network.batch_size):
+        flat = np.arange(first, min(first + network.batch_size, len(inputs) * len(weights)))
+        rows, numbers = np.divmod(flat, len(weights))
+        slopes = network.gradients(points(rows, numbers), [score.take(rows) for score in scores])[1]
+        if references is not None:
+            slopes = slopes - np.einsum("snlb,nlb->snl", slopes, references(rows, numbers))[..., None]
+        slopes *= weights[numbers, None, None].astype(network.dtype)
+        present, starts = np.unique(rows, return_index=True)
+        total[:, present] += np.add.reduceat(slopes, starts, axis=1)
+    return total
+
+
+def sequence_rng(sequence: np.ndarray, seed: int) -> np.random.Generator:
+    """Return a generator that depends on the seed and the bases of one sequence, shape=(length, 4), and on nothing else."""
+    return np.random.default_rng([seed, zlib.crc32(np.packbits(sequence > 0).tobytes())])

@@ -1,0 +1,224 @@
+"""Attribution: how much each base of a window adds to a score.
+
+A *score* (`target_scores.Score`) says what is asked of a model's predictions, a *method* (one of `METHODS`) how the answer is
+shared out among the bases, and `attribute` asks an ensemble: several models, and several views of each window.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from cisnake.errors import unknown_name
+from cisnake.interpret.attribution.gradients import gradient, input_x_gradient, saliency, smoothgrad
+from cisnake.interpret.attribution.integrated import (
+    expected_integrated_gradients,
+    integrated_gradients,
+    mean_baseline_scores,
+    shuffle_scores,
+)
+from cisnake.interpret.attribution.mutagenesis import in_silico_mutagenesis
+from cisnake.interpret.attribution.scored_model import ScoredModel
+from cisnake.interpret.attribution.target_scores import Score
+from cisnake.model import ONE_VIEW, Views, reverse_complement, shift_windows
+
+# From a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
+Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
+
+METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    method.__name__: method
+    for method in (
+        gradient,
+        input_x_gradient,
+        saliency,
+        integrated_gradients,
+        expected_integrated_gradients,
+        smoothgrad,
+        in_silico_mutagenesis,
+    )
+}
+
+# The score of the baseline, shape (scores, n), which the sum of a method's attributions is compared with; from the method's own
+# arguments but for n_steps.
+BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
+    integrated_gradients.__name__: mean_baseline_scores,
+    expected_integrated_gradients.__name__: shuffle_scores,
+}
+
+
+def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a method: those given, and its defaults for the others.
+
+    Parameters
+    ----------
+    name: str
+        One of `METHODS`.
+    given: mapping
+        May have options that only other methods take.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or no method has such an option.
+    """
+    if name not in METHODS:
+        raise unknown_name("attribution method", name, METHODS)
+    defaults = {method: _defaults(function) for method, function in METHODS.items()}
+    known = {option for of_method in defaults.values() for option in of_method}
+    for option in given:
+        if option not in known:
+            raise unknown_name("option of an attribution method", option, sorted(known))
+    return {option: given.get(option, default) for option, default in defaults[name].items()}
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+def project(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
+    """Return the contribution of the base that stands at each position, 0 at the other bases and where there is N.
+
+    Parameters
+    ----------
+    inputs: numpy.ndarray, shape=(n, length, depth)
+        Bases in channels 0-3.
+    contributions: numpy.ndarray, shape=(..., n, length, 4)
+        Of any method.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(..., n, 4, length), dtype=float32
+    """
+    return np.swapaxes(contributions * inputs[..., :4], -1, -2).astype(np.float32)
+
+
+def attribute(
+    networks: Sequence[ScoredModel],
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    method: Method = input_x_gradient,
+    views: Views = ONE_VIEW,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contributions that an ensemble gives to the bases of windows, and the scores that each model gives to the windows.
+
+    Each model is asked with every view of a window. Contributions are turned and moved back to the window and averaged; a base
+    that a shift moves out of the window is averaged over the views that have it.
+
+    Parameters
+    ----------
+    networks: sequence of ScoredModel
+    inputs: numpy.ndarray, shape=(n, length, depth)
+        Bases in channels 0-3, the gene body in channel 4 if there is one.
+    scores: sequence of Score
+        Those with weights of their own for each example have n rows.
+    method: callable
+        One of `METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
+    views: Views
+        Shifts, and whether the other strand is shown too. Default: windows as they are.
+
+    Returns
+    -------
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+        The mean over models and views; `project` gives those of the sequence itself.
+    scores: numpy.ndarray, shape=(models, scores, n)
+        The mean over views.
+    """
+    # A running sum: the contributions of an ensemble need not be in memory at once.
+    total, values = np.zeros((), inputs.dtype), []
+    for value, contributions in attribute_each(networks, inputs, scores, method, views):
+        total = total + contributions
+        values.append(value)
+    return total / len(networks), np.stack(values)
+
+
+def attribute_each(
+    networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: Views
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what each model of an ensemble answers, the mean over its views.
+
+    Parameters
+    ----------
+    networks, inputs, scores, method, views
+        As of `attribute`.
+
+    Yields
+    ------
+    scores: numpy.ndarray, shape=(scores, n)
+        Or as many rows as the method gives.
+    contributions: numpy.ndarray, shape=(scores, n, length, 4)
+        0 where no view has the base.
+    """
+    strands = (False, True) if views.reverse_complement else (False,)
+    there = np.ones((1, inputs.shape[1], 1), inputs.dtype)
+    seen = np.concatenate([_back(shift_windows(there, by), by, False) for by in views.shifts]).sum(axis=0) * len(strands)
+    for network in networks:
+        total, values = np.zeros((), inputs.dtype), []
+        for by, turned in itertools.product(views.shifts, strands):
+            shown = shift_windows(inputs, by)
+            if turned:
+                asked = [score.on_reverse(views.strand_pair) for score in scores]
+                value, contributions = method(network, reverse_complement(shown), asked)
+            else:
+                value, contributions = method(network, shown, scores)
+            total = total + _back(contributions, by, turned)
+            values.append(value)
+        yield np.mean(values, axis=0), np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)
+
+
+def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:
+    """Return what is said of a view, shape=(..., length, 4), of the window itself; zeros where the view has nothing of it."""
+    rows = contributions.reshape(-1, *contributions.shape[-2:])
+    rows = shift_windows(reverse_complement(rows) if turned else rows, -shift)
+    return rows.reshape(contributions.shape)
+
+
+def jacobian(
+    model: keras.Model,
+    inputs: np.ndarray,
+    tasks: Sequence[int] | None = None,
+    positions: np.ndarray | None = None,
+    correct_mean: bool = False,
+    batch_size: int = 8,
+    tasks_at_once: int = 16,
+) -> np.ndarray:
+    """Return the gradient of every task on the bases.
+
+    Parameters
+    ----------
+    model: keras.Model
+        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks).
+    inputs: numpy.ndarray, shape=(n, length, depth)
+    tasks: sequence of int, optional
+        Columns of the predictions. Default None, all.
+    positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
+        Weights of the output positions that predictions are summed over. Default None, 1 for all.
+    correct_mean: bool
+        Subtract the mean over the four bases. Default False.
+    batch_size: int
+        Examples in one pass. Default 8.
+    tasks_at_once: int
+        Tasks that share a forward pass. Default 16.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(tasks, n, length, 4), dtype=float32
+    """
+    count = model.output_shape[-1]
+    columns = np.arange(count) if tasks is None else np.asarray(tasks, int)
+    width = min(tasks_at_once, len(columns))
+    network = ScoredModel(model, min(batch_size, max(1, len(inputs))))
+    method = functools.partial(gradient, correct_mean=correct_mean)
+    found = np.zeros((len(columns), *inputs.shape[:2], 4), np.float32)
+    for first in range(0, len(columns), width or 1):
+        chosen = columns[first : first + width]
+        # The last few tasks are filled up too: fewer scores would be compiled anew.
+        weights = np.eye(count, dtype=np.float32)[np.resize(chosen, width)]
+        found[first : first + width] = method(network, inputs, [Score(row, positions) for row in weights])[1][: len(chosen)]
+    return found

@@ -1,0 +1,172 @@
+"""Checks of attributions: against mutagenesis, the other strand, and a network that has learnt nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.stats import rankdata
+
+from cisnake.interpret.attribution.ensemble import known_bases, standardize
+from cisnake.interpret.attribution.methods import Method, attribute, project
+from cisnake.interpret.attribution.mutagenesis import mutate_positions
+from cisnake.interpret.attribution.scored_model import ScoredModel
+from cisnake.interpret.attribution.target_scores import Score
+from cisnake.model import Views, reverse_complement
+
+
+def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return Pearson correlations along the last axis over known positions, NaN where one side is constant there."""
+    return np.sum(standardize(one, known) * standardize(other, known), axis=-1)
+
+
+def mutagenesis_agreement(
+    networks: Sequence[ScoredModel],
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    projected: np.ndarray,
+    positions: np.ndarray,
+    views: Views,
+) -> np.ndarray:
+    """Return the Spearman correlation of attributions with the effects of substitutions in the same ensemble.
+
+    At each position asked, the effect is the score less the mean score with the three other bases.
+
+    Parameters
+    ----------
+    networks, inputs, scores, views
+        As of `attribution.attribute`.
+    projected: numpy.ndarray, shape=(scores, n, length)
+        What each base adds, by the same ensemble.
+    positions: numpy.ndarray, shape=(n, length), dtype=bool
+        Where to substitute.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(scores, n)
+        NaN with less than two positions, or where one side is constant.
+    """
+    # The positions travel as one more channel, which is turned and moved with the window.
+    marked = np.concatenate([inputs, positions[..., None]], axis=-1, dtype=inputs.dtype)
+    effects = _projected(inputs, attribute(networks, marked, scores, _mutate_marked, views)[0])
+    found = np.full(effects.shape[:2], np.nan)
+    for row, asked in enumerate(positions):
+        if asked.sum() > 1:
+            one, other = (rankdata(side[:, row][:, asked], axis=-1) for side in (projected, effects))
+            found[:, row] = correlate(one, other, np.ones(asked.sum(), bool))
+    return found
+
+
+def _mutate_marked(network: ScoredModel, marked: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
+    return mutate_positions(network, marked[..., :-1], scores, marked[..., -1] > 0)
+
+
+def strand_agreement(
+    networks: Sequence[ScoredModel],
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    projected: np.ndarray,
+    method: Method,
+    views: Views,
+) -> np.ndarray:
+    """Return the Pearson correlation of attributions of windows with those of their reverse complements, turned back.
+
+    Parameters
+    ----------
+    networks, inputs, scores, method
+        As of `attribution.attribute`.
+    projected: numpy.ndarray, shape=(scores, n, length)
+        What each base adds, with the same views.
+    views: Views
+        Where both strands are shown, windows are asked once more, each strand for itself.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(scores, n)
+    """
+    forward = dataclasses.replace(views, reverse_complement=False)
+    if views.reverse_complement:
+        projected = _projected(inputs, attribute(networks, inputs, scores, method, forward)[0])
+    turned = reverse_complement(inputs)
+    asked = [score.on_reverse(views.strand_pair) for score in scores]
+    back = dataclasses.replace(forward, shifts=[-by for by in views.shifts])
+    other = _projected(turned, attribute(networks, turned, asked, method, back)[0])
+    return correlate(projected, other[..., ::-1], known_bases(inputs))
+
+
+def random_agreement(
+    network: ScoredModel,
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    projected: np.ndarray,
+    method: Method,
+    views: Views,
+) -> np.ndarray:
+    """Return the Pearson correlation of attributions with those of a network that has learnt nothing; see `random_network`.
+
+    Near 0 where attributions tell of what was learnt; high where they come from the architecture or from the sequence alone
+    (Adebayo et al. 2018, arXiv:1810.03292).
+
+    Parameters
+    ----------
+    network: ScoredModel
+    inputs, scores, method, views
+        As of `attribution.attribute`.
+    projected: numpy.ndarray, shape=(scores, n, length)
+        What each base adds, by the same ensemble.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(scores, n)
+    """
+    of_random = _projected(inputs, attribute([network], inputs, scores, method, views)[0])
+    return correlate(projected, of_random, known_bases(inputs))
+
+
+def _projected(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
+    return project(inputs, contributions).sum(axis=-2)
+
+
+def random_network(model: keras.Model, seed: int, windows: np.ndarray) -> keras.Model:
+    """Return a network of the same architecture with freshly drawn weights.
+
+    Its batch normalisation has the moments of the windows under these weights. Those that the trained network kept belong to
+    other activations, and those of a new layer (0 and 1) normalise nothing: either way what is compared would no longer be the
+    architecture that was trained. Weights that no training changes are kept.
+
+    Parameters
+    ----------
+    model: keras.Model
+    seed: int
+        Of the weights.
+    windows: numpy.ndarray, shape=(n, length, depth)
+        Windows that moments are taken of.
+    """
+    before = random.getstate()
+    # Keras draws the seeds of initialisers that have none from Python's own generator.
+    random.seed(seed)
+    try:
+        fresh = model.__class__.from_config(_unfrozen(model.get_config()))
+    finally:
+        random.setstate(before)
+    learnt = {id(weight) for weight in fresh.trainable_weights}
+    for weight, trained in zip(fresh.weights, model.weights, strict=True):
+        if id(weight) not in learnt:
+            weight.assign(trained)
+    # A pass as in training sets the moments.
+    fresh(windows, training=True)
+    return fresh
+
+
+# Layers that were frozen are drawn anew too, and batch normalisation keeps the moments of the last batch alone.
+_CHANGED = {"trainable": True, "momentum": 0.0, "bn_momentum": 0.0}
+
+
+def _unfrozen(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _CHANGED[key] if key in _CHANGED else _unfrozen(value) for key, value in config.items()}
+    return type(config)(map(_unfrozen, config)) if isinstance(config, (list, tuple)) else config

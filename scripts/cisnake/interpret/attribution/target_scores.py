@@ -1,0 +1,213 @@
+"""Scores: what is asked of a model's predictions, as one differentiable number for each example."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from cisnake.data.coverage import TargetTransform, gene_values
+from cisnake.errors import InputError, unknown_name
+
+LINKS = ("identity", "log", "log_ratio", "log_odds", "gene")
+
+# Added to what a logarithm is taken of, as Basenji does.
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Form:
+    """The part of a score that is compiled; see `Score`."""
+
+    link: str
+    average: bool
+    pseudo_count: float
+    transform: TargetTransform | None
+    reverse: bool
+    strand_pair: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Which tasks and positions are asked about, and how they become one number.
+
+    Predictions y, shape (batch, tasks) or (batch, positions, tasks), are first brought back to the scale of measurements, if a
+    transform is given. A = sum over positions of weight times (sum over tasks of weight times y), B the same with the weights
+    of the denominator. The score is
+
+    - identity: A (signed weights of tasks make it a contrast: on less off);
+    - log: log(A + pseudo_count + 1e-6);
+    - log_ratio: log(r + 1e-6), r = (A + pseudo_count) / (B + pseudo_count);
+    - log_odds: log(r / (1 - r) + 1e-6), which is defined for r below 1;
+    - gene: sum over tasks of weight times log2(1 + sum over positions of weight times y), y below 0 taken as 0: the contrast of
+      what `gene_bins.gene_values` gives for each task.
+
+    Parameters
+    ----------
+    tasks: numpy.ndarray, shape=(tasks,) or (n, tasks)
+        Weights of tasks, the same for all examples or of each: 1 / k for the mean of k tasks, those of `Contrast.weights`, or
+        some of each sign.
+    positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
+        Weights of output positions; see `position_weights` and `gene_bins.interval_weights`. Default None, all alike.
+    denominator: numpy.ndarray, shape=(positions,) or (n, positions), optional
+        Weights of the positions that log_ratio and log_odds compare with.
+    average: bool
+        Divide by the sum of the weights of positions. Default False.
+    link: str
+        One of `LINKS`. Default "identity".
+    pseudo_count: float
+        Default 0.
+    transform: TargetTransform, optional
+        What the targets went through before training.
+    reverse: bool
+        Predictions are of reverse complements, and are turned round first. Default False.
+    strand_pair: tuple of int, optional
+        For each task the task of the other strand, which then takes its place. Default None, all are their own.
+
+    Raises
+    ------
+    InputError
+        The link is unknown, or a denominator is missing or of no use.
+    """
+
+    tasks: np.ndarray
+    positions: np.ndarray | None = None
+    denominator: np.ndarray | None = None
+    average: bool = False
+    link: str = "identity"
+    pseudo_count: float = 0.0
+    transform: TargetTransform | None = None
+    reverse: bool = False
+    strand_pair: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise unknown_name("link of a score", self.link, LINKS)
+        if (self.link in ("log_ratio", "log_odds")) != (self.denominator is not None):
+            need = "needs a denominator" if self.denominator is None else "takes no denominator"
+            raise InputError(f"a score with link {self.link} {need}: weights of the positions to compare with.")
+        if self.link == "gene" and (self.positions is None or self.transform is None):
+            raise InputError("a score with link gene needs the positions of the gene and the transform of the targets.")
+
+    @property
+    def form(self) -> Form:
+        """What has to be known to compile the score."""
+        return Form(self.link, self.average, self.pseudo_count, self.transform, self.reverse, self.strand_pair)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its weights by name, each of shape (1, ...) or (n, ...)."""
+        named = {"tasks": self.tasks, "positions": self.positions, "denominator": self.denominator}
+        return {name: np.atleast_2d(weights) for name, weights in named.items() if weights is not None}
+
+    def take(self, rows: np.ndarray) -> Score:
+        """Return the score of these examples, which may be repeated; weights that all examples share stay as they are."""
+        own = {name: weights[rows] for name, weights in self.arrays.items() if np.ndim(getattr(self, name)) == 2}
+        return dataclasses.replace(self, **own) if own else self
+
+    def on_reverse(self, strand_pair: Sequence[int] | None) -> Score:
+        """Return the score of the same examples, for predictions of their reverse complements."""
+        return dataclasses.replace(self, reverse=True, strand_pair=None if strand_pair is None else tuple(strand_pair))
+
+
+def evaluate(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return the score of predictions.
+
+    Parameters
+    ----------
+    form: Form
+    predictions: tensor, shape=(batch, tasks) or (batch, positions, tasks)
+    arrays: mapping of str to tensor
+        As `Score.arrays`, of the batch, in the precision of the predictions.
+
+    Returns
+    -------
+    tensor, shape=(batch,)
+
+    Raises
+    ------
+    InputError
+        Positions are asked of a model that has none.
+    """
+    rank = len(predictions.shape)
+    if rank == 2 and len(arrays) > 1:
+        raise InputError("positions are asked of a model that predicts one value for each task: leave them out.")
+    if form.reverse and form.strand_pair is not None:
+        predictions = ops.take(predictions, np.asarray(form.strand_pair), axis=-1)
+    if form.reverse and rank == 3:
+        predictions = ops.flip(predictions, axis=1)
+    tasks = arrays["tasks"]
+    if form.link == "gene" and form.transform is not None:
+        return ops.sum(tasks * gene_values(predictions, arrays["positions"], form.transform, ops), axis=-1)
+    if form.transform is not None:
+        # Where nothing is asked, an undefined inverse must not reach the gradient as 0 x NaN.
+        predictions = ops.where(_asked(rank, arrays), predictions, ops.ones_like(predictions))
+        predictions = form.transform.inverse(predictions, ops)
+    if rank == 2:
+        return _link(form, ops.sum(predictions * tasks, axis=-1), None)
+    profile = ops.squeeze(ops.matmul(predictions, ops.expand_dims(tasks, -1)), -1)
+    total = _over_positions(form, profile, arrays.get("positions"))
+    return _link(form, total, _over_positions(form, profile, arrays["denominator"]) if "denominator" in arrays else None)
+
+
+def _asked(rank: int, arrays: Mapping[str, Any]) -> Any:
+    asked = ops.not_equal(arrays["tasks"], 0)
+    if rank == 2:
+        return asked
+    asked = ops.expand_dims(asked, 1)
+    if "positions" not in arrays:
+        return asked
+    where = ops.not_equal(arrays["positions"], 0)
+    if "denominator" in arrays:
+        where = ops.logical_or(where, ops.not_equal(arrays["denominator"], 0))
+    return ops.logical_and(asked, ops.expand_dims(where, -1))
+
+
+def _over_positions(form: Form, profile: Any, weights: Any | None) -> Any:
+    if weights is None:
+        return ops.mean(profile, axis=-1) if form.average else ops.sum(profile, axis=-1)
+    total = ops.sum(profile * weights, axis=-1)
+    return total / ops.sum(weights, axis=-1) if form.average else total
+
+
+def _link(form: Form, total: Any, denominator: Any | None) -> Any:
+    if form.link == "identity":
+        return total
+    if denominator is None:
+        return ops.log(total + (form.pseudo_count + _EPSILON))
+    ratio = (total + form.pseudo_count) / (denominator + form.pseudo_count)
+    return ops.log((ratio / (1.0 - ratio) if form.link == "log_odds" else ratio) + _EPSILON)
+
+
+def position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Return weights of positions that are listed for each example.
+
+    Parameters
+    ----------
+    length: int
+        Output positions of the model.
+    indices: numpy.ndarray, shape=(n, k) or (k,), dtype=int
+        Positions; one that is listed twice counts twice.
+    mask: numpy.ndarray, shape=(n, k) or (k,), optional
+        Weight of each listed position: 0 for what only fills up a shorter list. Default None, 1.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, length), dtype=float32
+
+    Raises
+    ------
+    InputError
+        A position is not in 0 .. length - 1.
+    """
+    indices = np.atleast_2d(indices)
+    outside = indices[(indices < 0) | (indices >= length)]
+    if outside.size:
+        raise InputError(f"position {outside[0]} is asked of a model that has positions 0 to {length - 1}.")
+    weights = np.zeros((len(indices), length), np.float32)
+    np.add.at(weights, (np.arange(len(indices))[:, None], indices), 1.0 if mask is None else np.atleast_2d(mask))
+    return weights

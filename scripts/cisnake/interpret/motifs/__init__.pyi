@@ -1,0 +1,12 @@
+from .enrichment import enrichment_table as enrichment_table
+from .enrichment import rank_clusters as rank_clusters
+from .hits import HitFile as HitFile
+from .hits import bed_table as bed_table
+from .hits import read_hits as read_hits
+from .hits_in_peaks import write_hits_in_peaks as write_hits_in_peaks
+from .log_odds import STEP as STEP
+from .log_odds import base_composition as base_composition
+from .log_odds import motif_scores as motif_scores
+from .pairs import pair_table as pair_table
+from .pairs import read_places as read_places
+from .scan import scan_genes as scan_genes

@@ -1,0 +1,134 @@
+"""Which motifs stand in peaks of attribution more often than beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control, hypergeom
+
+from cisnake.data import Motif
+from cisnake.interpret.motifs.clusters import MIN_SIMILARITY, cluster_motifs
+
+ENRICHMENT_COLUMNS = (
+    "motif_id", "motif_name", "cluster", "cluster_name", "n_peaks", "n_peaks_with_hit", "n_background", "n_background_with_hit",
+    "odds_ratio", "p_value", "q_value", "mean_attribution", "n_hits", "rank", "n_positive", "n_negative",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class SiteCounts:
+    """How many peaks and background windows have a site of each motif, every place of the genome counted once.
+
+    Attributes
+    ----------
+    n_peaks, n_background: int
+        Peaks, and background windows drawn for them.
+    positive, negative, background: numpy.ndarray, shape=(motifs,), dtype=int64
+        Peaks of either sign, and background windows, with at least one hit of each motif.
+    hits: numpy.ndarray, shape=(motifs,), dtype=int64
+        Hits in peaks.
+    attribution: numpy.ndarray, shape=(motifs,), dtype=float64
+        Sum of site_attr_score over them.
+    """
+
+    n_peaks: int
+    n_background: int
+    positive: np.ndarray
+    negative: np.ndarray
+    background: np.ndarray
+    hits: np.ndarray
+    attribution: np.ndarray
+
+    @classmethod
+    def none(cls, n_motifs: int) -> SiteCounts:
+        """Return the counts of no gene."""
+        positive, negative, background, hits = np.zeros((4, n_motifs), np.int64)
+        return cls(0, 0, positive, negative, background, hits, np.zeros(n_motifs))
+
+
+def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity: float = MIN_SIMILARITY) -> pd.DataFrame:
+    """Return how much more often each motif has a hit in a peak than in a background window.
+
+    One-sided Fisher's exact test of (peaks, background windows) x (with, without a hit); q by Benjamini-Hochberg over motifs.
+    The odds ratio has Haldane's correction, a half added to each of the four counts.
+
+    Parameters
+    ----------
+    motifs: sequence of Motif
+    counts: SiteCounts
+    min_similarity: float
+        Of `motif_clusters.cluster_motifs`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `ENRICHMENT_COLUMNS`, one row a motif, best first: by p, then |mean attribution|, then id. Clusters are
+        numbered from 1 in the order of their best motif, which also names them. mean_attribution is empty where no
+        hit is in a peak; n_positive and n_negative are peaks of either sign with a hit.
+    """
+    inside, outside = counts.positive + counts.negative, counts.background
+    n, m = counts.n_peaks, counts.n_background
+    p = np.minimum(hypergeom.sf(inside - 1, n + m, inside + outside, n), 1.0) if n + m else np.ones(len(motifs))
+    # With many peaks, the p of several motifs is below the smallest float: their logarithms, slow to compute, break the tie.
+    log_p, tiny = np.log(np.maximum(p, 1e-300)), p < 1e-300
+    log_p[tiny] = hypergeom.logsf(inside[tiny] - 1, n + m, (inside + outside)[tiny], n)
+    mean = np.divide(counts.attribution, counts.hits, out=np.full(len(motifs), np.nan), where=counts.hits > 0)
+    table = pd.DataFrame(
+        {
+            "motif_id": [motif.id for motif in motifs],
+            "motif_name": [motif.name for motif in motifs],
+            "cluster": cluster_motifs(motifs, min_similarity),
+            "n_peaks": n,
+            "n_peaks_with_hit": inside,
+            "n_background": m,
+            "n_background_with_hit": outside,
+            "odds_ratio": (inside + 0.5) * (m - outside + 0.5) / ((n - inside + 0.5) * (outside + 0.5)),
+            "p_value": p,
+            "q_value": false_discovery_control(p) if len(motifs) else p,
+            "mean_attribution": mean,
+            "n_hits": counts.hits,
+            "n_positive": counts.positive,
+            "n_negative": counts.negative,
+        }
+    )
+    table["log_p"], table["size"] = log_p, table["mean_attribution"].abs().fillna(0)
+    table = table.sort_values(["log_p", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
+    table["rank"] = np.arange(1, len(table) + 1)
+    best = table.drop_duplicates("cluster")
+    table["cluster_name"] = table["cluster"].map(dict(zip(best["cluster"], best["motif_name"], strict=True)))
+    table["cluster"] = table["cluster"].map({cluster: number for number, cluster in enumerate(best["cluster"], start=1)})
+    return table[list(ENRICHMENT_COLUMNS)]
+
+
+def rank_clusters(enrichment: pd.DataFrame) -> pd.DataFrame:
+    """Return clusters of similar motifs, best first.
+
+    Parameters
+    ----------
+    enrichment: pandas.DataFrame
+        As of `enrichment_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        cluster, cluster_name, members (names by rank, joined by commas), n_members, p_value and q_value (of the best member),
+        odds_ratio (of it), mean_attribution (over the hits of all members), rank.
+    """
+    ordered = enrichment.sort_values("rank")
+    weighted = ordered.assign(total=(ordered["mean_attribution"] * ordered["n_hits"]).fillna(0))
+    groups = weighted.groupby("cluster", sort=True)
+    clusters = groups.agg(
+        cluster_name=("cluster_name", "first"),
+        members=("motif_name", ", ".join),
+        n_members=("motif_name", "size"),
+        p_value=("p_value", "first"),
+        q_value=("q_value", "first"),
+        odds_ratio=("odds_ratio", "first"),
+        total=("total", "sum"),
+        n_hits=("n_hits", "sum"),
+    ).reset_index()
+    clusters["mean_attribution"] = (clusters["total"] / clusters["n_hits"]).where(clusters["n_hits"] > 0)
+    return clusters.assign(rank=np.arange(1, len(clusters) + 1)).drop(columns=["total", "n_hits"])

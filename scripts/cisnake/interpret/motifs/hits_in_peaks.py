@@ -1,0 +1,291 @@
+"""Which hits lie in peaks of attribution, and how many places of the genome that makes for each motif."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data import Motif
+from cisnake.data.genome import N
+from cisnake.errors import InputError, unknown_name
+from cisnake.files import write_whole
+from cisnake.interpret.attribution import AttributionFile
+from cisnake.interpret.motifs.enrichment import SiteCounts
+from cisnake.interpret.motifs.hits import HIT_COLUMNS, HitFile, Hits, bed_table, site_table
+from cisnake.interpret.motifs.places import Axis, distinct, draw_background, place_peaks, sites_within, unoccupied
+from cisnake.processes import map_apart
+from cisnake.program import Progress
+
+BLOCK_BASES = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What a process needs to look at any block of genes; `stored` are their rows in the file of hits."""
+
+    attributions: AttributionFile
+    hits: HitFile
+    stored: np.ndarray
+    motifs: Sequence[Motif]
+    axis: Axis
+    peaks: pd.DataFrame
+    occupied: pd.DataFrame
+    peak_ids: np.ndarray
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Sites:
+    """Hits in intervals: each one's motif, place on the axis and strand there, interval, bases shared with it, attribution."""
+
+    motif: np.ndarray
+    first: np.ndarray
+    forward: np.ndarray
+    interval: np.ndarray
+    shared: np.ndarray
+    attribution: np.ndarray
+
+    @classmethod
+    def join(cls, parts: Sequence[_Sites]) -> _Sites:
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+    def __getitem__(self, index: np.ndarray) -> _Sites:
+        return _Sites(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def once(self, begin: np.ndarray) -> _Sites:
+        """Return the sites, each place of the genome once for each motif and strand: where it shares most.
+
+        Of intervals that it shares as much with, it is in the one that begins first on the axis, at `begin`: the order of
+        intervals is that of genes, which shards and folds decide.
+        """
+        order = np.lexsort((begin[self.interval], -self.shared, self.forward, self.first, self.motif))
+        key = np.stack([self.motif[order], self.first[order], self.forward[order]])
+        return self[order[np.concatenate([[True], (np.diff(key) != 0).any(axis=0)])]] if len(order) else self
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a block comes to: its first gene, sites in the peaks that count, background windows, and sites in those."""
+
+    first: int
+    in_peaks: _Sites
+    drawn_first: np.ndarray
+    drawn_last: np.ndarray
+    in_drawn: _Sites
+
+
+def write_hits_in_peaks(
+    hits: str | Path,
+    attributions: AttributionFile,
+    peaks: pd.DataFrame,
+    motifs: Sequence[Motif],
+    table: Path,
+    bed: Path,
+    *,
+    flank: int = 5,
+    processes: int = 1,
+    seed: int = 0,
+    block_bases: int = BLOCK_BASES,
+) -> SiteCounts:
+    """Write the hits in peaks of one contrast, and count peaks and background windows that have a hit of each motif.
+
+    The table has every hit in a peak of its gene. Counts have every place of the genome once: of peaks of whatever genes that
+    overlap by half of the shorter or more, the one of the greatest attribution stands for all; background windows lie outside
+    of all peaks of the contrast, and apart; a site of a motif counts in one interval, the one that it overlaps most. Memory
+    is that of a block of genes per process, of the peaks and of the hits in them; blocks and processes do not change the
+    result.
+
+    Parameters
+    ----------
+    hits: str or Path
+        hits.h5 of a scan that has all genes of the attributions.
+    attributions: AttributionFile
+    peaks: pandas.DataFrame
+        peak_id, gene_id, window_start, window_end, attribution; may be empty.
+    motifs: sequence of Motif
+        Those that were scanned.
+    table, bed: Path
+        Where to write the hits: columns of `HIT_COLUMNS`, and BED6 (score: -10 log10 p, at most 1000).
+    flank: int
+        Bases added to both sides of a peak. A hit is in the peak if they overlap by at least half of the shorter. Default is 5.
+    processes: int
+        Default is 1: none besides this one.
+    seed: int
+        Of the draw of background windows; see `peak_sites.draw_background`.
+    block_bases: int
+        Bases of a block.
+
+    Raises
+    ------
+    InputError
+        Parameters without sense; files that are not of one run.
+    """
+    if flank < 0 or processes < 1:
+        raise InputError(f"motifs: flank ({flank}) must not be negative, processes ({processes}) be at least 1.")
+    found_hits = HitFile(hits)
+    stored = _check_run(found_hits, attributions, peaks, motifs)
+    axis = Axis(attributions.windows)
+    placed = place_peaks(peaks, attributions.genes, axis, flank)
+    step = max(1, block_bases // max(attributions.length, 1))
+    bounds = [(first, min(first + step, len(attributions))) for first in range(0, len(attributions), step)]
+    progress = Progress("genes searched for hits in peaks", len(attributions))
+    with ExitStack() as stack:
+        table_part, bed_part = stack.enter_context(write_whole(table)), stack.enter_context(write_whole(bed))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".part-hits-", dir=table.parent)))
+        ids = peaks["peak_id"].to_numpy(object)
+        occupied = placed[["first", "last"]].sort_values("first", kind="stable")
+        job = _Job(attributions, found_hits, stored, motifs, axis, placed, occupied, ids, seed, folder)
+        blocks = []
+        for block in _run(bounds, processes, job):
+            blocks.append(block)
+            progress.advance(step)
+        blocks.sort(key=lambda block: block.first)
+        for path, suffix, header in ((table_part, ".tsv", "\t".join(HIT_COLUMNS) + "\n"), (bed_part, ".bed", "")):
+            with open(path, "wb") as file:
+                file.write(header.encode())
+                for block in blocks:
+                    with open(folder / f"{block.first:09d}{suffix}", "rb") as part:
+                        shutil.copyfileobj(part, file)
+    return _count(blocks, placed, len(motifs))
+
+
+def _check_run(hits: HitFile, attributions: AttributionFile, peaks: pd.DataFrame, motifs: Sequence[Motif]) -> np.ndarray:
+    """Return the rows of the file of hits of the genes of the attributions."""
+    if list(hits.motifs["motif_id"]) != [motif.id for motif in motifs] or list(hits.motifs["width"]) != list(map(len, motifs)):
+        raise InputError(f"{hits.path} is of other motifs: scan again, or give the motifs that it was made with.")
+    row_of = {gene: row for row, gene in enumerate(hits.windows["gene_id"])}
+    for gene in attributions.genes:
+        if gene not in row_of:
+            raise InputError(f"{hits.path} has no gene {gene}, which {attributions.path} has: scan the same genes again.")
+    known = set(attributions.genes)
+    for gene in peaks["gene_id"].unique():
+        if gene not in known:
+            raise unknown_name("gene in the table of peaks", gene, known)
+    stored = np.array([row_of[gene] for gene in attributions.genes], dtype=np.int64)
+    windows = hits.windows.iloc[stored]
+    same = [(windows[name].to_numpy() == attributions.windows[name].to_numpy()).all() for name in ("chrom", "start", "strand")]
+    if hits.length != attributions.length or not all(same):
+        raise InputError(f"{hits.path} has other windows than {attributions.path}: scan the same data set again.")
+    return stored
+
+
+def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> SiteCounts:
+    if not blocks:
+        return SiteCounts.none(n_motifs)
+    in_peaks = _Sites.join([block.in_peaks for block in blocks]).once(peaks["first"].to_numpy())
+    first = np.concatenate([block.drawn_first for block in blocks])
+    last = np.concatenate([block.drawn_last for block in blocks])
+    # By place, for the same reason as sites.
+    apart = distinct(first, last, np.argsort(np.lexsort((last, first))), 0)
+    before = np.cumsum([0, *(len(block.drawn_first) for block in blocks)])
+    of_blocks = [
+        replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)
+    ]
+    drawn = _Sites.join(of_blocks)
+    drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
+    motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
+    positive = peaks["positive"].to_numpy()[interval]
+    beside = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]
+    return SiteCounts(
+        int(peaks["counted"].sum()),
+        int(apart.sum()),
+        np.bincount(motif[positive], minlength=n_motifs),
+        np.bincount(motif[~positive], minlength=n_motifs),
+        np.bincount(beside, minlength=n_motifs),
+        np.bincount(in_peaks.motif, minlength=n_motifs),
+        np.bincount(in_peaks.motif, weights=in_peaks.attribution, minlength=n_motifs),
+    )
+
+
+_job: _Job | None = None
+
+
+def _start(job: _Job) -> None:
+    global _job
+    _job = job
+
+
+def _run(bounds: list[tuple[int, int]], processes: int, job: _Job) -> Iterator[_Found]:
+    if processes > 1 and len(bounds) > 1:
+        yield from map_apart(_search, bounds, processes, _start, (job,), "looks for hits in peaks")
+        return
+    _start(job)
+    yield from map(_search, bounds)
+
+
+def _search(bounds: tuple[int, int]) -> _Found:
+    assert _job is not None
+    job, (begin, end) = _job, bounds
+    rows = np.arange(begin, end)
+    attributions, codes = job.attributions.read_block(begin, end)
+    hits = job.hits.read(job.stored[rows])
+    here = job.peaks[job.peaks["row"].between(begin, end - 1)]
+    peaks = here.assign(row=here["row"] - begin)
+    counted = peaks["counted"].to_numpy(bool)
+    free = unoccupied(codes != N, rows, job.axis, job.occupied)
+    genes = job.attributions.windows["gene_id"].to_numpy()[rows]
+    drawn = draw_background(free, genes, peaks[counted], job.seed)
+    peak, _ = _within(hits, peaks, np.ones(len(peaks), bool), job.axis.length)
+    inside = np.flatnonzero(peak >= 0)
+    _write_block(job, begin, rows, hits[inside], peaks["peak"].to_numpy()[peak[inside]], attributions, codes)
+    in_peak, shared = _within(hits, peaks, counted, job.axis.length)
+    counts = np.flatnonzero(in_peak >= 0)
+    site, _ = _site_scores(attributions, hits[counts], job.motifs)
+    of_file = peaks.index.to_numpy()[in_peak[counts]]
+    in_peaks = _sites(job.axis, begin, hits[counts], of_file, shared[counts], site)
+    in_drawn, shared = _within(hits, drawn, np.ones(len(drawn), bool), job.axis.length)
+    beside = np.flatnonzero(in_drawn >= 0)
+    of_drawn = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
+    place = job.axis.place(drawn["row"].to_numpy() + begin, drawn["start"].to_numpy(), drawn["end"].to_numpy())
+    return _Found(begin, in_peaks, *place, of_drawn)
+
+
+def _within(hits: Hits, intervals: pd.DataFrame, eligible: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    offset, of_interval = hits.row * length, intervals["row"].to_numpy(np.int64) * length
+    start, end = (of_interval + intervals[name].to_numpy(np.int64) for name in ("start", "end"))
+    return sites_within(offset + hits.start, offset + hits.end, start, end, eligible)
+
+
+def _sites(axis: Axis, begin: int, hits: Hits, interval: np.ndarray, shared: np.ndarray, attribution: np.ndarray) -> _Sites:
+    first, _ = axis.place(hits.row + begin, hits.start, hits.end)
+    forward = axis.forward(hits.row + begin) == (hits.orientation > 0)
+    return _Sites(hits.motif, first, forward, interval, shared, attribution)
+
+
+def _write_block(
+    job: _Job, begin: int, rows: np.ndarray, hits: Hits, peak: np.ndarray, attributions: np.ndarray, codes: np.ndarray
+) -> None:
+    table = site_table(hits, job.hits.motifs, job.hits.windows.iloc[job.stored[rows]], job.hits.levels, codes)
+    site, match = _site_scores(attributions, hits, job.motifs)
+    table = table.assign(peak_id=job.peak_ids[peak], region="peak", site_attr_score=site, motif_attr_score=match)
+    part = job.folder / f"{begin:09d}"
+    # Written as text: pandas formats numbers one by one, which would take half of the time of it all.
+    numbers = {name: np.char.mod("%.7g", table[name]) for name in table.columns[table.dtypes == np.float64]}
+    table.assign(**numbers)[list(HIT_COLUMNS)].to_csv(f"{part}.tsv", sep="\t", index=False, header=False)
+    bed_table(table).to_csv(f"{part}.bed", sep="\t", index=False, header=False)
+
+
+def _site_scores(attributions: np.ndarray, hits: Hits, motifs: Sequence[Motif]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean projected attribution of sites, and the mean of attribution weighted by the motif in its orientation."""
+    site, match = np.zeros((2, len(hits)))
+    widths = np.array([len(motif) for motif in motifs], dtype=np.int64)
+    for width in np.unique(widths[hits.motif]):
+        of_width = np.flatnonzero(widths == width)
+        here = np.flatnonzero(widths[hits.motif] == width)
+        at = hits.start[here, None] + np.arange(width)
+        # (sites, width, 4): the two indices around the slice bring their axes to the front.
+        local = attributions[hits.row[here, None], :, at].astype(np.float64)
+        matrices = np.stack([motifs[index].probabilities for index in of_width.tolist()])[
+            np.searchsorted(of_width, hits.motif[here])
+        ]
+        oriented = np.where((hits.orientation[here] > 0)[:, None, None], matrices, matrices[:, ::-1, ::-1])
+        site[here], match[here] = local.sum(axis=2).mean(axis=1), (local * oriented).sum(axis=2).mean(axis=1)
+    return site, match

@@ -1,0 +1,341 @@
+"""Scan the windows of a run with motifs, once for all contrasts: every hit on either strand, with p- and q-values."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cisnake.data.dataset import RowReader
+from cisnake.errors import InputError
+from cisnake.interpret.motifs.log_odds import Scores, base_composition, motif_scores, pooled_frequencies, score_motifs
+from cisnake.interpret.motifs.window_sites import Windows, scan_windows
+from cisnake.interpret.q_values import bh_q_values_of_smallest as q_values
+from cisnake.processes import map_apart
+from cisnake.program import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cisnake.data import Motif
+
+__all__ = ["base_composition", "motif_scores", "q_values", "scan_genes", "scan_windows"]
+
+MAX_CLASSES = 10
+BLOCK_BASES = 4_000_000
+# Hits of a block that are to be expected at most, which bounds its memory where thresholds are lax.
+_BLOCK_HITS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a scan found.
+
+    Attributes
+    ----------
+    n_genes, n_hits: int
+    n_tests: int
+        Sites looked at: motifs x positions x strands, each position of the genome once, but for sites with N.
+    best_only: list of str
+        Names of motifs too short or too vague for any site to reach the threshold in some class.
+    """
+
+    n_genes: int
+    n_hits: int
+    n_tests: int
+    best_only: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What a process needs to scan any block of windows."""
+
+    reader: RowReader
+    columns: tuple[int, int]
+    forward: np.ndarray
+    seen: np.ndarray
+    scores: Scores
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Windows of one class: their rows among the genes that are scanned, and in the data set."""
+
+    number: int
+    gc_class: int
+    rows: np.ndarray
+    stored: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a block comes to, its hits in `part`: how many each window has, and each level, of all and of new positions."""
+
+    number: int
+    part: Path
+    counts: np.ndarray
+    levels: np.ndarray
+    n_hits: np.ndarray
+    n_new: np.ndarray
+    n_tests: int
+
+
+def scan_genes(
+    dataset: str | Path,
+    genes: str,
+    motifs: Sequence[Motif],
+    output: Path,
+    *,
+    p_threshold: float = 1e-4,
+    gc_classes: int = 1,
+    processes: int = 1,
+    block_bases: int = BLOCK_BASES,
+) -> Scan:
+    """Scan the windows of genes with all motifs, and write the hits.
+
+    p-values are against the base composition of all windows, both strands pooled; or with several classes, which hold
+    equally many windows of similar GC content, against that of the class. A position of the genome that several windows
+    share is one test: that of the window that begins first. Memory is that of a block per process, and of a table of
+    scores; blocks and processes do not change the result.
+
+    Parameters
+    ----------
+    dataset: str or Path
+        dataset.h5 or genes.h5.
+    genes: str
+        "all", "held_out", or a file of ids, as `gene_choice.choose_genes` takes it.
+    motifs: sequence of Motif
+    output: Path
+        hits.h5; see `motif_hits.HitFile`. Genes stand in the order of the data set, class after class.
+    p_threshold: float
+        Greatest p of a hit. A motif of which no site can be as unlikely (any of five bases, at 1e-4) is matched by its best
+        words alone, and their p-values say so. Default is 1e-4.
+    gc_classes: int
+        Classes of GC content, from 1 to 10. Default is 1.
+    processes: int
+        Default is 1: none besides this one.
+    block_bases: int
+        Most bases of a block.
+
+    Raises
+    ------
+    InputError
+        Parameters without sense, no motif or too many, or a gene that the data set does not have.
+    """
+    # Imported here: processes that scan have no use for them, and start sooner.
+    from cisnake.data.dataset import open_dataset, read_windows
+    from cisnake.data.windows import choose_genes
+
+    if not 0 < p_threshold <= 1 or not 1 <= gc_classes <= MAX_CLASSES or processes < 1:
+        raise InputError(
+            f"motifs: the p threshold ({p_threshold}) must lie in (0, 1], the classes of GC content ({gc_classes}) between 1 "
+            f"and {MAX_CLASSES}, and processes ({processes}) be at least 1."
+        )
+    if not 0 < len(motifs) <= np.iinfo(np.uint16).max:
+        raise InputError(f"motifs: there are {len(motifs)} motifs to scan with, and must be between 1 and 65,535.")
+    with open_dataset(dataset) as file:
+        windows = read_windows(file)
+        pad, length = int(file["pad"][()]), int(file["seq_len"][()])
+        chosen = choose_genes(windows, genes)
+        reader = RowReader(file, "sequences")
+    counts = np.concatenate([np.zeros((0, 4), np.int64), *map(_count_bases, _read(reader, chosen, pad, length))])
+    gc_class = classes_of_gc(counts, gc_classes)
+    order = np.argsort(gc_class, kind="stable")
+    chosen, counts, gc_class = chosen[order], counts[order], gc_class[order]
+    windows = windows.iloc[chosen].assign(gc_class=gc_class)
+    background = np.array([pooled_frequencies(counts[gc_class == number].sum(axis=0)) for number in range(gc_classes)])
+    scores = score_motifs(motifs, background, p_threshold)
+    # Where thresholds are lax, or motifs short, hits bound the block.
+    most = min(block_bases, int(_BLOCK_HITS / (2 * scores.cut_p.sum(axis=1).max())))
+    blocks = _blocks(gc_class, chosen, length, most, processes)
+    found: dict[int, _Found] = {}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=output.parent) as folder:
+        forward = (windows["strand"] == "+").to_numpy()
+        job = _Job(reader, (pad, pad + length), forward, seen_before(windows, length), scores, Path(folder))
+        progress = Progress("genes scanned", len(chosen))
+        for block in _run(blocks, processes, job):
+            found[block.number] = block
+            progress.advance(len(block.counts))
+        in_order = [found[block.number] for block in blocks]
+        sequences = _read(reader, chosen, pad, length)
+        return _write(output, windows, sequences, in_order, motifs, scores, background, length, p_threshold)
+
+
+def _write(
+    output: Path,
+    windows: pd.DataFrame,
+    sequences: Iterator[np.ndarray],
+    found: Sequence[_Found],
+    motifs: Sequence[Motif],
+    scores: Scores,
+    background: np.ndarray,
+    length: int,
+    p_threshold: float,
+) -> Scan:
+    """Write what all blocks found, in the order of the windows, with the q-values that follow from all of it."""
+    from cisnake.interpret.motifs import hits as motif_hits
+
+    n_hits, n_new = np.zeros((2, len(scores.p)), np.int64)
+    for block in found:
+        n_hits[block.levels] += block.n_hits
+        n_new[block.levels] += block.n_new
+    n_tests = sum(block.n_tests for block in found)
+    levels = np.flatnonzero(n_hits)
+    row_of_level = np.zeros(len(n_hits), np.uint32)
+    row_of_level[levels] = np.arange(len(levels))
+    best_only: np.ndarray = np.any(scores.cut_p > p_threshold, axis=0)
+    tables: dict[str, dict[str, Any]] = {
+        "motifs": {
+            "id": [motif.id for motif in motifs],
+            "name": [motif.name for motif in motifs],
+            "width": [len(motif) for motif in motifs],
+            "best_only": best_only,
+        },
+        "cuts": scores.describe(scores.first_level.ravel()),
+        "levels": scores.describe(levels) | {"q_value": q_values(scores.p[levels], n_new[levels], n_tests)},
+    }
+    counts = np.concatenate([np.zeros(0, np.int64), *(block.counts for block in found)])
+    hits = _hits((block.part for block in found), row_of_level)
+    attrs = {"p_threshold": p_threshold, "n_tests": n_tests}
+    motif_hits.write_hits(output, windows, sequences, counts, hits, tables, background, length, attrs)
+    names = [motif.name for motif, best in zip(motifs, best_only.tolist(), strict=True) if best]
+    return Scan(len(windows), int(n_hits.sum()), n_tests, names)
+
+
+def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return classes of GC content of about as many windows each, from the poorest in GC; equal contents stand in one class.
+
+    Parameters
+    ----------
+    counts: numpy.ndarray, shape=(windows, 4), dtype=int
+        A, C, G and T.
+    n_classes: int
+
+    Returns
+    -------
+    numpy.ndarray, shape=(windows,), dtype=int64
+        Windows of N alone are in class 0.
+    """
+    known = counts.sum(axis=1)
+    gc = np.divide(counts[:, 1] + counts[:, 2], known, out=np.zeros(len(counts)), where=known > 0)
+    edges = np.quantile(gc, np.arange(1, n_classes) / n_classes) if len(gc) else np.zeros(0)
+    return np.searchsorted(edges, gc, side="left")
+
+
+def seen_before(windows: pd.DataFrame, length: int) -> np.ndarray:
+    """Return up to where each window, counted from its lower end on the genome, lies in one that begins before it.
+
+    A site is new in the windows in order of their beginnings if it ends beyond that: windows are equally long, so that one
+    that begins earlier and holds the end of a site holds all of it.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame
+        chrom, start; of windows that begin at the same place, the first is the earlier one.
+    length: int
+
+    Returns
+    -------
+    numpy.ndarray, shape=(windows,), dtype=int64
+        From 0, none, to `length`, all.
+    """
+    seen = np.zeros(len(windows), np.int64)
+    chrom, start = np.unique(windows["chrom"].to_numpy(str), return_inverse=True)[1], windows["start"].to_numpy(np.int64)
+    order = np.lexsort((start, chrom))
+    together = np.flatnonzero(np.diff(chrom[order]) == 0)
+    seen[order[together + 1]] = np.maximum(length - np.diff(start[order])[together], 0)
+    return seen
+
+
+def _read(reader: RowReader, rows: np.ndarray, pad: int, length: int) -> Iterator[np.ndarray]:
+    step = max(1, BLOCK_BASES // max(length, 1))
+    for first in range(0, len(rows), step):
+        yield reader.read(rows[first : first + step], pad, pad + length)
+
+
+def _count_bases(codes: np.ndarray) -> np.ndarray:
+    return np.stack([np.count_nonzero(codes == base, axis=1) for base in range(4)], axis=1)
+
+
+def _blocks(gc_class: np.ndarray, stored: np.ndarray, length: int, block_bases: int, processes: int) -> list[_Block]:
+    """Cut the windows of each class into blocks of about equal size, as many as keep all processes busy."""
+    blocks: list[_Block] = []
+    for number in np.unique(gc_class):
+        rows = np.flatnonzero(gc_class == number)
+        n = math.ceil(len(rows) / max(1, block_bases // max(length, 1)) / processes) * processes
+        parts = np.array_split(rows, min(n, len(rows)))
+        blocks += [_Block(len(blocks) + i, int(number), part, stored[part]) for i, part in enumerate(parts)]
+    return blocks
+
+
+_job: _Job | None = None
+
+
+def _start(job: _Job) -> None:
+    global _job
+    _job = job
+
+
+def _run(blocks: list[_Block], processes: int, job: _Job) -> Iterator[_Found]:
+    if processes > 1 and len(blocks) > 1:
+        yield from map_apart(_scan, blocks, processes, _start, (job,), "scans with motifs")
+        return
+    _start(job)
+    yield from map(_scan, blocks)
+
+
+def _scan(block: _Block) -> _Found:
+    assert _job is not None
+    windows = Windows(_job.reader.read(block.stored, *_job.columns))
+    steps, cuts = _job.scores.steps[block.gc_class], _job.scores.cuts[block.gc_class]
+    parts: list[tuple[np.ndarray, ...]] = []
+    for index, (of_motif, cut) in enumerate(zip(steps, cuts.tolist(), strict=True)):
+        place, orientation, total = windows.sites(of_motif, cut)
+        level = _job.scores.first_level[block.gc_class, index] + total - cut
+        parts.append((place, np.full(len(place), 2 * index, np.int64) + (orientation < 0), level))
+    place, motif, level = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(place * (2 * len(steps)) + motif)
+    place, motif, level = place[order], motif[order], level[order]
+    reverse = motif % 2 == 1
+    motif //= 2
+    row, start = windows.split(place)
+    width = np.array([len(of_motif) for of_motif in steps])
+    forward, seen = _job.forward[block.rows], _job.seen[block.rows]
+    new = np.where(forward[row], start + width[motif], windows.length - start) > seen[row]
+    levels, at = np.unique(level, return_inverse=True)
+    part = _job.folder / f"{block.number:09d}.npz"
+    np.savez(part, motif=motif, start=start, orientation=np.where(reverse, -1, 1), level=level)
+    return _Found(
+        block.number,
+        part,
+        np.bincount(row, minlength=len(block.rows)),
+        levels,
+        np.bincount(at, minlength=len(levels)),
+        np.bincount(at[new], minlength=len(levels)),
+        _count_tests(windows, width, forward, seen),
+    )
+
+
+def _count_tests(windows: Windows, widths: np.ndarray, forward: np.ndarray, seen: np.ndarray) -> int:
+    """Return how many sites of all motifs the windows have on both strands, without N and not seen before."""
+    row, first, last = windows.known()
+    along = forward[row]
+    first, last = np.where(along, first, windows.length - last), np.where(along, last, windows.length - first)
+    total = 0
+    for width, number in zip(*np.unique(widths, return_counts=True), strict=True):
+        earliest = np.maximum(first + width, seen[row] + 1)
+        total += 2 * int(number) * int(np.maximum(last - earliest + 1, 0).sum())
+    return total
+
+
+def _hits(parts: Iterator[Path], row_of_level: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    for path in parts:
+        with np.load(path) as part:
+            yield {name: part[name] for name in ("motif", "start", "orientation")} | {"level": row_of_level[part["level"]]}

@@ -1,0 +1,126 @@
+"""Local maxima of attribution, after Decima's first version: the highest positions of each gene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from cisnake.errors import InputError
+from cisnake.interpret.peaks.spans import Blocks, Caller, highest_apart, span_table
+
+
+def find_attr_peaks(
+    attr: np.ndarray, tss_pos: int | None = None, n: int | None = 5, min_dist: int = 6, height: float = 0.1
+) -> pd.DataFrame:
+    """Return the highest local maxima of one window's attribution.
+
+    Positive peaks only, as in Decima's first version; negate `attr` for the negative ones. A maximum is higher than what stands
+    on both sides of it; of a flat one the middle is taken, of two middles the more upstream. The ends of the window are none.
+
+    Parameters
+    ----------
+    attr: numpy.ndarray, shape=(4, length) or (length,)
+        Attribution; channels are summed.
+    tss_pos: int, optional
+        Position of the TSS in the window. Default is None: from_tss stays empty.
+    n: int, optional
+        Keep that many of the highest; all of them when None. Default is 5.
+    min_dist: int
+        Of two maxima closer than this many bases the lower one is dropped, of equal ones the more downstream. Default is 6.
+    height: float
+        Least height, in units of the attribution: its scale is that of the model's score, so that the default suits log
+        fold changes only. `call_peaks` takes a height that is free of scale. Default is 0.1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        peak (position in the window), height, from_tss; the highest first, of equal ones the more upstream.
+
+    Raises
+    ------
+    InputError
+        Parameters that make no sense, or attributions that are not finite.
+    """
+    _check(n, min_dist, height)
+    scores = np.asarray(attr)
+    scores = (scores.sum(axis=0) if scores.ndim == 2 else scores)[None]
+    if not np.isfinite(scores).all():
+        raise InputError("attributions hold values that are not finite: the model that made them has diverged.")
+    _, peak = _highest(scores, n, min_dist, height)
+    order = np.lexsort((peak, -scores[0, peak]))
+    found = pd.DataFrame({"peak": peak[order], "height": scores[0, peak[order]]})
+    return found.assign(from_tss=np.nan if tss_pos is None else found["peak"] - tss_pos)
+
+
+def fit_local_maxima(blocks: Blocks, n: int = 5, min_dist: int = 6, height: float = 3.0) -> Caller:
+    """Return the caller of local maxima of either sign, each a span of half of `min_dist` to both sides.
+
+    Parameters
+    ----------
+    blocks: Blocks
+        The scores whose standard deviation is the unit of `height`; read once.
+    n, min_dist: int
+        As for `find_attr_peaks`, of each gene and sign.
+    height: float
+        Least height, in standard deviations of all scores.
+
+    Raises
+    ------
+    InputError
+        Parameters that make no sense.
+    """
+    _check(n, min_dist, height)
+    least, half = height * _standard_deviation(blocks()), (min_dist - 1) // 2
+
+    def call(scores: np.ndarray) -> pd.DataFrame:
+        found = [_highest(sign * scores, n, min_dist, least) for sign in (1, -1)]
+        row, summit = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        sign = np.repeat([1, -1], [len(rows) for rows, _ in found])
+        start, end = np.maximum(summit - half, 0), np.minimum(summit + half + 1, scores.shape[1])
+        return span_table(scores, row, start, end, sign, summit=summit)
+
+    return call
+
+
+def _check(n: int | None, min_dist: int, height: float) -> None:
+    if (n is not None and n < 1) or min_dist < 1 or not height >= 0:
+        raise InputError(f"peaks: n ({n}) and min_dist ({min_dist}) must be at least 1, height ({height}) not negative.")
+
+
+def _highest(scores: np.ndarray, n: int | None, min_dist: int, height: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and positions of the maxima that are kept, in the order of rows and positions."""
+    row, position = _maxima(scores)
+    size = scores[row, position]
+    high = size >= height
+    row, position, size = row[high], position[high], size[high]
+    kept = highest_apart(row, position, size, min_dist)
+    if n is not None:
+        # They come in falling order, which a stable sort by row keeps within each.
+        kept = kept[np.argsort(row[kept], kind="stable")]
+        firsts = np.searchsorted(row[kept], row[kept])
+        kept = kept[np.arange(len(kept)) - firsts < n]
+    kept = np.sort(kept)
+    return row[kept], position[kept]
+
+
+def _maxima(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and positions of all local maxima."""
+    if scores.shape[1] < 3:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    steps = np.sign(np.diff(scores, axis=1)).astype(np.int8)
+    # The last step up before a step down, with nothing but level ones between, is where a maximum begins.
+    row, step = np.nonzero(steps)
+    direction = steps[row, step]
+    peak = np.flatnonzero((direction[:-1] > 0) & (direction[1:] < 0) & (row[:-1] == row[1:]))
+    return row[peak], (step[peak] + 1 + step[peak + 1]) // 2
+
+
+def _standard_deviation(blocks: Iterable[np.ndarray]) -> float:
+    n, total, squares = 0, 0.0, 0.0
+    for block in blocks:
+        values = block.astype(np.float64)
+        n, total, squares = n + values.size, total + values.sum(), squares + np.square(values).sum()
+    # The mean of attributions is small against their spread, so that this form loses no digits that matter.
+    return float(np.sqrt(max(squares / n - (total / n) ** 2, 0))) if n else 0.0

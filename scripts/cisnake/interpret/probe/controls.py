@@ -1,0 +1,64 @@
+"""Whether effects differ from those of controls, and how well their mean is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Fewer controls hold no central 95 %: the range of n draws covers (n - 1) / (n + 1) of what they are drawn from.
+FEWEST_CONTROLS = 39
+
+_RESAMPLES = 2000
+_PERMUTATIONS = 9999
+
+
+def central(controls: np.ndarray) -> tuple[float, float]:
+    """Return an interval that one more control would leave in 5 % of cases; NaN for too few controls."""
+    if len(controls) < FEWEST_CONTROLS:
+        return np.nan, np.nan
+    low, high = np.quantile(controls, [0.025, 0.975], method="weibull")
+    return float(low), float(high)
+
+
+def moves(effects: float | np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return -1 for effects below an interval, 1 above it, 0 within it or where it is NaN; shape of `effects`, dtype=int64."""
+    return np.greater(effects, high).astype(np.int64) - np.less(effects, low)
+
+
+def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the two-sided p-value of the mean effect of sites, each exchanged with its own controls.
+
+    Parameters
+    ----------
+    effects: numpy.ndarray, shape=(spots,), dtype=float64
+    control: numpy.ndarray, shape=(spots,), dtype=bool
+    site: numpy.ndarray, shape=(spots,), dtype=int64
+        The site that a spot is, or belongs to. One without controls is left out.
+    rng: numpy.random.Generator
+
+    Returns
+    -------
+    float
+        At least 1 / (permutations + 1); NaN without controls.
+    """
+    size = np.bincount(site)
+    used = size[site] > 1
+    if not used.any():
+        return np.nan
+    # Sites first, then their controls, so that each group begins with its site.
+    order = np.lexsort((control[used], site[used]))
+    values, size = effects[used][order], size[size > 1]
+    first = np.cumsum(size) - size
+    picks = first + (rng.random((_PERMUTATIONS, len(size))) * size).astype(np.int64)
+    centre = (np.add.reduceat(values, first) / size).mean()
+    # Permuted means that are equal but for rounding count as reached.
+    reached = np.abs(values[picks].mean(axis=1) - centre) >= abs(values[first].mean() - centre) * (1 - 1e-9)
+    return float((1 + np.count_nonzero(reached)) / (1 + _PERMUTATIONS))
+
+
+def interval(effects: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return the mean of effects and its 95 % bootstrap interval."""
+    if len(effects) < 2:
+        return (float(effects[0]) if len(effects) else np.nan), np.nan, np.nan
+    means = effects[rng.integers(len(effects), size=(_RESAMPLES, len(effects)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(effects.mean()), float(low), float(high)

@@ -1,0 +1,176 @@
+"""Which sites of which motifs to test in silico, the places that they are compared with, and what to put in their stead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cisnake.data import Motif
+from cisnake.data.genome import N
+from cisnake.errors import unknown_name
+from cisnake.files import read_chunks
+from cisnake.interpret.nulls import markov_bases
+
+# Draws of a replacement that spells the motif again are drawn anew, up to so many times; what then is left stays.
+_REDRAWS = 20
+# Less than any sum of log odds, so that no site with an N is a match.
+_NO_MATCH = -(1 << 40)
+
+
+def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -> list[Motif]:
+    """Return the best motif by rank of each of the `top` best clusters.
+
+    Parameters
+    ----------
+    enrichment: pandas.DataFrame
+        Columns motif_id, cluster, rank of enrichment.tsv. A motif with an empty cluster stands for itself.
+    motifs: sequence of Motif
+        Those that were scanned.
+    top: int
+        How many motifs at most.
+
+    Raises
+    ------
+    InputError
+        A motif of the table is not among the motifs.
+    """
+    ordered = enrichment.assign(rank=pd.to_numeric(enrichment["rank"])).sort_values("rank", kind="stable")
+    family = ordered["cluster"].astype(str).mask(ordered["cluster"].astype(str) == "", "motif " + ordered["motif_id"])
+    known = {motif.id: motif for motif in motifs}
+    chosen = ordered.loc[~family.duplicated(), "motif_id"].head(top)
+    for name in chosen:
+        if name not in known:
+            raise unknown_name("motif", name, known)
+    return [known[name] for name in chosen]
+
+
+def read_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the hits in peaks of some motifs, and the places of those of all motifs, from a hits.tsv, which may be large.
+
+    Parameters
+    ----------
+    path: str or Path
+    motif_ids: sequence of str
+    genes: sequence of str
+        Hits in the windows of other genes are left out.
+
+    Returns
+    -------
+    hits: pandas.DataFrame
+        motif_id, gene_id, region, chrom, strand, orientation (text), start, end, window_start, window_end, from_tss (int64),
+        p_value (float64).
+    places: pandas.DataFrame
+        row (of `genes`), start, end in the window; int64.
+    """
+    text = ["motif_id", "gene_id", "region", "chrom", "strand", "orientation"]
+    whole = ["start", "end", "window_start", "window_end", "from_tss"]
+    types = dict.fromkeys(text, str) | dict.fromkeys(whole, np.int64) | {"p_value": float}
+    rows = pd.Index(genes)
+    hits, places = [], []
+    for chunk in read_chunks(path, types):
+        chunk = chunk[(chunk["region"] == "peak") & chunk["gene_id"].isin(rows)]
+        hits.append(chunk[chunk["motif_id"].isin(motif_ids)])
+        intervals = chunk[["window_start", "window_end"]].set_axis(["start", "end"], axis=1)
+        intervals.insert(0, "row", rows.get_indexer(chunk["gene_id"]).astype(np.int64))
+        places.append(intervals.drop_duplicates())
+    return pd.concat(hits, ignore_index=True), pd.concat(places, ignore_index=True)
+
+
+def choose_sites(hits: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the sites of one motif that match it best: those of the smallest p-values, ties in random order.
+
+    The p-value of a match knows nothing of the model. Sites of the largest attribution would be called effective because
+    they were chosen for it; and if even those that match best do nothing, the motif does nothing. Many sites share a p-value:
+    their first in the order of genes would all come from one chromosome.
+
+    Parameters
+    ----------
+    hits: pandas.DataFrame
+        Columns row, window_start, window_end, orientation, p_value, in any order. A place that matches on both
+        strands is one site, in the orientation of the better match.
+    number: int
+        How many sites at most.
+    rng: numpy.random.Generator
+    """
+    ordered = hits.sort_values(["p_value", "row", "window_start", "orientation"], kind="stable")
+    ordered = ordered.drop_duplicates(["row", "window_start", "window_end"])
+    order = np.lexsort((rng.random(len(ordered)), ordered["p_value"].to_numpy()))
+    return ordered.iloc[order[:number]].reset_index(drop=True)
+
+
+def control_starts(window: np.ndarray, taken: np.ndarray, width: int, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Return random places of a window to compare a site with.
+
+    Parameters
+    ----------
+    window: numpy.ndarray, shape=(length,), dtype=int8
+        Codes; no place holds an N.
+    taken: numpy.ndarray, shape=(length,), dtype=bool
+        Bases that no place may hold: those of peaks and hits.
+    width: int
+        Bases of a place.
+    number: int
+        How many places, at most as many as there are. They are different, and may overlap.
+    rng: numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray, shape=(at most number,), dtype=int64
+        Where they begin.
+    """
+    before = np.concatenate([[0], np.cumsum(taken | (window == N))])
+    free = np.flatnonzero(before[width:] == before[:-width]) if width <= len(window) else np.empty(0, np.int64)
+    return rng.choice(free, min(number, len(free)), replace=False)
+
+
+def replacements(
+    window: np.ndarray, start: int, draws: int, steps: np.ndarray, cut: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return random bases to put in the place of a site, which follow the window's dinucleotides and do not match the motif.
+
+    Drawn by `nulls.markov_bases`; a draw that, together with the bases beside it, matches the motif on either strand is drawn
+    anew.
+
+    Parameters
+    ----------
+    window: numpy.ndarray, shape=(length,), dtype=int8
+    start: int
+        Where the site, as long as the motif, begins.
+    draws: int
+    steps: numpy.ndarray, shape=(width, 4), dtype=int64
+        Scores of the motif, as of `motifs.MotifScores`.
+    cut: int
+        Least sum of a match.
+    rng: numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray, shape=(draws, width), dtype=int8
+    """
+    width = len(steps)
+    # Every match that shares a base with the site lies in here.
+    low, high = max(0, start - width + 1), min(len(window), start + 2 * width - 1)
+    scores = np.column_stack([steps, np.full(width, _NO_MATCH)])
+    reverse = np.column_stack([steps[::-1, ::-1], np.full(width, _NO_MATCH)])
+    drawn = np.empty((draws, width), np.int8)
+    again = np.arange(draws)
+    for _ in range(1 + _REDRAWS):
+        drawn[again] = markov_bases(window, start, width, len(again), rng)
+        around = np.tile(window[low:high], (len(again), 1))
+        around[:, start - low : start - low + width] = drawn[again]
+        words = np.lib.stride_tricks.sliding_window_view(around, width, axis=1)
+        best = np.maximum(*(of_strand[np.arange(width), words].sum(axis=2).max(axis=1) for of_strand in (scores, reverse)))
+        again = again[best >= cut]
+        if not len(again):
+            break
+    return drawn
+
+
+def peak_places(peaks: pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
+    """Return where peaks lie: row (of `genes`), start, end in the window; int64. Those of other genes are left out."""
+    rows = pd.Index(genes).get_indexer(peaks["gene_id"])
+    table = pd.DataFrame({"row": rows, "start": peaks["window_start"], "end": peaks["window_end"]}, dtype=np.int64)
+    return table[rows >= 0].reset_index(drop=True)

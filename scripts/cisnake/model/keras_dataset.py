@@ -1,0 +1,206 @@
+"""A data set as Keras takes it: `model.fit(HDF5Dataset("train", "dataset.h5", ...))`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cisnake.data.dataset import (
+    Draws,
+    RowReader,
+    WindowReader,
+    check_strand_pair,
+    draw_epoch,
+    open_dataset,
+    read_tasks,
+    turn_labels,
+)
+from cisnake.data.windows import SPLITS
+from cisnake.errors import InputError, unknown_name
+
+AUGMENT_MODES = ("random", "serial", None)
+
+# Labels of a split stay in memory up to this size; larger ones are read a batch at a time.
+_LABEL_BYTES = 1 << 30
+
+
+class HDF5Dataset(keras.utils.PyDataset):
+    """Batches of one split of dataset.h5 or genes.h5, for Keras's `fit`, `evaluate` and `predict`.
+
+    A batch depends on its number, `epoch` and the arguments alone. Keras may ask for batches from several threads
+    (`workers`, which suffice: reading, unpacking and one-hot encoding leave Python's lock free) or processes
+    (`use_multiprocessing`), forked or spawned, and always gets the same numbers.
+
+    Parameters
+    ----------
+    key: str or None
+        "train", "val" or "test"; None for all.
+    h5_file: str or Path
+    seq_len: int, optional
+        Length of the windows, cut around the centre of the stored ones; coverage needs the stored length, which its bins are
+        of. Default: the window without its pad.
+    max_seq_shift: int
+        Windows move by up to this many bases either way, with their gene bodies. Default 0.
+    seed: int
+        Of shifts, turns and order. Default 0.
+    augment_mode: "random", "serial" or None
+        "random": each epoch, each example is moved by a shift of its own. "serial": each example comes with all
+        2 max_seq_shift + 1 shifts, from -max_seq_shift to max_seq_shift, one after the other before the next example comes.
+        None: windows stay where they are. Default "random".
+    batch_size: int
+        Windows in a batch; the last may be smaller. Default 4.
+    depth: int
+        4 (bases), or 5 with the gene body as a fifth channel. Default 5.
+    shuffle: bool
+        Whether examples come in another order each epoch, as training needs; else they come in that of the file. Default False.
+        (`shuffle` of Keras's `fit` changes the order of batches only, and by a generator without this seed.)
+    reverse_complement: bool
+        Whether, under "random", an example is shown as its reverse complement half of the time; its tracks are then
+        reversed. For coverage alone, because expression has the gene's direction. Default False.
+    strand_pair: sequence of int, optional
+        For each task, the number of the one that measures the other strand. Default: as the file says.
+    workers, use_multiprocessing, max_queue_size: int, bool, int
+        Keras's: who makes batches, and how many wait. Default: two threads, and four batches.
+
+    Attributes
+    ----------
+    epoch: int
+        Which epoch is dealt. Keras's `fit` raises it by 1 before it begins and after every epoch, so that a first training sees
+        the epochs 1, 2, …; set it to the number of epochs done to resume one.
+    gene_index: numpy.ndarray, shape=(n_seqs,), dtype=int64
+        The examples' rows in the file.
+    genes, tasks: list of str
+    n_seqs, n_augmented: int
+        Examples, and how often each comes in an epoch.
+
+    Raises
+    ------
+    InputError
+        The file is no data set, has nothing in this split, or stores too little for the arguments.
+
+    Examples
+    --------
+    >>> train = HDF5Dataset("train", "dataset.h5", max_seq_shift=500, batch_size=32, shuffle=True)
+    >>> model.fit(train, validation_data=HDF5Dataset("val", "dataset.h5", augment_mode=None))
+    """
+
+    def __init__(
+        self,
+        key: str | None,
+        h5_file: str | Path,
+        seq_len: int | None = None,
+        max_seq_shift: int = 0,
+        seed: int = 0,
+        augment_mode: str | None = "random",
+        batch_size: int = 4,
+        depth: int = 5,
+        shuffle: bool = False,
+        reverse_complement: bool = False,
+        strand_pair: Sequence[int] | None = None,
+        workers: int = 2,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 4,
+    ) -> None:
+        super().__init__(workers=workers, use_multiprocessing=use_multiprocessing, max_queue_size=max_queue_size)
+        if augment_mode not in AUGMENT_MODES:
+            raise unknown_name("augment_mode", str(augment_mode), [str(mode) for mode in AUGMENT_MODES])
+        if key is not None and key not in SPLITS:
+            raise unknown_name("split", key, SPLITS)
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}: it must be at least 1.")
+        if reverse_complement and augment_mode != "random":
+            raise InputError("reverse_complement is drawn for each window, and needs augment_mode 'random'.")
+        self.h5_file, self.key, self.seed, self.augment_mode, self.batch_size = (
+            Path(h5_file),
+            key,
+            seed,
+            augment_mode,
+            batch_size,
+        )
+        self.shuffle, self.reverse_complement, self.epoch = shuffle, reverse_complement, 0
+        self.max_seq_shift = 0 if augment_mode is None else max_seq_shift
+        self._windows = WindowReader(h5_file, seq_len, self.max_seq_shift, depth)
+        self.seq_len, self.depth = self._windows.seq_len, depth
+        with open_dataset(h5_file) as file:
+            genes = file["genes"].asstr()[:]
+            self.gene_index = np.arange(len(genes)) if key is None else np.flatnonzero(genes[:, 1] == key)
+            self.tasks = read_tasks(file)
+            coverage = int(file.attrs.get("bin_size", 0)) > 0
+            stored = int(file["seq_len"][()])
+            self._label_reader = RowReader(file, "labels")
+            if strand_pair is None and "strand_pair" in file.attrs:
+                strand_pair = file.attrs["strand_pair"].tolist()
+        self.genes = genes[self.gene_index, 0].tolist()
+        self.n_seqs = len(self.gene_index)
+        self.n_augmented = 2 * self.max_seq_shift + 1 if augment_mode == "serial" else 1
+        if not self.n_seqs:
+            raise InputError(f"{h5_file} has no window" + (f" of split '{key}'." if key else "."))
+        if coverage and self.seq_len != stored:
+            raise InputError(f"{h5_file} has bins for windows of {stored} bases: windows of {self.seq_len} have none.")
+        if reverse_complement and not coverage:
+            raise InputError(
+                f"{h5_file} has expression, measured in the gene's direction: reverse_complement is for coverage alone."
+            )
+        self._coverage = coverage
+        self._strand_pair = None if strand_pair is None else check_strand_pair(strand_pair, len(self.tasks))
+        _, *of_one = self._label_reader.shape
+        small = self.n_seqs * int(np.prod(of_one)) * self._label_reader.dtype.itemsize <= _LABEL_BYTES
+        self._labels = self._label_reader.read(self.gene_index) if small else None
+        self._drawn: tuple[int, Draws] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-self.n_seqs * self.n_augmented // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a batch of the current epoch.
+
+        Returns
+        -------
+        inputs: numpy.ndarray, shape=(b, seq_len, depth), dtype=float32
+        labels: numpy.ndarray, shape=(b, tasks), or (b, bins, tasks) for coverage, dtype=float32
+            NaN where not measured.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        examples, shift, reverse = self._plan(index)
+        inputs = self._windows.read(self.gene_index[examples], shift, reverse)
+        labels = self._read_labels(examples)
+        return inputs, labels if reverse is None else turn_labels(labels, reverse, self._strand_pair)
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch; called by Keras."""
+        self.epoch += 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that this is sent to reads the labels that it needs.
+        return {**self.__dict__, "_labels": None}
+
+    def _plan(self, index: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Return the examples of a batch, their shifts, and which are turned."""
+        places = np.arange(index * self.batch_size, min((index + 1) * self.batch_size, self.n_seqs * self.n_augmented))
+        draws = self._draws()
+        if self.augment_mode == "serial":
+            examples, which = np.divmod(places, self.n_augmented)
+            return draws.order[examples] if self.shuffle else examples, which - self.max_seq_shift, None
+        examples = draws.order[places] if self.shuffle else places
+        if self.augment_mode is None:
+            return examples, None, None
+        return examples, draws.shift[examples], draws.reverse[examples] if self.reverse_complement else None
+
+    def _draws(self) -> Draws:
+        epoch, drawn = self.epoch, self._drawn
+        if drawn is None or drawn[0] != epoch:
+            drawn = self._drawn = (epoch, draw_epoch(self.n_seqs, self.max_seq_shift, self.seed, epoch))
+        return drawn[1]
+
+    def _read_labels(self, examples: np.ndarray) -> np.ndarray:
+        if self._labels is not None:
+            labels = self._labels[examples]
+        else:
+            labels = self._label_reader.read(self.gene_index[examples])
+        return np.ascontiguousarray(labels.swapaxes(1, 2)) if self._coverage else labels[:, :, 0]

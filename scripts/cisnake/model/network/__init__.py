@@ -1,0 +1,5 @@
+"""The architecture: blocks, layers, and the network that a parameter file describes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

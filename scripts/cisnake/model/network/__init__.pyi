@@ -1,0 +1,9 @@
+from .adapters import adapter_layers as adapter_layers
+from .adapters import insert_adapter as insert_adapter
+from .adapters import merge_adapters as merge_adapters
+from .layers import StrandMaxConv1D as StrandMaxConv1D
+from .layers import approximate_gelu as approximate_gelu
+from .layers import clipped_softplus as clipped_softplus
+from .layers import poly_relu as poly_relu
+from .seqnn import build_model as build_model
+from .seqnn import head_model as head_model

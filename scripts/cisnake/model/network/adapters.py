@@ -1,0 +1,444 @@
+"""Adapters: few new weights inside a trained network, which learn new tasks while the old weights stay as they are.
+
+All of them start as nothing: a network predicts the same before and after they are put in. `LowRank` and `Rescaled` can be
+merged into the weights that they adapt, which leaves a network of the original architecture; `Bottleneck` and `ChannelGate`
+are layers of their own and stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.network.attention_layers import MultiheadAttention
+
+ADAPTERS = ("lora", "lora_full", "lora_conv", "locon", "ia3", "houlsby", "houlsby_se")
+
+_PROJECTIONS = ("q_layer", "k_layer", "v_layer", "embedding_layer", "r_k_layer")
+_LOW_RANK = {"lora": ("q_layer", "v_layer"), "lora_full": ("q_layer", "k_layer", "v_layer", "embedding_layer")}
+_LOW_RANK |= {"lora_conv": _LOW_RANK["lora"], "locon": _LOW_RANK["lora"]}
+_RESCALED = ("k_layer", "v_layer")
+# The second dense layer of the dense part of each transformer, and both sums that end a residual branch.
+_SECOND_DENSE = re.compile(r"trunk_\d+_transformer(_tower)?_dense_\d*[02468]")
+_RESIDUAL_SUM = re.compile(r"trunk_\d+_transformer(_tower)?_add_\d+")
+
+_registered = keras.saving.register_keras_serializable(package="cisnake")
+
+
+class _Adapting(layers.Layer):
+    """A layer around another, Dense or Conv1D, whose name it takes."""
+
+    def __init__(self, layer: layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
+        if type(layer) not in (layers.Dense, layers.Conv1D):
+            raise InputError(f"{layer.name} is a {type(layer).__name__}: only Dense and Conv1D layers can be adapted.")
+        self.layer = layer
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        layer = keras.saving.serialize_keras_object(self.layer)
+        # Or it would come from a file built before this layer is, and its weights under other paths.
+        layer.pop("build_config", None)
+        return {**super().get_config(), "layer": layer}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> _Adapting:
+        return cls(**config | {"layer": keras.saving.deserialize_keras_object(config["layer"])})
+
+    def plain(self) -> layers.Layer:
+        """Return a new layer of the adapted one's kind."""
+        return _copy(self.layer)
+
+    def read_plain(self, layer: layers.Layer) -> None:
+        """Take over the weights of the layer that is adapted."""
+        self.layer.set_weights(layer.get_weights())
+
+
+@_registered
+class LowRank(_Adapting):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685) of a Dense or Conv1D layer.
+
+    To the kernel W, of shape (..., inputs, outputs), the product (`alpha` / `rank`) · A · B is added, with A of shape
+    (..., inputs, `rank`), random, and B of shape (`rank`, outputs), zeros. Keras's own `enable_lora` is not used: it applies
+    the kernel's penalty to A and B, sets both to zero when a model is loaded, from where they cannot learn, and under mixed
+    precision adds the product to a rounded kernel, where a small one is lost.
+
+    Parameters
+    ----------
+    layer: Dense or Conv1D
+        Linear: its activation, if any, stands in a layer of its own.
+    rank: int
+        At most the number of outputs.
+    alpha: float
+    """
+
+    def __init__(self, layer: layers.Layer, rank: int, alpha: float, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        config = layer.get_config()
+        if config["activation"] != "linear" or config.get("groups", 1) != 1 or config.get("padding") == "causal":
+            raise InputError(f"{layer.name} has an activation, groups or causal padding: only plain layers can be adapted.")
+        outputs = config.get("units") or config["filters"]
+        if not 1 <= rank <= outputs:
+            raise InputError(f"the rank of an adapter is {rank}: for {layer.name} it is between 1 and {outputs}.")
+        self.rank, self.alpha = rank, alpha
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.layer.build(input_shape)
+        *inputs, outputs = self.layer.kernel.shape
+        self.down = self.add_weight(shape=(*inputs, self.rank), initializer="he_uniform", name="lora_a")
+        self.up = self.add_weight(shape=(self.rank, outputs), initializer="zeros", name="lora_b")
+
+    def call(self, x: Any) -> Any:
+        down = ops.convert_to_tensor(self.down)
+        if isinstance(self.layer, layers.Conv1D):
+            conv = self.layer
+            low = ops.conv(x, down, conv.strides[0], conv.padding, dilation_rate=conv.dilation_rate[0])
+        else:
+            low = ops.matmul(x, down)
+        return self.layer(x) + ops.matmul(low, self.up) * (self.alpha / self.rank)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rank": self.rank, "alpha": self.alpha}
+
+    @property
+    def adapter_weights(self) -> list[keras.Variable]:
+        return [self.down, self.up]
+
+    def merge_into(self, layer: layers.Layer) -> None:
+        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
+        kernel, *bias = self.layer.get_weights()
+        layer.set_weights([kernel + np.asarray(self.down) @ np.asarray(self.up) * (self.alpha / self.rank), *bias])
+
+
+@_registered
+class Rescaled(_Adapting):
+    """IA³ (Liu et al. 2022, arXiv 2205.05638): a learned factor for each input or output of a Dense layer, from one.
+
+    Parameters
+    ----------
+    layer: Dense
+    inputs: bool
+        Whether the factors are for inputs rather than outputs. Default False.
+    """
+
+    def __init__(self, layer: layers.Layer, inputs: bool = False, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        if not isinstance(layer, layers.Dense) or (not inputs and layer.get_config()["activation"] != "linear"):
+            raise InputError(f"{layer.name} is not a plain Dense layer: ia3 cannot rescale it.")
+        self.inputs = inputs
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.layer.build(input_shape)
+        # Gamma is what gains are called: an optimizer's weight decay leaves it alone.
+        self.gamma = self.add_weight(
+            shape=(self.layer.kernel.shape[0 if self.inputs else 1],), initializer="ones", name="gamma"
+        )
+
+    def call(self, x: Any) -> Any:
+        return self.layer(x * self.gamma) if self.inputs else self.layer(x) * self.gamma
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "inputs": self.inputs}
+
+    @property
+    def adapter_weights(self) -> list[keras.Variable]:
+        return [self.gamma]
+
+    def merge_into(self, layer: layers.Layer) -> None:
+        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
+        kernel, *bias = self.layer.get_weights()
+        gamma = np.asarray(self.gamma)
+        merged = [kernel * gamma[:, None], *bias] if self.inputs else [kernel * gamma, *(b * gamma for b in bias)]
+        layer.set_weights(merged)
+
+
+@_registered
+class AdaptedAttention(MultiheadAttention):
+    """`MultiheadAttention` with some of its projections adapted.
+
+    Parameters
+    ----------
+    low_rank, rescaled: tuple of str
+        Names of the projections with a `LowRank` or with output factors, `Rescaled`. Default: none.
+    rank: int
+    alpha: float
+        Of `LowRank`.
+    **kwargs
+        Of `MultiheadAttention`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        low_rank: tuple[str, ...] = (),
+        rescaled: tuple[str, ...] = (),
+        rank: int = 8,
+        alpha: float = 16.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.low_rank, self.rescaled, self.rank, self.alpha = tuple(low_rank), tuple(rescaled), rank, alpha
+        for name in (*self.low_rank, *self.rescaled):
+            layer = getattr(self, name)
+            setattr(self, name, LowRank(layer, rank, alpha) if name in self.low_rank else Rescaled(layer))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"low_rank": list(self.low_rank), "rescaled": list(self.rescaled), "rank": self.rank, "alpha": self.alpha}
+        return super().get_config() | own
+
+    @property
+    def adapter_weights(self) -> list[keras.Variable]:
+        adapted = [getattr(self, name) for name in (*self.low_rank, *self.rescaled)]
+        return [weight for layer in adapted for weight in layer.adapter_weights]
+
+    def plain(self) -> layers.Layer:
+        """Return a new layer of the adapted one's kind."""
+        return MultiheadAttention.from_config(MultiheadAttention.get_config(self) | {"trainable": True})
+
+    def read_plain(self, layer: MultiheadAttention) -> None:
+        """Take over the weights of the layer that is adapted."""
+        for mine, other in self._parts(layer):
+            if isinstance(mine, _Adapting):
+                mine.read_plain(other)
+            else:
+                mine.set_weights(other.get_weights())
+        self._assign_biases(layer, self)
+
+    def merge_into(self, layer: MultiheadAttention) -> None:
+        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
+        for mine, other in self._parts(layer):
+            if isinstance(mine, LowRank | Rescaled):
+                mine.merge_into(other)
+            else:
+                other.set_weights(mine.get_weights())
+        self._assign_biases(self, layer)
+
+    def _parts(self, layer: MultiheadAttention) -> list[tuple[layers.Layer, layers.Layer]]:
+        pairs = [(getattr(self, name), getattr(layer, name)) for name in _PROJECTIONS]
+        return [(mine, other) for mine, other in pairs if mine is not None]
+
+    @staticmethod
+    def _assign_biases(source: MultiheadAttention, target: MultiheadAttention) -> None:
+        target.r_w_bias.assign(source.r_w_bias)
+        target.r_r_bias.assign(source.r_r_bias)
+
+
+class _Inserted(layers.Layer):
+    """A layer with a narrow middle that a network did not have before."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise InputError(f"the width of an adapter is {units}: it must be at least 1.")
+        self.units = units
+
+    def _add_kernels(self, channels: int | None) -> None:
+        small = keras.initializers.TruncatedNormal(stddev=1e-3)
+        self.down = self.add_weight(shape=(channels, self.units), initializer=small, name="down_kernel")
+        self.up = self.add_weight(shape=(self.units, channels), initializer="zeros", name="up_kernel")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+    @property
+    def adapter_weights(self) -> list[keras.Variable]:
+        return self.weights
+
+
+@_registered
+class Bottleneck(_Inserted):
+    """Houlsby et al. 2019, arXiv 1902.00751: x plus a dense layer of few units, ReLU, and a dense layer back, from zeros.
+
+    Parameters
+    ----------
+    units: int
+        Width of the middle.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self._add_kernels(input_shape[-1])
+        self.down_bias = self.add_weight(shape=(self.units,), initializer="zeros", name="down_bias")
+        self.up_bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="up_bias")
+
+    def call(self, x: Any) -> Any:
+        return x + ops.matmul(ops.relu(ops.matmul(x, self.down) + self.down_bias), self.up) + self.up_bias
+
+
+@_registered
+class ChannelGate(_Inserted):
+    """Squeeze-and-excite as an adapter: x · (1 + tanh g), with g made from the means of all channels, at first zero.
+
+    Parameters
+    ----------
+    units: int
+        Width between means and gates.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self._add_kernels(input_shape[-1])
+
+    def call(self, x: Any) -> Any:
+        gate = ops.matmul(ops.relu(ops.matmul(ops.mean(x, axis=1), self.down)), self.up)
+        return x + x * ops.tanh(gate)[:, None]
+
+
+def insert_adapter(
+    model: keras.Model,
+    adapter: str,
+    latent: int = 8,
+    lora_alpha: float = 16.0,
+    conv_select: int = 4,
+    conv_latent: int = 4,
+    locon_alpha: float = 1.0,
+) -> tuple[keras.Model, list[str]]:
+    """Return a copy of a network with adapters in its trunk, and what of it is to be trained.
+
+    They are those of Baskerville, at the same places:
+
+    - lora: `LowRank` on queries and values of each attention; lora_full: on keys and the joining layer, too;
+    - locon: as lora, and `LowRank` of rank `conv_latent` on the last `conv_select` Conv1D layers of the trunk; if those are
+      all, the first is trained as it is instead;
+    - lora_conv: as lora, and the last `conv_select` Conv1D layers are trained as they are;
+    - ia3: `Rescaled` on keys, values, and the inputs of the second dense layer of each transformer;
+    - houlsby: a `Bottleneck` at the end of both residual branches of each transformer, and layer normalisations are trained;
+    - houlsby_se: as houlsby, and a `ChannelGate` of `conv_latent` units behind the last `conv_select` Conv1D layers.
+
+    The heads are trained with all of them.
+
+    Parameters
+    ----------
+    model: keras.Model
+        From `build_model`. Left as it is.
+    adapter: str
+        One of `ADAPTERS`.
+    latent: int
+        Rank of `LowRank` on attention, units of `Bottleneck`. Default 8.
+    lora_alpha, locon_alpha: float
+        Alpha of `LowRank` on attention and on convolutions. Default 16 and 1.
+    conv_select: int
+        How many of the trunk's Conv1D layers, counted from its end. Default 4.
+    conv_latent: int
+        Default 4.
+
+    Returns
+    -------
+    model: keras.Model
+        Predicts the same. All of it is trainable: give `trained` to `freeze`.
+    trained: list of str
+        What `freeze` takes.
+
+    Raises
+    ------
+    InputError
+        The adapter is unknown, the model has no place for it, or a rank is too large.
+    """
+    if adapter not in ADAPTERS:
+        raise unknown_name("adapter", adapter, ADAPTERS)
+    trunk = [layer for layer in model.layers if layer.name.startswith("trunk_")]
+    convs = [layer.name for layer in trunk if type(layer) is layers.Conv1D]
+    if adapter in ("locon", "lora_conv", "houlsby_se") and not 0 <= conv_select <= len(convs):
+        raise InputError(f"conv_select is {conv_select}, but the trunk has {len(convs)} Conv1D layers.")
+    selected = convs[len(convs) - conv_select :]
+    trained = ["adapters", "head"]
+    if adapter == "locon" and len(selected) == len(convs):
+        trained += selected[:1]
+        selected = selected[1:]
+    elif adapter == "lora_conv":
+        trained += selected
+    elif adapter.startswith("houlsby"):
+        trained += [layer.name for layer in trunk if isinstance(layer, layers.LayerNormalization)]
+
+    def replace(layer: layers.Layer) -> layers.Layer:
+        if type(layer) is MultiheadAttention and adapter in _LOW_RANK:
+            return _adapt_attention(layer, low_rank=_LOW_RANK[adapter], rank=latent, alpha=lora_alpha)
+        if type(layer) is MultiheadAttention and adapter == "ia3":
+            return _adapt_attention(layer, rescaled=_RESCALED)
+        if adapter == "ia3" and _SECOND_DENSE.fullmatch(layer.name):
+            return Rescaled(_copy(layer), inputs=True)
+        if adapter == "locon" and layer.name in selected:
+            return LowRank(_copy(layer), conv_latent, locon_alpha)
+        return _copy(layer)
+
+    def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if adapter.startswith("houlsby") and _RESIDUAL_SUM.fullmatch(layer.name):
+            ((x, branch),) = args
+            return layer([x, Bottleneck(latent, name=f"{layer.name}_adapter", dtype=layer.dtype_policy)(branch)], **kwargs)
+        y = layer(*args, **kwargs)
+        if adapter == "houlsby_se" and layer.name in selected:
+            y = ChannelGate(conv_latent, name=f"{layer.name}_adapter", dtype=layer.dtype_policy)(y)
+        return y
+
+    adapted = _rebuild(model, replace, call)
+    if not adapter_layers(adapted) and len(trained) == 2:
+        raise InputError(
+            f"the trunk has no layer for the adapter {adapter}: it has neither transformers nor selected convolutions."
+        )
+    return adapted, trained
+
+
+def merge_adapters(model: keras.Model) -> keras.Model:
+    """Return a copy of a network in which adapters are merged into the weights that they adapt, as far as they can be.
+
+    Parameters
+    ----------
+    model: keras.Model
+        As from `insert_adapter`. Left as it is.
+
+    Returns
+    -------
+    keras.Model
+        Predicts the same but for rounding. Without `LowRank` and `Rescaled`, and so of the architecture that the model had
+        before any came in; `Bottleneck` and `ChannelGate` stay.
+    """
+    return _rebuild(model, lambda layer: layer.plain() if _is_merged(layer) else _copy(layer))
+
+
+def adapter_layers(model: keras.Model) -> list[Any]:
+    """Return the layers of a model that are or have adapters, each with its `adapter_weights`."""
+    return [layer for layer in model.layers if isinstance(layer, _Adapting | AdaptedAttention | _Inserted)]
+
+
+def _is_merged(layer: layers.Layer) -> bool:
+    return isinstance(layer, _Adapting | AdaptedAttention)
+
+
+def _copy(layer: layers.Layer) -> layers.Layer:
+    return type(layer).from_config(layer.get_config() | {"trainable": True})
+
+
+def _adapt_attention(layer: MultiheadAttention, **adapters: Any) -> AdaptedAttention:
+    return AdaptedAttention(**layer.get_config() | adapters | {"dtype": layer.dtype_policy, "trainable": True})
+
+
+def _rebuild(
+    model: keras.Model,
+    replace: Callable[[layers.Layer], layers.Layer],
+    call: Callable[..., Any] | None = None,
+) -> keras.Model:
+    """Return a model with each layer replaced, and called by `call`; the new layers take over the weights of the old."""
+    replaced: list[tuple[layers.Layer, layers.Layer]] = []
+
+    def replace_and_note(layer: layers.Layer) -> layers.Layer:
+        replaced.append((layer, replace(layer)))
+        return replaced[-1][1]
+
+    rebuilt = keras.models.clone_model(model, clone_function=replace_and_note, call_function=call)
+    for old, new in replaced:
+        if type(old) is type(new):
+            new.set_weights(old.get_weights())
+        elif _is_merged(new):
+            new.read_plain(old)
+        else:
+            old.merge_into(new)
+    return rebuilt

@@ -1,0 +1,109 @@
+"""Blocks in which positions or channels look at one another: transformers and gates. For the rest, see `blocks`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers
+
+from cisnake.errors import InputError
+from cisnake.model.network.attention_layers import MultiheadAttention
+from cisnake.model.network.context import Network
+from cisnake.model.network.layers import GlobalContext, SqueezeExcite, WheezeExcite
+
+
+def transformer(
+    x: Any,
+    network: Network,
+    key_size: int,
+    heads: int = 1,
+    out_size: int | None = None,
+    dense_expansion: float = 2.0,
+    content_position_bias: bool = True,
+    dropout: float = 0.25,
+    attention_dropout: float = 0.05,
+    position_dropout: float = 0.01,
+    mha_l2_scale: float = 0.0,
+    num_position_features: int | None = None,
+    qkv_width: int = 1,
+    mha_initializer: str = "he_normal",
+    seqlen_train: int | None = None,
+) -> Any:
+    """Layer normalisation, attention over relative positions, dropout, the input added; then a dense part likewise.
+
+    The dense part (layer normalisation, `dense_expansion` times the channels, dropout, ReLU, back, dropout) is left out if
+    `dense_expansion` is 0. Its activation is ReLU and normalisation is by layer whatever the model's settings, as in Basenji.
+    `out_size` can only be the number of channels.
+    """
+    channels = x.shape[-1]
+    if (out_size or channels) != channels:
+        raise ValueError(f"out_size is {out_size}: it must be the number of channels, {channels}.")
+    if channels % heads:
+        raise ValueError(f"{heads} heads do not divide {channels} channels.")
+    y = network.layer(layers.LayerNormalization)(x)
+    y = network.layer(
+        MultiheadAttention,
+        channels // heads,
+        key_size,
+        heads,
+        attention_dropout_rate=attention_dropout,
+        num_position_features=num_position_features,
+        positional_dropout_rate=position_dropout,
+        content_position_bias=content_position_bias,
+        initializer=mha_initializer,
+        l2_scale=mha_l2_scale,
+        qkv_width=qkv_width,
+        seqlen_train=seqlen_train,
+    )(y)
+    x = network.add(x, network.drop(y, dropout))
+    if not dense_expansion:
+        return x
+    y = network.layer(layers.LayerNormalization)(x)
+    y = network.drop(network.dense(y, int(dense_expansion * channels)), dropout)
+    y = network.dense(network.activate(y, "relu"), channels)
+    return network.add(x, network.drop(y, dropout))
+
+
+def transformer_tower(x: Any, network: Network, repeat: int = 2, block_type: str = "transformer", **arguments: Any) -> Any:
+    """`repeat` transformers, whose arguments it takes as well."""
+    if block_type != "transformer":
+        raise InputError(f"transformer_tower's block_type {block_type} is not supported: leave it out.")
+    for _ in range(repeat):
+        x = transformer(x, network, **arguments)
+    return x
+
+
+def squeeze_excite(
+    x: Any,
+    network: Network,
+    bottleneck_ratio: int = 8,
+    additive: bool = False,
+    use_bias: bool = True,
+    scale_fun: str = "sigmoid",
+) -> Any:
+    """Activation, then a gate on each channel that depends on the means of all, through a `bottleneck_ratio`-th of them.
+
+    A normalisation of the gate is Basenji's, `use_bias` and `scale_fun` (sigmoid or tanh) are Baskerville's.
+    """
+    shared = network.defaults
+    x = network.activate(x, shared.activation)
+    return network.layer(
+        SqueezeExcite,
+        x.shape[-1] // bottleneck_ratio,
+        additive,
+        shared.norm_type,
+        shared.bn_momentum,
+        shared.kernel_initializer,
+        use_bias,
+        scale_fun,
+    )(x)
+
+
+def wheeze_excite(x: Any, network: Network, pool_size: int) -> Any:
+    """Gate each channel and position by the means of all channels over the `pool_size` positions around."""
+    return network.layer(WheezeExcite, pool_size)(x)
+
+
+def global_context(x: Any, network: Network) -> Any:
+    """Add to every position the same attention-weighted summary of all."""
+    return network.layer(GlobalContext)(x)

@@ -1,0 +1,269 @@
+"""Blocks of a trunk or head: functions from a Keras tensor (batch, length, channels) to another.
+
+Names, arguments, defaults, order of operations, and thus weights are those of Basenji and its successor Baskerville, of which
+the second counts where they differ. They part from both in that a normalisation starts with a gamma of ones, or of zeros at
+the end of a residual branch, which both intend but miss where a block leaves `norm_gamma` open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import layers
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.network.attention_blocks import global_context, squeeze_excite, transformer, transformer_tower, wheeze_excite
+from cisnake.model.network.context import Network
+from cisnake.model.network.convolution_blocks import (
+    conv_block,
+    conv_dna,
+    conv_nac,
+    conv_next,
+    conv_tower,
+    conv_tower_nac,
+    convnext_tower,
+    dilated_dense,
+    dilated_residual,
+    dilated_residual_nac,
+    fpn_unet,
+    res_tower,
+    tconv_nac,
+    unet_concat,
+    unet_conv,
+    upsample_unet,
+)
+from cisnake.model.network.layers import ConcatPosition, Exp, FactorInverse, SoftmaxPool1D, StrandMaxConv1D
+
+
+def conv_motif(x: Any, network: Network, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0) -> Any:
+    """Motif detectors that read both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
+
+    Pooling comes first: it leaves a `pool_size`-th of the positions to normalise, and a maximum is what counts for a site.
+    """
+    initializer, penalty = network.defaults.kernel_initializer, network.penalty()
+    x = network.layer(StrandMaxConv1D, filters, kernel_size, pool_size, initializer, penalty)(x)
+    x = network.activate(network.normalize(x), network.defaults.activation)
+    return network.drop(x, dropout)
+
+
+# Positions
+
+
+def center_slice(x: Any, network: Network, center: int) -> Any:
+    """Keep the middle `center` positions."""
+    length = x.shape[1]
+    if not 0 < center <= length:
+        raise ValueError(f"center is {center}, and the input has {length} positions.")
+    start = (length - center) // 2
+    return network.layer(layers.Cropping1D, (start, length - start - center))(x)
+
+
+def center_average(x: Any, network: Network, center: int) -> Any:
+    """Mean of the middle `center` positions, as one position."""
+    return network.layer(layers.GlobalAveragePooling1D, keepdims=True)(center_slice(x, network, center))
+
+
+def average_pooling(x: Any, network: Network, pool_size: int = 2) -> Any:
+    """Mean of every `pool_size` positions."""
+    return network.layer(layers.AveragePooling1D, pool_size, padding="same")(x)
+
+
+def concat_position(x: Any, network: Network, transform: str | None = "abs", power: float = 1) -> Any:
+    """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed")."""
+    return network.layer(ConcatPosition, transform, power)(x)
+
+
+def flatten(x: Any, network: Network) -> Any:
+    """All positions side by side, so that a dense layer after it knows where each of them is."""
+    return network.layer(layers.Flatten)(x)
+
+
+def global_pool(x: Any, network: Network, pool_type: str = "avg") -> Any:
+    """Mean ("avg") or maximum ("max") over positions."""
+    pools = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
+    if pool_type not in pools:
+        raise unknown_name("pool_type", str(pool_type), pools)
+    return network.layer(pools[pool_type])(x)
+
+
+# Dense layers
+
+
+def dense_block(
+    x: Any,
+    network: Network,
+    units: int | None = None,
+    activation_end: str | None = None,
+    flatten: bool = False,
+    dropout: float = 0.0,
+    residual: bool = False,
+    norm_gamma: str | None = None,
+    use_bias: bool | None = None,
+) -> Any:
+    """Activation, dense layer over channels, normalisation, dropout, the input added back if `residual`, `activation_end`.
+
+    With `flatten`, over all positions at once. Without `use_bias`, there is a bias if there is no normalisation.
+    """
+    if use_bias is None:
+        use_bias = network.defaults.norm_type is None
+    y = network.activate(x, network.defaults.activation)
+    y = _flatten(y, network) if flatten else y
+    y = network.dense(y, units or x.shape[-1], l1=True, use_bias=use_bias)
+    y = network.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
+    y = network.drop(y, dropout)
+    if residual:
+        y = network.add(x, y)
+    return network.activate(y, activation_end)
+
+
+def dense_nac(
+    x: Any,
+    network: Network,
+    units: int | None = None,
+    flatten: bool = False,
+    dropout: float = 0.0,
+    residual: bool = False,
+    norm_gamma: str | None = None,
+) -> Any:
+    """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added."""
+    y = network.normalize(x, norm_gamma or ("zeros" if residual else "ones"))
+    y = network.activate(y, network.defaults.activation)
+    y = _flatten(y, network) if flatten else y
+    y = network.drop(network.dense(y, units or x.shape[-1], l1=True), dropout)
+    return network.add(x, y) if residual else y
+
+
+def dense(x: Any, network: Network, units: int) -> Any:
+    """Dense layer over channels, with activation after it; linear if neither block nor model names one."""
+    return network.dense(x, units, l1=True, activation=network.defaults.activation)
+
+
+def final(x: Any, network: Network, units: int, flatten: bool = False) -> Any:
+    """Dense layer to the tasks, with activation after it, in float32 whatever the precision of the trunk.
+
+    The activation, by Keras's name, is the model's if the block gives none, and linear if neither does. With `flatten`, it
+    sees all positions at once and leaves one.
+    """
+    x = _flatten(x, network) if flatten else x
+    return network.dense(x, units, l1=True, activation=network.defaults.activation, dtype="float32")
+
+
+def _flatten(x: Any, network: Network) -> Any:
+    """Set all positions side by side, and keep one position."""
+    return network.layer(layers.Reshape, (1, math.prod(x.shape[1:])))(x)
+
+
+def factor_inverse(x: Any, network: Network, components_file: str) -> Any:
+    """Multiplies by the matrix (channels, tasks) of a .npy file: from components of the tasks back to the tasks."""
+    try:
+        components = np.load(components_file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"components_file {components_file} cannot be read: {error}") from error
+    layer = network.layer(FactorInverse, components.shape[-1])
+    y = layer(x)
+    layer.components.assign(components)
+    return y
+
+
+def exp(x: Any, network: Network, base: float | None = None, minus: float | None = None) -> Any:
+    """Raise `base` (e) to the power of the input, and take `minus` away."""
+    return network.layer(Exp, base, minus)(x)
+
+
+BLOCKS: dict[str, Callable[..., Any]] = {
+    block.__name__: block
+    for block in (
+        conv_motif,
+        conv_block,
+        conv_dna,
+        conv_nac,
+        conv_next,
+        tconv_nac,
+        conv_tower,
+        conv_tower_nac,
+        res_tower,
+        convnext_tower,
+        dilated_residual,
+        dilated_residual_nac,
+        dilated_dense,
+        transformer,
+        transformer_tower,
+        squeeze_excite,
+        wheeze_excite,
+        global_context,
+        unet_conv,
+        unet_concat,
+        fpn_unet,
+        upsample_unet,
+        center_slice,
+        center_average,
+        average_pooling,
+        concat_position,
+        flatten,
+        global_pool,
+        dense_block,
+        dense_nac,
+        dense,
+        final,
+        factor_inverse,
+        exp,
+    )
+}
+
+# Blocks that hand what they do not know themselves to another block.
+INNER: dict[str, Callable[..., Any]] = {
+    "conv_tower": conv_block,
+    "conv_tower_nac": conv_nac,
+    "res_tower": conv_nac,
+    "convnext_tower": conv_next,
+    "dilated_residual": conv_block,
+    "dilated_residual_nac": conv_nac,
+    "dilated_dense": conv_block,
+    "transformer_tower": transformer,
+}
+
+# Blocks that heed nothing of what blocks share.
+PLAIN = {
+    "wheeze_excite", "global_context", "center_slice", "center_average", "average_pooling", "concat_position", "flatten",
+    "global_pool", "factor_inverse", "exp",
+}  # fmt: skip
+
+# Where a block's own default differs from that of `Defaults`.
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "final": {"activation": "linear"},
+    "dense": {"activation": "linear"},
+    "squeeze_excite": {"bn_momentum": 0.9, "kernel_initializer": "glorot_uniform"},
+}
+
+# Layers of Keras, and one of ours, that may be named as blocks. They know nothing of what blocks share, as in Basenji.
+KERAS_LAYERS: dict[str, type[layers.Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        layers.Conv1D,
+        layers.Cropping1D,
+        layers.Dense,
+        layers.Flatten,
+        layers.MaxPooling1D,
+        layers.AveragePooling1D,
+        SoftmaxPool1D,
+    )
+}
+
+_MAPS = "it makes contact maps, which are not supported."
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "average_to_2d", "concat_dist_2d", "concat_to_2d", "conv_block_2d", "cropping_2d", "dilated_residual_2d",
+            "dot_to_2d", "geodot_to_2d", "max_to_2d", "one_to_two", "symmetrize_2d", "upper_tri", "Cropping2D",
+        ),
+        _MAPS,
+    ),
+    "swin_transformer": "it is not supported: use transformer_tower.",
+    "transformer_split": "it is not supported: use transformer_tower.",
+    "transformer2": "it is not supported: use transformer_tower.",
+    "fpn1_unet": "it is not supported: use unet_conv.",
+    "concat_unet": "it is not supported: use unet_concat.",
+}  # fmt: skip

@@ -1,0 +1,395 @@
+"""Blocks of convolutions, in towers, dilated, and in U-nets. For the rest, see `blocks`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import layers
+
+from cisnake.model.network.context import Network
+from cisnake.model.network.layers import Scale, SqueezeExcite
+
+
+def conv_block(
+    x: Any,
+    network: Network,
+    filters: int | None = None,
+    kernel_size: int = 1,
+    activation_end: str | None = None,
+    stride: int = 1,
+    dilation_rate: int = 1,
+    dropout: float = 0.0,
+    conv_type: str = "standard",
+    pool_size: int = 1,
+    pool_type: str = "max",
+    norm_gamma: str | None = None,
+    residual: bool = False,
+) -> Any:
+    """Activation, convolution, normalisation, dropout, the input added back if `residual`, `activation_end`, pooling."""
+    y = network.activate(x, network.defaults.activation)
+    y = network.convolve(
+        y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", dilation_rate=dilation_rate,
+        use_bias=network.defaults.norm_type is None,
+    )  # fmt: skip
+    y = network.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
+    y = network.drop(y, dropout)
+    if residual:
+        y = network.add(x, y)
+    y = network.activate(y, activation_end)
+    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+
+
+def conv_dna(
+    x: Any,
+    network: Network,
+    filters: int | None = None,
+    kernel_size: int = 15,
+    stride: int = 1,
+    residual: bool = False,
+    dropout: float = 0.0,
+    dropout_residual: float = 0.0,
+    pool_size: int = 1,
+    pool_type: str = "max",
+    norm_gamma: str | None = None,
+    use_bias: bool | None = None,
+    se: bool = False,
+    conv_type: str = "standard",
+) -> Any:
+    """Convolution of bases, then normalisation and activation, or a residual conv_nac if `residual`; dropout, pooling.
+
+    Without `use_bias`, the convolution has a bias if there is neither normalisation nor a residual branch.
+    """
+    if use_bias is None:
+        use_bias = network.defaults.norm_type is None and not residual
+    x = network.convolve(x, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", use_bias=use_bias)
+    if se:
+        x = _gate(x, network)
+    if residual:
+        y = conv_nac(x, network, dropout=dropout_residual, conv_type=conv_type, se=se, norm_gamma=norm_gamma)
+        x = network.add(x, network.layer(Scale)(y))
+    else:
+        x = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
+    x = network.drop(x, dropout)
+    return network.pool(x, pool_size, pool_type, network.defaults.padding)
+
+
+def conv_nac(
+    x: Any,
+    network: Network,
+    filters: int | None = None,
+    kernel_size: int = 1,
+    stride: int = 1,
+    dilation_rate: int = 1,
+    dropout: float = 0.0,
+    conv_type: str = "standard",
+    residual: bool = False,
+    pool_size: int = 1,
+    pool_type: str = "max",
+    norm_gamma: str | None = None,
+    se: bool = False,
+) -> Any:
+    """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling."""
+    y = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
+    y = network.convolve(
+        y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding=network.defaults.padding,
+        dilation_rate=dilation_rate,
+    )  # fmt: skip
+    if se:
+        y = _gate(y, network)
+    y = network.drop(y, dropout)
+    if residual:
+        y = network.add(x, y)
+    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+
+
+def _gate(x: Any, network: Network) -> Any:
+    """Squeeze and excite as inside of a convolution: whatever the model's settings, ReLU and no normalisation."""
+    return network.layer(SqueezeExcite, x.shape[-1] // 8)(network.activate(x, "relu"))
+
+
+def conv_next(
+    x: Any,
+    network: Network,
+    filters: int | None = None,
+    kernel_size: int = 7,
+    dense_expansion: float = 2.0,
+    dilation_rate: int = 1,
+    dropout: float = 0.0,
+    residual: bool = False,
+    pool_size: int = 1,
+    pool_type: str = "max",
+) -> Any:
+    """ConvNeXt: separable convolution, layer normalisation, dense to `dense_expansion` times the filters and back; pooling."""
+    filters = filters or x.shape[-1]
+    y = network.convolve(x, filters, kernel_size, "separable", padding="same", dilation_rate=dilation_rate)
+    y = network.layer(layers.LayerNormalization, epsilon=1e-5)(y)
+    y = network.drop(network.dense(y, int(dense_expansion) * filters), dropout)
+    y = network.dense(network.activate(y, network.defaults.activation), filters)
+    if residual:
+        y = network.add(x, y)
+    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+
+
+def tconv_nac(
+    x: Any,
+    network: Network,
+    filters: int | None = None,
+    kernel_size: int = 1,
+    stride: int = 1,
+    dropout: float = 0.0,
+    norm_gamma: str | None = None,
+) -> Any:
+    """Normalisation, activation, transposed convolution that lengthens by `stride`, dropout."""
+    y = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
+    y = network.layer(
+        layers.Conv1DTranspose, filters or x.shape[-1], kernel_size, strides=stride, padding="same",
+        kernel_initializer=network.defaults.kernel_initializer, kernel_regularizer=network.penalty(),
+    )(y)  # fmt: skip
+    return network.drop(y, dropout)
+
+
+# Towers
+
+
+def tower_filters(
+    filters_init: int, filters_end: int | None, filters_mult: float | None, divisible_by: int, repeat: int
+) -> list[int]:
+    """Return the filters of each step of a tower: `filters_init` times powers of `filters_mult`, rounded.
+
+    Without `filters_mult`, it is what leads to `filters_end` at the last step. Rounding is to a multiple of `divisible_by`.
+    """
+    if filters_mult is None:
+        if filters_end is None:
+            raise ValueError("give filters_end or filters_mult.")
+        filters_mult = math.exp(math.log(filters_end / filters_init) / (repeat - 1)) if repeat > 1 else 1.0
+    filters, steps = float(filters_init), []
+    for _ in range(repeat):
+        steps.append(int(np.round(filters / divisible_by) * divisible_by))
+        filters *= filters_mult
+    return steps
+
+
+def conv_tower(
+    x: Any,
+    network: Network,
+    filters_init: int,
+    filters_end: int | None = None,
+    filters_mult: float | None = None,
+    divisible_by: int = 1,
+    repeat: int = 1,
+    **arguments: Any,
+) -> Any:
+    """`repeat` blocks conv_block, whose arguments it takes as well, with more filters in each."""
+    for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
+        x = conv_block(x, network, filters, **arguments)
+        network.keep(x)
+    return x
+
+
+def conv_tower_nac(
+    x: Any,
+    network: Network,
+    filters_init: int,
+    filters_end: int | None = None,
+    filters_mult: float | None = None,
+    divisible_by: int = 1,
+    repeat: int = 1,
+    **arguments: Any,
+) -> Any:
+    """`repeat` blocks conv_nac, whose arguments it takes as well, with more filters in each."""
+    for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
+        x = conv_nac(x, network, filters, **arguments)
+        network.keep(x)
+    return x
+
+
+def res_tower(
+    x: Any,
+    network: Network,
+    filters_init: int,
+    filters_end: int | None = None,
+    filters_mult: float | None = None,
+    kernel_size: int = 1,
+    dropout: float = 0.0,
+    pool_size: int = 2,
+    pool_type: str = "max",
+    divisible_by: int = 1,
+    repeat: int = 1,
+    num_convs: int = 2,
+    **arguments: Any,
+) -> Any:
+    """`repeat` steps: a conv_nac, then `num_convs` - 1 of width 1 as a residual branch, scaled from zero; dropout, pooling.
+
+    Takes the arguments of conv_nac as well. U-net blocks find each step's output before pooling.
+    """
+    for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
+        x = y = conv_nac(x, network, filters, kernel_size, **arguments)
+        for _ in range(1, num_convs):
+            y = conv_nac(y, network, filters, **arguments)
+        y = network.drop(y, dropout)
+        x = network.add(x, network.layer(Scale)(y)) if num_convs > 1 else y
+        network.keep(x)
+        x = network.pool(x, pool_size, pool_type, "same")
+    return x
+
+
+def convnext_tower(
+    x: Any,
+    network: Network,
+    filters_init: int,
+    filters_end: int | None = None,
+    filters_mult: float | None = None,
+    kernel_size: int = 1,
+    dropout: float = 0.0,
+    pool_size: int = 2,
+    pool_type: str = "max",
+    divisible_by: int = 1,
+    repeat: int = 1,
+    num_convs: int = 2,
+    **arguments: Any,
+) -> Any:
+    """`repeat` steps: a conv_next, then `num_convs` - 1 more as a residual branch, scaled from zero; pooling.
+
+    Takes the arguments of conv_next as well.
+    """
+    for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
+        x = y = conv_next(x, network, filters, kernel_size, dropout=dropout, **arguments)
+        for _ in range(1, num_convs):
+            y = conv_next(y, network, filters, kernel_size, dropout=dropout, **arguments)
+        x = network.add(x, network.layer(Scale)(y)) if num_convs > 1 else y
+        x = network.pool(x, pool_size, pool_type, "same")
+        network.keep(x)
+    return x
+
+
+# Dilated convolutions
+
+
+def dilated_residual(
+    x: Any,
+    network: Network,
+    filters: int,
+    kernel_size: int = 3,
+    rate_mult: float = 2,
+    dropout: float = 0.0,
+    repeat: int = 1,
+    conv_type: str = "standard",
+    round: bool = False,
+    **arguments: Any,
+) -> Any:
+    """`repeat` residual units whose dilation grows by `rate_mult`: a dilated conv_block to `filters`, one of width 1 back.
+
+    Takes the arguments of conv_block as well. A unit starts as the identity. With `round`, the rate is rounded at every step
+    and grows from there; the dilation is rounded either way.
+    """
+    rate = 1.0
+    for _ in range(repeat):
+        y = conv_block(
+            x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, norm_gamma="ones",
+            **arguments,
+        )  # fmt: skip
+        y = conv_block(y, network, x.shape[-1], dropout=dropout, norm_gamma="zeros", **arguments)
+        if network.defaults.norm_type is None:
+            y = network.layer(Scale)(y)
+        x = network.add(x, y)
+        rate *= rate_mult
+        if round:
+            rate = float(np.round(rate))
+    return x
+
+
+def dilated_residual_nac(
+    x: Any,
+    network: Network,
+    filters: int,
+    kernel_size: int = 3,
+    rate_mult: float = 2,
+    dropout: float = 0.0,
+    repeat: int = 1,
+    **arguments: Any,
+) -> Any:
+    """`repeat` residual units whose dilation grows by `rate_mult`: a dilated conv_nac to `filters`, one of width 1 back.
+
+    Takes the arguments of conv_nac as well.
+    """
+    rate = 1.0
+    for _ in range(repeat):
+        y = conv_nac(x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), **arguments)
+        y = conv_nac(y, network, x.shape[-1], dropout=dropout, **arguments)
+        x = network.add(x, y)
+        rate *= rate_mult
+    return x
+
+
+def dilated_dense(
+    x: Any,
+    network: Network,
+    filters: int,
+    kernel_size: int = 3,
+    rate_mult: float = 2,
+    conv_type: str = "standard",
+    dropout: float = 0.0,
+    repeat: int = 1,
+    **arguments: Any,
+) -> Any:
+    """`repeat` dilated blocks conv_block, each given all that came before; dilation grows by `rate_mult`.
+
+    Takes the arguments of conv_block as well. Basenji takes `dropout` and leaves it out; here it is applied.
+    """
+    rate = 1.0
+    for _ in range(repeat):
+        y = conv_block(
+            x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, dropout=dropout,
+            **arguments,
+        )  # fmt: skip
+        x = network.layer(layers.Concatenate)([x, y])
+        rate *= rate_mult
+    return x
+
+
+# U-net
+
+
+def unet_conv(
+    x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1, upsample_conv: bool = False
+) -> Any:
+    """Lengthens by `stride` and adds the earlier representation of that length, both normalised and activated; convolution.
+
+    The earlier one goes through a dense layer, the input through one before lengthening if `upsample_conv`, and their sum
+    through a separable convolution. Basenji has it as fpn_unet, always with `upsample_conv`.
+    """
+    filters, earlier = x.shape[-1], network.finer(x)
+    x, earlier = network.normalize(x), network.normalize(earlier)
+    x, earlier = (network.activate(part, network.defaults.activation) for part in (x, earlier))
+    if upsample_conv:
+        x = network.dense(x, filters)
+    earlier = network.dense(earlier, filters)
+    x = network.add(network.layer(layers.UpSampling1D, stride)(x), earlier)
+    x = network.convolve(x, filters, kernel_size, "separable", padding="same")
+    return network.drop(x, dropout)
+
+
+def fpn_unet(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+    """Basenji's name of unet_conv with `upsample_conv`."""
+    return unet_conv(x, network, stride, dropout, kernel_size, upsample_conv=True)
+
+
+def unet_concat(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+    """Lengthens by `stride`, sets it beside the earlier representation of that length, and adds to that what two layers see.
+
+    Basenji has it as upsample_unet.
+    """
+    earlier = network.finer(x)
+    channels, activation = earlier.shape[-1], network.defaults.activation
+    x, y = network.normalize(x), network.normalize(earlier)
+    y = network.layer(layers.Concatenate)([y, network.layer(layers.UpSampling1D, stride)(x)])
+    y = network.drop(network.dense(network.activate(y, activation), int(1.5 * channels)), dropout)
+    y = network.convolve(network.activate(y, activation), channels, kernel_size, padding="same")
+    return network.add(earlier, network.drop(y, dropout))
+
+
+def upsample_unet(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+    """Basenji's name of unet_concat."""
+    return unet_concat(x, network, stride, dropout, kernel_size)

@@ -1,0 +1,228 @@
+"""A network from the `model` section of a parameter file."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.network.augmentation_layers import StochasticReverseComplement, StochasticShift, SwitchReverse
+from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
+from cisnake.model.network.context import Defaults, Network
+
+_SHARED = [field.name for field in dataclasses.fields(Defaults)]
+_OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "strand_pair")
+# Of Basenji's files: told by the data or the blocks, or about what is printed or done with a trained model.
+_IGNORED_KEYS = ("verbose", "target_length", "target_crop", "ensemble_rc", "ensemble_shifts")
+_REFUSED_KEYS = {
+    "diagonal_offset": "it is for contact maps, which are not supported.",
+    "adapter": "adapters are put into a trained model when it is transferred, and are no part of the network here.",
+    "rnn_type": "it is for Saluki's recurrent networks of RNA, which are not supported.",
+    "num_layers": "it is for Saluki's recurrent networks of RNA, which are not supported.",
+}
+
+
+def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None = None) -> keras.Model:
+    """Return the network that a `model` section describes, by Basenji's and Baskerville's keys.
+
+    The trunk ends with the model's `activation`. Layers are named by their place, `trunk_<i>_<block>_<kind>_<n>` and
+    `<head>_<i>_<block>_<kind>_<n>`, alike in every build.
+
+    Parameters
+    ----------
+    params: dict
+        - `seq_length` (bases) and `seq_depth` (4 bases, default, or 5 with the gene body);
+        - `trunk`, a list of blocks, each with its `name` and arguments, and one or more heads, keys that begin with `head`,
+          each a block or a list of them;
+        - what blocks share, the fields of `network.Defaults`: a block takes them from here unless it says otherwise; 0, false
+          and null leave a block's own default;
+        - `augment_rc`: while training, show each window reverse-complemented with probability 1/2, and turn its predictions
+          back; `strand_pair`: a list with one entry a head (null, or for each task the task of the other strand);
+        - `augment_shift`: while training, shift each window by up to that many bases.
+    num_targets: int or dict of str to int, optional
+        Tasks, of every head or by head: the units of a block `final` that does not give them. Default: as blocks say.
+
+    Returns
+    -------
+    keras.Model
+        From (batch, seq_length, seq_depth) float32 to (batch, tasks) or (batch, positions, tasks) float32; with several
+        heads, to a dict of these by key.
+
+    Raises
+    ------
+    InputError
+        A key, a block or an argument is unknown (the message names the nearest) or not supported, or shapes do not fit.
+    """
+    heads = _head_keys(params)
+    _check_section(params, heads)
+    tasks = num_targets if isinstance(num_targets, dict) else dict.fromkeys(heads, num_targets)
+    for key in tasks:
+        if key not in heads:
+            raise unknown_name("head", key, heads)
+    inputs = x = keras.Input((params["seq_length"], params.get("seq_depth", 4)), name="sequence")
+    reverse = None
+    if params.get("augment_rc"):
+        x, reverse = StochasticReverseComplement(name="augment_reverse_complement")(x)
+    shift = _shift(params.get("augment_shift"))
+    if shift:
+        x = StochasticShift(shift, name="augment_shift")(x)
+    kept: list[Any] = []
+    for number, block in enumerate(params["trunk"], start=1):
+        x = _apply(x, params, block, "trunk", number, kept, None)
+        kept.append(x)
+    try:
+        trunk = Network(prefix=f"trunk_{len(params['trunk']) + 1}_end").activate(x, params.get("activation", "relu"))
+    except InputError as error:
+        raise InputError(f"activation of the model section: {error}") from error
+    outputs = {}
+    for key, blocks, pair in zip(heads, heads.values(), _strand_pairs(params, len(heads))):
+        x, of_head = trunk, list(kept)
+        for number, block in enumerate(blocks, start=1):
+            x = _apply(x, params, block, key, number, of_head, tasks.get(key))
+        outputs[key] = _finish(x, key, tasks.get(key), reverse, pair)
+    return keras.Model(inputs, outputs if len(outputs) > 1 else next(iter(outputs.values())), name="seqnn")
+
+
+def head_model(model: keras.Model, key: str) -> keras.Model:
+    """Return the part of a model that makes the predictions of one head; weights are shared.
+
+    Parameters
+    ----------
+    model: keras.Model
+        As from `build_model`, or loaded from a file of it.
+    key: str
+        Of the head; any, if the model has but one.
+
+    Raises
+    ------
+    InputError
+        The model has no such head.
+    """
+    outputs = model.output
+    if not isinstance(outputs, dict):
+        return model
+    if key not in outputs:
+        raise unknown_name("head", key, outputs)
+    return keras.Model(model.input, outputs[key], name=model.name)
+
+
+def _head_keys(params: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the heads in natural order (head_2 before head_10), each as a list of blocks."""
+    keys = [key for key in params if key.startswith("head")]
+    keys.sort(key=lambda key: [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", key)])
+    return {key: [params[key]] if isinstance(params[key], dict) else params[key] for key in keys}
+
+
+def _check_section(params: dict[str, Any], heads: dict[str, Any]) -> None:
+    known = (*_OWN_KEYS, *_SHARED, "batch_norm", *_IGNORED_KEYS)
+    for key in params:
+        if key in _REFUSED_KEYS:
+            raise InputError(f"{key} of the model section: {_REFUSED_KEYS[key]}")
+        if key not in known and key not in heads:
+            raise unknown_name("key of the model section", key, known)
+    for key in ("seq_length", "trunk"):
+        if key not in params:
+            raise InputError(f"the model section lacks {key}.")
+    if not heads:
+        raise InputError("the model section lacks head.")
+    for key, blocks in {"trunk": params["trunk"], **heads}.items():
+        if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+            raise InputError(f"{key} of the model section must be a list of blocks, each with a name, as - {{name: flatten}}.")
+    depth, length = params.get("seq_depth", 4), params["seq_length"]
+    if depth not in (4, 5):
+        raise InputError(f"model seq_depth is {depth}: it is 4 (bases) or 5 (bases and gene body).")
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise InputError(f"model seq_length is {length!r}: it must be a whole number of bases.")
+
+
+def _shift(value: Any) -> int:
+    """Return augment_shift, which Basenji gives as a number, or as a list of one."""
+    shift = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if shift is None or (isinstance(shift, int) and shift >= 0):
+        return int(shift or 0)
+    raise InputError(f"model augment_shift is {value!r}: it must be the largest shift, a whole number of bases.")
+
+
+def _strand_pairs(params: dict[str, Any], heads: int) -> list[list[int] | None]:
+    pairs = params.get("strand_pair") or []
+    if len(pairs) > heads or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
+        raise InputError("strand_pair of the model section must have one entry a head: null, or a task number for each task.")
+    listed = [None if pair is None else [int(task) for task in pair] for pair in pairs]
+    return [*listed, *[None] * (heads - len(listed))]
+
+
+def _apply(
+    x: Any, params: dict[str, Any], block: dict[str, Any], part: str, number: int, kept: list[Any], units: int | None
+) -> Any:
+    """Add one block: check its arguments, settle what it shares, and say where it stands if it cannot be built."""
+    arguments = dict(block)
+    name, place = str(arguments.pop("name", None)), f"{part} block {number}"
+    if name in REFUSED:
+        raise InputError(f"{name} ({place}): {REFUSED[name]}")
+    if name not in BLOCKS and name not in KERAS_LAYERS:
+        raise unknown_name(f"block ({place})", name, (*BLOCKS, *KERAS_LAYERS))
+    known = _arguments(name)
+    for key in arguments:
+        if key not in known:
+            raise unknown_name(f"argument of {name} ({place})", key, known)
+    if name in ("final", "dense", "Dense") and units is not None:
+        arguments.setdefault("units", units)
+    prefix = f"{part}_{number}_{name}"
+    try:
+        if name in KERAS_LAYERS:
+            return Network(prefix=prefix).layer(KERAS_LAYERS[name], **arguments)(x)
+        given = {key: arguments.pop(key) for key in (*_SHARED, "batch_norm") if key in arguments}
+        return BLOCKS[name](x, Network(_defaults(params, name, given), prefix, kept), **arguments)
+    except InputError as error:
+        raise InputError(f"{name} ({place}): {error}") from error
+    except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
+        # Keras sets "Exception encountered when ..." before the reason, in bold.
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered")]
+        reason = re.sub(r"\x1b\[\d+m", "", lines[0]) if lines else type(error).__name__
+        raise InputError(f"{name} ({place}) cannot be built: {reason}") from error
+
+
+def _arguments(name: str) -> list[str]:
+    """Return the names of all arguments that a block takes."""
+    if name in KERAS_LAYERS:
+        known = list(inspect.signature(KERAS_LAYERS[name]).parameters)
+        return [key for key in known if key not in ("name", "kwargs")]
+    known = [key for key in list(inspect.signature(BLOCKS[name]).parameters)[2:] if key != "arguments"]
+    if name in INNER:
+        inner = list(inspect.signature(INNER[name]).parameters)[2:]
+        known += [key for key in inner if key not in (*known, "filters")]
+    return known if name in PLAIN else [*known, *_SHARED, "batch_norm"]
+
+
+def _defaults(params: dict[str, Any], name: str, given: dict[str, Any]) -> Defaults:
+    """Return what holds in a block: its own settings before the model's before its defaults."""
+    of_model = {key: params[key] for key in _SHARED if params.get(key)}
+    if params.get("batch_norm") and "norm_type" not in params:
+        of_model["norm_type"] = "batch"
+    given = dict(given)
+    if "batch_norm" in given:
+        legacy = "batch" if given.pop("batch_norm") else None
+        given.setdefault("norm_type", legacy)
+    return Defaults(**{**OWN_DEFAULTS.get(name, {}), **of_model, **given})
+
+
+def _finish(x: Any, key: str, tasks: int | None, reverse: Any, pair: list[int] | None) -> Any:
+    """Check the shape of a head's output, make it float32, and turn back what was shown reverse-complemented."""
+    if len(x.shape) not in (2, 3) or (tasks is not None and x.shape[-1] != tasks):
+        raise InputError(
+            f"the output of {key} has shape {tuple(x.shape[1:])} for {tasks} tasks: end {key} with final, without units or "
+            "with as many as there are tasks."
+        )
+    if x.dtype != "float32":
+        x = layers.Activation("linear", dtype="float32", name=f"{key}_float32")(x)
+    if pair is not None and (sorted(pair) != list(range(x.shape[-1])) or any(pair[pair[task]] != task for task in pair)):
+        raise InputError(f"strand_pair of {key} must name, for each of {x.shape[-1]} tasks, its other strand, and that back.")
+    if reverse is not None:
+        x = SwitchReverse(pair, dtype="float32", name=f"{key}_switch_reverse")(x, reverse)
+    return x

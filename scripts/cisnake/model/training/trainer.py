@@ -1,0 +1,419 @@
+"""Training that can be killed at any moment and resumed as if it had not been."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.devices import is_chief, local_shares
+from cisnake.model.losses import parse_loss
+from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
+from cisnake.model.network import adapter_layers, build_model, head_model, merge_adapters
+from cisnake.model.training.batches import Batches, StoredLabels
+from cisnake.model.training.checkpoint import Checkpoint
+from cisnake.model.training.optimizers import build_optimizer
+from cisnake.model.training.step import LossScale, Step, Totals
+from cisnake.model.training.tracking import Tracker
+from cisnake.model.training.transfer import apply_transfer, freeze
+from cisnake.program import TERMINAL_SECONDS, duration, log
+
+_PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+_LOSS_WEIGHTS = {
+    "mse_udot": {"udot_weight": "spec_weight"},
+    "poisson_kl": {"kl_weight": "spec_weight"},
+    "poisson_mn": {key: key for key in ("total_weight", "weight_range", "weight_exp", "rescale")},
+    "task_poisson_mn": {"total_weight": "total_weight"},
+}
+_STAGE_KEYS = ("epochs", "train", "learning_rate")
+_WORDS = {
+    **{"loss": "loss", "val_loss": "validation loss", "val_pearsonr": "r", "val_r2": "R²"},
+    **{"val_auroc": "AUROC", "val_auprc": "AUPRC"},
+}
+
+
+class Trainer:
+    """Train a network until its validation score stops rising.
+
+    An epoch is better than those before only if its score is strictly greater. The score is mean Pearson r + mean R² / 4 over
+    tasks of the validation examples, minus the loss for bce, or what `monitor` names. Training stops after `train_epochs_max`
+    epochs, or once `train_epochs_min` are done and none of the last `patience` was better.
+
+    With several heads, each has data of its own. An epoch goes through all of them, their batches in a random order, so
+    that each head is as often the next as it has batches. Each head has its own score, patience and best weights; training
+    stops when none of them gains any more.
+
+    With `stages`, training goes through them one after another, each with weights that it trains and others that it leaves as
+    they are, with its own number of epochs, patience and optimizer; the best weights are those of the best epoch of all stages.
+
+    The state of training is kept after each epoch. A run that was killed goes on from it and ends with the weights that
+    it would have had.
+
+    Parameters
+    ----------
+    params: dict
+        Sections `model` and `train`, complete, and perhaps `transfer`.
+    train, val: Batches, or dict of str to Batches
+        `train` with a seed, `val` without; by key of the head (`head_human`, ...) where the network has several.
+    seed: int
+        Of initial weights and dropout.
+    checkpoint_dir: str or Path
+        Where the state is kept; only ever used with the same data, parameters and seed. On a cluster, one that all nodes see.
+    tracker: Tracker, optional
+        Told of every epoch.
+    strategy: tf.distribute.Strategy, optional
+        From `devices.distribution`. Default: one device.
+
+    Raises
+    ------
+    InputError
+        A setting is unknown, or the windows are not as long as the model's.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any],
+        train: Batches | dict[str, Batches],
+        val: Batches | dict[str, Batches],
+        seed: int,
+        checkpoint_dir: str | Path,
+        tracker: Tracker | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> None:
+        self.params, self.settings, self.seed = params, params["train"], seed
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.tracker = tracker
+        self.train = train if isinstance(train, dict) else {"head": train}
+        self.val = val if isinstance(val, dict) else {"head": val}
+        self.single = not isinstance(train, dict)
+        self.checkpoint = Checkpoint(checkpoint_dir)
+        keras.utils.set_random_seed(seed)
+        with self.strategy.scope(), _precision(self.settings["precision"]):
+            self.model, self._trained = self._build(self.params.get("transfer", {}))
+        if self.single and isinstance(self.model.output, dict):
+            heads = ", ".join(self.model.output)
+            raise InputError(f"the network has the heads {heads}, but there are data for one: leave the others out.")
+        self.heads = {key: self.model if self.single else head_model(self.model, key) for key in self.train}
+        for key, batches in self.train.items():
+            _check_lengths(self.heads[key], batches)
+        self._check_synchronized()
+        # A name that fits nothing should not come up after hours, when its stage begins.
+        for stage in self._stages():
+            freeze(self.model, stage.get("train", self._trained))
+        self._last_line = time.monotonic()
+
+    def fit(self) -> tuple[dict[str, keras.Model], pd.DataFrame]:
+        """Train, or go on with it.
+
+        Returns
+        -------
+        models: dict of str to keras.Model
+            For each head (`head`, if there is one) the network with its best weights, in float32, not compiled.
+        history: pandas.DataFrame
+            A row an epoch and head: epoch, stage, head, seconds, learning_rate, loss and metrics of training, the same with
+            `val_`, val_score, best.
+
+        Raises
+        ------
+        InputError
+            No epoch had a finite validation score, or the loss became infinite or NaN: the message says in which batch, and
+            for which examples and tasks of it.
+        """
+        resumed = self.checkpoint.load()
+        self._check_agreement()
+        at = self.checkpoint.history[-1]["stage"] if resumed else 0
+        for number, stage in enumerate(self._stages()):
+            if number >= at:
+                self._run_stage(self._prepare(number, stage), resumed and number == at)
+        for key in self.heads:
+            if key not in self.checkpoint.best_weights:
+                raise InputError(
+                    "no epoch had a finite validation score: the validation genes need at least two measured values that "
+                    "differ, in at least one task."
+                )
+        return {key: self._best(key) for key in self.heads}, pd.DataFrame(self.checkpoint.history)
+
+    def _build(self, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
+        """Return the network, as transferred, and what of it is to be trained."""
+        targets = {key: batches.labels.shape[-1] for key, batches in self.train.items()}
+        model = build_model(self.params["model"], next(iter(targets.values())) if self.single else targets)
+        return apply_transfer(model, transfer)
+
+    def _best(self, key: str) -> keras.Model:
+        # Anew, without what only training needs: replicas, half precision, and adapters beside the weights that they adapt.
+        whole = self._build(self.params.get("transfer", {}) | {"weights": None})[0]
+        model = whole if self.single else head_model(whole, key)
+        model.set_weights(self.checkpoint.best_weights[key])
+        return merge_adapters(model) if adapter_layers(model) else model
+
+    def _stages(self) -> list[dict[str, Any]]:
+        stages = self.settings["stages"] or [{"epochs": self.settings["train_epochs_max"]}]
+        for stage in stages:
+            if not isinstance(stage, dict):
+                raise InputError(f"a stage of train.stages is {stage!r}: write it as {{epochs: 5, train: head}}.")
+            for key in stage:
+                if key not in _STAGE_KEYS:
+                    raise unknown_name("key of a stage of train.stages", key, _STAGE_KEYS)
+            if not isinstance(stage.get("epochs"), int) or stage["epochs"] < 1:
+                raise InputError(f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a number from 1 on.")
+            if not isinstance(stage.get("learning_rate", 0.0), int | float):
+                raise InputError(f"a stage of train.stages has learning_rate {stage['learning_rate']!r}: it must be a number.")
+        return stages
+
+    def _prepare(self, number: int, asked: dict[str, Any]) -> _Stage:
+        """Compile what a stage does: frozen weights and the rate of learning are part of the compiled step."""
+        settings = self.settings | {"train_epochs_max": asked["epochs"]}
+        settings["learning_rate"] = asked.get("learning_rate", settings["learning_rate"])
+        freeze(self.model, asked.get("train", self._trained))
+        with self.strategy.scope():
+            scale = LossScale() if settings["precision"] == "mixed_float16" else None
+            steps_per_epoch = sum(len(batches) for batches in self.train.values())
+            optimizer = build_optimizer(settings, steps_per_epoch, loss_scale=scale is not None)
+            optimizer.build(self.model.trainable_variables)
+        steps, checks = {}, {}
+        for key, head in self.heads.items():
+            loss, metrics = _loss(settings), _metrics(settings, self.train[key].labels)
+            steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale)
+            checks[key] = Step(head, loss, metrics, self.strategy)
+        return _Stage(number, settings, optimizer, scale, steps, checks)
+
+    def _run_stage(self, stage: _Stage, resumed: bool) -> None:
+        variables = [*self.model.variables, *stage.variables]
+        if resumed:
+            self.checkpoint.restore(variables)
+        begin, before = time.monotonic(), self._epochs(stage)
+        while not self._finished(stage):
+            rows = self._run_epoch(stage)
+            self.checkpoint.history += rows
+            if is_chief(self.strategy):
+                self.checkpoint.save(variables)
+                if self.tracker:
+                    self.tracker.epoch(rows)
+            done, most = self._epochs(stage), stage.settings["train_epochs_max"]
+            left = (time.monotonic() - begin) / (done - before) * (most - done)
+            due = self._due()
+            for row in rows:
+                best = max((past["epoch"] for past in self.checkpoint.rows(row["head"]) if past["best"]), default=0)
+                said = ", ".join(f"{words} {row[name]:.4g}" for name, words in _WORDS.items() if name in row)
+                head = "" if self.single else f" of {row['head']}"
+                line = f"epoch {row['epoch']}/{row['epoch'] - done + most}{head}: {said}; best epoch {best}"
+                log.info("%s; at most %s left", line, duration(left), extra={"terminal": due})
+
+    def _run_epoch(self, stage: _Stage) -> list[dict[str, Any]]:
+        started, epoch = time.monotonic(), self._epochs()
+        trained = self._train_epoch(epoch, stage)
+        rows = []
+        for key, head in self.heads.items():
+            values = trained[key] | {f"val_{name}": value for name, value in self._validate(key, stage).items()}
+            score = _score(stage.settings, values)
+            best = bool(score > self.checkpoint.best_score(key))
+            if best:
+                self.checkpoint.best_weights[key] = head.get_weights()
+            row = {"epoch": epoch + 1, "stage": stage.number, "head": key, "seconds": round(time.monotonic() - started, 2)}
+            row["learning_rate"] = float(np.asarray(stage.optimizer.learning_rate))
+            rows.append(row | values | {"val_score": score, "best": best})
+        return rows
+
+    def _train_epoch(self, epoch: int, stage: _Stage) -> dict[str, dict[str, float]]:
+        """Go through all batches once, those of all heads in a random order, and return the loss and metrics of each head."""
+        for batches in self.train.values():
+            batches.epoch = epoch
+        sources = {key: self._batches(batches) for key, batches in self.train.items()}
+        order = np.repeat(list(sources), [len(batches) for batches in self.train.values()])
+        if len(sources) > 1:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        totals = {key: Totals(step.metrics) for key, step in stage.steps.items()}
+        last = None
+        for number, key in enumerate(order, start=1):
+            shares, size = next(sources[key])
+            result = stage.steps[key](shares, size)
+            # Read one step later, so that the device need not wait for Python.
+            if last:
+                self._account(epoch, stage, totals, *last)
+            last = key, number, shares, size, result
+            if self._due():
+                log.info("epoch %d, batch %d/%d", epoch + 1, number, len(order), extra={"terminal": True})
+        if last:
+            self._account(epoch, stage, totals, *last)
+        return {key: total.values() for key, total in totals.items()}
+
+    def _account(
+        self, epoch: int, stage: _Stage, totals: dict[str, Totals], key: str, number: int, shares: Any, size: int, result: Any
+    ) -> None:
+        loss, finite, sums = result
+        loss = float(loss)
+        # Gradients of float16 may overflow: the step was left out, and the scale of the loss has been lowered.
+        overflow = stage.scale is not None and np.isfinite(loss) and float(stage.scale.scale) >= 1
+        if not bool(finite) and not overflow:
+            raise InputError(
+                f"the loss is {loss} or its gradient not finite in batch {number} of epoch {epoch + 1}"
+                f"{self._culprits(key, stage, shares)}: lower train.learning_rate or set train.clip_norm; with a Poisson loss, "
+                "end the head with {name: final, activation: softplus}, whose predictions are not negative."
+            )
+        totals[key].add(loss, size, sums)
+
+    def _culprits(self, key: str, stage: _Stage, shares: Any) -> str:
+        """Say which examples and tasks of a batch are not finite; the weights are those before it."""
+        batches, genes, tasks = self.train[key], [], []
+        for inputs, labels, chosen in shares:
+            predictions = np.asarray(self.heads[key](inputs, training=True))
+            labels = np.asarray(labels)
+            broken = ~np.isfinite(predictions) | np.isinf(labels)
+            per_example = np.asarray(stage.steps[key].loss.call(labels, predictions))
+            of_examples = broken.any(axis=tuple(range(1, broken.ndim))) | ~np.isfinite(per_example)
+            genes += [batches.names[int(i)] for i in np.asarray(chosen)[of_examples]]
+            tasks += [batches.tasks[int(i)] for i in np.flatnonzero(broken.any(axis=tuple(range(broken.ndim - 1))))]
+        parts = [f"{what} {_some(list(dict.fromkeys(names)))}" for what, names in (("for", genes), ("in task", tasks)) if names]
+        return f" ({' '.join(parts)})" if parts else ""
+
+    def _validate(self, key: str, stage: _Stage) -> dict[str, float]:
+        totals = Totals(stage.checks[key].metrics)
+        for shares, size in self._batches(self.val[key]):
+            loss, _, sums = stage.checks[key](shares, size)
+            totals.add(float(loss), size, sums)
+        return totals.values()
+
+    def _batches(self, batches: Batches) -> Iterator[tuple[list[Any], int]]:
+        """Yield each batch as the shares of this process's replicas, and the size of the whole batch."""
+        mine = local_shares(self.strategy)
+        source = iter(batches.to_tensorflow(mine, self.strategy.num_replicas_in_sync))
+        for first in range(0, len(batches.labels), batches.batch_size):
+            yield [next(source) for _ in mine], min(batches.batch_size, len(batches.labels) - first)
+
+    def _epochs(self, stage: _Stage | None = None) -> int:
+        return len(self.checkpoint.rows(next(iter(self.heads)), stage.number if stage else None))
+
+    def _finished(self, stage: _Stage) -> bool:
+        epochs, settings = self._epochs(stage), stage.settings
+        if epochs >= settings["train_epochs_max"]:
+            return True
+        first = self._epochs() - epochs
+        gained = [row["epoch"] for key in self.heads for row in self.checkpoint.rows(key, stage.number) if row["best"]]
+        waited = epochs - (max(gained, default=first) - first)
+        return epochs >= settings["train_epochs_min"] and waited >= settings["patience"]
+
+    def _check_agreement(self) -> None:
+        """Refuse nodes that would go on from different epochs."""
+        if len(local_shares(self.strategy)) == self.strategy.num_replicas_in_sync:
+            return
+        mine = len(self.checkpoint.history)
+        total = tf.function(lambda: self.strategy.reduce("SUM", self.strategy.run(lambda: tf.constant(mine)), axis=None))()
+        if int(total) != mine * self.strategy.num_replicas_in_sync:
+            raise InputError(
+                f"the nodes see different states of training in {self.checkpoint.file.parent}: put it in a folder that all "
+                "nodes share."
+            )
+
+    def _check_synchronized(self) -> None:
+        synchronized = any(getattr(layer, "synchronized", False) for layer in self.model.layers)
+        if synchronized and self.strategy.num_replicas_in_sync > 1:
+            for key, alone in (("gradient_accumulation", 1), ("jit_compile", False)):
+                if self.settings[key] != alone:
+                    raise InputError(
+                        f"train.{key} is {self.settings[key]}, which does not go with norm_type batch-sync on several devices: "
+                        "use norm_type batch, or leave it out."
+                    )
+
+    def _due(self) -> bool:
+        due = time.monotonic() - self._last_line >= TERMINAL_SECONDS
+        if due:
+            self._last_line = time.monotonic()
+        return due
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What a stage of training works with."""
+
+    number: int
+    settings: dict[str, Any]
+    optimizer: keras.optimizers.Optimizer
+    scale: LossScale | None
+    steps: dict[str, Step]
+    checks: dict[str, Step]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [*self.optimizer.variables, *([self.scale.scale, self.scale.steps] if self.scale else [])]
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    if policy not in _PRECISIONS:
+        raise unknown_name("train.precision", policy, _PRECISIONS)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _check_lengths(model: keras.Model, batches: Batches) -> None:
+    asked, given = model.input_shape[1:], batches.input_shape
+    if asked != tuple(given):
+        raise InputError(
+            f"seq_length of the model is {asked[0]} and its seq_depth {asked[1]}, but the windows of {batches.source} have "
+            f"{given[0]} bases in {given[1]} channels: leave seq_length out, or change the section windows."
+        )
+    predicted, labels = model.output_shape[1:], batches.labels.shape[1:]
+    if predicted != labels:
+        raise InputError(
+            f"the model predicts shape {tuple(predicted)} for a window (positions, tasks), but the labels of {batches.source} "
+            f"have {tuple(labels)}: "
+            + (
+                "end the trunk with flatten or global_pool, for one value a gene."
+                if len(labels) == 1
+                else "change its pooling and cropping, or targets.bin_size and targets.crop."
+            )
+        )
+
+
+def _loss(settings: dict[str, Any]) -> keras.losses.Loss:
+    weights = _LOSS_WEIGHTS.get(settings["loss"], {})
+    given = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
+    return parse_loss(settings["loss"], **given)
+
+
+def _metrics(settings: dict[str, Any], labels: np.ndarray | StoredLabels) -> list[keras.metrics.Metric]:
+    names = ["auroc", "auprc"] if settings["loss"] == "bce" else ["pearsonr", "r2"]
+    monitored = (settings["monitor"] or "loss").removeprefix("val_")
+    if monitored not in ("loss", *_METRICS):
+        raise unknown_name("train.monitor", settings["monitor"], ("loss", *_METRICS))
+    return [_METRICS[name](labels) for name in dict.fromkeys([*names, monitored]) if name != "loss"]
+
+
+def _spread(labels: np.ndarray | StoredLabels, most: int = 4096) -> np.ndarray:
+    """Return labels of examples spread over all, enough to know their quantiles by."""
+    return labels[np.unique(np.linspace(0, len(labels) - 1, most).round().astype(np.int64))]
+
+
+_METRICS: dict[str, Callable[[np.ndarray | StoredLabels], keras.metrics.Metric]] = {
+    "pearsonr": lambda labels: PearsonR(labels.shape[-1], name="pearsonr"),
+    "r2": lambda labels: R2(labels.shape[-1], name="r2"),
+    "spearmanr": lambda labels: SpearmanR.from_labels(_spread(labels), name="spearmanr"),
+    "gene_pearsonr": lambda labels: GenePearsonR(labels.shape[-1], name="gene_pearsonr"),
+    "auroc": lambda labels: SeqAUC("ROC", num_targets=labels.shape[-1], name="auroc"),
+    "auprc": lambda labels: SeqAUC("PR", num_targets=labels.shape[-1], name="auprc"),
+}
+
+
+def _score(settings: dict[str, Any], values: dict[str, float]) -> float:
+    monitored = settings["monitor"] or ("loss" if settings["loss"] == "bce" else None)
+    if monitored is None:
+        return values["val_pearsonr"] + values["val_r2"] / 4
+    value = values[f"val_{monitored.removeprefix('val_')}"]
+    return -value if monitored.endswith("loss") else value
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,1 @@
+from .files import write_browser_files as write_browser_files

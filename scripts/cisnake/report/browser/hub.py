@@ -1,0 +1,122 @@
+"""A track hub for UCSC's genome browser, and for those that read its form.
+
+https://genome.ucsc.edu/goldenpath/help/trackDb/trackDbHub.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from cisnake.data.genome import Genome
+from cisnake.files import write_whole
+from cisnake.report.browser.session import relative_path
+from cisnake.report.browser.tracks import Track, colour_settings
+from cisnake.report.browser.two_bit import write_two_bit
+
+TWO_BIT = "genome.2bit"
+# UCSC cuts longer ones.
+_LONG_LABEL = 80
+# Who publishes a hub puts an address here; UCSC takes no hub without one.
+_EMAIL = "nobody@example.org"
+
+_SETTINGS = {
+    # `logo` draws the bases of the genome as high as their values, once they are wide enough to be read.
+    "attribution": {
+        "visibility": "full", "logo": "on", "autoScale": "on", "alwaysZero": "on", "maxHeightPixels": "128:72:16",
+        "windowingFunction": "mean+whiskers",
+    },
+    "coverage": {
+        "visibility": "full", "autoScale": "on", "alwaysZero": "on", "maxHeightPixels": "128:40:11",
+        "windowingFunction": "mean",
+    },
+    "peaks": {"visibility": "pack", "itemRgb": "on"},
+    "hits": {"visibility": "pack"},
+    "genes": {"visibility": "pack"},
+    "variants": {"visibility": "pack"},
+}  # fmt: skip
+
+
+def write_hub(
+    tracks: Sequence[Track], genome: Genome, locus: str, title: str, results: Path, folder: Path, assembly: str | None = None
+) -> list[Track]:
+    """Write hub.txt, genomes.txt and trackDb.txt, and where UCSC does not know the genome, the genome as 2bit.
+
+    Every file is named by its path relative to the hub, because a hub is read over the network: what lies outside `results`
+    is left out, and so is what UCSC cannot read.
+
+    Parameters
+    ----------
+    tracks: sequence of Track
+        From top to bottom.
+    genome: Genome
+    locus: str
+        Where an assembly hub opens: `chrom:first-last`, counted from 1.
+    title: str
+        Name of the run.
+    results: Path
+        Folder of the run: what has to be put on a web server.
+    folder: Path
+        Where to write, in `results`.
+    assembly: str, optional
+        UCSC's name of the genome, as sacCer3. Default None: an assembly hub, which brings its own.
+
+    Returns
+    -------
+    list of Track
+        Those that were left out.
+    """
+    places = {track: relative_path(track.path, results, folder) for track in tracks}
+    used = [track for track in tracks if track.type and places[track]]
+    contrasts = list(dict.fromkeys(track.contrast for track in used if track.contrast))
+    stanzas = []
+    for i, contrast in enumerate(contrasts):
+        label = f"Contrast {contrast}"
+        stanzas.append(
+            {"track": f"contrast{i}", "superTrack": "on show", "shortLabel": contrast, "longLabel": label[:_LONG_LABEL]}
+        )
+        of_contrast = [track for track in used if track.contrast == contrast]
+        stanzas += [_stanza(f"contrast{i}_{t.kind}", t, places[t], f"contrast{i}") for t in of_contrast]
+    stanzas += [_stanza(f"{track.kind}{i}", track, places[track]) for i, track in enumerate(t for t in used if not t.contrast)]
+    name = _word(title)
+    of_genome = {"genome": assembly or name, "trackDb": "trackDb.txt"}
+    if assembly is None:
+        write_two_bit(genome, folder / TWO_BIT)
+        of_genome |= {
+            "twoBitPath": TWO_BIT, "organism": _line(title), "description": _line(f"Genome of {title}"),
+            "scientificName": _line(title), "defaultPos": locus,
+        }  # fmt: skip
+    _write([of_genome], folder / "genomes.txt")
+    _write(stanzas, folder / "trackDb.txt")
+    hub = {
+        "hub": name, "shortLabel": _line(title), "longLabel": _line(f"{title}: attributions, peaks and motifs (Cisnake)"),
+        "genomesFile": "genomes.txt", "email": _EMAIL,
+    }  # fmt: skip
+    _write([hub], folder / "hub.txt")
+    return [track for track in tracks if track not in used]
+
+
+def _stanza(name: str, track: Track, place: str, parent: str = "") -> dict[str, str]:
+    return {
+        "track": name, **({"parent": parent} if parent else {}), "type": track.type, "bigDataUrl": quote(place),
+        "shortLabel": _line(f"{track.contrast} {track.label}"), "longLabel": _line(track.description),
+        **colour_settings(track.kind), **_SETTINGS[track.kind],
+    }  # fmt: skip
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_LONG_LABEL]
+
+
+def _word(text: str) -> str:
+    """Return a text as a name that UCSC takes: ASCII letters, figures and underscores, a letter first."""
+    word = re.sub(r"[^A-Za-z0-9_]", "_", text)
+    return word if word[:1].isalpha() else f"run_{word}"
+
+
+def _write(stanzas: Sequence[dict[str, str]], path: Path) -> None:
+    text = "\n".join("".join(f"{key} {value}\n" for key, value in stanza.items()) for stanza in stanzas)
+    with write_whole(path) as part:
+        part.write_text(text, encoding="utf-8")

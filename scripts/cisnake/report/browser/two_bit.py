@@ -1,0 +1,66 @@
+"""Genomes in the 2bit format, in which UCSC's browser reads those that it does not know.
+
+https://genome.ucsc.edu/FAQ/FAQformat.html#format7
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from cisnake.data.genome import Genome
+from cisnake.data.windows import find_unknown
+from cisnake.errors import InputError
+from cisnake.files import write_whole
+from cisnake.program import Progress
+
+_SIGNATURE = 0x1A412743
+# A0 C1 G2 T3 N4 in the codes of the format, T0 C1 A2 G3; what stands where N is does not matter.
+_CODES = np.array([2, 1, 3, 0, 0], dtype=np.uint8)
+_PLACES = np.array([64, 16, 4, 1], dtype=np.uint8)
+# A multiple of four, so that no byte is shared by two pieces.
+_BASES_AT_ONCE = 1 << 24
+# Files of more bytes have places of 64 bits, which makes them version 1.
+_LONGEST = 1 << 32
+
+
+def write_two_bit(genome: Genome, path: str | Path) -> None:
+    """Write a genome as 2bit. Case is not kept; letters other than A, C, G and T become N.
+
+    Memory holds 2²⁴ bases and the runs of N of a chromosome.
+
+    Raises
+    ------
+    InputError
+        A name of a chromosome has more than 255 bytes, which the format cannot store.
+    """
+    names = {chrom: chrom.encode() for chrom in genome.sizes}
+    for chrom, name in names.items():
+        if len(name) > 255:
+            raise InputError(f"genome {genome.path}: the name {chrom[:40]}… has {len(name)} bytes; 2bit takes 255: shorten it.")
+    version = int(sum(genome.sizes.values()) // 4 + 64 * len(names) >= _LONGEST)
+    offset_type = "<Q" if version else "<I"
+    first = 16 + sum(1 + len(name) + struct.calcsize(offset_type) for name in names.values())
+    progress = Progress("bases written as 2bit", sum(genome.sizes.values()))
+    offsets = {}
+    with write_whole(path) as part, open(part, "wb") as file:
+        file.seek(first)
+        for chrom, size in genome.sizes.items():
+            offsets[chrom] = file.tell()
+            unknown = find_unknown(genome, [chrom])
+            starts, lengths = unknown["start"].to_numpy("<u4"), (unknown["end"] - unknown["start"]).to_numpy("<u4")
+            file.write(struct.pack("<II", size, len(unknown)) + starts.tobytes() + lengths.tobytes())
+            # No lower-case runs, and a reserved word.
+            file.write(struct.pack("<II", 0, 0))
+            for start in range(0, size, _BASES_AT_ONCE):
+                end = min(start + _BASES_AT_ONCE, size)
+                codes = _CODES[genome.codes(chrom, start, end)]
+                codes = np.concatenate([codes, np.zeros(-len(codes) % 4, dtype=np.uint8)])
+                file.write((codes.reshape(-1, 4) * _PLACES).sum(axis=1, dtype=np.uint8).tobytes())
+                progress.advance(end - start)
+        file.seek(0)
+        file.write(struct.pack("<IIII", _SIGNATURE, version, len(names), 0))
+        for chrom, name in names.items():
+            file.write(struct.pack("<B", len(name)) + name + struct.pack(offset_type, offsets[chrom]))

@@ -1,0 +1,306 @@
+"""Genes and TSSs must come out of GTF and BED with the right coordinates, and bad files must be named with the line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.annotation.features import read_exons, read_genes, read_tss
+from cisnake.errors import InputError
+
+from .habits import HABITS, Habit
+
+
+@pytest.fixture
+def gtf(tmp_path: Path):
+    def write(*lines: str, name: str = "genes.gtf") -> Path:
+        path = tmp_path / name
+        with gzip.open(path, "wt") if name.endswith(".gz") else open(path, "w") as file:
+            file.writelines(lines)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["genes.gtf", "genes.gtf.gz"])
+def test_genes_are_half_open_and_in_order(gtf, gene_row, name):
+    path = gtf(
+        "#!genome-build x\n",
+        gene_row("chr2", 10, 20, "-", gene_id="NA", gene_name="1e5", gene_type="lncRNA"),
+        gene_row("chr2", 10, 15, "-", "exon", gene_id="NA"),
+        "\n",
+        gene_row("chr1", 0, 1, "+", gene_id="b", gene_biotype="protein_coding", class_="x#y"),
+        name=name,
+    )
+    genes = read_genes(path, ["class_", "absent"])
+    assert genes.to_dict("list") == {
+        "gene_id": ["NA", "b"],
+        "gene_name": ["1e5", "b"],
+        "gene_biotype": ["lncRNA", "protein_coding"],
+        "chrom": ["chr2", "chr1"],
+        "start": [10, 0],
+        "end": [20, 1],
+        "strand": ["-", "+"],
+        "class_": ["", "x#y"],
+        "absent": ["", ""],
+    }
+
+
+def test_attributes_are_read_whole(gtf, gene_row):
+    path = gtf(
+        # A key inside another value or at the end of another key is no key, and a # cuts nothing off.
+        gene_row("a", 0, 9, "+", note="no #1 gene_id wrong", ref_gene_id="wrong", gene_id="g", tag="t.1"),
+        "a\tx\tgene\t1\t9\t.\t+\t.\tgene_id h; gene_name bare\n",
+    )
+    assert read_genes(path, ["tag"])[["gene_id", "gene_name", "tag"]].values.tolist() == [["g", "g", "t.1"], ["h", "bare", ""]]
+
+
+def test_file_without_gene_rows_gives_spans(gtf, gene_row):
+    path = gtf(
+        "# made by an assembler\n",
+        gene_row("chr1", 50, 60, "-", "exon", gene_id="g", gene_name="G"),
+        gene_row("chr1", 5, 9, "+", "exon", gene_id="h"),
+        "\n",
+        gene_row("chr1", 30, 40, "-", "exon", gene_id="g"),
+        gene_row("chr1", 70, 85, "-", "exon", gene_id="g"),
+    )
+    found = read_genes(path)[["gene_id", "gene_name", "start", "end", "strand"]].values.tolist()
+    assert found == [["g", "G", 30, 85, "-"], ["h", "h", 5, 9, "+"]]
+
+
+@pytest.mark.parametrize("name", ["bad.gtf", "bad.gtf.gz"])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\t11\t", "\t1.5\t", "start is not a whole number"),
+        ("\t20\t", "\tinf\t", "end is not a whole number"),
+        ("\t11\t", "\t0\t", "start must be at least 1"),
+        ("\t20\t", "\t3\t", "end at least start"),
+        ("\t20\t", "\t10\t", "end at least start"),
+        ("\t-\t", "\t*\t", "strand .* must be"),
+        ("gene_id ", "ID ", "no gene_id"),
+        ('gene_id "', 'gene_id ""; other "', "no gene_id"),
+        ("\t.\t-", "-", "7 columns separated by tabs, but GTF and GFF3 have 9"),
+    ],
+)
+def test_bad_line_is_named(gtf, gene_row, name, old, new, message):
+    good = gene_row("a", 0, 9, "+", gene_id="g")
+    bad = gene_row("a", 10, 20, "-", gene_id="h")
+    assert old in bad
+    path = gtf("# comment\n", good, "\n", "# another\n", bad.replace(old, new), good, name=name)
+    with pytest.raises(InputError, match=rf"{name}, line 5: .*{message}"):
+        read_genes(path)
+
+
+@pytest.mark.parametrize("feature", ["gene", "exon"])
+@pytest.mark.parametrize("strand", [".", "?"])
+def test_a_strand_that_is_not_known_is_a_point(gtf, gene_row, feature, strand):
+    path = gtf(gene_row("a", 0, 9, strand, feature, gene_id="g"), gene_row("a", 3, 9, "-", feature, gene_id="h"))
+    assert read_genes(path)["strand"].tolist() == [".", "-"]
+
+
+def test_missing_empty_and_foreign_files_are_refused(gtf, tmp_path: Path):
+    with pytest.raises(InputError, match="is not there"):
+        read_genes(tmp_path / "none.gtf")
+    with pytest.raises(InputError, match="is a folder"):
+        read_genes(tmp_path)
+    for text in ("", "# only\n", "\n", "##gff-version 3\n##FASTA\n>a\nACGT\n"):
+        with pytest.raises(InputError, match="has no rows"):
+            read_genes(gtf(text))
+    row = b"a\tx\tgene\t1\t9\t.\t+\t.\tgene_id g\n"
+    whole = gzip.compress(b"".join(row.replace(b"9", str(i).encode()) for i in range(10, 5000)))
+    (tmp_path / "cut.gtf.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut\.gtf\.gz is damaged after line \d\d+ "):
+        read_genes(tmp_path / "cut.gtf.gz")
+    (tmp_path / "wide.gtf").write_bytes(row.decode().encode("utf-16"))
+    with pytest.raises(InputError, match=r"wide\.gtf, line 1, is binary or UTF-16"):
+        read_genes(tmp_path / "wide.gtf")
+
+
+def test_contents_count_and_not_the_name(gtf, gene_row, tmp_path: Path):
+    # A mark of byte order, gzip under a plain name and plain text under that of gzip, and a name in Latin-1.
+    text = gene_row("a", 0, 9, "+", gene_id="g").encode()
+    for name, raw in {"bom": b"\xef\xbb\xbf#!x\n" + text, "packed.gtf": gzip.compress(text), "plain.gtf.gz": text}.items():
+        (tmp_path / name).write_bytes(raw)
+        assert read_genes(tmp_path / name)[["gene_id", "chrom", "start"]].values.tolist() == [["g", "a", 0]]
+    (tmp_path / "latin.gtf").write_bytes(text.rstrip() + b' description "Kr\xfcppel";\n')
+    assert read_genes(tmp_path / "latin.gtf")["gene_id"].tolist() == ["g"]
+
+
+def test_layout_of_lines_does_not_matter(gtf, gene_row):
+    rows = [gene_row(c, s, s + 9, "+", gene_id=f"{c}{s}") for c, s in (("b", 50), ("a", 70), ("b", 3))]
+    plain = read_genes(gtf(*rows))
+    assert plain["gene_id"].tolist() == ["b50", "a70", "b3"]
+    for change in (
+        lambda line: line.replace("\n", "\r\n"),
+        lambda line: line.replace("\n", "\r"),
+        lambda line: line.replace(";\n", "\n"),
+        lambda line: line.replace("\n", " \t\n\n# more\n \n"),
+        lambda line: line.replace("gene_id ", "  gene_id\u0020\u0020"),
+        lambda line: line.replace('"', "'"),
+        lambda line: line.replace('"', ""),
+    ):
+        changed = gtf(*map(change, rows), name="changed.gtf")
+        pd.testing.assert_frame_equal(read_genes(changed), plain)
+    last = gtf(*rows[:-1], rows[-1].rstrip(), name="last.gtf")
+    pd.testing.assert_frame_equal(read_genes(last), plain)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ('note "a; gene_id wrong; b"; gene_id "g"; tag "t;u"', ("g", "t;u")),
+        ("note 'a; gene_id wrong'; gene_id 'g'; tag 't;u'", ("g", "t;u")),
+        ('note 5\' end; gene_id "g\'s"; tag "3\'"', ("g's", "3'")),
+        ('gene_id "g";; tag  "t" ; tag "second"', ("g", "t")),
+        ('gene_id "g"; level 2; tag "";', ("g", "")),
+        ('gene_id "g"; Note "one" "two; tag 3"; tag "t"', ("g", "t")),
+        ('gene_id "g h" ; tag bare word ;', ("g h", "bare word")),
+        ('gene_id "100%25"; tag "x=y"', ("100%25", "x=y")),
+    ],
+)
+def test_quotes_hold_together_what_is_inside(gtf, attributes, expected):
+    path = gtf(f"a\tx\tgene\t1\t9\t.\t+\t.\t{attributes}\n")
+    assert read_genes(path, ["tag"])[["gene_id", "tag"]].values.tolist() == [list(expected)]
+
+
+def test_tss_is_the_first_base_of_its_strand(tmp_path: Path):
+    path = tmp_path / "tss.bed"
+    path.write_text("#h\nchr1\t10\t11\tg\t0\t+\tclass\nchr1\t20\t25\th\t0\t-\tclass\ntrack x\nchr1\t30\t35\tNA\t0\t+\r\n")
+    assert read_tss(path).values.tolist() == [["g", "chr1", 10, "+"], ["h", "chr1", 24, "-"], ["NA", "chr1", 30, "+"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr1\t1\t2\tg\n", "line 1: it must be BED with six columns"),
+        ("#\nchr1\tx\t2\tg\t0\t+\n", "line 2: start is not a whole number"),
+        ("chr1\t1\tx\tg\t0\t+\n", "line 1: end is not"),
+        ("chr1\t2\t2\tg\t0\t+\n", "line 1: start must be at least 0, and end above start"),
+        ("chr1\t-1\t2\tg\t0\t+\n", "line 1: start must be"),
+        ("chr1\t1\t2\t\t0\t+\n", r"line 1: the name \(column 4\)"),
+        ("chr1\t1\t2\tg\t0\t.\n", r"line 1: the strand \(column 6\) must be \+ or -"),
+        ("", "has no rows"),
+    ],
+)
+def test_tss_file_that_is_no_bed6_is_refused(tmp_path: Path, text, message):
+    (tmp_path / "tss.bed").write_text(text)
+    with pytest.raises(InputError, match=rf"tss\.bed.*{message}"):
+        read_tss(tmp_path / "tss.bed")
+    with pytest.raises(InputError, match="is not there"):
+        read_tss(tmp_path / "none.bed")
+
+
+def test_a_gene_can_span_its_coding_sequence(tmp_path: Path, gene_row):
+    path = tmp_path / "genes.gtf"
+    name = {"gene_id": "A", "gene_name": "alpha"}
+    rows = [gene_row("chr1", 100, 400, "+", **name)]
+    rows += [gene_row("chr1", start, end, "+", "CDS", gene_id="A") for start, end in ((300, 350), (180, 220))]
+    rows += [gene_row("chr1", 500, 700, "-", gene_id="rna"), gene_row("chr2", 10, 90, "-", gene_id="B")]
+    rows += [gene_row("chr2", 20, 80, "-", "CDS", gene_id="B")]
+    path.write_text("".join(rows))
+    table = read_genes(path, feature="CDS")
+    assert table[["gene_id", "start", "end"]].values.tolist() == [["A", 180, 350], ["rna", 500, 700], ["B", 20, 80]]
+    assert table["gene_name"].tolist() == ["alpha", "rna", "B"]
+    assert read_genes(path)["start"].tolist() == [100, 500, 10]
+
+
+def test_exons_are_the_union_of_all_transcripts(gtf, gene_row, monkeypatch):
+    exon = [(100, 120), (150, 160), (115, 130), (130, 140), (150, 160), (105, 110), (20, 30)]
+    path = gtf(
+        gene_row("c", 20, 200, "-", gene_id="g"),
+        *(gene_row("c", start, end, "-", "exon", gene_id="g") for start, end in exon),
+        gene_row("c", 0, 500, "-", "CDS", gene_id="g"),
+        gene_row("c", 700, 900, "+", gene_id="coding_only"),
+        gene_row("c", 750, 780, "+", "CDS", gene_id="coding_only"),
+        gene_row("c", 780, 783, "+", "stop_codon", gene_id="coding_only"),
+        gene_row("c", 710, 750, "+", "UTR", gene_id="coding_only"),
+        gene_row("b", 40, 50, "+", gene_id="bare"),
+        gene_row("b", 41, 42, "+", "exon", gene_id="no gene row"),
+    )
+    expected = [
+        ["g", "c", 20, 30],
+        ["g", "c", 100, 140],
+        ["g", "c", 150, 160],
+        ["coding_only", "c", 710, 783],
+        ["bare", "b", 40, 50],
+    ]
+    assert read_exons(path).values.tolist() == expected
+    monkeypatch.setattr("cisnake.data.annotation.gtf._BLOCK_ROWS", 2)
+    assert read_exons(path).values.tolist() == expected
+    assert read_genes(path, feature="CDS").values[:, 4:6].tolist() == [[0, 500], [750, 780], [40, 50]]
+
+
+def test_spans_do_not_depend_on_blocks(gtf, gene_row, monkeypatch):
+    rng = np.random.default_rng(3)
+    rows = [("ab"[i % 2], int(s), int(s + n), f"g{i % 7}") for i, (s, n) in enumerate(rng.integers(1, 90, (60, 2)))]
+    path = gtf(*(gene_row(c, s, e, "+", "exon", gene_id=g, gene_name=g.upper()) for c, s, e, g in rows))
+    expected: dict[tuple[str, str], list[int]] = {}
+    for chrom, start, end, gene in rows:
+        low, high = expected.get((gene, chrom), (start, end))
+        expected[gene, chrom] = [min(low, start), max(high, end)]
+    for size in (1, 7, 1000):
+        monkeypatch.setattr("cisnake.data.annotation.gtf._BLOCK_ROWS", size)
+        genes = read_genes(path)
+        assert [[*key, *place] for key, place in expected.items()] == genes[
+            ["gene_id", "chrom", "start", "end"]
+        ].values.tolist()
+        assert (genes["gene_name"] == genes["gene_id"].str.upper()).all()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("habit", HABITS, ids=[habit.name for habit in HABITS])
+def test_every_database_has_its_habits(tmp_path: Path, habit: Habit, packed: bool):
+    path = tmp_path / "annotation"
+    path.write_bytes(gzip.compress(habit.text.encode()) if packed else habit.text.encode())
+    found = read_genes(path, list(habit.attributes))
+    assert found.columns.tolist()[7:] == list(habit.attributes)
+    assert [tuple(row) for row in found.values.tolist()] == habit.genes
+    exons = read_exons(path)
+    assert [tuple(row) for row in exons.values.tolist()] == habit.exons
+    assert {str(table[column].dtype) for table in (found, exons) for column in ("start", "end")} == {"int64"}
+    if habit.coding:
+        spans = read_genes(path, feature="CDS")[["gene_id", "start", "end"]]
+        assert [tuple(row) for row in spans.values.tolist()] == habit.coding
+
+
+def test_parents_are_followed_to_the_gene_in_any_order(gtf):
+    form = "c\tx\t{}\t{}\t{}\t.\t+\t.\t{}\n"
+    rows = [
+        ("exon", 30, 40, "Parent=part"),
+        ("miRNA", 30, 40, "ID=part;Parent=whole"),
+        ("transcript", 1, 90, "ID=whole;Parent=g"),
+    ]
+    rows += [("gene", 1, 90, "ID=g"), ("exon", 50, 60, "Parent=g"), ("exon", 70, 80, "Parent=unknown,,whole")]
+    for order in (rows, rows[::-1]):
+        assert read_exons(gtf(*(form.format(*row) for row in order)))["start"].tolist() == [29, 49, 69]
+
+
+def test_bed_names_no_coding_sequence(tmp_path: Path):
+    (tmp_path / "a.bed").write_text("c\t1\t2\tg\t0\t+\n")
+    with pytest.raises(InputError, match=r"annotation\.feature must be gene"):
+        read_genes(tmp_path / "a.bed", feature="CDS")
+
+
+def test_blocks_of_bed_must_be_whole(tmp_path: Path):
+    row = "c\t10\t90\tg\t0\t-\t10\t90\t0\t2\t5,6,\t{},\n"
+    (tmp_path / "a.bed").write_text(row.format("0,74"))
+    assert read_exons(tmp_path / "a.bed").values.tolist() == [["g", "c", 10, 15], ["g", "c", 84, 90]]
+    for wrong in ("0", "0,74,80", "0,x"):
+        (tmp_path / "a.bed").write_text(row.format(wrong))
+        with pytest.raises(InputError, match=r"a\.bed, line 1: columns 11 and 12"):
+            read_exons(tmp_path / "a.bed")
+
+
+def test_yeast_from_gtf(yeast: Path):
+    genes, exons = (read(yeast / "sacCer3.SGD_R64-2-1.gtf.gz") for read in (read_genes, read_exons))
+    assert len(genes) > 6000 and set(exons["gene_id"]) == set(genes["gene_id"])
+    # RPS9B: one intron, on the reverse strand; the place of its exons is that of SGD.
+    rpl = genes.set_index("gene_id").loc["YFL039C"]
+    assert rpl["gene_name"] == "ACT1" and rpl["strand"] == "-"
+    of_actin = exons[exons["gene_id"] == "YFL039C"]
+    assert len(of_actin) == 2 and of_actin["end"].max() == rpl["end"] and of_actin["start"].min() == rpl["start"]

@@ -1,0 +1,87 @@
+"""What is left out of a matrix, for the first reason that applies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.matrix.filters import filter_genes, filter_tasks
+from cisnake.errors import InputError
+
+NAN = np.nan
+VALUES = np.float32(
+    [
+        [1, 2, NAN, 5],
+        [0, 2, NAN, 5],
+        [NAN, NAN, NAN, NAN],
+        [3, NAN, 1, 5],
+        [0, 0, 4, NAN],
+    ]
+)
+TASKS = pd.DataFrame({"task": ["a", "b", "c", "d"], "group": ["x", "x", "y", "y"]})
+
+
+def test_nothing_is_asked_of_a_matrix_by_default():
+    values, kept, dropped = filter_tasks(VALUES, TASKS, {})
+    assert values is VALUES and len(kept) == 4 and dropped.empty
+    assert (filter_genes(VALUES, {})["reason"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reasons"),
+    [
+        # Of the four genes that were measured at all.
+        ({"max_missing": 0.25}, ["", "", "mostly_missing", ""]),
+        ({"max_missing": 0.24}, ["", "mostly_missing", "mostly_missing", "mostly_missing"]),
+        ({"min_total": 4}, ["", "", "", ""]),
+        ({"min_total": 4.5}, ["low_total", "low_total", "", ""]),
+        ({"min_genes": 3}, ["few_genes", "few_genes", "few_genes", ""]),
+        ({"max_missing": 0.3, "min_total": 5, "min_genes": 3}, ["low_total", "low_total", "mostly_missing", ""]),
+    ],
+)
+def test_tasks_are_left_out_with_a_reason(limits, reasons):
+    values, kept, dropped = filter_tasks(VALUES, TASKS, limits)
+    used = [i for i, reason in enumerate(reasons) if not reason]
+    np.testing.assert_array_equal(values, VALUES[:, used])
+    assert kept["task"].tolist() == TASKS["task"][used].tolist() and "group" in kept
+    assert dropped["task"].tolist() == [task for task, reason in zip("abcd", reasons) if reason]
+    assert dropped["reason"].tolist() == [reason for reason in reasons if reason]
+
+
+def test_details_have_the_number_that_was_too_small():
+    limits = {"max_missing": 0.3, "min_total": 4.5}
+    assert filter_tasks(VALUES, TASKS, limits)[2]["detail"].tolist() == [
+        "values sum to 4", "values sum to 4", "50.0% of the genes not measured",
+    ]  # fmt: skip
+    assert filter_genes(VALUES, {"min_tasks": 2})["detail"].tolist() == ["", "", "above 0 in 0 tasks", "", "above 0 in 1 tasks"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reasons"),
+    [
+        ({"max_missing": 0.25}, ["", "", "mostly_missing", "", ""]),
+        ({"max_missing": 0}, ["mostly_missing"] * 5),
+        ({"min_total": 7}, ["", "", "low_total", "", "low_total"]),
+        ({"min_tasks": 3}, ["", "few_tasks", "few_tasks", "", "few_tasks"]),
+    ],
+)
+def test_genes_are_left_out_with_a_reason(limits, reasons):
+    assert filter_genes(VALUES, limits)["reason"].tolist() == reasons
+
+
+def test_a_matrix_without_tasks_is_refused():
+    with pytest.raises(InputError, match=r"leaves no task; the first is a: values sum to 4"):
+        filter_tasks(VALUES, TASKS, {"min_total": 100})
+
+
+@pytest.mark.parametrize(("missing", "among", "limit"), [(3, 10, 0.3), (1, 20, 0.05), (3, 4, 0.75), (7, 10, 0.7)])
+def test_a_share_that_is_the_limit_is_allowed(missing, among, limit):
+    values = np.ones((among, 2), np.float32)
+    values[:missing, 0] = NAN
+    tasks = pd.DataFrame({"task": ["a", "b"]})
+    below = (missing - 0.5) / among
+    assert filter_tasks(values, tasks, {"max_missing": limit})[1]["task"].tolist() == ["a", "b"]
+    assert filter_tasks(values, tasks, {"max_missing": below})[1]["task"].tolist() == ["b"]
+    assert filter_genes(values.T, {"max_missing": limit})["reason"].tolist() == ["", ""]
+    assert filter_genes(values.T, {"max_missing": below})["reason"].tolist() == ["mostly_missing", ""]

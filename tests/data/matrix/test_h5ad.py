@@ -1,0 +1,143 @@
+"""AnnData files are read by the matrix that is asked for, and what is wrong in one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from cisnake.data.matrix import h5ad
+from cisnake.data.matrix.h5ad import open_anndata, read_anndata
+from cisnake.errors import InputError
+
+KINDS = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}
+
+
+def write(path: Path, values: np.ndarray, kind=np.asarray, **layers: np.ndarray) -> Path:
+    """Write obs o0, o1, … by genes g0, g1, …, whose symbols repeat one."""
+    obs = pd.DataFrame(index=[f"o{i}" for i in range(len(values))])
+    symbols = ["S", "S", *(f"T{i}" for i in range(values.shape[1] - 2))]
+    var = pd.DataFrame({"symbol": pd.Categorical(symbols)}, index=[f"g{i}" for i in range(values.shape[1])])
+    found = anndata.AnnData(kind(values), obs=obs, var=var, layers={name: kind(layer) for name, layer in layers.items()})
+    found.write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def counts() -> np.ndarray:
+    return np.random.default_rng(0).poisson(0.4, (6, 9)).astype(np.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_and_raw_are_chosen_by_name(tmp_path, counts, kind):
+    path = write(tmp_path / "m.h5ad", counts, KINDS[kind], halves=counts / 2)
+    found = anndata.read_h5ad(path)
+    found.raw = found
+    found = found[:, [4, 2]].copy()
+    found.X = KINDS[kind](counts[:, [4, 2]] * 10)
+    found.write_h5ad(path)
+    genes, tasks, values = read_anndata(path)
+    assert (list(genes), tasks) == (["g4", "g2"], [f"o{i}" for i in range(6)])
+    np.testing.assert_array_equal(values, 10 * counts[:, [4, 2]].T)
+    np.testing.assert_array_equal(read_anndata(path, "halves")[2], counts[:, [4, 2]].T / 2)
+    genes, _, values = read_anndata(path, "raw")
+    assert list(genes) == [f"g{i}" for i in range(9)], "raw has genes of its own"
+    np.testing.assert_array_equal(values, counts.T)
+    with pytest.raises(InputError, match=r"layer of .* 'halve': did you mean halves"):
+        read_anndata(path, "halve")
+
+
+def test_ids_of_raw_must_be_in_var_where_predictions_go(tmp_path, counts):
+    found = anndata.AnnData(counts, var=pd.DataFrame({"ensembl": [f"e{i}" for i in range(9)]}, [f"g{i}" for i in range(9)]))
+    found.raw = found
+    found.write_h5ad(tmp_path / "both.h5ad")
+    assert list(read_anndata(tmp_path / "both.h5ad", "raw", "ensembl")[0]) == [f"e{i}" for i in range(9)]
+    found.var = found.var.rename(columns={"ensembl": "ensembl_id"})
+    found.write_h5ad(tmp_path / "one.h5ad")
+    with pytest.raises(InputError, match=r"column of var .* which predictions need .* 'ensembl': did you mean ensembl_id"):
+        read_anndata(tmp_path / "one.h5ad", "raw", "ensembl")
+    # Cells are summed, and predictions go to the sums.
+    with h5ad.open_anndata(tmp_path / "one.h5ad", "raw", "ensembl") as file:
+        assert list(file.genes) == [f"e{i}" for i in range(9)]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.float64, bool])
+def test_values_of_any_kind_are_read(tmp_path, counts, kind):
+    values = read_anndata(write(tmp_path / "m.h5ad", counts.astype(kind)))[2]
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, counts.astype(kind).T)
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix])
+def test_what_a_sparse_matrix_stores_twice_is_summed(tmp_path, counts, kind):
+    path = write(tmp_path / "m.h5ad", counts, kind)
+    whole = kind(counts)
+    whole.data /= 2
+    with h5py.File(path, "r+") as file:
+        for name, twice in (("data", whole.data), ("indices", whole.indices)):
+            del file[f"X/{name}"]
+            file[f"X/{name}"] = np.repeat(twice, 2)
+        file["X/indptr"][:] = 2 * whole.indptr
+    np.testing.assert_array_equal(read_anndata(path)[2], counts.T)
+
+
+def test_gene_ids_may_be_in_a_column(tmp_path, counts):
+    path = write(tmp_path / "m.h5ad", counts)
+    assert list(read_anndata(path, gene_column="symbol")[0][:3]) == ["S", "S", "T0"]
+    with pytest.raises(InputError, match="'symbols': did you mean symbol"):
+        read_anndata(path, gene_column="symbols")
+
+
+@pytest.mark.parametrize("block", [1, 10, 10**6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_that_are_no_measurements_are_named(tmp_path, monkeypatch, counts, kind, block):
+    monkeypatch.setattr(h5ad, "_BLOCK_VALUES", block)
+    counts[4, 7] = 1e300
+    with pytest.raises(InputError, match=r"obs o4, gene g7 is 1e\+300"):
+        read_anndata(write(tmp_path / "m.h5ad", counts, KINDS[kind]))
+    counts[4, 7] = np.nan
+    assert np.argwhere(np.isnan(read_anndata(write(tmp_path / "m.h5ad", counts, KINDS[kind]))[2])).tolist() == [[7, 4]]
+
+
+def test_blocks_cover_the_matrix_once_and_are_small(tmp_path, monkeypatch, counts):
+    monkeypatch.setattr(h5ad, "_BLOCK_VALUES", 10)
+    for name, kind in KINDS.items():
+        covered = np.zeros(counts.shape, int)
+        with open_anndata(write(tmp_path / "m.h5ad", counts, kind)) as file:
+            pieces = list(file.blocks())
+        for rows, columns, block in pieces:
+            covered[rows, columns] += 1
+            assert block.shape == covered[rows, columns].shape
+        assert (covered == 1).all() and len(pieces) > 1, name
+
+
+def test_files_that_are_no_anndata_are_refused(tmp_path, counts):
+    path = write(tmp_path / "m.h5ad", counts, scipy.sparse.csr_matrix)
+    whole = path.read_bytes()
+    (tmp_path / "cut.h5ad").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.h5ad").write_text("id\ta\n")
+    for name in ("cut.h5ad", "text.h5ad"):
+        with pytest.raises(InputError, match="cannot be read as AnnData"):
+            read_anndata(tmp_path / name)
+    with h5py.File(tmp_path / "other.h5ad", "w") as file:
+        file["X"] = counts
+    with pytest.raises(InputError, match="has no obs"):
+        read_anndata(tmp_path / "other.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["X/indices"][3] = 99
+    with pytest.raises(InputError, match="its matrix cannot be read"):
+        read_anndata(path)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        file["X"] = counts[:, :4]
+    with pytest.raises(InputError, match=r"shape \(6, 4\), not numbers of 6 obs by 9 genes"):
+        read_anndata(path)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+    with pytest.raises(InputError, match="has no X"):
+        read_anndata(path)

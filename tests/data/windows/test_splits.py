@@ -1,0 +1,231 @@
+"""No base of a training window may lie in a test window, whatever way genes are split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.windows.splits import assign_genes, assign_splits, check_overlap, split_for_fold
+from cisnake.errors import InputError
+
+CHROMOSOMES = ["chr1", "chr2", "chr3"]
+
+
+def windows(*places: tuple[str, int, int], split: str = "train") -> pd.DataFrame:
+    table = pd.DataFrame(places, columns=["chrom", "window_start", "window_end"])
+    return table.assign(gene_id=[f"g{i}" for i in range(len(table))], split=split, fold=0)
+
+
+def random_windows(seed: int, n: int = 60, length: int = 40, span: int = 4000, chromosomes: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(0, span, n)
+    names = rng.choice([f"chr{i + 1}" for i in range(chromosomes)], n)
+    return windows(*((name, int(start), int(start) + length) for name, start in zip(names, starts)))
+
+
+def shared_bases(table: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
+    """Whether a training window, shifted either way, has a base of a test window: base by base."""
+    bases = {"train": set(), "test": set()}
+    for place, part in zip(table.itertuples(), role):
+        if part in bases:
+            extra = max_shift if part == "train" else 0
+            bases[part] |= {(place.chrom, i) for i in range(place.window_start - extra, place.window_end + extra)}
+    return bool(bases["train"] & bases["test"])
+
+
+def test_by_chromosome():
+    table = random_windows(0)
+    found = assign_splits(table, {"val": ["chr2"], "test": ["chr3"]}, CHROMOSOMES)
+    role = {"chr1": "train", "chr2": "val", "chr3": "test"}
+    assert found["split"].tolist() == [role[chrom] for chrom in table["chrom"]]
+    assert (found["fold"] == 0).all()
+    check_overlap(found, 1, 1000)
+
+
+def test_unknown_chromosome_and_empty_split():
+    table = random_windows(0)
+    with pytest.raises(InputError, match=r"splits\.test 'chr33'.*chr3"):
+        assign_splits(table, {"val": ["chr2"], "test": ["chr33"]}, CHROMOSOMES)
+    with pytest.raises(InputError, match="no gene is left for the split val"):
+        assign_splits(table, {"val": ["chr4"], "test": ["chr3"]}, [*CHROMOSOMES, "chr4"])
+
+
+def test_by_table(tmp_path: Path):
+    table, path = windows(("chr1", 0, 9), ("chr1", 10, 19), ("chr1", 30, 39)), tmp_path / "splits.tsv"
+
+    def assign(text: str) -> list[str]:
+        path.write_text("gene_id\tsplit\n" + text)
+        return assign_splits(table, {"genes": str(path)}, CHROMOSOMES)["split"].tolist()
+
+    assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
+    with pytest.raises(InputError, match="no split to 1 genes, g1"):
+        assign("g2\ttest\ng0\ttrain\n")
+    with pytest.raises(InputError, match="'tests'"):
+        assign("g2\ttests\ng0\ttrain\ng1\tval\n")
+    with pytest.raises(InputError, match="g0 in two splits"):
+        assign("g2\ttest\ng0\ttrain\ng0\ttest\ng1\tval\n")
+    path.write_text("gene\tsplit\n")
+    with pytest.raises(InputError, match="columns gene_id and split"):
+        assign_splits(table, {"genes": str(path)}, CHROMOSOMES)
+
+
+@pytest.mark.parametrize(("chromosomes", "max_shift"), [(1, 0), (1, 25), (2, 7), (8, 7)])
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_share_no_base_and_hold_out_every_gene_once(seed, chromosomes, max_shift):
+    table = random_windows(seed, chromosomes=chromosomes)
+    found = assign_splits(table, {"folds": 4}, [f"chr{i + 1}" for i in range(chromosomes)], max_shift)
+    roles = np.stack([split_for_fold(found, fold, 4) for fold in range(4)])
+    assert set(found["fold"]) == {0, 1, 2, 3} and (found["split"] == "test").all()
+    assert ((roles == "test").sum(axis=0) == 1).all() and ((roles == "val").sum(axis=0) == 1).all()
+    for role in roles:
+        assert set(role) == {"train", "val", "test"}
+        assert not shared_bases(found, role, max_shift)
+    check_overlap(found, 4, max_shift)
+
+
+def test_folds_do_not_depend_on_the_order_of_genes_in_the_table():
+    table = random_windows(3, chromosomes=1)
+    mixed = table.sample(frac=1, random_state=0)
+    found = assign_splits(table, {"folds": 3}, CHROMOSOMES).set_index("gene_id")["fold"]
+    again = assign_splits(mixed, {"folds": 3}, CHROMOSOMES).set_index("gene_id")["fold"]
+    assert (found == again[found.index]).all()
+
+
+def test_too_few_parts_for_the_folds():
+    # Two parts by the windows; one when training may move them together.
+    table = windows(("chr1", 0, 10), ("chr1", 5, 15), ("chr1", 17, 30), ("chr1", 29, 40), ("chr2", 0, 10))
+    assert assign_splits(table, {"folds": 3}, CHROMOSOMES)["fold"].nunique() == 3
+    assert assign_splits(table, {"folds": 3}, CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
+    with pytest.raises(InputError, match="only 2 parts"):
+        assign_splits(table, {"folds": 3}, CHROMOSOMES, max_shift=3)
+
+
+def test_one_split_without_folds_is_as_the_table_says():
+    table = windows(("chr1", 0, 10), ("chr1", 5, 15)).assign(split=["train", "test"])
+    assert split_for_fold(table, 0, 1).tolist() == ["train", "test"]
+
+
+def planted(seed: int) -> tuple[pd.DataFrame, int, int, bool]:
+    """Random windows and parts, the shift and the number of folds, and whether training and test share a base."""
+    rng = np.random.default_rng(seed)
+    table = random_windows(seed, n=14, length=30, span=1200, chromosomes=2)
+    table["window_end"] += rng.integers(0, 60, len(table))
+    table["split"] = rng.choice(["train", "val", "test"], len(table), p=[0.4, 0.3, 0.3])
+    table["fold"] = rng.integers(0, 3, len(table))
+    max_shift, n_folds = int(rng.integers(0, 20)), int(rng.choice([1, 1, 3]))
+    roles = [split_for_fold(table, fold, n_folds) for fold in range(n_folds)]
+    return table, n_folds, max_shift, any(shared_bases(table, role, max_shift) for role in roles)
+
+
+SEEDS = range(60)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_overlap_is_found_exactly_where_bases_are_shared(seed):
+    table, n_folds, max_shift, shared = planted(seed)
+    if shared:
+        with pytest.raises(InputError, match="shares bases"):
+            check_overlap(table, n_folds, max_shift)
+    else:
+        check_overlap(table, n_folds, max_shift)
+
+
+def test_both_outcomes_are_among_the_random_windows():
+    shared = [planted(seed)[-1] for seed in SEEDS]
+    assert 10 < sum(shared) < len(shared) - 10
+
+
+def test_touching_windows_overlap_only_when_shifted():
+    table = windows(("chr1", 0, 100), ("chr1", 100, 200), ("chr2", 0, 100)).assign(split=["train", "test", "train"])
+    check_overlap(table, 1, 0)
+    with pytest.raises(InputError, match=r"training gene g0 \(chr1:0-100\).*test gene g1 \(100-200\).*as do 0 more"):
+        check_overlap(table, 1, 1)
+    apart = table.assign(window_start=table["window_start"].where(table.index != 1, 105))
+    check_overlap(apart, 1, 5)
+    with pytest.raises(InputError, match="shares bases"):
+        check_overlap(apart, 1, 6)
+    folds = table.assign(split="test", fold=[0, 1, 2])
+    check_overlap(folds, 3, 0)
+    with pytest.raises(InputError, match="shares bases"):
+        check_overlap(folds, 3, 1)
+
+
+def test_a_long_test_window_is_seen_past_a_short_one():
+    table = windows(("chr1", 0, 500), ("chr1", 50, 60), ("chr1", 300, 310)).assign(split=["test", "test", "train"])
+    with pytest.raises(InputError, match=r"training gene g2.*test gene g0 \(0-500\)"):
+        check_overlap(table, 1, 0)
+
+
+def random_tiles(seed: int, folds: int) -> pd.DataFrame:
+    """Tiles of 30 bases, most of them side by side, runs of them of one split or fold."""
+    rng = np.random.default_rng(seed)
+    table = windows(*((f"chr{i}", 30 * j + 200 * i, 30 * j + 200 * i + 30) for i in (1, 2) for j in range(25)))
+    table["fold"] = np.repeat(rng.integers(0, folds, 10), 5)
+    table["split"] = "test" if folds > 1 else np.repeat(rng.choice(["train", "val", "test"], 10), 5)
+    if folds == 1:
+        table.loc[[0, 1, 2], "split"] = ["train", "val", "test"]
+    return table[rng.random(len(table)) < 0.7].sample(frac=1, random_state=seed)
+
+
+def moved_bases(tiles: pd.DataFrame, reach: int) -> set[tuple[str, int]]:
+    return {(t.chrom, i) for t in tiles.itertuples() for i in range(t.window_start - reach, t.window_end + reach)}
+
+
+@pytest.mark.parametrize("max_shift", [0, 12])
+@pytest.mark.parametrize("seed", range(12))
+def test_genes_get_the_split_of_their_tiles_base_by_base(seed, max_shift):
+    tiles, genes = random_tiles(seed, 1), random_windows(seed, n=200, length=17, span=1300)
+    genes = genes.drop(columns=["split", "fold"]).assign(start=-5, end=3)
+    seen = {
+        part: moved_bases(tiles[tiles["split"] == part], max_shift * (part == "train")) for part in ("train", "val", "test")
+    }
+    wanted, lost = {}, []
+    for gene in genes.itertuples():
+        own = {(gene.chrom, i) for i in range(gene.window_start, gene.window_end)}
+        met = [part for part in ("train", "val", "test") if own & seen[part]]
+        if met:
+            wanted[gene.gene_id] = met[0]
+        else:
+            lost.append(gene.gene_id)
+    kept, dropped = assign_genes(genes, tiles, max_shift)
+    assert dict(zip(kept["gene_id"], kept["split"])) == wanted and kept["gene_id"].tolist() == list(wanted)
+    assert (kept["fold"] == 0).all()
+    assert dropped["gene_id"].tolist() == lost and set(dropped["reason"]) == {"outside_tiles"}
+    assert set(wanted.values()) == {"train", "val", "test"}
+    # Held-out genes share no base with what models trained on.
+    for part in ("val", "test"):
+        assert not moved_bases(kept[kept["split"] == part], 0) & seen["train"]
+
+
+@pytest.mark.parametrize("max_shift", [0, 12])
+@pytest.mark.parametrize("seed", range(12))
+def test_genes_get_the_fold_of_their_tiles_base_by_base(seed, max_shift):
+    tiles, genes = random_tiles(seed, 4), random_windows(seed, n=300, length=40, span=1300)
+    seen = {fold: moved_bases(tiles[tiles["fold"] == fold], max_shift) for fold in set(tiles["fold"])}
+    wanted, lost = {}, {}
+    for gene in genes.itertuples():
+        own = {(gene.chrom, i) for i in range(gene.window_start, gene.window_end)}
+        met = [fold for fold in seen if own & seen[fold]]
+        if len(met) == 1:
+            wanted[gene.gene_id] = met[0]
+        else:
+            lost[gene.gene_id] = "spans_folds" if met else "outside_tiles"
+    kept, dropped = assign_genes(genes, tiles, max_shift)
+    assert dict(zip(kept["gene_id"], kept["fold"])) == wanted and (kept["split"] == "test").all()
+    assert dict(zip(dropped["gene_id"], dropped["reason"])) == lost
+    assert "outside_tiles" in lost.values() and "spans_folds" in lost.values()
+    for fold in range(4):
+        trained_on = tiles[split_for_fold(tiles, fold, 4) == "train"]
+        assert not moved_bases(kept[kept["fold"] == fold], 0) & moved_bases(trained_on, max_shift)
+
+
+def test_a_split_without_genes_is_named():
+    tiles = windows(("chr1", 0, 30), ("chr1", 30, 60), ("chr2", 0, 30)).assign(split=["train", "val", "test"])
+    genes = windows(("chr1", 5, 9), ("chr1", 40, 50), ("chr2", 30, 40))
+    with pytest.raises(InputError, match="no gene is left for the split test"):
+        assign_genes(genes, tiles)
+    kept, dropped = assign_genes(genes.assign(window_start=[5, 40, 29]), tiles)
+    assert kept["split"].tolist() == ["train", "val", "test"] and dropped.empty and "reason" in dropped

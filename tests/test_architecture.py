@@ -1,0 +1,250 @@
+"""Which part of the library may import which: data flows one way, and a folder is entered by its face."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from .import_graph import imported, module_file
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
+
+GROUND = ("errors", "files", "processes", "program", "text_files")
+DATA = ("data", "data.genome", "data.annotation", "data.matrix", "data.windows", "data.coverage", "data.dataset")
+MODEL = ("model", "model.network", "model.training")
+
+# The folders of the library, in the order in which data flows, each with those whose modules it may import beside its own and
+# the ground. What is above a folder in this table is not always among them.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "": (),
+    "data": (),
+    "data.genome": (),
+    "data.annotation": ("data.genome",),
+    "data.matrix": (),
+    "data.windows": ("data.genome", "data.annotation"),
+    "data.simulation": ("data", "data.genome", "data.windows"),
+    "data.coverage": ("data.genome", "data.annotation", "data.windows"),
+    "data.dataset": ("data.genome", "data.windows", "data.coverage"),
+    "data.basenji": ("data.genome", "data.windows", "data.coverage", "data.dataset"),
+    "model.network": (),
+    "model": (*DATA, "model.network"),
+    "model.training": (*DATA, "model", "model.network"),
+    "evaluate": (*DATA, *MODEL),
+    "variants": (*DATA, *MODEL),
+    "interpret": DATA,
+    "interpret.attribution": (*DATA, *MODEL, "interpret"),
+    "interpret.peaks": (*DATA, "interpret", "interpret.attribution"),
+    "interpret.motifs": (*DATA, "interpret", "interpret.attribution"),
+    "interpret.patterns": (*DATA, "interpret", "interpret.attribution"),
+    "interpret.probe": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
+    "configuration": (*DATA, "data.simulation", "model", "interpret"),
+    "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
+    "report": (*DATA, "interpret", "interpret.attribution", "interpret.motifs", "interpret.patterns", "report.browser"),
+}
+
+# Jobs of these run on nodes without TensorFlow, and start in a second. "data" stands for all folders in it.
+LIGHT = (
+    "data",
+    "configuration",
+    "interpret.peaks",
+    "interpret.motifs",
+    "interpret.patterns",
+    "report",
+    "program",
+    "variants.vcf",
+)
+LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "interpret.attribution.file", "model.params")
+
+
+def dotted(path: Path, root: Path) -> str:
+    """The name of a file's module, without `cisnake`; a package has that of its folder."""
+    parts = path.relative_to(root / "cisnake").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def home(name: str, root: Path) -> tuple[str, str] | None:
+    """Folder and module of a dotted name of the library, the module empty for a folder itself; None for what is elsewhere."""
+    parts = name.split(".")
+    if parts[0] != "cisnake":
+        return None
+    for end in range(len(parts), 0, -1):
+        file = module_file(".".join(parts[:end]), root)
+        if file is not None:
+            module = dotted(file, root)
+            return (module, "") if file.name == "__init__.py" else (module.rpartition(".")[0], module)
+    return None
+
+
+def all_imports(path: Path, root: Path) -> list[tuple[str, bool, int]]:
+    """Every dotted name that a file imports anywhere, whether by a face, and in which line."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [(*found, node.lineno) for node in nodes if isinstance(node, ast.stmt) for found in imported(node, path, root)]
+
+
+def problems(root: Path) -> list[str]:
+    """Every import of the library and of the scripts around it that breaks a rule, in a sentence each."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        in_library = path.is_relative_to(root / "cisnake")
+        own = dotted(path, root) if in_library else ""
+        folder = own if path.name == "__init__.py" else own.rpartition(".")[0]
+        where = path.relative_to(root).as_posix()
+        if in_library and folder not in MAY_IMPORT:
+            found.append(f"{where}: the folder is not in the table")
+            continue
+        for name, by_face, line in all_imports(path, root):
+            if own.startswith("data.") and name.split(".")[0] in ("tensorflow", "keras"):
+                found.append(f"{where}:{line} imports {name} into data/")
+            target = home(name, root)
+            if target is None or not target[1]:
+                continue
+            other, module = target
+            inside = in_library and (folder == other or folder.startswith(other + ".") or other == "")
+            if in_library and other != folder and not (other == "" and module in GROUND) and other not in MAY_IMPORT[folder]:
+                found.append(f"{where}:{line} imports {module}, which {folder or 'the ground'} may not")
+            if other and not inside and not by_face:
+                found.append(f"{where}:{line} imports {module} past the face of {other}")
+            if name.rpartition(".")[2].startswith("_") and module != own and not name.endswith("__"):
+                found.append(f"{where}:{line} imports {name}, which is private")
+    return found
+
+
+def shadowed(root: Path) -> list[str]:
+    """Names that a folder hands on although a module of it has them: which of the two one gets would depend on what ran before."""
+    found = []
+    for stub in sorted((root / "cisnake").rglob("__init__.pyi")):
+        modules = {path.stem for path in stub.parent.glob("*.py")} | {
+            path.name for path in stub.parent.iterdir() if path.is_dir()
+        }
+        nodes = [node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ImportFrom)]
+        found += [f"{stub.parent.name}.{a.name}" for node in nodes for a in node.names if a.name in modules]
+    return found
+
+
+def reaches(path: Path, root: Path) -> set[str]:
+    """The top-level names that are imported when a module is, modules of the library followed."""
+    seen, todo, tops = set(), [path], set()
+    while todo:
+        file = todo.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for name in at_import(file, root):
+            target = home(name, root)
+            if target is None:
+                tops.add(name.partition(".")[0])
+            elif target[1]:
+                todo.append(module_file("cisnake." + target[1], root))
+    return tops
+
+
+def at_import(path: Path, root: Path) -> set[str]:
+    """The dotted names that a module imports when it is imported: not in functions, nor for type checkers."""
+    names: set[str] = set()
+    todo: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            continue
+        names.update(name for name, _ in imported(node, path, root))
+        todo += ast.iter_child_nodes(node)
+    return names
+
+
+def test_imports_go_one_way_and_by_the_face() -> None:
+    assert problems(SCRIPTS) == []
+
+
+def test_no_face_has_the_name_of_a_module() -> None:
+    assert shadowed(SCRIPTS) == []
+
+
+def light_modules() -> list[Path]:
+    library = SCRIPTS / "cisnake"
+    paths = [path for path in sorted(library.rglob("*.py")) if path.name != "__init__.py"]
+    return [p for p in paths if any(f"{dotted(p, SCRIPTS)}.".startswith(f"{name}.") for name in LIGHT)]
+
+
+@pytest.mark.parametrize("path", light_modules(), ids=lambda path: path.relative_to(SCRIPTS).as_posix())
+def test_modules_of_cpu_jobs_do_not_import_tensorflow(path: Path) -> None:
+    assert not {"tensorflow", "keras"} & reaches(path, SCRIPTS)
+
+
+def test_every_part_that_is_to_be_light_is_there() -> None:
+    modules = [dotted(path, SCRIPTS) for path in light_modules()]
+    assert all(any(f"{module}.".startswith(f"{name}.") for module in modules) for name in LIGHT)
+    assert len(modules) > 90
+
+
+def library(root: Path, **files: str) -> Path:
+    """A library of a few modules, `a__b` standing for cisnake/a/b.py, each folder with a face of the names that are given."""
+    for name, text in {"errors": "", "data__genome__fasta": "class Genome: pass", **files}.items():
+        path = root / "cisnake" / (name.replace("__", "/") + ".py") if name != "script" else root / "script.py"
+        for folder in [path.parent, *path.parent.parents]:
+            if folder.is_relative_to(root / "cisnake"):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "__init__.py").touch()
+        path.write_text(text)
+    (root / "cisnake/data/genome/__init__.pyi").write_text("from .fasta import Genome as Genome\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "problem"),
+    [
+        ("data__genome__bases", "from cisnake.errors import InputError", ""),
+        ("data__genome__bases", "from cisnake.data.genome.fasta import Genome", ""),
+        ("data__windows__tiles", "from cisnake.data.genome import Genome", ""),
+        ("script", "from cisnake.data.genome import Genome", ""),
+        ("script", "def f():\n    from cisnake.data.genome.fasta import Genome", "script.py:2 imports data.genome.fasta past"),
+        ("data__windows__tiles", "from cisnake.data.genome.fasta import Genome", "tiles.py:1 imports data.genome.fasta past"),
+        ("data__windows__tiles", "from cisnake.data.genome import fasta", "tiles.py:1 imports data.genome.fasta past"),
+        ("data__windows__tiles", "import cisnake.data.genome.fasta", "tiles.py:1 imports data.genome.fasta past"),
+        ("data__genome__bases", "from cisnake.data.genome.fasta import _CODES", "_CODES, which is private"),
+        ("data__matrix__text", "from cisnake.data.genome import Genome", "data.genome.fasta, which data.matrix may not"),
+        ("errors", "from cisnake.data.genome import Genome", "data.genome.fasta, which the ground may not"),
+        ("data__genome__bases", "def f():\n    import keras.ops", "bases.py:2 imports keras.ops into data/"),
+        ("data__genome__bases", "from tensorflow import io", "imports tensorflow into data/"),
+        ("attic__old", "import numpy", "the folder is not in the table"),
+    ],
+)
+def test_each_rule_is_kept(tmp_path: Path, module: str, statement: str, problem: str) -> None:
+    found = problems(library(tmp_path, **{module: statement}))
+    assert any(problem in sentence for sentence in found) if problem else found == [], found
+
+
+@pytest.mark.parametrize("folder", [name for name in MAY_IMPORT if name])
+def test_no_folder_imports_what_is_not_in_its_row(tmp_path: Path, folder: str) -> None:
+    modules = {name: f"{name.replace('.', '__')}__thing" for name in MAY_IMPORT if name}
+    files = {modules[name]: "NAME = 1" for name in modules}
+    files[folder.replace(".", "__") + "__user"] = "\n".join(f"from cisnake.{name}.thing import NAME" for name in modules)
+    broken = [text for text in problems(library(tmp_path, **files)) if "may not" in text]
+    refused = {text.split(" imports ")[1].split(".thing")[0] for text in broken}
+    assert refused == set(modules) - set(MAY_IMPORT[folder]) - {folder}
+
+
+def test_a_name_that_is_also_a_module_is_seen(tmp_path: Path) -> None:
+    root = library(tmp_path)
+    (root / "cisnake/data/genome/__init__.pyi").write_text("from .fasta import fasta as fasta\n")
+    assert shadowed(root) == ["genome.fasta"]
+
+
+def test_tensorflow_is_found_behind_a_face_but_not_in_a_function(tmp_path: Path) -> None:
+    root = library(tmp_path, data__windows__tiles="from cisnake.data.genome import Genome", data__genome__fasta="import keras")
+    assert reaches(root / "cisnake/data/windows/tiles.py", root) == {"keras"}
+    (root / "cisnake/data/genome/fasta.py").write_text("def f():\n    import keras")
+    assert reaches(root / "cisnake/data/windows/tiles.py", root) == set()
+
+
+def test_the_table_flows_one_way() -> None:
+    """A folder that may import another must not be reachable from it."""
+
+    def below(folder: str, seen: frozenset[str] = frozenset()) -> set[str]:
+        return {folder}.union(*(below(other, seen | {folder}) for other in MAY_IMPORT[folder] if other not in seen))
+
+    for folder, others in MAY_IMPORT.items():
+        assert all(folder not in below(other) for other in others if other != folder), folder
+    assert set(MAY_IMPORT) - {""} == {dotted(path, SCRIPTS) for path in (SCRIPTS / "cisnake").rglob("__init__.py")} - {""}
