@@ -113,7 +113,7 @@ def problems(root: Path) -> list[str]:
 
 
 def shadowed(root: Path) -> list[str]:
-    """Names that a folder hands on although a module of it has them: which of the two one gets would depend on what ran before."""
+    """Names on a face that a module of the folder has too: which of the two one gets would depend on what ran before."""
     found = []
     for stub in sorted((root / "cisnake").rglob("__init__.pyi")):
         modules = {path.stem for path in stub.parent.glob("*.py")} | {

@@ -8,10 +8,11 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pandas as pd
 
 from cisnake.errors import InputError
@@ -119,6 +120,47 @@ def read_chunks(path: str | Path, columns: Mapping[str, type]) -> Iterator[pd.Da
             yield from pieces
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
+
+
+@contextmanager
+def open_hdf5(
+    path: str | Path, what: str, remedy: str = "make it again", faults: tuple[type[Exception], ...] = ()
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading, and say in a sentence what is wrong with it.
+
+    Parameters
+    ----------
+    path: str or Path
+    what: str
+        What it should be, as it should read after "cannot be read as": "a data set".
+    remedy: str
+        What to do, as it should read at the end of the sentence.
+    faults: tuple of exception types
+        What is the file's fault, too, when it is raised while the file is open: for blocks that only read it.
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, or of another kind.
+    """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(h5py.File(path, "r"))
+        except OSError as error:
+            raise _unreadable(path, what, error, remedy) from error
+        try:
+            yield file
+        except faults as error:
+            raise _unreadable(path, what, error, remedy) from error
+
+
+def _unreadable(path: str | Path, what: str, error: Exception, remedy: str) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path} cannot be read as {what} ({reason}): {remedy}.")
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -12,31 +12,27 @@ from typing import Any, TypeVar
 
 from cisnake.errors import InputError
 
+State = TypeVar("State")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def map_apart(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    processes: int,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
-    work: str,
+    function: Callable[[State, Item], Result], state: State, items: Sequence[Item], processes: int, work: str
 ) -> Iterator[Result]:
-    """Yield what a function returns of each item, in the order in which other processes are ready with them.
+    """Yield `function(state, item)` of each item, in the order in which processes are ready with them.
+
+    With one process, or one item, all happens here and in order.
 
     Parameters
     ----------
     function: callable
-        Of one item; of the top level of a module, as `start` is.
+        Of the state and one item; of the top level of a module.
+    state: object
+        What is the same for all items. It is pickled once for each process, which keeps its copy: what it caches stays there.
     items: sequence
     processes: int
         How many work, at most one an item.
-    start: callable
-        Called once in each process before all else.
-    arguments: tuple
-        Of `start`; they are pickled once for each process.
     work: str
         What they do, as it should read after "a process that": "read labels".
 
@@ -45,11 +41,14 @@ def map_apart(
     InputError
         A process was killed. What one of them raises is raised here.
     """
+    if processes == 1 or len(items) < 2:
+        yield from (function(state, item) for item in items)
+        return
     # Spawned, not forked: libraries of the caller may have threads or open files that do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(items)), context, initializer=_start, initargs=(start, arguments))
+    pool = ProcessPoolExecutor(min(processes, len(items)), context, initializer=_start, initargs=(function, state))
     try:
-        for future in as_completed([pool.submit(function, item) for item in items]):
+        for future in as_completed([pool.submit(_run, item) for item in items]):
             yield future.result()
     except BrokenProcessPool as error:
         raise InputError(
@@ -60,10 +59,20 @@ def map_apart(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+# Function and state of the process that works for another one.
+_task: tuple[Callable[[Any, Any], Any], Any]
+
+
+def _start(function: Callable[[Any, Any], Any], state: Any) -> None:
+    global _task
     # A process whose parent is killed would wait for work for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    start(*arguments)
+    _task = function, state
+
+
+def _run(item: Any) -> Any:
+    function, state = _task
+    return function(state, item)
 
 
 def _end_with_parent() -> None:

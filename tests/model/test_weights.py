@@ -341,7 +341,7 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_truncated_file_is_refused(tmp_path, share):
     whole = (DATA / "gene" / "model_best.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: int(share * len(whole))])
-    assert_refused(untouched(read_params("gene")), tmp_path / "cut.h5", "is no file of weights, or damaged")
+    assert_refused(untouched(read_params("gene")), tmp_path / "cut.h5", "cannot be read as weights")
 
 
 def test_a_file_that_lacks_weights_that_it_names_is_refused(tmp_path):
@@ -349,13 +349,13 @@ def test_a_file_that_lacks_weights_that_it_names_is_refused(tmp_path):
         del file["model_weights/dense_4/dense_4/bias:0"]
 
     path = edited(DATA / "gene" / "model_best.h5", tmp_path, remove)
-    assert_refused(untouched(read_params("gene")), path, "damaged")
+    assert_refused(untouched(read_params("gene")), path, "cannot be read as weights")
 
 
 def test_files_of_others_are_refused(tmp_path):
     model = untouched(read_params("gene"))
     (tmp_path / "text.h5").write_text("no weights\n")
-    assert_refused(model, tmp_path / "text.h5", "is no file of weights")
+    assert_refused(model, tmp_path / "text.h5", "cannot be read as weights")
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["sequences"] = np.zeros(3)
     assert_refused(model, tmp_path / "data.h5", "no network that Keras saved")

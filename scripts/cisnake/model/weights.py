@@ -19,12 +19,12 @@ Only then is anything assigned: a file that does not fit leaves the model as it 
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
+import functools
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ import keras
 import numpy as np
 
 from cisnake.errors import InputError
+from cisnake.files import open_hdf5
 
 _SAME_KIND = {"sync_batch_normalization": "batch_normalization"}
 # A matrix that the user gives: to Basenji no weight, and not in its files.
@@ -359,17 +360,12 @@ def _refuse(path: Path, problems: list[str]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file; what fails while it is open is its fault."""
-    try:
-        with h5py.File(path) as file:
-            yield file
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{path} is no file of weights, or damaged ({_first_line(error)}): give the .h5 that Basenji or Baskerville saved, "
-            "or a .keras file of ours."
-        ) from error
+_open = functools.partial(
+    open_hdf5,
+    what="weights",
+    remedy="give the .h5 that Basenji or Baskerville saved, or a .keras file of ours",
+    faults=(OSError, KeyError, RuntimeError, ValueError),
+)
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

@@ -252,5 +252,5 @@ def test_what_is_no_whole_file_is_refused(tmp_path, damage):
     elif damage == "older":
         with h5py.File(path, "a") as file:
             del file["predicted_sd"]
-    with pytest.raises(InputError, match=r"heat.h5 is not a whole file of attributions"):
+    with pytest.raises(InputError, match=r"heat.h5 cannot be read as attributions"):
         AttributionFile(path)

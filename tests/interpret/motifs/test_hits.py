@@ -85,11 +85,11 @@ def test_a_file_that_is_not_whole_is_refused(scanned, tmp_path):
     whole = (scanned[0] / "hits.h5").read_bytes()
     for name, content in {"cut": whole[: len(whole) // 2], "text": b"no HDF5"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match="not a whole file of hits"):
+        with pytest.raises(InputError, match="cannot be read as hits of motifs"):
             HitFile(tmp_path / name)
-    with pytest.raises(InputError, match="not a whole file of hits"):
+    with pytest.raises(InputError, match="cannot be read as hits of motifs"):
         HitFile(tmp_path / "missing")
-    with pytest.raises(InputError, match="not a whole file of hits"):
+    with pytest.raises(InputError, match="cannot be read as hits of motifs"):
         HitFile(scanned[0] / "dataset.h5")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,9 @@ def find_limits(read: Rows, n: int, quantile: float, rows: int = 64, processes: 
     lower, share = n * bins - 1 - math.floor(place), place - math.floor(place)
     upper = max(lower - 1, 0)
     pieces = [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
+    work = "looked for the highest labels"
     progress, largest = Progress("windows read for the highest labels", n), None
-    for read_rows, of_piece in _largest_of_all(read, lower + 1, pieces, processes):
+    for read_rows, of_piece in map_apart(_largest_of, (read, lower + 1), pieces, processes, work):
         largest = of_piece if largest is None else _largest(np.concatenate([largest, of_piece], axis=1), lower + 1)
         progress.advance(read_rows)
     assert largest is not None
@@ -80,23 +81,8 @@ def _largest(values: np.ndarray, k: int) -> np.ndarray:
     return values if values.shape[1] <= k else np.partition(values, values.shape[1] - k, axis=1)[:, -k:].copy()
 
 
-_in_this_process: dict[str, tuple[Rows, int]] = {}
-
-
-def _largest_of_all(read: Rows, k: int, pieces: list[slice], processes: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of rows of each piece, and the largest labels in it; in any order."""
-    if processes == 1 or len(pieces) < 2:
-        _start(read, k)
-        yield from map(_largest_of, pieces)
-        return
-    yield from map_apart(_largest_of, pieces, processes, _start, (read, k), "looked for the highest labels")
-
-
-def _start(read: Rows, k: int) -> None:
-    _in_this_process["job"] = read, k
-
-
-def _largest_of(rows: slice) -> tuple[int, np.ndarray]:
-    read, k = _in_this_process["job"]
+def _largest_of(task: tuple[Rows, int], rows: slice) -> tuple[int, np.ndarray]:
+    """Return the number of rows read, and the k largest labels of each task in them."""
+    read, k = task
     labels = np.abs(read(rows))
     return len(labels), _largest(labels.transpose(1, 0, 2).reshape(labels.shape[1], -1), k)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError
+from cisnake.files import open_hdf5
 
 SCHEMA_VERSION = 2
 WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold")
@@ -41,7 +42,7 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
     InputError
         Says which data set of the file is wrong.
     """
-    with _open(path) as file:
+    with open_hdf5(path, "a data set") as file:
         found = file.attrs.get("schema_version")
         if found is None and all(name in file for name in _DECIMA):
             raise InputError(
@@ -84,21 +85,9 @@ def open_decima(path: str | Path) -> Iterator[h5py.File]:
     InputError
         Says which data set of the file is wrong.
     """
-    with _open(path) as file:
+    with open_hdf5(path, "a data set") as file:
         _check_names(file, _DECIMA)
         _check_shapes(file, _target_length(file))
-        yield file
-
-
-@contextmanager
-def _open(path: str | Path) -> Iterator[h5py.File]:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]}): it is missing or truncated; make it again."
-        ) from error
-    with file:
         yield file
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -128,26 +128,26 @@ def make_pieces(job: Job, genome: Genome, folder: Path, pieces: list[slice], pro
         A process was killed. What one of them raises is raised here.
     """
     if processes == 1 or len(pieces) < 2:
-        for rows in pieces:
-            yield _make_piece(job, genome, folder, rows)
+        yield from (_make_piece(job, genome, folder, rows) for rows in pieces)
         return
     work = f"made {folder} (what is finished is kept there)"
-    yield from map_apart(_make_piece_apart, pieces, processes, _start, (job, folder), work)
+    yield from map_apart(_make_piece_apart, _Maker(job, folder), pieces, processes, work)
 
 
-_in_this_process: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Maker:
+    """What a process needs to make any piece; it opens the genome for itself."""
+
+    job: Job
+    folder: Path
+
+    @cached_property
+    def genome(self) -> Genome:
+        return Genome(self.job.genome)
 
 
-def _start(job: Job, folder: Path) -> None:
-    _in_this_process.update(job=job, folder=folder)
-
-
-def _make_piece_apart(rows: slice) -> slice:
-    job, folder = _in_this_process["job"], _in_this_process["folder"]
-    # Opened here and not in `_start`, whose errors a pool does not hand on.
-    if "genome" not in _in_this_process:
-        _in_this_process["genome"] = Genome(job.genome)
-    return _make_piece(job, _in_this_process["genome"], folder, rows)
+def _make_piece_apart(maker: _Maker, rows: slice) -> slice:
+    return _make_piece(maker.job, maker.genome, maker.folder, rows)
 
 
 def _make_piece(job: Job, genome: Genome, folder: Path, rows: slice) -> slice:

@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.sparse
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.files import open_hdf5
 
 # What scanpy keeps beside a matrix that it has normalised or cut to fewer genes.
 RAW = "raw"
@@ -133,13 +134,7 @@ def open_anndata(path: str | Path, layer: str | None = None, gene_column: str | 
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read as AnnData ({str(error).splitlines()[0]}): it is missing, cut, or no h5ad file."
-        ) from error
-    with file:
+    with open_hdf5(path, "AnnData", "give a whole .h5ad file") as file:
         for name in ("obs", "var"):
             if name not in file:
                 raise InputError(f"{path} has no {name}: it is no h5ad file.")

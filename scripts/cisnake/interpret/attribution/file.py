@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import write_whole
+from cisnake.files import open_hdf5, write_whole
 from cisnake.interpret.contrasts import Contrast
 
 SCHEMA_VERSION = 2
@@ -72,32 +72,27 @@ class AttributionFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with h5py.File(path, "r") as file:
-                found = file.attrs.get("schema_version")
-                if "attributions" in file and found != SCHEMA_VERSION:
-                    said = "no schema version" if found is None else f"schema version {found}"
-                    raise InputError(f"{path} has {said}, this release reads {SCHEMA_VERSION}: make it again.")
-                self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
-                for column in WINDOW_COLUMNS:
-                    values = file[f"windows/{column}"]
-                    self.windows[column] = values.asstr()[:] if column in _TEXT else values[:]
-                for column in SCORE_COLUMNS:
-                    self.windows[column] = file[column][:]
-                self.quality = _read_quality(file, self.windows["gene_id"])
-                self.attrs: dict[str, Any] = {
-                    key: json.loads(value) if key in _JSON else value
-                    for key, value in file.attrs.items()
-                    if key != "schema_version"
-                }
-                self.length: int = file["attributions"].shape[2]
-                self.dtype: str = file["attributions"].dtype.name
-                self.has_hypothetical, self.has_spread = "hypothetical" in file, "spread" in file
-                self.n_null: int = len(file["null/genes"])
-        except (OSError, KeyError) as error:
-            raise InputError(
-                f"{path} is not a whole file of attributions ({str(error).splitlines()[0]}): make it again."
-            ) from error
+        with open_hdf5(path, "attributions", faults=(OSError, KeyError)) as file:
+            found = file.attrs.get("schema_version")
+            if "attributions" in file and found != SCHEMA_VERSION:
+                said = "no schema version" if found is None else f"schema version {found}"
+                raise InputError(f"{path} has {said}, this release reads {SCHEMA_VERSION}: make it again.")
+            self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
+            for column in WINDOW_COLUMNS:
+                values = file[f"windows/{column}"]
+                self.windows[column] = values.asstr()[:] if column in _TEXT else values[:]
+            for column in SCORE_COLUMNS:
+                self.windows[column] = file[column][:]
+            self.quality = _read_quality(file, self.windows["gene_id"])
+            self.attrs: dict[str, Any] = {
+                key: json.loads(value) if key in _JSON else value
+                for key, value in file.attrs.items()
+                if key != "schema_version"
+            }
+            self.length: int = file["attributions"].shape[2]
+            self.dtype: str = file["attributions"].dtype.name
+            self.has_hypothetical, self.has_spread = "hypothetical" in file, "spread" in file
+            self.n_null: int = len(file["null/genes"])
 
     @property
     def contrast(self) -> Contrast:

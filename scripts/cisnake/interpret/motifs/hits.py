@@ -14,8 +14,8 @@ import pandas as pd
 
 from cisnake.data.dataset import RowReader
 from cisnake.data.genome import reverse_complement
-from cisnake.errors import InputError, unknown_name
-from cisnake.files import write_whole
+from cisnake.errors import unknown_name
+from cisnake.files import open_hdf5, write_whole
 
 HIT_COLUMNS = (
     "motif_id", "motif_name", "gene_id", "peak_id", "region", "chrom", "start", "end", "strand", "window_start",
@@ -98,27 +98,23 @@ class HitFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with h5py.File(path, "r") as file:
-                if file.attrs.get("schema_version") != SCHEMA_VERSION:
-                    raise KeyError(f"schema version {file.attrs.get('schema_version')}, expected {SCHEMA_VERSION}")
-                self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
-                for name in WINDOW_COLUMNS:
-                    values = file[f"windows/{name}"]
-                    self.windows[name] = values.asstr()[:] if name in ("chrom", "strand") else values[:].astype(np.int64)
-                self.motifs = pd.DataFrame({f"motif_{name}": file[f"motifs/{name}"].asstr()[:] for name in ("id", "name")})
-                self.motifs["width"], self.motifs["best_only"] = (file[f"motifs/{name}"][:] for name in ("width", "best_only"))
-                self.cuts = pd.DataFrame({name: file[f"cuts/{name}"][:] for name in file["cuts"]})
-                self.background: np.ndarray = file["background"][:]
-                self.attrs: dict[str, Any] = dict(file.attrs)
-                self.length: int = file["sequences"].shape[1]
-                self._offsets = file["offsets"][:]
-                self._sequences = RowReader(file, "sequences") if len(self.windows) else None
-                complete = self._offsets[-1] == len(file["hits/level"])
-        except (OSError, KeyError) as error:
-            raise InputError(f"{path} is not a whole file of hits ({str(error).splitlines()[0]}): make it again.") from error
-        if not complete:
-            raise InputError(f"{path} is not a whole file of hits (hits are missing): make it again.")
+        with open_hdf5(path, "hits of motifs", faults=(OSError, KeyError)) as file:
+            if file.attrs.get("schema_version") != SCHEMA_VERSION:
+                raise KeyError(f"schema version {file.attrs.get('schema_version')}, expected {SCHEMA_VERSION}")
+            self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
+            for name in WINDOW_COLUMNS:
+                values = file[f"windows/{name}"]
+                self.windows[name] = values.asstr()[:] if name in ("chrom", "strand") else values[:].astype(np.int64)
+            self.motifs = pd.DataFrame({f"motif_{name}": file[f"motifs/{name}"].asstr()[:] for name in ("id", "name")})
+            self.motifs["width"], self.motifs["best_only"] = (file[f"motifs/{name}"][:] for name in ("width", "best_only"))
+            self.cuts = pd.DataFrame({name: file[f"cuts/{name}"][:] for name in file["cuts"]})
+            self.background: np.ndarray = file["background"][:]
+            self.attrs: dict[str, Any] = dict(file.attrs)
+            self.length: int = file["sequences"].shape[1]
+            self._offsets = file["offsets"][:]
+            self._sequences = RowReader(file, "sequences") if len(self.windows) else None
+            if self._offsets[-1] != len(file["hits/level"]):
+                raise KeyError("hits are missing")
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,7 +144,7 @@ def write_hits_in_peaks(
         occupied = placed[["first", "last"]].sort_values("first", kind="stable")
         job = _Job(attributions, found_hits, stored, motifs, axis, placed, occupied, ids, seed, folder)
         blocks = []
-        for block in _run(bounds, processes, job):
+        for block in map_apart(_search, job, bounds, processes, "looks for hits in peaks"):
             blocks.append(block)
             progress.advance(step)
         blocks.sort(key=lambda block: block.first)
@@ -205,25 +205,8 @@ def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> Site
     )
 
 
-_job: _Job | None = None
-
-
-def _start(job: _Job) -> None:
-    global _job
-    _job = job
-
-
-def _run(bounds: list[tuple[int, int]], processes: int, job: _Job) -> Iterator[_Found]:
-    if processes > 1 and len(bounds) > 1:
-        yield from map_apart(_search, bounds, processes, _start, (job,), "looks for hits in peaks")
-        return
-    _start(job)
-    yield from map(_search, bounds)
-
-
-def _search(bounds: tuple[int, int]) -> _Found:
-    assert _job is not None
-    job, (begin, end) = _job, bounds
+def _search(job: _Job, bounds: tuple[int, int]) -> _Found:
+    begin, end = bounds
     rows = np.arange(begin, end)
     attributions, codes = job.attributions.read_block(begin, end)
     hits = job.hits.read(job.stored[rows])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -222,30 +221,16 @@ def _measure(
     places: Places, pairs: Sequence[tuple[int, int]], n_bins: int, permutations: int, seed: int, processes: int
 ) -> dict[tuple[int, int], Spacing | None]:
     progress = Progress("pairs of motifs", len(pairs))
-    start = (places, n_bins, permutations, seed)
-    found: Iterable[tuple[tuple[int, int], Spacing | None]]
-    if processes > 1 and len(pairs) > 1:
-        found = map_apart(_measure_pair, pairs, processes, _start, start, "compares positions of motifs")
-    else:
-        _start(*start)
-        found = map(_measure_pair, pairs)
     spacings = {}
-    for pair, spacing in found:
+    task = places, n_bins, permutations, seed
+    for pair, spacing in map_apart(_measure_pair, task, pairs, processes, "compares positions of motifs"):
         spacings[pair] = spacing
         progress.advance()
     return spacings
 
 
-_TASK: tuple[Places, int, int, int]
-
-
-def _start(*task: Any) -> None:
-    global _TASK
-    _TASK = task
-
-
-def _measure_pair(pair: tuple[int, int]) -> tuple[tuple[int, int], Spacing | None]:
-    places, n_bins, permutations, seed = _TASK
+def _measure_pair(task: tuple[Places, int, int, int], pair: tuple[int, int]) -> tuple[tuple[int, int], Spacing | None]:
+    places, n_bins, permutations, seed = task
     first, second = pair
     key = zlib.crc32("\n".join(places.names[at] + places.numbers[at] for at in pair).encode())
     rng = np.random.default_rng([seed, key])

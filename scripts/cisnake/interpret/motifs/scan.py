@@ -160,7 +160,7 @@ def scan_genes(
         forward = (windows["strand"] == "+").to_numpy()
         job = _Job(reader, (pad, pad + length), forward, seen_before(windows, length), scores, Path(folder))
         progress = Progress("genes scanned", len(chosen))
-        for block in _run(blocks, processes, job):
+        for block in map_apart(_scan, job, blocks, processes, "scans with motifs"):
             found[block.number] = block
             progress.advance(len(block.counts))
         in_order = [found[block.number] for block in blocks]
@@ -275,30 +275,13 @@ def _blocks(gc_class: np.ndarray, stored: np.ndarray, length: int, block_bases: 
     return blocks
 
 
-_job: _Job | None = None
-
-
-def _start(job: _Job) -> None:
-    global _job
-    _job = job
-
-
-def _run(blocks: list[_Block], processes: int, job: _Job) -> Iterator[_Found]:
-    if processes > 1 and len(blocks) > 1:
-        yield from map_apart(_scan, blocks, processes, _start, (job,), "scans with motifs")
-        return
-    _start(job)
-    yield from map(_scan, blocks)
-
-
-def _scan(block: _Block) -> _Found:
-    assert _job is not None
-    windows = Windows(_job.reader.read(block.stored, *_job.columns))
-    steps, cuts = _job.scores.steps[block.gc_class], _job.scores.cuts[block.gc_class]
+def _scan(job: _Job, block: _Block) -> _Found:
+    windows = Windows(job.reader.read(block.stored, *job.columns))
+    steps, cuts = job.scores.steps[block.gc_class], job.scores.cuts[block.gc_class]
     parts: list[tuple[np.ndarray, ...]] = []
     for index, (of_motif, cut) in enumerate(zip(steps, cuts.tolist(), strict=True)):
         place, orientation, total = windows.sites(of_motif, cut)
-        level = _job.scores.first_level[block.gc_class, index] + total - cut
+        level = job.scores.first_level[block.gc_class, index] + total - cut
         parts.append((place, np.full(len(place), 2 * index, np.int64) + (orientation < 0), level))
     place, motif, level = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(place * (2 * len(steps)) + motif)
@@ -307,10 +290,10 @@ def _scan(block: _Block) -> _Found:
     motif //= 2
     row, start = windows.split(place)
     width = np.array([len(of_motif) for of_motif in steps])
-    forward, seen = _job.forward[block.rows], _job.seen[block.rows]
+    forward, seen = job.forward[block.rows], job.seen[block.rows]
     new = np.where(forward[row], start + width[motif], windows.length - start) > seen[row]
     levels, at = np.unique(level, return_inverse=True)
-    part = _job.folder / f"{block.number:09d}.npz"
+    part = job.folder / f"{block.number:09d}.npz"
     np.savez(part, motif=motif, start=start, orientation=np.where(reverse, -1, 1), level=level)
     return _Found(
         block.number,
