@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from cisnake.model import TRAIN_SETTINGS, TRANSFER_SETTINGS, Setting  # noqa: E402
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-MODEL = ROOT / "scripts" / "cisnake" / "model"
+MODEL = ROOT / "scripts" / "cisnake" / "model" / "network"
 README = ROOT / "config" / "README.md"
 
 INTRODUCTION = """\
@@ -147,7 +147,7 @@ def tree(module: str) -> ast.Module:
 
 def shared_keys() -> str:
     """Return a table of what the blocks of a model share: the fields of `network.Defaults`."""
-    fields = next(node for node in tree("network").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
+    fields = next(node for node in tree("context").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
     return table(
         ["key", "default"],
         [

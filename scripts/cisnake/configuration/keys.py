@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+_PACKAGE = Path(__file__).resolve().parents[1]
+# The folder that has workflow/schemas and config/models: the checkout, or the package itself where it is installed.
+ROOT = _PACKAGE if (_PACKAGE / "workflow").is_dir() else _PACKAGE.parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 # What begins the name of a motif database, which is no path.
 DATABASE = "jaspar:"
