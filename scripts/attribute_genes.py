@@ -17,9 +17,7 @@ from cisnake import program
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
-    p.add_argument(
-        "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
-    )
+    program.add_model_options(p)
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table, whose groups contrasts may name")
     p.add_argument("--contrasts", type=json.loads, required=True, metavar="JSON", help="contrasts by name")
     p.add_argument("--genes", default="all", metavar="WHICH", help="all, held_out, or a file of ids (default: all)")
@@ -36,8 +34,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of shuffles and checks (default: 0)")
     p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")
     p.add_argument("--n-shards", type=int, default=1, help="shards that the genes are cut into (default: 1)")
-    p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--output", type=Path, required=True, nargs="+", metavar="H5", help="one file a contrast, in their order")
     return p
 

@@ -21,16 +21,12 @@ from cisnake.files import write_json, write_table
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="tiles")
-    p.add_argument(
-        "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
-    )
+    program.add_model_options(p)
     p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
     p.add_argument("--gene-windows", type=Path, required=True, metavar="H5", help="windows of genes")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for transcription starts")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table")
     p.add_argument("--baseline", type=json.loads, required=True, metavar="JSON", help="k, counts, alpha")
-    p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")
     p.add_argument("--output-examples", type=Path, required=True, metavar="TSV")

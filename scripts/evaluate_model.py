@@ -19,15 +19,11 @@ from cisnake.data.windows import SPLITS
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
-    p.add_argument(
-        "--models", type=Path, required=True, nargs="+", metavar="KERAS", help=".../fold_<i>/replicate_<j>/model.keras"
-    )
+    program.add_model_options(p)
     p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with groups")
     p.add_argument("--baseline", type=json.loads, required=True, metavar="JSON", help="k, upstream, downstream, counts, alpha")
     p.add_argument("--anchor", type=int, required=True, metavar="BASES", help="position of the anchor in the window")
-    p.add_argument("--batch-size", type=int, default=64, help="windows in one pass (default: 64)")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="DIR")
     return p
 

@@ -32,16 +32,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--enrichment", type=Path, required=True, metavar="TSV", help="enrichment.tsv of the contrast")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
-    p.add_argument(
-        "--models", type=Path, nargs="+", required=True, metavar="KERAS", help=".../fold_<n>/replicate_<n>/model.keras"
-    )
+    program.add_model_options(p)
     p.add_argument("--top", type=int, default=10, metavar="N", help="clusters of motifs to probe (default 10)")
     p.add_argument("--sites", type=int, default=50, metavar="N", help="sites of a motif to delete, best first (default 50)")
     p.add_argument("--draws", type=int, default=5, metavar="N", help="random replacements of each site (default 5)")
     p.add_argument("--backgrounds", type=int, default=50, metavar="N", help="shuffled windows to insert into (default 50)")
     p.add_argument("--seed", type=int, default=0, help="of sites, replacements, shuffles and intervals (default 0)")
-    p.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default 64)")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="TSV", help="effects.tsv: a row a motif")
     p.add_argument("--output-sites", type=Path, required=True, metavar="TSV", help="site_effects.tsv: a row a deleted site")
     return p

@@ -28,11 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--dataset", type=Path, required=True, metavar="H5", help="for the names of the tasks and the window's length"
     )
-    p.add_argument(
-        "--models", type=Path, nargs="+", required=True, metavar="KERAS", help=".../fold_<n>/replicate_<n>/model.keras"
-    )
-    p.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default 64)")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    program.add_model_options(p)
     p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="one row per variant, gene and task")
     p.add_argument("--output-vcf", type=Path, required=True, metavar="VCF", help="the VCF, annotated, .vcf.gz")
     return p

@@ -26,6 +26,14 @@ def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every program takes that asks trained models: the models, how many windows at once, and CPU threads."""
+    models = "models, each .../fold_<i>/replicate_<j>/model.keras"
+    parser.add_argument("--models", type=Path, required=True, nargs="+", metavar="KERAS", help=models)
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default: 64)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+
+
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
     """Parse the command line, run `main`, and exit with status 1 and one clear last line if it fails.
 
