@@ -168,8 +168,11 @@ def light_modules() -> list[Path]:
     return [p for p in paths if any(f"{dotted(p, SCRIPTS)}.".startswith(f"{name}.") for name in LIGHT)]
 
 
-@pytest.mark.parametrize("path", light_modules(), ids=lambda path: path.relative_to(SCRIPTS).as_posix())
-def test_modules_of_cpu_jobs_do_not_import_tensorflow(path: Path) -> None:
+# A program imports TensorFlow inside `main`, if at all, so that --help and a wrong option are answered at once.
+@pytest.mark.parametrize(
+    "path", [*sorted(SCRIPTS.glob("*.py")), *light_modules()], ids=lambda path: path.relative_to(SCRIPTS).as_posix()
+)
+def test_programs_and_modules_of_cpu_jobs_do_not_import_tensorflow(path: Path) -> None:
     assert not {"tensorflow", "keras"} & reaches(path, SCRIPTS)
 
 
