@@ -7,3 +7,4 @@ from .keys import EACH_GROUP as EACH_GROUP
 from .keys import GENES as GENES
 from .keys import ROOT as ROOT
 from .keys import SCHEMA as SCHEMA
+from .keys import SOURCES as SOURCES

@@ -36,41 +36,10 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     InputError
         Lists every key that is unknown, missing, or has a wrong value, and every environment variable that is not set.
     """
-    schema = yaml.safe_load(SCHEMA.read_text())
     config = copy.deepcopy(config)
-    _fill(config, schema)
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
-    problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
-    if problems:
-        raise InputError(listed(problems))
+    _apply_schema(config, yaml.safe_load(SCHEMA.read_text()))
     config["evaluate"]["baseline"].setdefault("upstream", min(500, config["windows"]["upstream"]))
-    given = [
-        (config[section], key) for section, key in SOURCES if section in config and isinstance(config[section].get(key), str)
-    ]
-    if not config["motifs"]["source"].startswith(DATABASE):
-        given.append((config["motifs"], "source"))
-    if config["attribution"]["genes"] not in GENES:
-        given.append((config["attribution"], "genes"))
-    own = [(config["model"], "params")] + ([(config["targets"], "tracks")] if "tracks" in config["targets"] else [])
-    if "data_dir" in config["run"]:
-        own.append((config["run"], "data_dir"))
-    for section, key in own + given:
-        unset = [name for name in re.findall(r"\$\{?(\w+)", section[key]) if name not in os.environ]
-        problems += [f"the path {section[key]} needs the environment variable {name}: set it" for name in unset]
-        section[key] = os.path.expanduser(os.path.expandvars(section[key]))
-    if problems:
-        raise InputError(listed(problems))
-    for section, key in given:
-        section[key] = str(Path(config["run"].get("data_dir", ".")) / section[key])
-    for key in ("matrix", "cells"):
-        if isinstance(config["targets"].get(key), str) and Path(config["targets"][key]).is_dir():
-            config["targets"][key] = str(market_file(config["targets"][key]))
-    # These come with the workflow, too.
-    for section, key, folder in (("model", "params", "."), ("targets", "tracks", config["run"].get("data_dir", "."))):
-        for path in (Path(folder) / config[section].get(key, ""), ROOT / config[section].get(key, "")):
-            if path.is_file():
-                config[section][key] = os.path.normpath(path)
-                break
+    _resolve_paths(config)
     if config["attribution"]["contrasts"] == EACH_GROUP:
         try:
             table = known_tasks(config)
@@ -80,6 +49,50 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         if table is not None:
             config["attribution"]["contrasts"] = each_group(table)
     return config
+
+
+def _apply_schema(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Fill in defaults, and refuse what the schema does not allow."""
+    _fill(config, schema)
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
+    if problems:
+        raise InputError(listed(problems))
+
+
+def _resolve_paths(config: dict[str, Any]) -> None:
+    """Replace variables in paths, look for inputs in `run.data_dir`, and for what comes with the workflow beside it."""
+    targets = config["targets"]
+    inputs = [
+        (config[section], key) for section, key in SOURCES if section in config and isinstance(config[section].get(key), str)
+    ]
+    if not config["motifs"]["source"].startswith(DATABASE):
+        inputs.append((config["motifs"], "source"))
+    if config["attribution"]["genes"] not in GENES:
+        inputs.append((config["attribution"], "genes"))
+    others = [(config["model"], "params"), (targets, "tracks"), (config["run"], "data_dir")]
+    _expand_variables([*inputs, *((section, key) for section, key in others if key in section)])
+    data_dir = Path(config["run"].get("data_dir", "."))
+    for section, key in inputs:
+        section[key] = str(data_dir / section[key])
+    for key in ("matrix", "cells"):
+        if isinstance(targets.get(key), str) and Path(targets[key]).is_dir():
+            targets[key] = str(market_file(targets[key]))
+    for section, key, folder in ((config["model"], "params", Path()), (targets, "tracks", data_dir)):
+        for path in (folder / section.get(key, ""), ROOT / section.get(key, "")):
+            if path.is_file():
+                section[key] = os.path.normpath(path)
+                break
+
+
+def _expand_variables(paths: list[tuple[dict[str, Any], str]]) -> None:
+    problems = []
+    for section, key in paths:
+        unset = [name for name in re.findall(r"\$\{?(\w+)", section[key]) if name not in os.environ]
+        problems += [f"the path {section[key]} needs the environment variable {name}: set it" for name in unset]
+        section[key] = os.path.expanduser(os.path.expandvars(section[key]))
+    if problems:
+        raise InputError(listed(problems))
 
 
 def _fill(value: dict[str, Any], schema: dict[str, Any]) -> None:
