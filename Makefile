@@ -37,8 +37,9 @@ demo: setup ## run the whole workflow on a simulated genome and say how much of 
 
 # A file's tests stay in one process: they share what its fixtures make; tests/conftest.py says which files come first. `auto`
 # would count two threads of a core as one.
-test: setup ## run the tests on all cores, at most 4 (PYTEST_ARGS='-m "not slow"' leaves the long ones out, '-n 0' is one process)
+test: setup ## run the tests on all cores, at most 4, and the examples in docstrings (PYTEST_ARGS='-m "not slow"' leaves the long ones out, '-n 0' is one process)
 	@$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(if $(PYTEST_ARGS),,$(RUN) python -m pytest --quiet --doctest-modules scripts/cisnake)
 
 # Every check runs, whichever fails, so that one run shows all that is wrong.
 lint: setup ## check style, types, the workflow, and that the README names what exists

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,8 @@ def test_the_table_flows_one_way() -> None:
     for folder, others in MAY_IMPORT.items():
         assert all(folder not in below(other) for other in others if other != folder), folder
     assert set(MAY_IMPORT) - {""} == {dotted(path, SCRIPTS) for path in (SCRIPTS / "cisnake").rglob("__init__.py")} - {""}
+
+
+def test_every_folder_is_described() -> None:
+    described = re.findall(r"^\| `cisnake\.(\S+)` \|", (ROOT / "docs" / "library.md").read_text(), flags=re.MULTILINE)
+    assert sorted(described) == sorted(name for name in MAY_IMPORT if name)
