@@ -14,7 +14,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.errors import InputError
 from cisnake.files import write_whole
-from cisnake.report import write_report
+from cisnake.report.page import write_report
 
 
 def parser() -> argparse.ArgumentParser:

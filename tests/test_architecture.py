@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "interpret.probe": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
     "configuration": (*DATA, "data.simulation", "model", "interpret"),
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
-    "report": (*DATA, "interpret", "interpret.attribution", "interpret.motifs", "interpret.patterns", "report.browser"),
+    "report": (*DATA, "interpret", "interpret.attribution"),
+    "report.page": (*DATA, "interpret.patterns", "report"),
 }
 
 # Jobs of these run on nodes without TensorFlow, and start in a second. "data" stands for all folders in it.

@@ -9,7 +9,7 @@ import pytest
 from cisnake import files
 from cisnake.data.genome.bases import decode, reverse_complement
 from cisnake.report import igv_views
-from cisnake.report.igv_views import make_view, read_variants
+from cisnake.report.igv_views import make_view, read_strongest_effects
 
 LENGTH = 60
 RNG = np.random.default_rng(8)
@@ -108,8 +108,8 @@ def test_variants_are_those_of_the_genes_in_their_strongest_task(tmp_path, monke
     ]  # fmt: skip
     columns = ["variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status", "task", "effect_mean"]
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "effects.tsv", sep="\t", index=False)
-    found = read_variants(tmp_path / "effects.tsv", ["NA", "z"])
+    found = read_strongest_effects(tmp_path / "effects.tsv", ["NA", "z"])
     assert found[["variant_id", "alt", "task", "effect_mean"]].to_numpy().tolist() == [
         ["v0", "T", "t1", -0.1], ["v1", "G", "t2", -0.7], ["v1", "T", "t1", 0.1],
     ]  # fmt: skip
-    assert found["start"].tolist() == [5, 10, 10] and read_variants(tmp_path / "effects.tsv", []).empty
+    assert found["start"].tolist() == [5, 10, 10] and read_strongest_effects(tmp_path / "effects.tsv", []).empty

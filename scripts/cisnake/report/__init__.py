@@ -1,4 +1,4 @@
-"""The HTML report and its figures."""
+"""What a run found: what the page of the report is made of, and how much of a simulated truth was recovered."""
 
 import lazy_loader
 

@@ -1,4 +1,3 @@
-from .page import write_report as write_report
 from .recovery import measure as measure
 from .recovery import measure_variants as measure_variants
 from .recovery import possible_pearson as possible_pearson

@@ -86,10 +86,10 @@ def make_view(
     peaks: pandas.DataFrame
         Peaks of the gene: window_start, window_end, attribution, and p_value and q_value where there are such columns.
     hits: pandas.DataFrame, optional
-        Hits in its peaks, as `results.read_hits` gives them: motif_id, motif_name, peak_id, orientation, window_start,
+        Hits in its peaks, as `results.read_peak_hits` gives them: motif_id, motif_name, peak_id, orientation, window_start,
         window_end, p_value. The `HITS_OF_PEAK` of smallest p are shown of each peak. Default None: motifs were not scanned for.
     variants: pandas.DataFrame, optional
-        Variants of the gene, as `read_variants` gives them. Default None: there are none.
+        Variants of the gene, as `read_strongest_effects` gives them. Default None: there are none.
     """
     if hits is None:
         hits = pd.DataFrame(
@@ -169,7 +169,7 @@ def _within(table: pd.DataFrame, start: int, end: int) -> pd.DataFrame:
     return table[(table["start"] < end) & (table["end"] > start)].reset_index(drop=True)
 
 
-def read_variants(path: Path, genes: Collection[str]) -> pd.DataFrame:
+def read_strongest_effects(path: Path, genes: Collection[str]) -> pd.DataFrame:
     """Return the scored variants of some genes from an effects.tsv, each in the task of its largest |effect_mean|.
 
     The file is read once, in pieces: it may be far larger than those few rows.

@@ -56,7 +56,7 @@ class Coverage:
 
 
 @dataclass
-class Contrast:
+class ContrastResults:
     """What was found for one contrast; what comes after the peaks is None where that step did not run."""
 
     name: str
@@ -70,7 +70,7 @@ class Contrast:
 
 
 @dataclass
-class Variants:
+class VariantSummary:
     """Effects of variants: pairs of variant and gene by status, and those of largest |effect|, each in its strongest task."""
 
     status: dict[str, int]
@@ -88,8 +88,8 @@ class Results:
     trainings: list[Training]
     evaluations: list[Evaluation]
     coverage: list[Coverage]
-    contrasts: list[Contrast]
-    variants: Variants | None
+    contrasts: list[ContrastResults]
+    variants: VariantSummary | None
     recovery: dict[str, Any] | None
 
 
@@ -123,7 +123,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
         coverage=_coverage(folder, config),
         contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
-        variants=read_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
+        variants=summarise_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
 
@@ -206,7 +206,7 @@ def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
     return found
 
 
-def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Contrast:
+def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> ContrastResults:
     name = path.stem
     asked = config is None or config.get("motifs", {}).get("patterns", {}).get("discover", False)
     with_patterns = asked and (folder / "patterns" / name / "patterns.tsv").is_file()
@@ -214,7 +214,7 @@ def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Con
     peaks = read_table(_required(folder / "peaks" / f"{name}.tsv", "call_peaks"), window_start="int64", window_end="int64")
     hits, enrichment, effects, pairs = (motifs / f"{name}.tsv" for name in ("hits", "enrichment", "effects", "pairs"))
     scanned = hits.is_file() or enrichment.is_file()
-    return Contrast(
+    return ContrastResults(
         name,
         AttributionFile(path),
         _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
@@ -228,7 +228,7 @@ def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Con
     )
 
 
-def read_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
+def read_peak_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
     """Return the hits in peaks of some genes from a hits.tsv, which may be far larger than those few rows.
 
     Returns
@@ -243,7 +243,7 @@ def read_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
     return _numbers(pd.concat(kept, ignore_index=True)[columns], text)
 
 
-def read_variants(path: Path, n_top: int) -> Variants:
+def summarise_variants(path: Path, n_top: int) -> VariantSummary:
     """Count pairs of variant and gene by status, and keep the `n_top` pairs of the largest |effect_mean|, in one pass.
 
     Of each pair the task with the largest |effect_mean| is kept: tasks are alike, and would fill the table with one variant.
@@ -257,7 +257,7 @@ def read_variants(path: Path, n_top: int) -> Variants:
         chunk["size"] = chunk["effect_mean"].abs()
         top = [_largest(pd.concat([*top, chunk[chunk["size"].notna()]]), n_top)]
     every = pd.concat(pairs).drop_duplicates()
-    return Variants(
+    return VariantSummary(
         dict(sorted(Counter(every["status"]).items(), key=lambda item: (-item[1], item[0]))),
         every["variant_id"].nunique(),
         top[0].drop(columns="size") if top else pd.DataFrame(),

@@ -8,7 +8,7 @@ import pandas as pd
 LOGO_BASES = 110
 
 
-def choose_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
+def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
     """Choose the genes that show a contrast best.
 
     First come held-out genes predicted correctly, by decreasing size of the predicted contrast; then, if those are fewer than

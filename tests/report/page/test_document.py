@@ -19,9 +19,10 @@ from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.interpret.attribution.file import AttributionFile
 from cisnake.interpret.patterns import discover, files
-from cisnake.report import igv, page, shown_genes, words
+from cisnake.report import igv, shown_genes, words
+from cisnake.report.page import document, motifs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 CONFIG = {
@@ -36,7 +37,7 @@ CONFIG = {
 
 
 def write(results: Path, **options) -> str:
-    return page.write_report(results, results / "inputs/motifs.meme", "A run", **options)
+    return document.write_report(results, results / "inputs/motifs.meme", "A run", **options)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_patterns_lie_on_the_motifs_that_they_match(results):
     assert (
         "FAC3" in section and "MA0003.1, − strand" in section and "0.0032" in section and section.count('class="matrix"') == 2
     )
-    first, second = page.aligned(found.probabilities, np.full((12, 4), [0.7, 0.1, 0.1, 0.1]), -2)
+    first, second = motifs.align(found.probabilities, np.full((12, 4), [0.7, 0.1, 0.1, 0.1]), -2)
     assert len(first) == len(second) == 12
     np.testing.assert_array_equal(first[2:9], found.probabilities)
     assert (first[:2] == 0.25).all() and (first[9:] == 0.25).all()
@@ -234,16 +235,16 @@ def windows(predicted, measured, split) -> pd.DataFrame:
 
 def test_choice_of_genes_prefers_held_out_then_seen_then_wrong():
     table = windows([9.0, 8.0, 1.0, -2.0, 7.0], [9.0, -8.0, 1.0, -2.0, np.nan], ["train", "test", "val", "test", "test"])
-    chosen, how = shown_genes.choose_genes(table, "specificity", 5)
+    chosen, how = shown_genes.choose_shown_genes(table, "specificity", 5)
     assert list(chosen["gene_id"]) == ["g3", "g2", "g0", "g1", "g4"]
     assert list(chosen["correct"]) == [True, True, True, False, False]
     assert "1 correctly predicted from the training split" in how and "2 whose prediction is not borne out" in how
-    assert list(shown_genes.choose_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
+    assert list(shown_genes.choose_shown_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
 
 
 def test_an_aggregate_score_is_counted_from_the_median():
     table = windows([10.0, 11.0, 12.0, 20.0, 9.0], [10.0, 11.0, 12.0, 19.0, 10.5], "test")
-    chosen, how = shown_genes.choose_genes(table, "aggregate", 5)
+    chosen, how = shown_genes.choose_shown_genes(table, "aggregate", 5)
     assert chosen["gene_id"].iloc[0] == "g3" and "median" in how
     assert not chosen.set_index("gene_id")["correct"]["g1"], "the median itself has no sign"
 

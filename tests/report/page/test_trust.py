@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pandas as pd
 
-from cisnake.report.quality import count_quality, draw_quality
+from cisnake.report.page.trust import count_quality, draw_quality
 
 
 def checks(n: int = 8, **columns) -> pd.DataFrame:

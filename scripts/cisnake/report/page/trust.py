@@ -1,4 +1,4 @@
-"""How far attributions can be trusted: their own checks, drawn and counted for the report."""
+"""The section of trust: checks of the attributions, drawn and counted."""
 
 from __future__ import annotations
 

@@ -1,0 +1,95 @@
+"""The section of genes: attribution along the window of each gene, and as letters where it is strongest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cisnake.report import figures, logos
+from cisnake.report.shown_genes import best_region
+from cisnake.report.words import DASH
+
+
+@dataclass(frozen=True, eq=False)
+class ShownGene:
+    """What is known of a gene that is shown for a contrast.
+
+    Attributes
+    ----------
+    window: pandas.Series
+        A row of `choose_shown_genes`.
+    codes: numpy.ndarray, shape=(length,), dtype=int8
+        Sequence, gene-oriented.
+    scores: numpy.ndarray, shape=(length,), dtype=float32
+        Projected attribution, gene-oriented.
+    peaks: pandas.DataFrame
+        Peaks of the gene: rows of peaks/<contrast>.tsv.
+    """
+
+    window: pd.Series
+    codes: np.ndarray
+    scores: np.ndarray
+    peaks: pd.DataFrame
+
+    @property
+    def region(self) -> tuple[int, int]:
+        """First and last position (half-open) in the window of what is drawn as letters."""
+        return best_region(self.scores)
+
+
+def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation: pd.DataFrame) -> dict[str, Any]:
+    """Return what genes.html needs of one gene.
+
+    Parameters
+    ----------
+    name: str
+        Begins the ids of its figures.
+    gene: ShownGene
+    labels: mapping of str to str
+        What to write above a peak, by peak_id.
+    annotation: pandas.DataFrame
+        gene_id, gene_name of the run's genes.
+    """
+    window, (first, last) = gene.window, gene.region
+    gene_id = window["gene_id"]
+    named = annotation.loc[annotation["gene_id"] == gene_id, "gene_name"]
+    gene_name = (named.iloc[0] if len(named) else "") or gene_id
+    start, end, strand = int(window["start"]), int(window["end"]), window["strand"]
+    low, high = sorted(figures.window_to_genome(i, start, end, strand) for i in (first, last - 1))
+    place = f"{window['chrom']}:{low:.0f}{DASH}{high + 1:.0f}"
+    spans = list(zip(gene.peaks["window_start"], gene.peaks["window_end"], strict=True))
+    return {
+        "gene_id": gene_id,
+        "gene_name": gene_name,
+        "window": f"{window['chrom']}:{start}{DASH}{end}",
+        "strand": strand,
+        **{key: window[key] for key in ("split", "unseen", "correct", "predicted", "measured")},
+        "n_peaks": len(gene.peaks),
+        "region": place,
+        "from_tss": [position - int(window["mask_start"]) for position in (first, last)],
+        "track": figures.draw_track(
+            name, gene.scores, window, spans, (first, last), f"Attribution over the window of {gene_name}"
+        ),
+        "logo": logos.draw_attribution(
+            gene.codes[first:last],
+            gene.scores[first:last],
+            f"Attribution logo of {gene_name}, {place}",
+            _boxes(gene, labels),
+            [(x - first, label) for x, label in figures.genome_ticks(start, end, strand, first, last, 6)],
+            figures.axis_label(window),
+        ),
+    }
+
+
+def _boxes(gene: ShownGene, labels: Mapping[str, str]) -> list[logos.Box]:
+    """Return the peaks, or their parts, that lie where letters are drawn."""
+    first, last = gene.region
+    return [
+        logos.Box(max(peak.window_start - first, 0), min(peak.window_end, last) - first, labels.get(peak.peak_id, ""))
+        for peak in gene.peaks.itertuples()
+        if peak.window_start < last and peak.window_end > first
+    ]

@@ -1,0 +1,111 @@
+"""The section of motifs: enriched motifs with their effects, pairs of motifs, and patterns found without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from cisnake.data import Motif
+from cisnake.interpret.patterns import read_patterns
+from cisnake.report import logos
+from cisnake.report.results import ContrastResults
+from cisnake.report.thresholds import ENRICHED_Q
+
+MAX_PAIRS = 10
+
+
+def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> dict[str, Any]:
+    """Return what motifs.html needs of one contrast.
+
+    Parameters
+    ----------
+    contrast: ContrastResults
+    matrices: mapping of str to Motif
+        By motif_id; for logos.
+    n: int
+        How many clusters of motifs to show.
+    """
+    enrichment, effects = contrast.enrichment, contrast.effects
+    tested = enrichment is not None
+    enriched = (enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1) if tested else np.array([], bool)
+    return {
+        "scanned": tested,
+        "motifs": _best_motifs(contrast, matrices, n),
+        "n_enriched": int(enriched.sum()),
+        "n_tested": len(enriched),
+        "probed": effects is not None,
+        "pairs": _pairs(contrast),
+        "patterns": _patterns(contrast, matrices),
+    }
+
+
+def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
+    """Return the best-ranked motif of each of the `n` best clusters, with its logo, and its effects where they were probed."""
+    if contrast.enrichment is None:
+        return []
+    table = contrast.enrichment.sort_values(["rank", "motif_id"], na_position="last")
+    cluster = table["cluster"].where(table["cluster"] != "", table["motif_id"])
+    table = table.assign(n_in_cluster=cluster.map(cluster.value_counts()))[~cluster.duplicated()].head(n)
+    if contrast.effects is not None:
+        table = table.merge(contrast.effects.drop(columns="motif_name"), on="motif_id", how="left")
+    rows = table.to_dict("records")
+    for row in rows:
+        motif = matrices.get(row["motif_id"])
+        row["logo"] = Markup("") if motif is None else logos.draw_matrix(motif.probabilities, f"Logo of {row['motif_name']}")
+    return rows
+
+
+def _pairs(contrast: ContrastResults) -> list[dict[str, Any]]:
+    """Return the pairs of motifs that keep a distance, or share genes, more often than by chance; smallest q-values first."""
+    if contrast.pairs is None:
+        return []
+    table = contrast.pairs.assign(best=contrast.pairs[["q_value", "spacing_q_value"]].min(axis=1))
+    sure = table[table["best"] <= ENRICHED_Q].sort_values(["best", "spacing_p_value", "p_value"], kind="stable")
+    return sure.head(MAX_PAIRS).to_dict("records")
+
+
+def _patterns(contrast: ContrastResults, matrices: Mapping[str, Motif]) -> list[dict[str, Any]] | None:
+    """Return the patterns found without a database, each above the motif that it resembles most, column upon column."""
+    if contrast.patterns is None:
+        return None
+    rows = []
+    for pattern in read_patterns(contrast.patterns, list(matrices.values())):
+        best = pattern.matches[0] if pattern.matches else None
+        shown = [pattern.probabilities] if best is None else align(pattern.probabilities, best.matrix, best.offset)
+        names = [f"Logo of pattern {pattern.id}", f"Logo of {best.motif.name} as it lies on it" if best else ""]
+        pictures = [logos.draw_matrix(matrix, name) for matrix, name in zip(shown, names, strict=False)]
+        rows.append({"pattern": pattern, "best": best, "logos": pictures})
+    return rows
+
+
+def align(first: np.ndarray, second: np.ndarray, offset: int) -> list[np.ndarray]:
+    """Pad two matrices with uniform columns, which have no information, so that they lie on each other.
+
+    Parameters
+    ----------
+    first, second: numpy.ndarray, shape=(width, 4)
+        Probabilities.
+    offset: int
+        Position of the first on which the first position of the second lies; may be negative.
+
+    Returns
+    -------
+    list of two numpy.ndarray, shape=(common width, 4), dtype=float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first, second = align(np.eye(4)[:2], np.eye(4), offset=-1)
+    >>> first[:, 0].tolist(), second[:, 0].tolist()
+    ([0.25, 1.0, 0.0, 0.25], [1.0, 0.0, 0.0, 0.0])
+    """
+    start, end = min(0, offset), max(len(first), offset + len(second))
+    padded = []
+    for matrix, at in ((first, 0), (second, offset)):
+        whole = np.full((end - start, 4), 0.25)
+        whole[at - start : at - start + len(matrix)] = matrix
+        padded.append(whole)
+    return padded

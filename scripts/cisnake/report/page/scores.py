@@ -1,0 +1,89 @@
+"""The section of scores: how well genes, and the bins of coverage runs, are predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from cisnake.report import figures
+from cisnake.report.results import Coverage, Evaluation, read_predictions
+from cisnake.report.words import number
+
+MAX_TASK_ROWS = 500
+QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
+
+
+def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what scores.html needs of one split: scores of each predictor, of each task, and figures."""
+    split, summary = evaluation.split, evaluation.summary
+    tasks = evaluation.tasks.sort_values(["pearson", "task"], ascending=[False, True], na_position="last")
+    ranked = tasks.dropna(subset=["pearson"])
+    singles = [scores["pearson_median"] for scores in summary["replicates"] if scores["pearson_median"] is not None]
+    mean = float(np.mean(singles)) if singles else None
+    model = summary["model"]["pearson_median"]
+    compared = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
+    return {
+        "split": split,
+        "summary": summary,
+        "rows": [
+            *_predictors(summary),
+            ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
+            ("mean of the training genes", summary["baselines"]["train_mean"]),
+        ],
+        "single_mean": mean,
+        "gain": model - mean if model is not None and mean is not None and len(singles) > 1 else None,
+        "n_singles": len(singles),
+        "n_better": int((compared["pearson"] > compared["kmer_ridge_pearson"]).sum()),
+        "n_compared": len(compared),
+        "n_undefined": len(tasks) - len(ranked),
+        "baseline": figures.draw_baseline(split, tasks) if len(compared) else "",
+        "groups": figures.draw_groups(split, tasks) if figures.has_groups(ranked) else "",
+        "examples": _scatters(evaluation, ranked),
+        "tasks": tasks.head(MAX_TASK_ROWS).to_dict("records"),
+        "n_tasks": len(tasks),
+        "replicates": [column for column in tasks if column.startswith("replicate_") and column.endswith("_pearson")],
+    }
+
+
+def _predictors(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the scores of the ensemble and of each replicate, with their names."""
+    return [("ensemble", summary["model"]), *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"]))]
+
+
+def _scatters(evaluation: Evaluation, ranked: pd.DataFrame) -> list[Markup]:
+    """Return measured over predicted values of the median and of the best task, once where that is the only one."""
+    if evaluation.predictions is None or ranked.empty:
+        return []
+    figures_of_tasks = []
+    for what, place in (("median", len(ranked) // 2), ("best", 0))[: len(ranked)]:
+        row = ranked.iloc[place]
+        measured, predicted = read_predictions(evaluation.predictions, row["task"])
+        title = f"{what} task, r = {number(row['pearson'])}"
+        name = ": ".join(filter(None, (row["task"], row.get("description", ""))))
+        figures_of_tasks.append(figures.draw_predictions(f"{what}-{evaluation.split}", measured, predicted, title, name))
+    return figures_of_tasks
+
+
+def show_coverage(coverage: Coverage) -> dict[str, Any]:
+    """Return what scores.html needs of the bins of one split: scores of each predictor, of each task, and example tiles."""
+    summary, tasks = coverage.summary, coverage.tasks.sort_values("pearson", ascending=False, na_position="last")
+    examples = []
+    for i, (quantile, tile) in enumerate(coverage.examples.groupby("quantile", sort=True)):
+        title = f"tile at the {QUARTILES[quantile]} (r = {number(tile['pearson'].iloc[0])})"
+        examples.append(figures.draw_tile(f"tile-{coverage.split}-{i}", tile, title))
+    return {
+        "split": coverage.split,
+        "summary": summary,
+        "rows": [
+            *_predictors(summary),
+            ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
+            ("mean profile around TSSs", summary["baselines"]["tss_profile"]),
+            ("mean of the training tiles", summary["baselines"]["train_mean"]),
+        ],
+        "tasks": tasks.head(MAX_TASK_ROWS).to_dict("records"),
+        "n_tasks": len(tasks),
+        "examples": examples,
+    }

@@ -1,0 +1,56 @@
+"""The section of training: learning curves, best epochs, and the parameters of the models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cisnake.report import figures
+from cisnake.report.results import Training
+from cisnake.report.words import DASH
+
+BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
+
+
+def show_training(trainings: list[Training]) -> dict[str, Any]:
+    """Return what training.html needs: a row for each model, learning curves, and parameters."""
+    return {
+        "rows": [_row(training) for training in trainings],
+        "curves": figures.draw_learning(trainings),
+        "parameters": _parameters(trainings),
+    }
+
+
+def _row(training: Training) -> dict[str, Any]:
+    history = training.history
+    best = history[history["best"]].tail(1)
+    return {
+        "name": training.name,
+        "epochs": len(history),
+        "minutes": history["seconds"].sum() / 60,
+        **{key: best[key].iloc[0] if len(best) else None for key in BEST_SCORES},
+    }
+
+
+def _parameters(trainings: list[Training]) -> list[tuple[str, str]]:
+    """Return each key with its value, or with that of each model where they differ."""
+    flat = [flatten(training.parameters) for training in trainings]
+    rows = []
+    for key in dict.fromkeys(key for parameters in flat for key in parameters):
+        values = [parameters.get(key, DASH) for parameters in flat]
+        rows.append((key, values[0] if len(set(values)) == 1 else ", ".join(values)))
+    return rows
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """Return nested mappings as one, keys joined by dots, values as JSON; lists stay whole.
+
+    Examples
+    --------
+    >>> flatten({"train": {"seed": 1, "optimizer": {"name": "adam"}}, "folds": [0, 1]})
+    {'train.seed': '1', 'train.optimizer.name': '"adam"', 'folds': '[0, 1]'}
+    """
+    if isinstance(value, dict) and value:
+        parts = (flatten(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
+        return {key: text for part in parts for key, text in part.items()}
+    return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
