@@ -13,7 +13,14 @@ from pathlib import Path
 
 from cisnake import program
 from cisnake.files import read_table, write_json
-from cisnake.report import measure, measure_variants, possible_pearson, read_contrasts, read_expression, read_true_effects
+from cisnake.report import (
+    measure_recovery,
+    measure_variants,
+    possible_pearson,
+    read_expression,
+    read_findings,
+    read_true_effects,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,11 +54,11 @@ def main(args: argparse.Namespace) -> None:
         predicted = read_table(args.variants, start="int", effect_mean="float")
         known = read_true_effects(args.vcf or args.simulation / "variants.vcf", list(group_of_task))
         variants = measure_variants(predicted, known)
-    contrasts = read_contrasts(args.attributions, args.peaks, args.enrichment)
+    findings = read_findings(args.attributions, args.peaks, args.enrichment)
     possible = possible_pearson(noiseless, observed, held_out)
-    found = measure(truth, group_of_task, contrasts, summary, possible, variants)
-    write_json(found, args.output)
-    program.log.info("%s: %d of %d motifs recovered", args.output, found["motifs_recovered"], found["motifs_planted"])
+    recovery = measure_recovery(truth, group_of_task, findings, summary, possible, variants)
+    write_json(recovery, args.output)
+    program.log.info("%s: %d of %d motifs recovered", args.output, recovery["motifs_recovered"], recovery["motifs_planted"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import json
 import math
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +16,10 @@ from cisnake.data.simulation.files import write_inputs
 from cisnake.data.simulation.genome import simulate
 from cisnake.data.simulation.settings import Settings
 from cisnake.errors import InputError
+from cisnake.interpret.attribution.file import write_attributions
+from cisnake.interpret.contrasts import Contrast
 from cisnake.report import recovery
-from cisnake.report.recovery import Contrast
+from cisnake.report.recovery import Findings
 
 GROUP_OF_TASK = {"a_1": "a", "a_2": "a", "b_1": "b"}
 
@@ -37,7 +38,11 @@ TRUTH = pd.DataFrame(
 )
 
 
-def contrast(**given) -> Contrast:
+SPECIFIC = Contrast("a_b", ("a_1", "a_2"), ("b_1",), "specificity")
+ALONE = Contrast("a", ("a_1", "a_2"), (), "aggregate")
+
+
+def findings(**changes) -> Findings:
     peaks = pd.DataFrame(
         [
             ("g1", 95, 105),  # half of both: on the planted site of M1
@@ -60,29 +65,28 @@ def contrast(**given) -> Contrast:
         ],
         columns=["motif_id", "cluster", "odds_ratio", "q_value"],
     )
-    default = Contrast("a_b", "specificity", ["a_1", "a_2"], ["b_1"], ["g1", "g2"], peaks, enrichment)
-    return dataclasses.replace(default, **given)
+    return dataclasses.replace(Findings(SPECIFIC, ["g1", "g2"], peaks, enrichment), **changes)
 
 
-def measured(*contrasts: Contrast) -> dict:
+def measured(*contrasts: Findings) -> dict:
     scores = {"pearson_median": 0.8}
     summary = {"split": "test", "n_genes": 3, "model": scores, "baselines": {"kmer_ridge": {"pearson_median": 0.5}}}
-    return recovery.measure(TRUTH, GROUP_OF_TASK, contrasts, summary, 0.9, {})
+    return recovery.measure_recovery(TRUTH, GROUP_OF_TASK, contrasts, summary, 0.9, {})
 
 
 def test_effect_of_a_site_on_a_contrast() -> None:
-    specific = recovery.contrast_effect(TRUTH, contrast(), GROUP_OF_TASK)
+    specific = recovery.contrast_effect(TRUTH, SPECIFIC, GROUP_OF_TASK)
     np.testing.assert_allclose(specific, [1.0, 0.5, 0, 0.2, 0.6, 0, 0.9, 0.9])
-    aggregate = recovery.contrast_effect(TRUTH, contrast(score="aggregate"), GROUP_OF_TASK)
+    aggregate = recovery.contrast_effect(TRUTH, ALONE, GROUP_OF_TASK)
     np.testing.assert_allclose(aggregate, [1.0, 0.5, 0.8, 0.2, 0.6, 0, 0, 0.9])
-    mixed = recovery.contrast_effect(TRUTH, contrast(on_tasks=["a_1", "b_1"], off_tasks=[]), GROUP_OF_TASK)
+    mixed = recovery.contrast_effect(TRUTH, Contrast("mixed", ("a_1", "b_1"), (), "aggregate"), GROUP_OF_TASK)
     np.testing.assert_allclose(mixed[[0, 2, 6]], [0.5, 0.8, -0.45])
     with pytest.raises(InputError, match="did you mean a_1"):
-        recovery.contrast_effect(TRUTH, contrast(on_tasks=["a_11"]), GROUP_OF_TASK)
+        recovery.contrast_effect(TRUTH, dataclasses.replace(SPECIFIC, on_tasks=("a_11",)), GROUP_OF_TASK)
 
 
 def test_peaks_and_sites_are_counted_by_overlap_in_the_same_gene() -> None:
-    found = recovery.measure_sites(TRUTH, recovery.contrast_effect(TRUTH, contrast(), GROUP_OF_TASK), contrast())
+    found = recovery.measure_sites(TRUTH, recovery.contrast_effect(TRUTH, SPECIFIC, GROUP_OF_TASK), findings())
     # Peaks on a site: M1 planted, M1 by chance, M4. Strong planted sites of g1 and g2 (at least 0.25): M1 twice, M4; g3 has
     # no attribution and M1's 0.2 is too weak.
     assert (found["n_peaks"], found["n_peaks_on_site"]) == (7, 3)
@@ -91,18 +95,18 @@ def test_peaks_and_sites_are_counted_by_overlap_in_the_same_gene() -> None:
 
 
 def test_without_peaks_precision_is_undefined_and_recall_is_zero() -> None:
-    empty = contrast(peaks=contrast().peaks.iloc[:0])
-    found = recovery.measure_sites(TRUTH, recovery.contrast_effect(TRUTH, empty, GROUP_OF_TASK), empty)
+    empty = findings(peaks=findings().peaks.iloc[:0])
+    found = recovery.measure_sites(TRUTH, recovery.contrast_effect(TRUTH, SPECIFIC, GROUP_OF_TASK), empty)
     assert math.isnan(found["peak_precision"]) and found["peak_recall"] == 0
 
 
 def test_motifs_count_where_they_act() -> None:
-    found = measured(contrast())
+    found = measured(findings())
     # M2 is enriched but does nothing in a against b; M4 acts but is depleted.
     assert (found["motifs_planted"], found["motifs_recovered"], found["motifs_recovered_by_cluster"]) == (2, 1, 1)
     assert (found["decoys_planted"], found["decoys_called"]) == (1, 1)
     assert found["motifs"]["M1"]["enriched"] == "cluster" and found["motifs"]["M2"]["acts"] == "no"
-    both = measured(contrast(), contrast(name="a", score="aggregate"))
+    both = measured(findings(), findings(contrast=ALONE))
     assert (both["motifs_planted"], both["motifs_recovered"], both["motifs_recovered_by_cluster"]) == (3, 2, 1)
     assert set(both["contrasts"]) == {"a_b", "a"} and both["n_peaks"] == 14
     assert both["peak_precision"] == pytest.approx((3 + 3) / 14)
@@ -110,12 +114,12 @@ def test_motifs_count_where_they_act() -> None:
 
 
 def test_peaks_that_are_sure_are_measured_by_themselves() -> None:
-    found = measured(contrast(), contrast(name="a", score="aggregate"))
+    found = measured(findings(), findings(contrast=ALONE))
     # Of four with q at most 0.1, M1 planted and M4 are on sites of a against b, M1 and M2 of a alone.
     assert found["n_peaks_at_q"] == 8 and found["peak_precision_at_q"] == pytest.approx((2 + 2) / 8)
     strong = {name: part["n_strong_sites"] for name, part in found["contrasts"].items()}
     assert found["peak_recall_at_q"] == pytest.approx((2 + 2) / sum(strong.values()))
-    unsure = measured(contrast(peaks=contrast().peaks.assign(q_value=np.nan)))
+    unsure = measured(findings(peaks=findings().peaks.assign(q_value=np.nan)))
     assert unsure["n_peaks"] == 7 and math.isnan(unsure["peak_precision_at_q"]) and math.isnan(unsure["peak_recall_at_q"])
 
 
@@ -166,9 +170,13 @@ def test_a_perfect_run_recovers_everything(tmp_path: Path) -> None:
     paths = {name: tmp_path / name / "liver" for name in ("attributions", "peaks", "motifs")}
     for path in paths.values():
         path.mkdir(parents=True)
-    with h5py.File(tmp_path / "attributions" / "liver.h5", "w") as file:
-        file["genes"] = list(made.genes["gene_id"])
-        file.attrs.update(on_tasks=json.dumps(["liver_1"]), off_tasks="[]", score="aggregate", contrast="liver")
+    windows = made.genes[["gene_id", "chrom", "start", "end", "strand"]].assign(
+        mask_start=0, mask_end=1, fold=0, split="test", measured=0.0
+    )
+    attrs = {"contrast": "liver", "score": "aggregate", "on_tasks": ["liver_1"], "off_tasks": []}
+    n = len(windows)
+    with write_attributions(tmp_path / "attributions" / "liver.h5", windows, 5, attrs) as append:
+        append(np.zeros((n, 4, 5)), np.zeros((n, 5)), np.zeros(n), np.zeros(n))
     acting[["gene_id", "start", "end"]].assign(q_value=0.05).to_csv(tmp_path / "peaks" / "liver.tsv", sep="\t", index=False)
     motifs = acting[["motif_id", "motif_name"]].drop_duplicates().assign(cluster="", odds_ratio=9.0, q_value=1e-9)
     motifs.to_csv(tmp_path / "motifs" / "liver" / "enrichment.tsv", sep="\t", index=False)

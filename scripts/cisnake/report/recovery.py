@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import pysam
@@ -16,12 +14,9 @@ from scipy.stats import spearmanr
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
-
-Q_VALUE = 0.05
-"""A motif is called enriched up to this q-value."""
-
-PEAK_Q = 0.1
-"""A single peak is sure up to this q-value."""
+from cisnake.interpret import Contrast
+from cisnake.interpret.attribution import AttributionFile
+from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
 
 OVERLAP = 0.5
 """Share of the shorter of a peak and a site that must lie in both."""
@@ -34,14 +29,12 @@ NO_EFFECT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Contrast:
+class Findings:
     """What a run found for one contrast.
 
     Attributes
     ----------
-    name, score: str
-        score is `specificity` (mean over on_tasks minus mean over off_tasks) or `aggregate` (mean over on_tasks).
-    on_tasks, off_tasks: list of str
+    contrast: Contrast
     genes: list of str
         Genes that have an attribution.
     peaks: pandas.DataFrame
@@ -50,16 +43,13 @@ class Contrast:
         motif_id, cluster, odds_ratio, q_value, as in motifs/<contrast>/enrichment.tsv.
     """
 
-    name: str
-    score: str
-    on_tasks: list[str]
-    off_tasks: list[str]
+    contrast: Contrast
     genes: list[str]
     peaks: pd.DataFrame
     enrichment: pd.DataFrame
 
 
-def read_contrasts(attributions: Sequence[Path], peaks: Sequence[Path], enrichment: Sequence[Path]) -> list[Contrast]:
+def read_findings(attributions: Sequence[Path], peaks: Sequence[Path], enrichment: Sequence[Path]) -> list[Findings]:
     """Read the files of all contrasts and pair them by the contrast's name.
 
     Parameters
@@ -70,22 +60,20 @@ def read_contrasts(attributions: Sequence[Path], peaks: Sequence[Path], enrichme
     Raises
     ------
     InputError
-        A contrast lacks one of its files.
+        A contrast lacks one of its files, or one cannot be read.
     """
     by_peaks = {path.stem: path for path in peaks}
     by_enrichment = {path.parent.name: path for path in enrichment}
-    contrasts = []
+    findings = []
     for path in attributions:
         for what, known in (("peaks", by_peaks), ("enrichment", by_enrichment)):
             if path.stem not in known:
                 raise unknown_name(f"contrast among the files of {what}", path.stem, known)
-        with h5py.File(path, "r") as file:
-            on, off = (json.loads(file.attrs[key]) for key in ("on_tasks", "off_tasks"))
-            genes, score = list(file["genes"].asstr()[:]), str(file.attrs["score"])
-        table = read_table(by_peaks[path.stem], start="int", end="int", q_value="float")
+        file = AttributionFile(path)
+        called = read_table(by_peaks[path.stem], start="int", end="int", q_value="float")
         enriched = read_table(by_enrichment[path.stem], odds_ratio="float", q_value="float")
-        contrasts.append(Contrast(path.stem, score, on, off, genes, table, enriched))
-    return contrasts
+        findings.append(Findings(file.contrast, file.genes, called, enriched))
+    return findings
 
 
 def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict[str, str]) -> np.ndarray:
@@ -116,7 +104,7 @@ def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict
     return np.where(np.abs(effect) < NO_EFFECT, 0.0, effect)
 
 
-def measure_sites(truth: pd.DataFrame, effect: np.ndarray, contrast: Contrast) -> dict[str, Any]:
+def measure_sites(truth: pd.DataFrame, effect: np.ndarray, found: Findings) -> dict[str, Any]:
     """Compare peaks with sites.
 
     `peak_precision` is the share of peaks that overlap, by half of the shorter of both, a site of an active motif in the
@@ -129,7 +117,8 @@ def measure_sites(truth: pd.DataFrame, effect: np.ndarray, contrast: Contrast) -
         gene_id role origin start end.
     effect: numpy.ndarray, shape=(sites,)
         As `contrast_effect` returns it.
-    contrast: Contrast
+    found: Findings
+        For that contrast.
 
     Returns
     -------
@@ -138,49 +127,61 @@ def measure_sites(truth: pd.DataFrame, effect: np.ndarray, contrast: Contrast) -
         there is nothing to count.
     """
     sites = truth.assign(effect=effect, site=np.arange(len(truth)))
-    sites = sites[(sites["role"] != "decoy") & (sites["effect"] != 0) & sites["gene_id"].isin(set(contrast.genes))]
+    sites = sites[(sites["role"] != "decoy") & (sites["effect"] != 0) & sites["gene_id"].isin(set(found.genes))]
     planted = sites[sites["origin"] == "planted"]
     strong = planted[planted["effect"].abs() >= STRONG * planted["effect"].abs().max()]["site"]
-    peaks = contrast.peaks[["gene_id", "start", "end"]].assign(peak=np.arange(len(contrast.peaks)))
+    peaks = found.peaks[["gene_id", "start", "end"]].assign(peak=np.arange(len(found.peaks)))
     pairs = peaks.merge(sites[["gene_id", "start", "end", "site"]], on="gene_id", suffixes=("", "_site"))
     shared = np.minimum(pairs["end"], pairs["end_site"]) - np.maximum(pairs["start"], pairs["start_site"])
     shorter = np.minimum(pairs["end"] - pairs["start"], pairs["end_site"] - pairs["start_site"])
     pairs = pairs[(shared >= OVERLAP * shorter) & (shared > 0)]
-    on_site, found = pairs["peak"].nunique(), int(strong.isin(set(pairs["site"])).sum())
+    on_site, strong_found = pairs["peak"].nunique(), int(strong.isin(set(pairs["site"])).sum())
     return {
         "n_peaks": len(peaks),
         "n_peaks_on_site": on_site,
         "n_strong_sites": len(strong),
-        "n_strong_sites_found": found,
+        "n_strong_sites_found": strong_found,
         "peak_precision": _share(on_site, len(peaks)),
-        "peak_recall": _share(found, len(strong)),
+        "peak_recall": _share(strong_found, len(strong)),
     }
 
 
-def measure_motifs(truth: pd.DataFrame, effect: np.ndarray, contrast: Contrast) -> dict[str, dict[str, str]]:
+def measure_motifs(truth: pd.DataFrame, effect: np.ndarray, enrichment: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Say which motifs act on a contrast, and which of all planted ones were called enriched.
 
-    A motif is enriched if its own q-value is at most `Q_VALUE` and its odds ratio above 1 (`itself`), or if that holds for
+    A motif is enriched if its own q-value is at most `ENRICHED_Q` and its odds ratio above 1 (`itself`), or if that holds for
     another motif of its cluster (`cluster`).
+
+    Parameters
+    ----------
+    truth: pandas.DataFrame
+        motif_id motif_name role.
+    effect: numpy.ndarray, shape=(sites,)
+        As `contrast_effect` returns it.
+    enrichment: pandas.DataFrame
+        motif_id cluster odds_ratio q_value.
 
     Returns
     -------
     dict
         By motif_id: motif_name, role, acts (yes or no), enriched (itself, cluster or no).
     """
-    table = contrast.enrichment
-    called = table[(table["q_value"] <= Q_VALUE) & (table["odds_ratio"] > 1)]
+    called = enrichment[(enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1)]
     own, clusters = set(called["motif_id"]), set(called["cluster"]) - {""}
-    cluster_of = dict(zip(table["motif_id"], table["cluster"], strict=True))
+    cluster_of = dict(zip(enrichment["motif_id"], enrichment["cluster"], strict=True))
     acting = set(truth["motif_id"][(effect != 0) & (truth["role"] != "decoy")])
+
+    def enriched(motif_id: str) -> str:
+        if motif_id in own:
+            return "itself"
+        return "cluster" if cluster_of.get(motif_id, "") in clusters else "no"
+
     return {
         motif.motif_id: {
             "motif_name": motif.motif_name,
             "role": motif.role,
             "acts": "yes" if motif.motif_id in acting else "no",
-            "enriched": "itself"
-            if motif.motif_id in own
-            else ("cluster" if cluster_of.get(motif.motif_id, "") in clusters else "no"),
+            "enriched": enriched(motif.motif_id),
         }
         for motif in truth[["motif_id", "motif_name", "role"]].drop_duplicates("motif_id").itertuples(index=False)
     }
@@ -252,22 +253,31 @@ def read_expression(path: Path) -> pd.DataFrame:
 
 
 def possible_pearson(noiseless: pd.DataFrame, observed: pd.DataFrame, genes: Sequence[str]) -> float:
-    """Return the median over tasks of Pearson r between noiseless and observed expression, over the genes given.
+    """Return the median over tasks of Pearson r between noiseless and observed expression: what noise lets a model reach.
 
     Parameters
     ----------
     noiseless, observed: pandas.DataFrame
         A row per gene, indexed by gene_id; a column per task; NaN where not measured.
     genes: sequence of str
+        Over which r is computed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> noiseless = pd.DataFrame({"task": [1.0, 2.0, 3.0, 4.0]}, index=["g1", "g2", "g3", "g4"])
+    >>> observed = pd.DataFrame({"task": [1.5, 1.5, 3.0, 0.0]}, index=["g1", "g2", "g3", "g4"])
+    >>> round(possible_pearson(noiseless, observed, ["g1", "g2", "g3"]), 3)
+    0.866
     """
     truth, seen = (table[table.index.isin(set(genes))].sort_index() for table in (noiseless, observed))
     return float(truth.corrwith(seen).median())
 
 
-def measure(
+def measure_recovery(
     truth: pd.DataFrame,
     group_of_task: dict[str, str],
-    contrasts: Sequence[Contrast],
+    findings: Sequence[Findings],
     summary: dict[str, Any],
     possible: float,
     variants: dict[str, Any],
@@ -277,61 +287,77 @@ def measure(
     `motifs_planted` counts the active motifs that act on at least one contrast, `motifs_recovered` those of them that are
     enriched in at least one contrast on which they act, and `decoys_called` the decoys that are enriched by themselves in any.
     Precision and recall are pooled by summing counts over contrasts; `peak_precision_at_q` and `peak_recall_at_q` are those of
-    the peaks with a q-value of at most `PEAK_Q`, NaN where no peak has.
+    the peaks with a q-value of at most `SURE_Q`, NaN where no peak has.
 
     Parameters
     ----------
     truth: pandas.DataFrame
         truth.tsv.
     group_of_task: dict of str to str
-    contrasts: sequence of Contrast
+    findings: sequence of Findings
+        A contrast each.
     summary: dict
         evaluation/<split>/summary.json.
     possible: float
         As `possible_pearson` returns it.
     variants: dict
         As `measure_variants` returns it, or empty.
+
+    Returns
+    -------
+    dict
+        What recovery.json holds.
     """
-    by_contrast: dict[str, Any] = {}
-    n_sure = n_sure_on_site = n_sure_found = 0
-    for contrast in contrasts:
-        effect = contrast_effect(truth, contrast, group_of_task)
-        sure = measure_sites(truth, effect, replace(contrast, peaks=contrast.peaks[contrast.peaks["q_value"] <= PEAK_Q]))
-        n_sure, n_sure_on_site = n_sure + sure["n_peaks"], n_sure_on_site + sure["n_peaks_on_site"]
-        n_sure_found += sure["n_strong_sites_found"]
-        by_contrast[contrast.name] = {
-            **measure_sites(truth, effect, contrast),
-            "motifs": measure_motifs(truth, effect, contrast),
-        }
-    counts = {
-        key: sum(found[key] for found in by_contrast.values())
-        for key in ("n_peaks", "n_peaks_on_site", "n_strong_sites", "n_strong_sites_found")
-    }
-    motifs = _pool_motifs(by_contrast)
-    acting = [m for m in motifs.values() if m["acts"] == "yes"]
-    decoys = [m for m in motifs.values() if m["role"] == "decoy"]
+    by_contrast, sure = {}, []
+    for found in findings:
+        effect = contrast_effect(truth, found.contrast, group_of_task)
+        motifs = measure_motifs(truth, effect, found.enrichment)
+        by_contrast[found.contrast.name] = {**measure_sites(truth, effect, found), "motifs": motifs}
+        sure.append(measure_sites(truth, effect, replace(found, peaks=found.peaks[found.peaks["q_value"] <= SURE_Q])))
+    pooled = _pool_motifs(by_contrast)
     return {
         "split": summary["split"],
         "n_genes": summary["n_genes"],
         "pearson_possible": possible,
         "pearson_achieved": summary["model"]["pearson_median"],
         "baseline_pearson": summary["baselines"].get("kmer_ridge", {}).get("pearson_median"),
-        "motifs_planted": len(acting),
-        "motifs_recovered": sum(m["enriched"] != "no" for m in acting),
-        "motifs_recovered_by_cluster": sum(m["enriched"] == "cluster" for m in acting),
-        "decoys_planted": len(decoys),
-        "decoys_called": sum(m["enriched"] == "itself" for m in decoys),
-        "peak_precision": _share(counts["n_peaks_on_site"], counts["n_peaks"]),
-        "peak_recall": _share(counts["n_strong_sites_found"], counts["n_strong_sites"]),
-        "peak_q": PEAK_Q,
-        "peak_precision_at_q": _share(n_sure_on_site, n_sure),
-        "peak_recall_at_q": _share(n_sure_found, counts["n_strong_sites"]) if n_sure else float("nan"),
-        "n_peaks_at_q": n_sure,
-        **counts,
+        **_count_motifs(pooled),
+        **_pool_sites(list(by_contrast.values()), sure),
         "strong_site_share": STRONG,
         **({"variant_effect_spearman": None} | variants),
-        "motifs": motifs,
+        "motifs": pooled,
         "contrasts": by_contrast,
+    }
+
+
+def _count_motifs(motifs: dict[str, dict[str, str]]) -> dict[str, int]:
+    acting = [motif for motif in motifs.values() if motif["acts"] == "yes"]
+    decoys = [motif for motif in motifs.values() if motif["role"] == "decoy"]
+    return {
+        "motifs_planted": len(acting),
+        "motifs_recovered": sum(motif["enriched"] != "no" for motif in acting),
+        "motifs_recovered_by_cluster": sum(motif["enriched"] == "cluster" for motif in acting),
+        "decoys_planted": len(decoys),
+        "decoys_called": sum(motif["enriched"] == "itself" for motif in decoys),
+    }
+
+
+def _pool_sites(contrasts: Sequence[dict[str, Any]], sure: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return shares of the counts of all contrasts together: of all peaks, and of the sure ones."""
+
+    def total(sites: Sequence[dict[str, Any]], key: str) -> int:
+        return sum(contrast[key] for contrast in sites)
+
+    counts = {key: total(contrasts, key) for key in ("n_peaks", "n_peaks_on_site", "n_strong_sites", "n_strong_sites_found")}
+    n_sure, n_strong = total(sure, "n_peaks"), counts["n_strong_sites"]
+    return {
+        "peak_precision": _share(counts["n_peaks_on_site"], counts["n_peaks"]),
+        "peak_recall": _share(counts["n_strong_sites_found"], n_strong),
+        "peak_q": SURE_Q,
+        "peak_precision_at_q": _share(total(sure, "n_peaks_on_site"), n_sure),
+        "peak_recall_at_q": _share(total(sure, "n_strong_sites_found"), n_strong) if n_sure else float("nan"),
+        "n_peaks_at_q": n_sure,
+        **counts,
     }
 
 
