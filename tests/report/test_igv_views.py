@@ -10,6 +10,7 @@ from cisnake import files
 from cisnake.data.genome.bases import decode, reverse_complement
 from cisnake.report import igv_views
 from cisnake.report.igv_views import make_view, read_strongest_effects
+from cisnake.report.shown_genes import ShownGene
 
 LENGTH = 60
 RNG = np.random.default_rng(8)
@@ -39,7 +40,7 @@ VARIANTS = pd.DataFrame(
 )  # fmt: skip
 
 
-def view(strand: str = "+", region: tuple[int, int] = (108, 120), **options) -> igv_views.View:
+def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.DataFrame = GENES, **options) -> igv_views.View:
     """Return the view of a gene on either strand, of one and the same genome."""
 
     def oriented(table: pd.DataFrame) -> pd.DataFrame:
@@ -55,10 +56,10 @@ def view(strand: str = "+", region: tuple[int, int] = (108, 120), **options) -> 
     low, high = (region[0] - 100, region[1] - 100)
     arguments = {
         "codes": CODES if forward else reverse_complement(CODES), "scores": SCORES if forward else SCORES[::-1],
-        "region": (low, high) if forward else (LENGTH - high, LENGTH - low), "genes": GENES, "peaks": oriented(PEAKS),
-        "hits": hits, "variants": VARIANTS,
+        "region": (low, high) if forward else (LENGTH - high, LENGTH - low), "peaks": oriented(PEAKS), "hits": hits,
+        "variants": VARIANTS,
     }  # fmt: skip
-    return make_view("liver", window, **(arguments | options))
+    return make_view("liver", ShownGene(window, **(arguments | options)), genes)
 
 
 @pytest.mark.parametrize("strand", "+-")

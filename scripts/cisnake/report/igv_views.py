@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import decode, reverse_complement
+from cisnake.data.genome import decode, reverse_complement, to_genome
 from cisnake.files import read_chunks
 from cisnake.report.figures import BLUE, VERMILION
+from cisnake.report.shown_genes import ShownGene
 
 MAX_BASES = 20_000
 # Hits of alike motifs lie on each other: of a peak, these many are shown.
 HITS_OF_PEAK = 3
 GREY, SLATE, DARK = "#8a939c", "#5b6570", "#1b1f24"
 
+HIT_COLUMNS = ("motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value")
 VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task", "effect_mean")
 
 
@@ -55,17 +58,7 @@ class View:
     variants: pd.DataFrame
 
 
-def make_view(
-    contrast: str,
-    window: pd.Series,
-    codes: np.ndarray,
-    scores: np.ndarray,
-    region: tuple[int, int],
-    genes: pd.DataFrame,
-    peaks: pd.DataFrame,
-    hits: pd.DataFrame | None = None,
-    variants: pd.DataFrame | None = None,
-) -> View:
+def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
     """Turn what is known of a gene's window, in the gene's orientation, into a view of the genome.
 
     Of a window longer than `MAX_BASES` those around the region are shown.
@@ -73,87 +66,85 @@ def make_view(
     Parameters
     ----------
     contrast: str
-    window: pandas.Series
-        gene_id, chrom, start, end and strand, as a row of `AttributionFile.windows`.
-    codes: numpy.ndarray, shape=(length,), dtype=int8
-        Sequence, gene-oriented.
-    scores: numpy.ndarray, shape=(length,)
-        Projected attribution, gene-oriented; NaN counts as 0.
-    region: tuple of int
-        First and last position (half-open) in the window of what the browser opens at.
-    genes: pandas.DataFrame
+    gene: ShownGene
+        The `HITS_OF_PEAK` hits of smallest p are shown of each peak. NaN in the scores counts as 0.
+    annotation: pandas.DataFrame
         All genes of the run: gene_id, gene_name, chrom, start, end, strand.
-    peaks: pandas.DataFrame
-        Peaks of the gene: window_start, window_end, attribution, and p_value and q_value where there are such columns.
-    hits: pandas.DataFrame, optional
-        Hits in its peaks, as `results.read_peak_hits` gives them: motif_id, motif_name, peak_id, orientation, window_start,
-        window_end, p_value. The `HITS_OF_PEAK` of smallest p are shown of each peak. Default None: motifs were not scanned for.
-    variants: pandas.DataFrame, optional
-        Variants of the gene, as `read_strongest_effects` gives them. Default None: there are none.
     """
-    if hits is None:
-        hits = pd.DataFrame(
-            columns=["motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value"]
-        )
-    if variants is None:
-        variants = pd.DataFrame(columns=list(VARIANT_COLUMNS))
-    forward = window["strand"] == "+"
-    middle = sum(region) // 2
-    first = max(min(middle - MAX_BASES // 2, len(scores) - MAX_BASES), 0)
-    last = min(first + MAX_BASES, len(scores))
-
-    def place(starts: pd.Series, ends: pd.Series) -> dict[str, pd.Series]:
-        if forward:
-            return {"start": window["start"] + starts.astype(int), "end": window["start"] + ends.astype(int)}
-        return {"start": window["end"] - ends.astype(int), "end": window["end"] - starts.astype(int)}
-
-    ((start, end),) = zip(*place(pd.Series([first]), pd.Series([last])).values(), strict=True)
-    ((low, high),) = zip(*place(pd.Series([region[0]]), pd.Series([region[1]])).values(), strict=True)
-    shown, values = codes[first:last], np.nan_to_num(scores[first:last].astype(np.float32))
-    on_chrom = genes[(genes["chrom"] == window["chrom"]) & (genes["start"] < end) & (genes["end"] > start)]
-    names = on_chrom["gene_name"].where(on_chrom["gene_name"] != "", on_chrom["gene_id"])
-    own = on_chrom["gene_id"] == window["gene_id"]
-    best = hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
-    label = names[own].iloc[0] if own.any() else window["gene_id"]
+    window, forward = gene.window, gene.window["strand"] == "+"
+    middle = sum(gene.region) // 2
+    first = max(min(middle - MAX_BASES // 2, len(gene.scores) - MAX_BASES), 0)
+    last = min(first + MAX_BASES, len(gene.scores))
+    (start, end), focus = _on_genome(window, first, last), _on_genome(window, *gene.region)
+    codes, scores = gene.codes[first:last], np.nan_to_num(gene.scores[first:last].astype(np.float32))
+    genes = _gene_features(annotation[annotation["chrom"] == window["chrom"]], window["gene_id"])
+    tables = {"genes": genes, "peaks": _peak_features(gene), "hits": _hit_features(gene), "variants": _variant_features(gene)}
+    within = {
+        kind: table[(table["start"] < end) & (table["end"] > start)].reset_index(drop=True) for kind, table in tables.items()
+    }
     return View(
         contrast=contrast,
-        label=label if label == window["gene_id"] else f"{label} ({window['gene_id']})",
+        label=_label(within["genes"], window["gene_id"]),
         chrom=window["chrom"],
         start=int(start),
         end=int(end),
-        focus=(int(low), int(high)),
-        sequence=decode(shown if forward else reverse_complement(shown)),
-        scores=values if forward else values[::-1],
-        genes=on_chrom[["start", "end", "strand", "gene_id"]].assign(name=names, color=np.where(own, DARK, GREY)),
-        peaks=_within(
-            pd.DataFrame(place(peaks["window_start"], peaks["window_end"])).assign(
-                name=[_signed(value) for value in peaks["attribution"]],
-                color=np.where(peaks["attribution"] > 0, BLUE, VERMILION),
-                **{column: peaks[column] for column in ("p_value", "q_value") if column in peaks},
-            ),
-            start,
-            end,
-        ),
-        hits=_within(
-            pd.DataFrame(place(best["window_start"], best["window_end"])).assign(
-                name=best["motif_name"],
-                strand=best["orientation"] if forward else best["orientation"].map({"+": "-", "-": "+"}),
-                motif=best["motif_id"],
-                p_value=best["p_value"],
-            ),
-            start,
-            end,
-        ),
-        variants=_within(
-            variants[["start", "end"]].assign(
-                name=[f"{_short(v.ref)}>{_short(v.alt)} {_signed(v.effect_mean)}" for v in variants.itertuples()],
-                color=np.where(variants["effect_mean"] > 0, BLUE, VERMILION),
-                variant=variants["variant_id"],
-                task=variants["task"],
-            ),
-            start,
-            end,
-        ),
+        focus=(int(focus[0]), int(focus[1])),
+        sequence=decode(codes if forward else reverse_complement(codes)),
+        scores=scores if forward else scores[::-1],
+        **within,
+    )
+
+
+def _on_genome(window: pd.Series, first: Any, last: Any) -> tuple[Any, Any]:
+    return to_genome(int(window["start"]), int(window["end"]), window["strand"], first, last)
+
+
+def _features(window: pd.Series, spans: pd.DataFrame) -> pd.DataFrame:
+    """Return the place on the genome of spans of a window, as start and end, with the index of the spans."""
+    start, end = _on_genome(window, spans["window_start"].to_numpy(int), spans["window_end"].to_numpy(int))
+    return pd.DataFrame({"start": start, "end": end}, index=spans.index)
+
+
+def _gene_features(annotation: pd.DataFrame, gene_id: str) -> pd.DataFrame:
+    names = annotation["gene_name"].where(annotation["gene_name"] != "", annotation["gene_id"])
+    colours = np.where(annotation["gene_id"] == gene_id, DARK, GREY)
+    return annotation[["start", "end", "strand", "gene_id"]].assign(name=names, color=colours)
+
+
+def _label(genes: pd.DataFrame, gene_id: str) -> str:
+    """Return a gene's name and id, or its id alone where it has no other name, or lies beyond what is shown."""
+    names = genes["name"][genes["gene_id"] == gene_id]
+    return gene_id if names.empty or names.iloc[0] == gene_id else f"{names.iloc[0]} ({gene_id})"
+
+
+def _peak_features(gene: ShownGene) -> pd.DataFrame:
+    peaks = gene.peaks
+    return _features(gene.window, peaks).assign(
+        name=[_signed(value) for value in peaks["attribution"]],
+        color=np.where(peaks["attribution"] > 0, BLUE, VERMILION),
+        **{column: peaks[column] for column in ("p_value", "q_value") if column in peaks},
+    )
+
+
+def _hit_features(gene: ShownGene) -> pd.DataFrame:
+    hits = pd.DataFrame(columns=list(HIT_COLUMNS)) if gene.hits is None else gene.hits
+    best = hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
+    orientation = best["orientation"]
+    return _features(gene.window, best).assign(
+        name=best["motif_name"],
+        strand=orientation if gene.window["strand"] == "+" else orientation.map({"+": "-", "-": "+"}),
+        motif=best["motif_id"],
+        p_value=best["p_value"],
+    )
+
+
+def _variant_features(gene: ShownGene) -> pd.DataFrame:
+    variants = pd.DataFrame(columns=list(VARIANT_COLUMNS)) if gene.variants is None else gene.variants
+    return variants[["start", "end"]].assign(
+        name=[f"{_short(v.ref)}>{_short(v.alt)} {_signed(v.effect_mean)}" for v in variants.itertuples()],
+        color=np.where(variants["effect_mean"] > 0, BLUE, VERMILION),
+        variant=variants["variant_id"],
+        task=variants["task"],
     )
 
 
@@ -163,10 +154,6 @@ def _signed(value: float) -> str:
 
 def _short(allele: str) -> str:
     return allele if len(allele) <= 8 else f"{allele[:6]}\N{HORIZONTAL ELLIPSIS}{len(allele)}"
-
-
-def _within(table: pd.DataFrame, start: int, end: int) -> pd.DataFrame:
-    return table[(table["start"] < end) & (table["end"] > start)].reset_index(drop=True)
 
 
 def read_strongest_effects(path: Path, genes: Collection[str]) -> pd.DataFrame:

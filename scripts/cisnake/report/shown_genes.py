@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 LOGO_BASES = 110
+
+
+@dataclass(frozen=True, eq=False)
+class ShownGene:
+    """What is shown of a gene for a contrast; arrays and positions of the window are gene-oriented, 0-based and half-open.
+
+    Attributes
+    ----------
+    window: pandas.Series
+        gene_id, chrom, start, end and strand, and for the page also the other columns that `choose_shown_genes` returns.
+    codes: numpy.ndarray, shape=(length,), dtype=int8
+        A0 C1 G2 T3 N4.
+    scores: numpy.ndarray, shape=(length,), dtype=float32
+        Attribution of each base.
+    region: tuple of int
+        First and last position of what is drawn as letters.
+    peaks: pandas.DataFrame
+        Rows of peaks/<contrast>.tsv: peak_id, window_start, window_end, attribution, and p_value and q_value where there are
+        such columns.
+    hits: pandas.DataFrame, optional
+        Hits in its peaks, as `results.read_peak_hits` returns them. Default None: motifs were not scanned for.
+    variants: pandas.DataFrame, optional
+        As `igv_views.read_strongest_effects` returns them. Default None: none were scored.
+    """
+
+    window: pd.Series
+    codes: np.ndarray
+    scores: np.ndarray
+    region: tuple[int, int]
+    peaks: pd.DataFrame
+    hits: pd.DataFrame | None = None
+    variants: pd.DataFrame | None = None
 
 
 def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
@@ -59,7 +93,14 @@ def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.Da
 
 
 def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
-    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals."""
+    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best_region(np.array([0.1, 0.0, 0.5, -0.9, 0.2]), n=2)
+    (2, 4)
+    """
     length = len(scores)
     if length <= n:
         return 0, length
@@ -69,7 +110,20 @@ def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
 
 
 def best_hits(hits: pd.DataFrame) -> dict[str, str]:
-    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene."""
+    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene.
+
+    Parameters
+    ----------
+    hits: pandas.DataFrame
+        motif_id, motif_name, peak_id, orientation, p_value.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> names = {"motif_id": ["M1", "M2"], "motif_name": ["GCN4", "RAP1"], "peak_id": ["p", "p"]}
+    >>> best_hits(pd.DataFrame({**names, "orientation": ["+", "-"], "p_value": [1e-4, 1e-6]}))
+    {'p': 'RAP1 ←'}
+    """
     best = hits.sort_values(["p_value", "motif_id"], kind="stable").drop_duplicates("peak_id")
     arrows = best["orientation"].map({"+": " →", "-": " ←"}).fillna("")
     return dict(zip(best["peak_id"], best["motif_name"] + arrows, strict=True))

@@ -10,11 +10,11 @@ import pandas as pd
 
 from cisnake.data import Motif
 from cisnake.report import igv_views
-from cisnake.report.page.genes import ShownGene, show_gene
+from cisnake.report.page.genes import show_gene
 from cisnake.report.page.motifs import show_motifs
 from cisnake.report.page.trust import count_quality
 from cisnake.report.results import ContrastResults, Results, read_peak_hits
-from cisnake.report.shown_genes import best_hits, choose_shown_genes
+from cisnake.report.shown_genes import ShownGene, best_hits, best_region, choose_shown_genes
 from cisnake.report.thresholds import SURE_Q
 
 
@@ -78,18 +78,12 @@ def _genes(
     prediction = attributions.quality.set_index("gene_id")["prediction"]
     genes, views = [], []
     for i, (_, window) in enumerate(windows.iterrows()):
-        peaks, own_hits, own_variants = (_of_gene(t, window["gene_id"]) for t in (contrast.peaks, hits, variants))
+        gene_id = window["gene_id"]
+        tables = [table if table is None else table[table["gene_id"] == gene_id] for table in (contrast.peaks, hits, variants)]
         values, sequences = attributions.read_block(window["row"], window["row"] + 1)
-        gene = ShownGene(window, sequences[0], values[0].sum(axis=0), peaks)
-        poor = prediction[window["gene_id"]] == "poor"
+        scores = values[0].sum(axis=0)
+        gene = ShownGene(window, sequences[0], scores, best_region(scores), *tables)
+        poor = prediction[gene_id] == "poor"
         genes.append({**show_gene(f"{name}g{i}", gene, labels, annotation), "poor": poor})
-        views.append(
-            igv_views.make_view(
-                contrast.name, window, gene.codes, gene.scores, gene.region, annotation, peaks, own_hits, own_variants
-            )
-        )
+        views.append(igv_views.make_view(contrast.name, gene, annotation))
     return genes, views
-
-
-def _of_gene(table: pd.DataFrame | None, gene_id: str) -> pd.DataFrame | None:
-    return None if table is None else table[table["gene_id"] == gene_id]

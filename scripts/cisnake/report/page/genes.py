@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cisnake.report import figures, logos
-from cisnake.report.shown_genes import best_region
+from cisnake.report.shown_genes import ShownGene
 from cisnake.report.words import DASH
-
-
-@dataclass(frozen=True, eq=False)
-class ShownGene:
-    """What is known of a gene that is shown for a contrast.
-
-    Attributes
-    ----------
-    window: pandas.Series
-        A row of `choose_shown_genes`.
-    codes: numpy.ndarray, shape=(length,), dtype=int8
-        Sequence, gene-oriented.
-    scores: numpy.ndarray, shape=(length,), dtype=float32
-        Projected attribution, gene-oriented.
-    peaks: pandas.DataFrame
-        Peaks of the gene: rows of peaks/<contrast>.tsv.
-    """
-
-    window: pd.Series
-    codes: np.ndarray
-    scores: np.ndarray
-    peaks: pd.DataFrame
-
-    @property
-    def region(self) -> tuple[int, int]:
-        """First and last position (half-open) in the window of what is drawn as letters."""
-        return best_region(self.scores)
 
 
 def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation: pd.DataFrame) -> dict[str, Any]:
