@@ -10,6 +10,7 @@ from .fasta_index import fits as fits
 from .intervals import read_intervals as read_intervals
 from .intervals import refuse_lines as refuse_lines
 from .orientation import to_genome as to_genome
+from .orientation import to_window as to_window
 from .regions import count_bases as count_bases
 from .regions import count_bins as count_bins
 from .regions import intersect as intersect

@@ -1,28 +1,97 @@
-"""Positions in gene-oriented windows, and on the genome."""
+"""Coordinates in a window that is read along a gene's strand, and on the genome.
+
+All spans are 0-based and half-open. Position 0 of a window is its 5' end on the gene's strand: its first base on the genome
+for "+", its last for "-". Everything is computed element by element, so that scalars, arrays and columns of a table mix.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def to_genome(
-    window_start: np.ndarray, window_end: np.ndarray, strand: np.ndarray, first: np.ndarray, last: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return genome coordinates of spans [first, last) of gene-oriented windows.
+    window_start: ArrayLike, window_end: ArrayLike, strand: ArrayLike, first: ArrayLike, last: ArrayLike
+) -> tuple[Any, Any]:
+    """Return genome coordinates of spans [first, last) of windows; spans may lie outside their window.
 
     Parameters
     ----------
-    window_start, window_end: numpy.ndarray, dtype=int
-        The windows on the genome, 0-based and half-open.
-    strand: numpy.ndarray, dtype=str
-        "+" or "-": position 0 of a window is its 5' end on that strand.
-    first, last: numpy.ndarray, dtype=int
-        Spans in the windows, half-open.
+    window_start, window_end: array of int
+        The windows on the genome, bp.
+    strand: array of str
+        "+" or "-".
+    first, last: array of int
+        Spans in the windows, bp from position 0.
 
     Returns
     -------
-    start, end: numpy.ndarray, dtype=int
+    start, end: numpy.ndarray, dtype=int64
+        On the genome; of scalars, scalars.
+
+    See Also
+    --------
+    to_window: the inverse.
+
+    Examples
+    --------
+    The first ten bases of the window 100-200, on either strand:
+
+    >>> from cisnake.data.genome import to_genome
+    >>> start, end = to_genome(100, 200, ["+", "-"], 0, 10)
+    >>> start.tolist(), end.tolist()
+    ([100, 190], [110, 200])
     """
-    forward = strand == "+"
-    start = np.where(forward, window_start + first, window_end - last)
-    return start.astype(int), np.where(forward, window_start + last, window_end - first).astype(int)
+    window_start, window_end, first, last = _integers(window_start, window_end, first, last)
+    return _by_strand(strand, window_start + first, window_end - last), _by_strand(
+        strand, window_start + last, window_end - first
+    )
+
+
+def to_window(
+    window_start: ArrayLike, window_end: ArrayLike, strand: ArrayLike, start: ArrayLike, end: ArrayLike
+) -> tuple[Any, Any]:
+    """Return coordinates in windows of spans [start, end) of the genome; spans may lie outside their window.
+
+    Parameters
+    ----------
+    window_start, window_end: array of int
+        The windows on the genome, bp.
+    strand: array of str
+        "+" or "-".
+    start, end: array of int
+        Spans on the genome, bp, on the chromosome of their window. A single base at p is the span [p, p + 1).
+
+    Returns
+    -------
+    first, last: numpy.ndarray, dtype=int64
+        bp from position 0 of the window, negative before it; of scalars, scalars.
+
+    See Also
+    --------
+    to_genome: the inverse.
+
+    Examples
+    --------
+    Bases 190-195 of the genome, in the window 100-200 on either strand:
+
+    >>> from cisnake.data.genome import to_window
+    >>> first, last = to_window(100, 200, ["+", "-"], 190, 195)
+    >>> first.tolist(), last.tolist()
+    ([90, 5], [95, 10])
+    """
+    window_start, window_end, start, end = _integers(window_start, window_end, start, end)
+    return _by_strand(strand, start - window_start, window_end - end), _by_strand(
+        strand, end - window_start, window_end - start
+    )
+
+
+def _integers(*coordinates: ArrayLike) -> list[np.ndarray]:
+    return [np.asarray(values).astype(np.int64) for values in coordinates]
+
+
+def _by_strand(strand: ArrayLike, forward: np.ndarray, reverse: np.ndarray) -> Any:
+    # Indexing by an empty tuple turns an array without dimensions into a scalar, and leaves the others.
+    return np.where(np.asarray(strand) == "+", forward, reverse)[()]
