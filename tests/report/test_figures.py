@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake.data.genome.orientation import to_genome
 from cisnake.report import figures
 
 
@@ -22,18 +23,13 @@ def track(name: str = "g", strand: str = "+", length: int = 300) -> str:
     return figures.draw_track(name, scores, window(strand, length), [(10, 20)], (5, 115), "alt")
 
 
-def test_window_to_genome_is_its_own_definition_on_both_strands():
-    assert [figures.window_to_genome(i, 1000, 1300, "+") for i in (0, 299)] == [1000, 1299]
-    assert [figures.window_to_genome(i, 1000, 1300, "-") for i in (0, 299)] == [1299, 1000]
-
-
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_ticks_name_the_genome_position_of_their_window_position(strand):
     ticks = figures.genome_ticks(1000, 1300, strand, 40, 180, 5)
     assert len(ticks) >= 3
     for position, label in ticks:
         assert 40 <= position < 180
-        assert figures.window_to_genome(position, 1000, 1300, strand) == int(label.replace(",", ""))
+        assert to_genome(1000, 1300, strand, position, position + 1)[0] == int(label.replace(",", ""))
 
 
 def test_ids_of_two_figures_do_not_clash_and_every_reference_has_its_target():

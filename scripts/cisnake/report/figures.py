@@ -22,6 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cisnake.data.genome import to_genome, to_window
 from cisnake.report.results import Training
 
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, BLACK = (
@@ -120,7 +121,13 @@ def _inline(svg: str, name: str, alt: str) -> Markup:
 
 
 def natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that sorts chr2 before chr10."""
+    """Return a key that sorts chr2 before chr10.
+
+    Examples
+    --------
+    >>> sorted(["chr10", "chrX", "chr2"], key=natural_key)
+    ['chr2', 'chr10', 'chrX']
+    """
     return [(part.isdigit(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
@@ -228,7 +235,7 @@ def _groups(tasks: pd.DataFrame) -> pd.Series:
 
 
 def has_groups(tasks: pd.DataFrame) -> bool:
-    """Whether the tasks belong to more than one group."""
+    """Return whether the tasks belong to more than one group."""
     return _groups(tasks).nunique() > 1
 
 
@@ -313,17 +320,32 @@ def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
     return canvas.svg
 
 
-def window_to_genome(position: float, start: int, end: int, strand: str) -> float:
-    """Return the genome position of a position of a gene-oriented window (0-based) on [start, end)."""
-    return start + position if strand == "+" else end - 1 - position
-
-
 def genome_ticks(start: int, end: int, strand: str, first: int, last: int, n: int) -> list[tuple[float, str]]:
-    """Return about `n` round genome positions in window positions [first, last), each as (window position, label)."""
-    a, b = window_to_genome(first, start, end, strand), window_to_genome(last - 1, start, end, strand)
-    low, high = min(a, b), max(a, b)
-    rounds = MaxNLocator(n, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [(float(g - start if strand == "+" else end - 1 - g), f"{int(g):,}") for g in rounds if low <= g <= high]
+    """Return about `n` round genome positions in a part of a gene-oriented window, as ticks of its axis.
+
+    Parameters
+    ----------
+    start, end: int
+        The window on the genome, 0-based and half-open.
+    strand: str
+        "+" or "-".
+    first, last: int
+        The part, [first, last) in the window.
+    n: int
+
+    Returns
+    -------
+    list of (float, str)
+        Position in the window, and the position on the genome as text.
+
+    Examples
+    --------
+    >>> genome_ticks(1000, 1300, "-", 0, 300, 3)
+    [(299.0, '1,000'), (199.0, '1,100'), (99.0, '1,200')]
+    """
+    low, high = to_genome(start, end, strand, first, last)
+    rounds = MaxNLocator(n, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high - 1)
+    return [(float(to_window(start, end, strand, g, g + 1)[0]), f"{int(g):,}") for g in rounds if low <= g < high]
 
 
 def draw_track(
@@ -336,8 +358,8 @@ def draw_track(
 ) -> Markup:
     """Return attribution over a gene's window: filled lines, peaks shaded, TSS and gene body marked.
 
-    A window longer than 800 bases is drawn by its largest and smallest score in each of 800 bins, so that no single high base
-    is lost.
+    A window longer than `TRACK_BINS` bases is drawn by its largest and smallest score in each of so many bins, so that no
+    single high base is lost.
 
     Parameters
     ----------
@@ -354,14 +376,8 @@ def draw_track(
     alt: str
         Text for those who do not see the picture.
     """
-    length = len(scores)
-    scores = np.nan_to_num(scores.astype(np.float64))
-    edges = np.unique(np.linspace(0, length, min(TRACK_BINS, length) + 1).astype(int))[:-1]
-    middle = edges + np.diff(np.append(edges, length)) / 2 - 0.5
-    high = np.maximum(np.maximum.reduceat(scores, edges), 0)
-    low = np.minimum(np.minimum.reduceat(scores, edges), 0)
-    start, end, strand = int(window["start"]), int(window["end"]), str(window["strand"])
-    tss, gene_end = int(window["mask_start"]), int(window["mask_end"])
+    middle, low, high = bin_extremes(np.nan_to_num(scores.astype(np.float64)), TRACK_BINS)
+    tss = int(window["mask_start"])
     with svg_canvas(name, alt, 9, 1.75, layout=None) as canvas:
         axes = canvas.figure.add_axes((0.065, 0.27, 0.9, 0.52))
         for first, last in peaks:
@@ -373,21 +389,52 @@ def draw_track(
         axes.axhline(0, color="#999999", linewidth=0.6)
         axes.axvline(tss, color=BLACK, linewidth=0.9, linestyle=(0, (3, 2)))
         body = bottom - 0.09 * span
-        axes.plot([tss, gene_end], [body, body], color="#777777", linewidth=4, solid_capstyle="butt")
+        axes.plot([tss, int(window["mask_end"])], [body, body], color="#777777", linewidth=4, solid_capstyle="butt")
         axes.plot([region[0], region[1]], [top, top], color=BLACK, linewidth=2, solid_capstyle="butt")
-        if 0 <= tss < length:
+        if 0 <= tss < len(scores):
             place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
             axes.annotate("TSS", (tss, 1), xytext=(3, -8), fontsize=8, **place)
-        axes.set(xlim=(-0.5, length - 0.5), ylim=(body - 0.09 * span, top + 0.02 * span))
+        axes.set(xlim=(-0.5, len(scores) - 0.5), ylim=(body - 0.09 * span, top + 0.02 * span))
         axes.yaxis.set_major_locator(MaxNLocator(3))
-        ticks = genome_ticks(start, end, strand, 0, length, 6)
-        axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
-        axes.set_xlabel(axis_label(window), labelpad=1)
-        above = axes.secondary_xaxis("top", functions=(lambda x: x - tss, lambda x: x + tss))
-        above.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
-        above.spines["top"].set_visible(False)
-        above.tick_params(length=2, pad=3, labelsize=8, colors="#666666")
+        _label_positions(axes, window, len(scores))
     return canvas.svg
+
+
+def bin_extremes(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the smallest and the largest score, or 0 where that lies beyond it, in each of at most `n` bins.
+
+    Parameters
+    ----------
+    scores: numpy.ndarray, shape=(length,), dtype=float64
+    n: int
+
+    Returns
+    -------
+    middle, low, high: numpy.ndarray, shape=(bins,), dtype=float64
+        Middle of each bin, counted in bases from the middle of the first one; low <= 0 <= high.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [values.tolist() for values in bin_extremes(np.array([0.5, -1.0, 2.0, 3.0]), 2)]
+    [[0.5, 2.5], [-1.0, 0.0], [0.5, 3.0]]
+    """
+    length = len(scores)
+    edges = np.unique(np.linspace(0, length, min(n, length) + 1).astype(int))[:-1]
+    middle = edges + np.diff(np.append(edges, length)) / 2 - 0.5
+    return middle, np.minimum(np.minimum.reduceat(scores, edges), 0), np.maximum(np.maximum.reduceat(scores, edges), 0)
+
+
+def _label_positions(axes: Axes, window: pd.Series, length: int) -> None:
+    """Write positions on the genome below, and distances from the TSS above."""
+    tss = int(window["mask_start"])
+    ticks = genome_ticks(int(window["start"]), int(window["end"]), str(window["strand"]), 0, length, 6)
+    axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
+    axes.set_xlabel(axis_label(window), labelpad=1)
+    above = axes.secondary_xaxis("top", functions=(lambda x: x - tss, lambda x: x + tss))
+    above.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
+    above.spines["top"].set_visible(False)
+    above.tick_params(length=2, pad=3, labelsize=8, colors="#666666")
 
 
 def axis_label(window: pd.Series) -> str:

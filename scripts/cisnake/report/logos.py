@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
+from numpy.typing import ArrayLike
 
 from cisnake.data.genome import BASES, N
 
@@ -57,6 +58,29 @@ def _letter(base: str, x: float, y: float, width: float, height: float) -> str:
     return f'<use href="#base-{base}" transform="matrix({width:.4g} 0 0 {-height:.4g} {x:.5g} {y:.5g})"/>'
 
 
+def letter_heights(probabilities: ArrayLike) -> np.ndarray:
+    """Return how high each letter of a logo stands: its probability times the information of its position.
+
+    Parameters
+    ----------
+    probabilities: numpy.ndarray, shape=(width, 4)
+        Rows sum to 1; columns in the order A C G T.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(width, 4), dtype=float64
+        In bits, against a background of equal shares: a row sums to 2 at most.
+
+    Examples
+    --------
+    >>> letter_heights([[1, 0, 0, 0], [0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, 0.25]]).tolist()
+    [[2.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    information = 2 + (p * np.log2(np.where(p > 0, p, 1))).sum(axis=1)
+    return p * information[:, None]
+
+
 def draw_matrix(probabilities: np.ndarray, title: str, height: int = 36, column: int = 9) -> Markup:
     """Return the logo of a motif: letters stacked by probability, stacks as high as their information (full height: 2 bits).
 
@@ -69,17 +93,14 @@ def draw_matrix(probabilities: np.ndarray, title: str, height: int = 36, column:
     height, column: int
         Height of the logo and width of one position, in pixels.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    information = 2 + (p * np.log2(np.where(p > 0, p, 1))).sum(axis=1)
-    heights = p * information[:, None] / 2 * height
     letters = []
-    for i, row in enumerate(heights):
+    for i, row in enumerate(letter_heights(probabilities) / 2 * height):
         y = float(height)
         for base in np.argsort(row, kind="stable"):
             if row[base] >= 0.3:
                 letters.append(_letter(BASES[base], i * column, y, column * 0.95, row[base]))
                 y -= row[base]
-    width = len(p) * column
+    width = len(probabilities) * column
     return Markup(
         f'<svg class="matrix" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         f"<title>{escape(title)}</title>{''.join(letters)}</svg>"
@@ -119,16 +140,36 @@ def draw_attribution(
     top, bottom = max(scores.max(initial=0), 0), min(scores.min(initial=0), 0)
     scale = height / ((top - bottom) or 1)
     width, left = len(scores) * column, 46
-    boxes = sorted(boxes, key=lambda box: (box.start, box.end))
+    frames, label_space = _frames(sorted(boxes, key=lambda box: (box.start, box.end)), width, column, height)
+    zero, base = float(label_space + top * scale), label_space + height + 4
+    letters = [
+        _letter(BASES[codes[i]], int(i) * column, zero, column * 0.96, scores[i] * scale)
+        for i in np.flatnonzero((np.abs(scores) * scale >= 0.3) & (codes != N))
+    ]
+    parts = [
+        f'<line x1="0" x2="{width}" y1="{zero:.2f}" y2="{zero:.2f}" stroke="#999" stroke-width=".6"/>',
+        *frames,
+        *letters,
+        # An edge less than a pixel from zero has no room for a number, and no need.
+        *(_edge(value, y) for value, y in ((top, label_space), (bottom, label_space + height)) if abs(value) * scale >= 1),
+        *(_tick((position + 0.5) * column, base, label) for position, label in ticks),
+        f'<text x="{width / 2}" y="{base + 30}" text-anchor="middle">{escape(axis_label)}</text>',
+    ]
+    return Markup(
+        f'<svg class="logo" role="img" viewBox="{-left} 0 {width + left + 20} {base + 36}" width="{width + left + 20}">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _frames(boxes: Sequence[Box], width: int, column: int, height: int) -> tuple[list[str], int]:
+    """Return frames and names of boxes ordered by start, and the room, in pixels, that the names take above the letters."""
     levels = _stack([(box.start * column, len(box.label) * CHARACTER_WIDTH) for box in boxes if box.label], width)
     label_space = LABEL_HEIGHT * (max((level for level, _ in levels), default=-1) + 1) + 4
-    zero = float(label_space + top * scale)
-    parts = [f'<line x1="0" x2="{width}" y1="{zero:.2f}" y2="{zero:.2f}" stroke="#999" stroke-width=".6"/>']
-    named = iter(levels)
+    parts, named = [], iter(levels)
     for box in boxes:
-        left_edge, w = box.start * column, (box.end - box.start) * column
+        left, w = box.start * column, (box.end - box.start) * column
         parts.append(
-            f'<rect x="{left_edge}" y="{label_space - 1}" width="{w}" height="{height + 2}" fill="#56b4e9" fill-opacity=".14" '
+            f'<rect x="{left}" y="{label_space - 1}" width="{w}" height="{height + 2}" fill="#56b4e9" fill-opacity=".14" '
             'stroke="#56b4e9"/>'
         )
         if box.label:
@@ -136,24 +177,19 @@ def draw_attribution(
             y = label_space - 4 - level * LABEL_HEIGHT
             parts.append(f'<text x="{at:.1f}" y="{y}" font-weight="bold">{escape(box.label)}</text>')
             if level:
-                parts.append(f'<line x1="{at + 2:.1f}" x2="{left_edge + 2}" y1="{y + 2}" y2="{label_space}" stroke="#56b4e9"/>')
-    for i in np.flatnonzero((np.abs(scores) * scale >= 0.3) & (codes != N)):
-        parts.append(_letter(BASES[codes[i]], int(i) * column, zero, column * 0.96, scores[i] * scale))
-    base = label_space + height + 4
-    for value, edge in ((top, label_space), (bottom, label_space + height)):
-        # An edge less than a pixel from zero has no room for a number, and no need.
-        if abs(value) * scale >= 1:
-            number = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
-            parts.append(f'<text x="-5" y="{edge + 4}" text-anchor="end">{number}</text>')
-    for position, label in ticks:
-        x = (position + 0.5) * column
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}" stroke="#333"/>')
-        parts.append(f'<text x="{x}" y="{base + 15}" text-anchor="middle">{escape(label)}</text>')
-    parts.append(f'<text x="{width / 2}" y="{base + 30}" text-anchor="middle">{escape(axis_label)}</text>')
-    total = base + 36
-    return Markup(
-        f'<svg class="logo" role="img" viewBox="{-left} 0 {width + left + 20} {total}" width="{width + left + 20}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+                parts.append(f'<line x1="{at + 2:.1f}" x2="{left + 2}" y1="{y + 2}" y2="{label_space}" stroke="#56b4e9"/>')
+    return parts, label_space
+
+
+def _edge(value: float, y: int) -> str:
+    number = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    return f'<text x="-5" y="{y + 4}" text-anchor="end">{number}</text>'
+
+
+def _tick(x: float, y: int, label: str) -> str:
+    return (
+        f'<line x1="{x}" x2="{x}" y1="{y}" y2="{y + 4}" stroke="#333"/>'
+        f'<text x="{x}" y="{y + 15}" text-anchor="middle">{escape(label)}</text>'
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cisnake.data.genome import to_genome
 from cisnake.report import figures, logos
 from cisnake.report.shown_genes import ShownGene
 from cisnake.report.words import DASH
@@ -30,8 +31,8 @@ def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation:
     named = annotation.loc[annotation["gene_id"] == gene_id, "gene_name"]
     gene_name = (named.iloc[0] if len(named) else "") or gene_id
     start, end, strand = int(window["start"]), int(window["end"]), window["strand"]
-    low, high = sorted(figures.window_to_genome(i, start, end, strand) for i in (first, last - 1))
-    place = f"{window['chrom']}:{low:.0f}{DASH}{high + 1:.0f}"
+    low, high = to_genome(start, end, strand, first, last)
+    place = f"{window['chrom']}:{low}{DASH}{high}"
     spans = list(zip(gene.peaks["window_start"], gene.peaks["window_end"], strict=True))
     return {
         "gene_id": gene_id,
