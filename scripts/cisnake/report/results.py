@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import yaml
 from anndata.io import read_elem
 
 from cisnake.errors import InputError
-from cisnake.files import CHUNK_ROWS, read_chunks, read_table
+from cisnake.files import CHUNK_ROWS, open_hdf5, read_chunks, read_table
 from cisnake.interpret.attribution import AttributionFile
 
 # Shown in this order; the first that is there is the one that headlines quote.
@@ -290,9 +289,7 @@ def read_predictions(path: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
     InputError
         The file lacks the task or the layer.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            row = list(read_elem(file["obs"]).index).index(task)
-            return file["X"][row].astype(float), file["layers/predicted"][row].astype(float)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} has no predictions of task {task} ({error}): run the rule evaluate_model again.") from error
+    remedy = "run the rule evaluate_model again"
+    with open_hdf5(path, f"predictions of task {task}", remedy, faults=(OSError, KeyError, ValueError)) as file:
+        row = list(read_elem(file["obs"]).index).index(task)
+        return file["X"][row].astype(float), file["layers/predicted"][row].astype(float)

@@ -67,36 +67,53 @@ def write_browser_files(
         A file is missing, or does not fit the genome.
     """
     sequence = Genome(genome)
-    genes = read_table(_there(results / "genes.tsv", "select_genes"), start="int64", end="int64")
-    tracks: list[Track] = []
+    genes = read_table(_required(results / "genes.tsv", "select_genes"), start="int64", end="int64")
+    contrast_tracks: list[Track] = []
     locus = ""
     for contrast in contrasts:
-        bigwig = _there(results / f"attributions/{contrast}.bw", "collect_attributions")
-        words = f"{contrast}: what each base adds to the predicted contrast"
-        tracks.append(Track("attribution", "attribution", words, bigwig, "bigWig", contrast))
-        peaks = read_table(
-            _there(results / f"peaks/{contrast}.tsv", "call_peaks"), start="int64", end="int64", attribution="float"
-        )
+        peaks = _read_peaks(results, contrast)
         locus = locus or _strongest(peaks)
-        tracks += _bigbed(_peak_bed(peaks), sequence, "peak", f"{contrast}: peaks", output / f"{contrast}.peaks.bb", contrast)
-        hits = results / f"motifs/{contrast}/hits.bed"
-        if hits.is_file():
-            tracks += _bigbed(
-                _hit_bed(hits), sequence, "hit", f"{contrast}: motif hits in peaks", output / f"{contrast}.hits.bb", contrast
-            )
-    bodies = _bigbed(_gene_bed(genes), sequence, "gene", "genes of the run", output / "genes.bb")
-    of_annotation = [Track("genes", "genes", "genes", annotation, "")] if annotation else []
-    variants = results / "variants/effects.vcf.gz"
-    rest = [Track("variants", "variants", "variants and their effects", variants, "vcfTabix")] if variants.is_file() else []
-    for track in coverage.itertuples() if coverage is not None else ():
-        rest.append(Track("coverage", track.identifier, track.description or track.identifier, Path(track.file), "bigWig"))
+        contrast_tracks += _contrast_tracks(contrast, peaks, sequence, results, output)
     locus = locus or f"{next(iter(sequence.sizes))}:1-{2 * _HALF}"
-    write_session([*tracks, *(of_annotation or bodies), *rest], genome, locus, results, output / "igv_session.xml")
-    for left_out in write_hub([*tracks, *bodies, *rest], sequence, locus, title, results, output, assembly):
+    bodies = _bigbed(_gene_bed(genes), sequence, "gene", "genes of the run", output / "genes.bb")
+    rest = [*_variant_tracks(results), *_coverage_tracks(coverage)]
+    shown_genes = [Track("genes", "genes", "genes", annotation, "")] if annotation else bodies
+    write_session([*contrast_tracks, *shown_genes, *rest], genome, locus, results, output / "igv_session.xml")
+    for left_out in write_hub([*contrast_tracks, *bodies, *rest], sequence, locus, title, results, output, assembly):
         log.info("the hub leaves %s out, which lies outside %s", left_out.path, results)
 
 
-def _there(path: Path, rule: str) -> Path:
+def _read_peaks(results: Path, contrast: str) -> pd.DataFrame:
+    path = _required(results / f"peaks/{contrast}.tsv", "call_peaks")
+    return read_table(path, start="int64", end="int64", attribution="float")
+
+
+def _contrast_tracks(contrast: str, peaks: pd.DataFrame, genome: Genome, results: Path, output: Path) -> list[Track]:
+    """Return the tracks of a contrast, having written the bigBed files among them: attribution, peaks, hits."""
+    bigwig = _required(results / f"attributions/{contrast}.bw", "collect_attributions")
+    words = f"{contrast}: what each base adds to the predicted contrast"
+    tracks = [Track("attribution", "attribution", words, bigwig, "bigWig", contrast)]
+    tracks += _bigbed(_peak_bed(peaks), genome, "peak", f"{contrast}: peaks", output / f"{contrast}.peaks.bb", contrast)
+    hits = results / f"motifs/{contrast}/hits.bed"
+    if hits.is_file():
+        words = f"{contrast}: motif hits in peaks"
+        tracks += _bigbed(_hit_bed(hits), genome, "hit", words, output / f"{contrast}.hits.bb", contrast)
+    return tracks
+
+
+def _variant_tracks(results: Path) -> list[Track]:
+    path = results / "variants/effects.vcf.gz"
+    return [Track("variants", "variants", "variants and their effects", path, "vcfTabix")] if path.is_file() else []
+
+
+def _coverage_tracks(table: pd.DataFrame | None) -> list[Track]:
+    return [
+        Track("coverage", track.identifier, track.description or track.identifier, Path(track.file), "bigWig")
+        for track in (() if table is None else table.itertuples())
+    ]
+
+
+def _required(path: Path, rule: str) -> Path:
     if not path.is_file():
         raise InputError(f"files for genome browsers need {path}, which is not there: run the rule {rule} first.")
     return path
