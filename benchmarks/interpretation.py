@@ -25,7 +25,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from cisnake.files import read_table  # noqa: E402
 from cisnake.interpret.attribution import AttributionFile  # noqa: E402
-from cisnake.report.recovery import Findings, contrast_effect, measure_sites  # noqa: E402
+from cisnake.report.recovery import ContrastFindings, contrast_effect, measure_sites  # noqa: E402
 
 # Name in the table: method, its options, whether both strands are asked.
 METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
@@ -129,7 +129,7 @@ def measured(
     for greatest in (1.0, max_q):
         counts: dict[str, int] = {}
         for file, peaks in found:
-            findings = Findings(file.contrast, file.genes, peaks[peaks["q_value"] <= greatest], pd.DataFrame())
+            findings = ContrastFindings(file.contrast, file.genes, peaks[peaks["q_value"] <= greatest], pd.DataFrame())
             sites = measure_sites(truth, contrast_effect(truth, file.contrast, group_of_task), findings)
             for key, value in sites.items():
                 if key.startswith("n_"):

@@ -20,7 +20,13 @@ and their median and range over rounds are given: the speed of a machine changes
 
 
 def spread(values: Sequence[float] | np.ndarray) -> str:
-    """Return the median and the range of values, in three digits: "1.25 (1.1-1.31)" with an en dash."""
+    """Return the median and the range of values, in three significant digits.
+
+    Examples
+    --------
+    >>> spread([1.1, 1.25, 1.312])
+    '1.25 (1.1–1.31)'
+    """
     low, middle, high = (f"{np.quantile(values, q):.3g}" for q in (0, 0.5, 1))
     return f"{middle} ({low}–{high})"
 
@@ -36,6 +42,15 @@ def ratio_table(speeds: dict[str, np.ndarray], ours: str, unit: str) -> str:
         The name that the others are compared with.
     unit: str
         Of the speeds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(ratio_table({"Cisnake": np.array([20.0, 22.0]), "peer": np.array([10.0, 11.0])}, "Cisnake", "windows/s"))
+    | | windows/s, median (range) | Cisnake ÷ this, median (range) |
+    |---|---|---|
+    | Cisnake | 21 (20–22) |  |
+    | peer | 10.5 (10–11) | 2 (2–2) |
     """
     rows = [f"| | {unit}, median (range) | Cisnake ÷ this, median (range) |", "|---|---|---|"]
     for name, values in speeds.items():

@@ -19,7 +19,7 @@ from cisnake.errors import InputError
 from cisnake.interpret.attribution.file import write_attributions
 from cisnake.interpret.contrasts import Contrast
 from cisnake.report import recovery
-from cisnake.report.recovery import Findings
+from cisnake.report.recovery import ContrastFindings
 
 GROUP_OF_TASK = {"a_1": "a", "a_2": "a", "b_1": "b"}
 
@@ -42,7 +42,7 @@ SPECIFIC = Contrast("a_b", ("a_1", "a_2"), ("b_1",), "specificity")
 ALONE = Contrast("a", ("a_1", "a_2"), (), "aggregate")
 
 
-def findings(**changes) -> Findings:
+def findings(**changes) -> ContrastFindings:
     peaks = pd.DataFrame(
         [
             ("g1", 95, 105),  # half of both: on the planted site of M1
@@ -65,10 +65,10 @@ def findings(**changes) -> Findings:
         ],
         columns=["motif_id", "cluster", "odds_ratio", "q_value"],
     )
-    return dataclasses.replace(Findings(SPECIFIC, ["g1", "g2"], peaks, enrichment), **changes)
+    return dataclasses.replace(ContrastFindings(SPECIFIC, ["g1", "g2"], peaks, enrichment), **changes)
 
 
-def measured(*contrasts: Findings) -> dict:
+def measured(*contrasts: ContrastFindings) -> dict:
     scores = {"pearson_median": 0.8}
     summary = {"split": "test", "n_genes": 3, "model": scores, "baselines": {"kmer_ridge": {"pearson_median": 0.5}}}
     return recovery.measure_recovery(TRUTH, GROUP_OF_TASK, contrasts, summary, 0.9, {})

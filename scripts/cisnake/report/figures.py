@@ -12,6 +12,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -70,7 +71,23 @@ class Canvas:
 
 @contextmanager
 def svg_canvas(name: str, alt: str, width: float, height: float, layout: str | None = "constrained") -> Iterator[Canvas]:
-    """Give an empty figure of so many inches; at the end of the block its SVG, with ids that begin with `name`, is made."""
+    """Give an empty figure to draw in, whose SVG is made at the end of the block.
+
+    Parameters
+    ----------
+    name: str
+        Begins the ids in the SVG; another one for each figure of a page.
+    alt: str
+        Text for those who do not see the picture.
+    width, height: float
+        In inches.
+    layout: str, optional
+        As `matplotlib.figure.Figure` takes it. Default "constrained".
+
+    Yields
+    ------
+    Canvas
+    """
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # Text is drawn by the browser, which has fonts for what DejaVu Sans lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -132,7 +149,19 @@ def natural_key(name: str) -> list[tuple[bool, int, str]]:
 
 
 def draw_counts(name: str, counts: Mapping[str, int], unit: str, highlight: str = "") -> Markup:
-    """Return horizontal bars of counts, one a key, the key `highlight` in another colour."""
+    """Return horizontal bars of counts.
+
+    Parameters
+    ----------
+    name: str
+        Begins the ids.
+    counts: mapping of str to int
+        From top to bottom.
+    unit: str
+        What is counted, for the axis.
+    highlight: str
+        The key whose bar has another colour. Default none.
+    """
     labels = list(counts)
     alt = f"Bars: {unit}. " + ", ".join(f"{label} {n}" for label, n in counts.items())
     with svg_canvas(name, alt, 5.1, 0.55 + 0.26 * len(labels)) as canvas:
@@ -273,7 +302,17 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str =
 
 
 def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, title: str, task: str) -> Markup:
-    """Return the scatter of measured over predicted values of one task, each point a gene."""
+    """Return the scatter of measured over predicted values of one task, each point a gene.
+
+    Parameters
+    ----------
+    name: str
+        Begins the ids.
+    measured, predicted: numpy.ndarray, shape=(genes,), dtype=float64
+        Genes without one of the two (NaN) are left out.
+    title, task: str
+        Two lines above the figure; a long name of a task is cut.
+    """
     known = np.isfinite(measured) & np.isfinite(predicted)
     with svg_canvas(name, f"Scatter: measured over predicted, {title}: {task}", 4, 3.8) as canvas:
         axes = canvas.figure.subplots()
@@ -437,8 +476,14 @@ def _label_positions(axes: Axes, window: pd.Series, length: int) -> None:
     above.tick_params(length=2, pad=3, labelsize=8, colors="#666666")
 
 
-def axis_label(window: pd.Series) -> str:
-    """Return the label of a genome axis under a gene-oriented window."""
+def axis_label(window: Mapping[str, Any] | pd.Series) -> str:
+    """Return the label of a genome axis under a gene-oriented window.
+
+    Examples
+    --------
+    >>> axis_label({"chrom": "chr1", "strand": "-"})
+    'chr1, − strand (coordinates fall from left to right)'
+    """
     if window["strand"] == "+":
         return f"{window['chrom']}, + strand"
     return f"{window['chrom']}, \N{MINUS SIGN} strand (coordinates fall from left to right)"

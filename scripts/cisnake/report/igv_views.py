@@ -1,4 +1,7 @@
-"""What the report's browser shows of a gene: its window and what lies in it, turned to the genome's forward strand."""
+"""What the report's browser shows of a gene: its window and what lies in it, turned to the genome's forward strand.
+
+igv-reports, which cuts such slices out of files, does not serve: it reads no BigWig, and so has no attributions as letters.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ NO_EFFECT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class ContrastFindings:
     """What a run found for one contrast.
 
     Attributes
@@ -49,7 +49,7 @@ class Findings:
     enrichment: pd.DataFrame
 
 
-def read_findings(attributions: Sequence[Path], peaks: Sequence[Path], enrichment: Sequence[Path]) -> list[Findings]:
+def read_findings(attributions: Sequence[Path], peaks: Sequence[Path], enrichment: Sequence[Path]) -> list[ContrastFindings]:
     """Read the files of all contrasts and pair them by the contrast's name.
 
     Parameters
@@ -72,7 +72,7 @@ def read_findings(attributions: Sequence[Path], peaks: Sequence[Path], enrichmen
         file = AttributionFile(path)
         called = read_table(by_peaks[path.stem], start="int", end="int", q_value="float")
         enriched = read_table(by_enrichment[path.stem], odds_ratio="float", q_value="float")
-        findings.append(Findings(file.contrast, file.genes, called, enriched))
+        findings.append(ContrastFindings(file.contrast, file.genes, called, enriched))
     return findings
 
 
@@ -90,9 +90,18 @@ def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict
     ------
     InputError
         A task of the contrast is not one of the simulation's.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.interpret import Contrast
+    >>> truth = pd.DataFrame({"effect_liver": [0.5, 0.3], "effect_brain": [0.25, 0.3]})
+    >>> contrast = Contrast("liver", ("liver_1",), ("brain_1",), "specificity")
+    >>> contrast_effect(truth, contrast, {"liver_1": "liver", "brain_1": "brain"}).tolist()
+    [0.25, 0.0]
     """
 
-    def mean(tasks: list[str]) -> np.ndarray:
+    def mean(tasks: Sequence[str]) -> np.ndarray:
         for task in tasks:
             if task not in group_of_task:
                 raise unknown_name(f"task of the contrast {contrast.name}", task, group_of_task)
@@ -104,7 +113,7 @@ def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict
     return np.where(np.abs(effect) < NO_EFFECT, 0.0, effect)
 
 
-def measure_sites(truth: pd.DataFrame, effect: np.ndarray, found: Findings) -> dict[str, Any]:
+def measure_sites(truth: pd.DataFrame, effect: np.ndarray, findings: ContrastFindings) -> dict[str, Any]:
     """Compare peaks with sites.
 
     `peak_precision` is the share of peaks that overlap, by half of the shorter of both, a site of an active motif in the
@@ -117,7 +126,7 @@ def measure_sites(truth: pd.DataFrame, effect: np.ndarray, found: Findings) -> d
         gene_id role origin start end.
     effect: numpy.ndarray, shape=(sites,)
         As `contrast_effect` returns it.
-    found: Findings
+    findings: ContrastFindings
         For that contrast.
 
     Returns
@@ -127,10 +136,10 @@ def measure_sites(truth: pd.DataFrame, effect: np.ndarray, found: Findings) -> d
         there is nothing to count.
     """
     sites = truth.assign(effect=effect, site=np.arange(len(truth)))
-    sites = sites[(sites["role"] != "decoy") & (sites["effect"] != 0) & sites["gene_id"].isin(set(found.genes))]
+    sites = sites[(sites["role"] != "decoy") & (sites["effect"] != 0) & sites["gene_id"].isin(set(findings.genes))]
     planted = sites[sites["origin"] == "planted"]
     strong = planted[planted["effect"].abs() >= STRONG * planted["effect"].abs().max()]["site"]
-    peaks = found.peaks[["gene_id", "start", "end"]].assign(peak=np.arange(len(found.peaks)))
+    peaks = findings.peaks[["gene_id", "start", "end"]].assign(peak=np.arange(len(findings.peaks)))
     pairs = peaks.merge(sites[["gene_id", "start", "end", "site"]], on="gene_id", suffixes=("", "_site"))
     shared = np.minimum(pairs["end"], pairs["end_site"]) - np.maximum(pairs["start"], pairs["start_site"])
     shorter = np.minimum(pairs["end"] - pairs["start"], pairs["end_site"] - pairs["start_site"])
@@ -277,7 +286,7 @@ def possible_pearson(noiseless: pd.DataFrame, observed: pd.DataFrame, genes: Seq
 def measure_recovery(
     truth: pd.DataFrame,
     group_of_task: dict[str, str],
-    findings: Sequence[Findings],
+    contrasts: Sequence[ContrastFindings],
     summary: dict[str, Any],
     possible: float,
     variants: dict[str, Any],
@@ -294,8 +303,7 @@ def measure_recovery(
     truth: pandas.DataFrame
         truth.tsv.
     group_of_task: dict of str to str
-    findings: sequence of Findings
-        A contrast each.
+    contrasts: sequence of ContrastFindings
     summary: dict
         evaluation/<split>/summary.json.
     possible: float
@@ -309,11 +317,11 @@ def measure_recovery(
         What recovery.json holds.
     """
     by_contrast, sure = {}, []
-    for found in findings:
-        effect = contrast_effect(truth, found.contrast, group_of_task)
-        motifs = measure_motifs(truth, effect, found.enrichment)
-        by_contrast[found.contrast.name] = {**measure_sites(truth, effect, found), "motifs": motifs}
-        sure.append(measure_sites(truth, effect, replace(found, peaks=found.peaks[found.peaks["q_value"] <= SURE_Q])))
+    for findings in contrasts:
+        effect, peaks = contrast_effect(truth, findings.contrast, group_of_task), findings.peaks
+        motifs = measure_motifs(truth, effect, findings.enrichment)
+        by_contrast[findings.contrast.name] = {**measure_sites(truth, effect, findings), "motifs": motifs}
+        sure.append(measure_sites(truth, effect, replace(findings, peaks=peaks[peaks["q_value"] <= SURE_Q])))
     pooled = _pool_motifs(by_contrast)
     return {
         "split": summary["split"],
@@ -365,8 +373,8 @@ def _pool_motifs(by_contrast: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Keep of each motif the best that any contrast says: for active ones, of those contrasts on which they act."""
     rank = {"no": 0, "cluster": 1, "itself": 2}
     pooled: dict[str, dict[str, str]] = {}
-    for found in by_contrast.values():
-        for motif_id, motif in found["motifs"].items():
+    for measures in by_contrast.values():
+        for motif_id, motif in measures["motifs"].items():
             best = pooled.setdefault(motif_id, {**motif, "acts": "no", "enriched": "no"})
             if motif["acts"] == "yes":
                 best["acts"] = "yes"

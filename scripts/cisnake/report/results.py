@@ -101,7 +101,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         `results/<run>`.
     config: dict, optional
         The run's configuration. What it does not name (another split, contrast or replicate, effects of variants that are no
-        longer asked for) was left behind by an earlier configuration and is passed over. Default: everything is read.
+        longer configured) was left behind by an earlier configuration and is ignored. Default: everything is read.
     n_variants: int
         How many rows of the largest effects of variants to keep.
 
@@ -113,7 +113,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
     folder = Path(folder)
     variants, recovery = folder / "variants" / "effects.tsv", folder / "recovery.json"
     simulated = config is None or "simulate" in config["genome"]
-    asked = config is None or "vcf" in config["variants"]
+    with_variants = simulated or config is None or "vcf" in config["variants"]
     return Results(
         genes=_genes(folder),
         dropped=read_table(_required(folder / "genes_dropped.tsv", "select_genes")),
@@ -122,7 +122,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
         coverage=_coverage(folder, config),
         contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
-        variants=summarise_variants(variants, n_variants) if variants.is_file() and (simulated or asked) else None,
+        variants=summarise_variants(variants, n_variants) if variants.is_file() and with_variants else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
 
@@ -195,20 +195,22 @@ def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
 def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
     if config is not None and config.get("targets", {}).get("kind") != "coverage":
         return []
-    found = []
+    coverage = []
     for split in SPLITS if config is None else [split for split in SPLITS if split in config["evaluate"]["splits"]]:
         path = folder / "evaluation" / split
         if (path / "bins.json").is_file():
             tasks = _numbers(read_table(_required(path / "bins.tsv", "evaluate_coverage")), ("task", "group", "description"))
             examples = read_table(_required(path / "examples.tsv", "evaluate_coverage"))
-            found.append(Coverage(split, _read_json(path / "bins.json"), tasks, _numbers(examples, ("tile", "chrom", "task"))))
-    return found
+            coverage.append(
+                Coverage(split, _read_json(path / "bins.json"), tasks, _numbers(examples, ("tile", "chrom", "task")))
+            )
+    return coverage
 
 
 def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> ContrastResults:
     name = path.stem
-    asked = config is None or config.get("motifs", {}).get("patterns", {}).get("discover", False)
-    with_patterns = asked and (folder / "patterns" / name / "patterns.tsv").is_file()
+    discovered = config is None or config.get("motifs", {}).get("patterns", {}).get("discover", False)
+    with_patterns = discovered and (folder / "patterns" / name / "patterns.tsv").is_file()
     motifs = folder / "motifs" / name
     peaks = read_table(_required(folder / "peaks" / f"{name}.tsv", "call_peaks"), window_start="int64", window_end="int64")
     hits, enrichment, effects, pairs = (motifs / f"{name}.tsv" for name in ("hits", "enrichment", "effects", "pairs"))
@@ -245,7 +247,7 @@ def read_peak_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
 def summarise_variants(path: Path, n_top: int) -> VariantSummary:
     """Count pairs of variant and gene by status, and keep the `n_top` pairs of the largest |effect_mean|, in one pass.
 
-    Of each pair the task with the largest |effect_mean| is kept: tasks are alike, and would fill the table with one variant.
+    For each pair only the task with the largest |effect_mean| is kept; otherwise one variant in similar tasks would fill the table.
     """
     pairs: list[pd.DataFrame] = []
     top: list[pd.DataFrame] = []

@@ -66,6 +66,15 @@ def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.Da
         Up to `n` rows of `windows`, with columns row (in the file), unseen and correct.
     how: str
         A sentence for the reader.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> scores = {"predicted": [2.0, 1.0, 3.0], "measured": [1.8, 0.9, -0.1]}
+    >>> windows = pd.DataFrame({"gene_id": ["a", "b", "c"], "split": ["train", "test", "test"], **scores})
+    >>> chosen, how = choose_shown_genes(windows, "specificity", 3)
+    >>> chosen["gene_id"].tolist()
+    ['b', 'a', 'c']
     """
     predicted, measured = windows["predicted"].astype(float), windows["measured"].astype(float)
     if score == "aggregate":

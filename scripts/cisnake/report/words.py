@@ -12,6 +12,13 @@ def number(value: Any, digits: int = 3, form: str = "f") -> str:
     """Return a number as text: fixed digits, a true minus sign, an en dash for what is not known.
 
     `form` is that of Python's format: "f" for fixed, "g" for significant digits (q-values, effects).
+
+    Examples
+    --------
+    >>> number(0.12345), number(-12.5, 1), number(float("nan"))
+    ('0.123', '−12.5', '–')
+    >>> number(1.7e-8, 2, "g")
+    '1.7e−08'
     """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return DASH
@@ -25,17 +32,35 @@ def number(value: Any, digits: int = 3, form: str = "f") -> str:
 
 
 def count(value: Any) -> str:
-    """Return a count with thousands separated; the length of a list; an en dash for what is not known."""
+    """Return a count with thousands separated; the length of a list; an en dash for what is not known.
+
+    Examples
+    --------
+    >>> count(12345), count(["heat", "acid"]), count(None)
+    ('12,345', '2', '–')
+    """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return DASH
     return f"{len(value) if isinstance(value, (list, tuple, dict)) else int(value):,}"
 
 
 def share(part: Any, whole: Any) -> str:
-    """Return a part of a whole as per cent, or an en dash."""
+    """Return a part of a whole as per cent, or an en dash.
+
+    Examples
+    --------
+    >>> share(1, 8), share(0, 0)
+    ('12.5%', '–')
+    """
     return f"{number(100 * part / whole, 1)}%" if whole and number(part) != DASH else DASH
 
 
 def signed(value: int) -> str:
-    """Return a whole number with its sign."""
+    """Return a whole number with its sign.
+
+    Examples
+    --------
+    >>> signed(50), signed(-50)
+    ('+50', '−50')
+    """
     return f"{value:+d}".replace("-", "\N{MINUS SIGN}")

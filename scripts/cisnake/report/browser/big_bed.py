@@ -28,7 +28,14 @@ _BED_NAMES = {"chrom": "chrom", "start": "chromStart", "end": "chromEnd", "rgb":
 
 
 def bed_type(table: pd.DataFrame) -> str:
-    """Return the type of a table's bigBed as UCSC writes it: `bigBed 6`, or `bigBed 9 +` with columns that are not BED's."""
+    """Return the type of a table's bigBed as UCSC writes it: `bigBed 6`, or `bigBed 9 +` with columns that are not BED's.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> bed_type(pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [9], "name": ["peak"], "q_value": [0.01]}))
+    'bigBed 4 +'
+    """
     n = sum(column in _BED for column in table)
     return f"bigBed {n}" + (" +" if table.shape[1] > n else "")
 
@@ -53,6 +60,17 @@ def write_bigbed(table: pd.DataFrame, sizes: Mapping[str, int], what: str, path:
     ------
     InputError
         An interval is empty or reaches beyond its chromosome.
+    OSError
+        The file could not be written whole.
+
+    Examples
+    --------
+    >>> import tempfile, pandas as pd, pybigtools
+    >>> peaks = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [50, 10], "end": [60, 20], "name": ["b", "a"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bigbed(peaks, {"chr1": 100}, "peak", f"{folder}/peaks.bb")
+    ...     list(pybigtools.open(f"{folder}/peaks.bb").records("chr1"))
+    [(10, 20, 'a'), (50, 60, 'b')]
     """
     lengths = table["chrom"].map(dict(sizes))
     wrong = ~((table["start"] >= 0) & (table["end"] > table["start"]) & (table["end"] <= lengths))

@@ -60,7 +60,14 @@ def write_session(tracks: Sequence[Track], genome: Path, locus: str, results: Pa
 
 
 def relative_path(file: Path, results: Path, folder: Path) -> str:
-    """Return a file's path relative to a folder where it lies in `results`, with slashes; else nothing."""
+    """Return a file's path relative to a folder, with slashes; empty where the file is not in `results`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> relative_path(Path("run/peaks/liver.bed"), Path("run"), Path("run/browser"))
+    '../peaks/liver.bed'
+    """
     # Links inside the folder are kept as they are: they are moved with it.
     whole = Path(os.path.abspath(file))
     if not whole.is_relative_to(Path(os.path.abspath(results))):

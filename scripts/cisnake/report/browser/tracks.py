@@ -47,5 +47,11 @@ class Track:
 
 
 def colour_settings(kind: str) -> dict[str, str]:
-    """Return the colours of a kind of track by the names that UCSC and IGV have for them: color, altColor."""
+    """Return the colours of a kind of track by the names that UCSC and IGV have for them.
+
+    Examples
+    --------
+    >>> colour_settings("attribution")
+    {'color': '0,114,178', 'altColor': '213,94,0'}
+    """
     return dict(zip(("color", "altColor"), COLOURS[kind]))

@@ -27,7 +27,7 @@ _LONGEST = 1 << 32
 
 
 def write_two_bit(genome: Genome, path: str | Path) -> None:
-    """Write a genome as 2bit. Case is not kept; letters other than A, C, G and T become N.
+    r"""Write a genome as 2bit. Case is not kept; letters other than A, C, G and T become N.
 
     Memory holds 2²⁴ bases and the runs of N of a chromosome.
 
@@ -35,6 +35,19 @@ def write_two_bit(genome: Genome, path: str | Path) -> None:
     ------
     InputError
         A name of a chromosome has more than 255 bytes, which the format cannot store.
+
+    Examples
+    --------
+    The last byte of the sequence TCAG, two bits a base:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from cisnake.data.genome import Genome
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "genome.fa").write_text(">chr1\nTCAG\n")
+    ...     write_two_bit(Genome(f"{folder}/genome.fa"), f"{folder}/genome.2bit")
+    ...     f"{Path(folder, 'genome.2bit').read_bytes()[-1]:08b}"
+    '00011011'
     """
     names = {chrom: chrom.encode() for chrom in genome.sizes}
     for chrom, name in names.items():

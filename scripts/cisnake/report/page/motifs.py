@@ -28,15 +28,14 @@ def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int
     n: int
         How many clusters of motifs to show.
     """
-    enrichment, effects = contrast.enrichment, contrast.effects
-    tested = enrichment is not None
-    enriched = (enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1) if tested else np.array([], bool)
+    table = contrast.enrichment
+    n_enriched = 0 if table is None else int(((table["q_value"] <= ENRICHED_Q) & (table["odds_ratio"] > 1)).sum())
     return {
-        "scanned": tested,
+        "scanned": table is not None,
         "motifs": _best_motifs(contrast, matrices, n),
-        "n_enriched": int(enriched.sum()),
-        "n_tested": len(enriched),
-        "probed": effects is not None,
+        "n_enriched": n_enriched,
+        "n_tested": 0 if table is None else len(table),
+        "probed": contrast.effects is not None,
         "pairs": _pairs(contrast),
         "patterns": _patterns(contrast, matrices),
     }
