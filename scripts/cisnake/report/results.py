@@ -247,7 +247,7 @@ def read_peak_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
 def summarise_variants(path: Path, n_top: int) -> VariantSummary:
     """Count pairs of variant and gene by status, and keep the `n_top` pairs of the largest |effect_mean|, in one pass.
 
-    For each pair only the task with the largest |effect_mean| is kept; otherwise one variant in similar tasks would fill the table.
+    For each pair only the task with the largest |effect_mean| is kept, lest one variant in similar tasks fill the table.
     """
     pairs: list[pd.DataFrame] = []
     top: list[pd.DataFrame] = []
