@@ -19,7 +19,7 @@ from pathlib import Path
 import cisnake
 from cisnake import configuration
 from cisnake.model import read_params
-from cisnake.report import write_report
+from cisnake.report.page import write_report
 
 config = configuration.complete({
     "run": {"name": "mine"}, "genome": {"fasta": "genome.fa"}, "annotation": {"gtf": "genes.gtf"},
