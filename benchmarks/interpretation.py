@@ -25,7 +25,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from cisnake.files import read_table  # noqa: E402
 from cisnake.interpret.attribution import AttributionFile  # noqa: E402
-from cisnake.report.recovery import ContrastFindings, contrast_effect, measure_sites  # noqa: E402
+from cisnake.report import ContrastFindings, contrast_effect, measure_sites  # noqa: E402
 
 # Name in the table: method, its options, whether both strands are asked.
 METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {

@@ -1,4 +1,7 @@
+from .recovery import ContrastFindings as ContrastFindings
+from .recovery import contrast_effect as contrast_effect
 from .recovery import measure_recovery as measure_recovery
+from .recovery import measure_sites as measure_sites
 from .recovery import measure_variants as measure_variants
 from .recovery import possible_pearson as possible_pearson
 from .recovery import read_expression as read_expression

@@ -18,8 +18,8 @@ from cisnake.errors import InputError
 from cisnake.files import CHUNK_ROWS, open_hdf5, read_chunks, read_table
 from cisnake.interpret.attribution import AttributionFile
 
-# Shown in this order; the first that is there is the one that headlines quote.
-SPLITS = ("test", "val", "train")
+# Splits are shown in this order; the headline quotes the first that was evaluated.
+SPLIT_ORDER = ("test", "val", "train")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
 
@@ -119,7 +119,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         dropped=read_table(_required(folder / "genes_dropped.tsv", "select_genes")),
         summary=_read_json(_required(folder / "genes_summary.json", "select_genes")),
         trainings=_trainings(folder, config),
-        evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLITS),
+        evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLIT_ORDER),
         coverage=_coverage(folder, config),
         contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
         variants=summarise_variants(variants, n_variants) if variants.is_file() and with_variants else None,
@@ -176,7 +176,7 @@ def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]
 
 def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
     evaluations = []
-    for split in SPLITS:
+    for split in SPLIT_ORDER:
         if split not in splits:
             continue
         path = folder / "evaluation" / split
@@ -196,7 +196,7 @@ def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
     if config is not None and config.get("targets", {}).get("kind") != "coverage":
         return []
     coverage = []
-    for split in SPLITS if config is None else [split for split in SPLITS if split in config["evaluate"]["splits"]]:
+    for split in SPLIT_ORDER if config is None else [split for split in SPLIT_ORDER if split in config["evaluate"]["splits"]]:
         path = folder / "evaluation" / split
         if (path / "bins.json").is_file():
             tasks = _numbers(read_table(_required(path / "bins.tsv", "evaluate_coverage")), ("task", "group", "description"))

@@ -80,18 +80,18 @@ def write_hub(
         stanzas.append(
             {"track": f"contrast{i}", "superTrack": "on show", "shortLabel": contrast, "longLabel": label[:_LONG_LABEL]}
         )
-        of_contrast = [track for track in used if track.contrast == contrast]
-        stanzas += [_stanza(f"contrast{i}_{t.kind}", t, places[t], f"contrast{i}") for t in of_contrast]
+        members = [track for track in used if track.contrast == contrast]
+        stanzas += [_stanza(f"contrast{i}_{t.kind}", t, places[t], f"contrast{i}") for t in members]
     stanzas += [_stanza(f"{track.kind}{i}", track, places[track]) for i, track in enumerate(t for t in used if not t.contrast)]
     name = _word(title)
-    of_genome = {"genome": assembly or name, "trackDb": "trackDb.txt"}
+    genome_stanza = {"genome": assembly or name, "trackDb": "trackDb.txt"}
     if assembly is None:
         write_two_bit(genome, folder / TWO_BIT)
-        of_genome |= {
+        genome_stanza |= {
             "twoBitPath": TWO_BIT, "organism": _line(title), "description": _line(f"Genome of {title}"),
             "scientificName": _line(title), "defaultPos": locus,
         }  # fmt: skip
-    _write([of_genome], folder / "genomes.txt")
+    _write([genome_stanza], folder / "genomes.txt")
     _write(stanzas, folder / "trackDb.txt")
     hub = {
         "hub": name, "shortLabel": _line(title), "longLabel": _line(f"{title}: attributions, peaks and motifs (Cisnake)"),
