@@ -8,22 +8,18 @@ another split. Writes one row for each window and a summary of what was dropped 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from cisnake import program
 from cisnake.data.genome import Genome, read_regions
-from cisnake.data.windows import check_overlap, make_tiles
+from cisnake.data.windows import TileRegions, TileShape, check_overlap, make_tiles
 from cisnake.files import write_json, write_table
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    for section in ("tiles", "splits"):
-        p.add_argument(
-            f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
-        )
+    program.add_section_options(p, "tiles", "splits")
     p.add_argument("--seq-len", type=int, required=True, metavar="BASES", help="length of a window")
     p.add_argument("--bin-size", type=int, required=True, metavar="BASES", help="length of a bin")
     p.add_argument("--crop", type=int, default=0, metavar="BASES", help="without bins at either end of a window (default: 0)")
@@ -40,9 +36,9 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
     beds = {name: getattr(args, name) for name in ("gaps", "limit", "unmappable")}
-    options = {name: bed and read_regions(bed, genome.sizes) for name, bed in beds.items()}
-    options |= {name: getattr(args, name) for name in ("seq_len", "bin_size", "crop", "max_shift", "seed")}
-    tiles, summary = make_tiles(genome, args.tiles, args.splits, **options)
+    regions = TileRegions(**{name: bed and read_regions(bed, genome.sizes) for name, bed in beds.items()})
+    shape = TileShape(args.seq_len, args.bin_size, args.crop, args.max_shift)
+    tiles, summary = make_tiles(genome, args.tiles, args.splits, shape, regions, args.seed)
     if not args.splits.get("allow_overlap"):
         check_overlap(tiles, args.splits.get("folds") or 1, args.max_shift)
     for notice in summary["notices"]:

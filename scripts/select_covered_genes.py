@@ -14,64 +14,46 @@ from pathlib import Path
 import pandas as pd
 
 from cisnake import program
-from cisnake.data.annotation import exons_of_genome, read_genes, read_tss
+from cisnake.data.annotation import exons_of_genome
 from cisnake.data.coverage import GeneBins, read_tracks
 from cisnake.data.genome import Genome
-from cisnake.data.windows import assign_genes, select_genes
-from cisnake.errors import InputError
-from cisnake.files import read_table, write_json, write_table
+from cisnake.data.windows import (
+    add_selection_options,
+    assign_genes,
+    read_annotation,
+    require_genes,
+    select_genes,
+    write_selection,
+)
+from cisnake.files import read_table
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    p.add_argument("--gtf", type=Path, required=True, metavar="GTF")
-    p.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
+    add_selection_options(p)
     p.add_argument("--tiles", type=Path, required=True, metavar="TSV", help="tiles.tsv of make_tiles.py")
     p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks")
     p.add_argument("--data-dir", type=Path, default=Path(), metavar="DIR", help="where its files are (default: here)")
     p.add_argument("--gene-score", type=json.loads, required=True, metavar="JSON", help="region, upstream, downstream")
     p.add_argument("--bin-size", type=int, required=True, metavar="BASES")
     p.add_argument("--crop", type=int, default=0, metavar="BASES", help="at either end, without bins (default: 0)")
-    for section in ("annotation", "windows"):
-        p.add_argument(
-            f"--{section}", type=json.loads, required=True, metavar="JSON", help=f"section {section} of the configuration"
-        )
-    p.add_argument("--output-genes", type=Path, required=True, metavar="TSV")
-    p.add_argument("--output-dropped", type=Path, required=True, metavar="TSV")
-    p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")
-    p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
-    annotated = read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
-    tss = read_tss(args.tss_bed) if args.tss_bed else None
+    annotated, tss = read_annotation(args)
     integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
     tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, args.data_dir)
-    placed, dropped, summary = select_genes(annotated, tss, genome, None, None, args.annotation, args.windows)
+    placed, dropped, summary = select_genes(annotated, tss, genome, args.annotation, args.windows)
     exons = exons_of_genome(args.gtf, genome.sizes) if args.gene_score["region"] == "exons" else None
     bins = GeneBins(placed, **args.gene_score, bin_size=args.bin_size, crop=args.crop, exons=exons).present()
     reason = {"reason": "no_bins", "detail": f"nothing of its {args.gene_score['region']} lies in the bins of its window"}
     kept, elsewhere = assign_genes(placed[bins], tiles, args.windows["max_shift"])
     dropped = pd.concat([table[dropped.columns] for table in (dropped, placed[~bins].assign(**reason), elsewhere)])
-    if kept.empty:
-        raise InputError(f"no gene is left; reasons: {dropped['reason'].value_counts().to_dict()}.")
-    summary |= {
-        "n_kept": len(kept),
-        "n_dropped": len(dropped),
-        "dropped": dropped["reason"].value_counts().to_dict(),
-        "n_tasks": len(tracks),
-        "split": kept["split"].value_counts().to_dict(),
-    }
-    for notice in summary["notices"]:
-        program.log.warning("%s", notice)
-    program.log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
-    write_table(tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]], args.output_tasks)
-    write_table(dropped, args.output_dropped)
-    write_json(summary, args.output_summary)
-    write_table(kept, args.output_genes)
+    require_genes(kept, dropped)
+    tasks = tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]]
+    write_selection(args, kept, dropped, tasks, summary | {"n_tasks": len(tasks)})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import make_tiles
 from cisnake.data.windows.gene_windows import read_genes_table
 from cisnake.data.windows.splits import check_overlap
-from cisnake.data.windows.tiles import COLUMNS
+from cisnake.data.windows.tiles import TILE_COLUMNS
 from cisnake.errors import InputError
 
 TILES = {
@@ -43,7 +43,7 @@ def test_tiny_genome(tiny, tmp_path: Path):
     splits = {"val": ["chr2"], "test": ["chr3"], "allow_overlap": False}
     path, summary = run(tmp_path, tiny.fasta, splits, "--seq-len=100", "--bin-size=10", *beds, **tiles)
     found = read_genes_table(path)
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == TILE_COLUMNS
     assert found["gene_id"].tolist()[:4] == ["chr1:100-200", "chr1:200-300", "chr1:300-400", "chr2:100-200"]
     assert {name: part["tiles"] for name, part in summary["splits"].items()} == {"train": 3, "val": 5, "test": 6}
     assert summary["dropped_tiles"]["unmappable"] == 1 and summary["dropped_bases"]["gaps"] == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -32,6 +33,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, required=True, nargs="+", metavar="KERAS", help=models)
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default: 64)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+
+
+def add_section_options(parser: argparse.ArgumentParser, *sections: str) -> None:
+    """Add a required option for each section of the configuration, which the program takes as JSON."""
+    for section in sections:
+        help = f"section {section} of the configuration"
+        parser.add_argument(f"--{section}", type=json.loads, required=True, metavar="JSON", help=help)
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:

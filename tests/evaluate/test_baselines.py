@@ -110,8 +110,6 @@ def yeast_genes(yeast: Path):
             features.read_genes(yeast / "sacCer3.SGD_R64-2-1.gtf.gz", list(exclude), feature),
             features.read_tss(yeast / "rossi2021_tss.bed"),
             genome,
-            ids,
-            np.isfinite(values).any(axis=1),
             {
                 "tss_max_distance": 1000,
                 "biotypes": ["protein_coding"],
@@ -119,6 +117,7 @@ def yeast_genes(yeast: Path):
                 "exclude_chromosomes": ["chrM"],
             },
             {"anchor": "start", "upstream": upstream, "downstream": downstream, "max_n_fraction": 0.05},
+            gene_windows.MatrixGenes(ids, np.isfinite(values).any(axis=1)),
         )
         return kept, values[measurements.find_rows(ids, kept["matrix_id"])], tasks, genome, summary
 

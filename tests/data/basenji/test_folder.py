@@ -17,7 +17,7 @@ from cisnake.data.basenji.tfrecords import read_features, read_records
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.data.dataset import layout
 from cisnake.data.genome.bases import one_hot
-from cisnake.data.windows.tiles import COLUMNS
+from cisnake.data.windows.tiles import TILE_COLUMNS
 from cisnake.errors import InputError
 
 FIXTURE = Path(__file__).parent
@@ -105,7 +105,7 @@ def test_strand_pairs_are_those_of_the_table(folder):
 def test_rows_in_any_order(folder):
     sequences, targets, _ = expected()
     found = read_folder(folder)
-    assert list(found.windows.columns) == COLUMNS
+    assert list(found.windows.columns) == TILE_COLUMNS
     assert [path.name for path in found.files] == [
         f"{part}.tfr" for part in ("train-0", "train-1", "train-2", "valid-0", "valid-1", "test-0")
     ]

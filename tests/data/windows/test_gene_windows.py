@@ -11,7 +11,7 @@ import pytest
 from cisnake.data.annotation.features import read_genes, read_tss
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
-from cisnake.data.windows.gene_windows import match_ids, place_tss, place_windows, read_genes_table, select_genes
+from cisnake.data.windows.gene_windows import MatrixGenes, match_ids, place_tss, place_windows, read_genes_table, select_genes
 from cisnake.errors import InputError
 from cisnake.files import write_table
 
@@ -45,7 +45,7 @@ def select(tiny, tmp_path: Path):
         genes = read_genes(gtf, list(annotation["exclude"]))
         measured = ~pd.Index(ids).isin(unmeasured)
         genome = Genome(settings.get("fasta", tiny.fasta))
-        return select_genes(genes, tss, genome, pd.Index(ids), measured, annotation, windows)
+        return select_genes(genes, tss, genome, annotation, windows, MatrixGenes(pd.Index(ids), measured))
 
     return run
 

@@ -11,7 +11,7 @@ import pytest
 
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.windows.splits import check_overlap, split_for_fold
-from cisnake.data.windows.tiles import COLUMNS, make_tiles, place_tiles, unmappable_share
+from cisnake.data.windows.tiles import TILE_COLUMNS, TileRegions, TileShape, make_tiles, place_tiles, unmappable_share
 from cisnake.errors import InputError
 
 SETTINGS: dict[str, Any] = {
@@ -46,7 +46,9 @@ def genome(tmp_path_factory) -> Genome:
 
 def make(genome: Genome, splits: dict[str, Any] = BY_CHROMOSOME, **options: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     settings = SETTINGS | {key: options.pop(key) for key in list(options) if key in SETTINGS}
-    return make_tiles(genome, settings, splits, **({"seq_len": 640, "bin_size": 32} | options))
+    regions = TileRegions(**{key: options.pop(key) for key in ("gaps", "limit", "unmappable") if key in options})
+    seed = options.pop("seed", 0)
+    return make_tiles(genome, settings, splits, TileShape(**({"seq_len": 640, "bin_size": 32} | options)), regions, seed)
 
 
 def places(tiles: pd.DataFrame, crop: int = 0) -> list[tuple[str, int, int]]:
@@ -56,7 +58,7 @@ def places(tiles: pd.DataFrame, crop: int = 0) -> list[tuple[str, int, int]]:
 
 def test_tiles_by_chromosome(genome):
     found, summary = make(genome)
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == TILE_COLUMNS
     assert (found["window_end"] - found["window_start"] == 640).all()
     assert (found["strand"] == "+").all() and (found[["mask_start", "mask_end", "fold"]] == 0).all(axis=None)
     assert found["gene_id"].tolist() == [f"{chrom}:{start}-{end}" for chrom, start, end in places(found)]

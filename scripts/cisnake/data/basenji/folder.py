@@ -16,7 +16,7 @@ import pandas as pd
 from cisnake.data.basenji.tfrecords import read_features, read_records
 from cisnake.data.coverage import SUM_STATS, read_pairs, transform_of
 from cisnake.data.genome import N, reverse_complement
-from cisnake.data.windows import COLUMNS
+from cisnake.data.windows import TILE_COLUMNS
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_table
 from cisnake.program import Progress, log
@@ -94,7 +94,9 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
     files, first_rows = _find_files(folder, windows["label"])
     tasks, strand_pair = _read_tasks(folder / "targets.txt", n_tasks)
     n_folds = int(windows["fold"].max()) + 1
-    return BasenjiFolder(path, seq_len, bin_size, crop, bins, tasks, strand_pair, windows[COLUMNS], n_folds, files, first_rows)
+    return BasenjiFolder(
+        path, seq_len, bin_size, crop, bins, tasks, strand_pair, windows[TILE_COLUMNS], n_folds, files, first_rows
+    )
 
 
 def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.coverage.transform import TargetTransform
+from cisnake.data.genome import to_window
 from cisnake.errors import InputError, unknown_name
 
 REGIONS = ("tss", "body", "exons")
@@ -63,7 +64,7 @@ class GeneBins:
         first, last = windows["mask_start"].to_numpy(np.int64), windows["mask_end"].to_numpy(np.int64)
         if self.region == "tss":
             return self._weights(first - self.upstream, first + self.downstream)
-        return self._weights(first, last) if self.region == "body" else self._of_exons(windows)
+        return self._weights(first, last) if self.region == "body" else self._exon_weights(windows)
 
     def present(self) -> np.ndarray:
         """Return which genes have something of their region in the bins of their windows; shape=(N,), dtype=bool."""
@@ -81,15 +82,13 @@ class GeneBins:
     def _weights(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         return interval_weights(self._n_bins, start, end, self.bin_size, self.crop)
 
-    def _of_exons(self, windows: pd.DataFrame) -> np.ndarray:
+    def _exon_weights(self, windows: pd.DataFrame) -> np.ndarray:
         assert self.exons is not None
         exons = self.exons[self.exons["gene_id"].isin(windows["gene_id"])]
         exons = exons.rename(columns={"start": "exon_start", "end": "exon_end"})
         pairs = windows.reset_index(drop=True).reset_index(names="row").merge(exons, on=["gene_id", "chrom"])
-        first = np.where(
-            pairs["strand"] == "+", pairs["exon_start"] - pairs["window_start"], pairs["window_end"] - pairs["exon_end"]
-        )
-        last = first + (pairs["exon_end"] - pairs["exon_start"]).to_numpy()
+        window = pairs["window_start"], pairs["window_end"], pairs["strand"]
+        first, last = to_window(*window, pairs["exon_start"], pairs["exon_end"])
         weights = np.zeros((len(windows), self._n_bins), np.float32)
         step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
         for start in range(0, len(pairs), step):

@@ -1,5 +1,10 @@
 from .contigs import find_unknown as find_unknown
 from .gene_choice import choose_genes as choose_genes
+from .gene_selection import add_selection_options as add_selection_options
+from .gene_selection import read_annotation as read_annotation
+from .gene_selection import require_genes as require_genes
+from .gene_selection import write_selection as write_selection
+from .gene_windows import MatrixGenes as MatrixGenes
 from .gene_windows import read_genes_table as read_genes_table
 from .gene_windows import select_genes as select_genes
 from .splits import SPLITS as SPLITS
@@ -7,6 +12,9 @@ from .splits import assign_genes as assign_genes
 from .splits import assign_splits as assign_splits
 from .splits import check_overlap as check_overlap
 from .splits import split_for_fold as split_for_fold
-from .tiles import COLUMNS as COLUMNS
+from .tiles import TILE_COLUMNS as TILE_COLUMNS
 from .tiles import UNMAPPABLE_SHARE as UNMAPPABLE_SHARE
+from .tiles import TileRegions as TileRegions
+from .tiles import TileShape as TileShape
 from .tiles import make_tiles as make_tiles
+from .tiles import place_tiles as place_tiles

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import Genome, N, match_chromosomes
+from cisnake.data.genome import Genome, N, match_chromosomes, to_genome, to_window
 from cisnake.errors import InputError
 from cisnake.files import read_table
 
@@ -18,7 +20,7 @@ _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
 _NEEDED = ("gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold")
 _INTEGERS = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold")
 
-COLUMNS = [
+GENE_COLUMNS = [
     "gene_id",
     "gene_name",
     "chrom",
@@ -32,6 +34,7 @@ COLUMNS = [
     "mask_start",
     "mask_end",
 ]
+_DROPPED_COLUMNS = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
 
 
 def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
@@ -74,19 +77,23 @@ def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) 
         Bases.
     """
     genes = genes.copy()
-    forward = (genes["strand"] == "+").to_numpy()
-    five_prime = np.where(forward, genes["start"], genes["end"] - 1)
-    genes["tss"], genes["tss_source"] = five_prime, "annotation"
+    genes["tss"], genes["tss_source"] = _five_prime_base(genes), "annotation"
     if tss is None:
         return genes
-    pairs = genes.reset_index(names="row")[["row", "gene_id", "chrom", "strand"]].merge(tss, on=["gene_id", "chrom", "strand"])
-    at = genes.index.get_indexer(pairs["row"])
-    upstream = np.where(forward[at], five_prime[at] - pairs["tss"], pairs["tss"] - five_prime[at])
+    annotated = genes.reset_index(names="row")[["row", "gene_id", "chrom", "strand", "tss"]]
+    pairs = annotated.merge(tss, on=["gene_id", "chrom", "strand"], suffixes=("_annotated", ""))
+    at, measured = pairs["tss_annotated"], pairs["tss"]
+    upstream = -to_window(at, at + 1, pairs["strand"], measured, measured + 1)[0]
     pairs = pairs.assign(upstream=upstream)[(upstream >= 0) & (upstream <= max_distance)]
     pairs = pairs.sort_values("upstream", kind="stable").drop_duplicates("row")
     genes.loc[pairs["row"], "tss"] = pairs["tss"].to_numpy()
     genes.loc[pairs["row"], "tss_source"] = "bed"
     return genes
+
+
+def _five_prime_base(genes: pd.DataFrame) -> np.ndarray:
+    """Return the genome position of the first base of each gene on its strand (0-based); shape=(n,), dtype=int64."""
+    return to_genome(genes["start"], genes["end"], genes["strand"], 0, 1)[0]
 
 
 def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: int) -> pd.DataFrame:
@@ -109,154 +116,217 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
         With window_start, window_end (genome), mask_start, mask_end: the body from TSS to gene end, counted
         from position 0 of the window and not cut to it, so that mask_start is the TSS wherever that lies.
     """
-    genes = genes.copy()
-    forward = (genes["strand"] == "+").to_numpy()
-    five_prime = np.where(forward, genes["start"], genes["end"] - 1)
-    at = genes["tss"].to_numpy() if anchor == "tss" else five_prime
-    length = upstream + downstream
-    genes["window_start"] = np.where(forward, at - upstream, at - downstream + 1)
-    genes["window_end"] = genes["window_start"] + length
-    last = np.where(forward, genes["end"] - 1, genes["start"])
-    in_window = {
-        name: np.where(forward, place - genes["window_start"], genes["window_end"] - 1 - place)
-        for name, place in (("mask_start", genes["tss"]), ("mask_end", last))
-    }
-    genes["mask_start"] = in_window["mask_start"]
-    genes["mask_end"] = np.maximum(in_window["mask_end"] + 1, genes["mask_start"])
-    return genes
+    strand = genes["strand"]
+    anchors = genes["tss"].to_numpy() if anchor == "tss" else _five_prime_base(genes)
+    start, end = to_genome(anchors, anchors + 1, strand, -upstream, downstream)
+    mask_start, _ = to_window(start, end, strand, genes["tss"], genes["tss"] + 1)
+    _, body_end = to_window(start, end, strand, genes["start"], genes["end"])
+    mask_end = np.maximum(body_end, mask_start)
+    return genes.assign(window_start=start, window_end=end, mask_start=mask_start, mask_end=mask_end)
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixGenes:
+    """The genes of a matrix of measurements.
+
+    Parameters
+    ----------
+    ids: pandas.Index of str, n rows
+        In the order of the matrix; an id that the matrix repeats is repeated.
+    measured: numpy.ndarray, shape=(n,), dtype=bool
+        Whether a row has any measurement.
+    poor: pandas.DataFrame, n rows, optional
+        reason and detail of the rows that have too few measurements, as `filter_genes` returns them; empty text for the rest.
+    """
+
+    ids: pd.Index
+    measured: np.ndarray
+    poor: pd.DataFrame | None = None
+
+
+# A reason to drop genes: its name, a mask of the genes that it applies to, and a detail for all of them or for each.
+_Reason = tuple[str, pd.Series, pd.Series | str]
 
 
 def select_genes(
     genes: pd.DataFrame,
     tss: pd.DataFrame | None,
     genome: Genome,
-    matrix_genes: pd.Index | None,
-    measured: np.ndarray | None,
     annotation: dict[str, Any],
     windows: dict[str, Any],
-    poor: pd.DataFrame | None = None,
+    matrix: MatrixGenes | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return the genes to use, those left out with the reason, and counts of both.
+    """Select the genes of a run, and return them with their windows, the dropped ones with the reason, and counts.
+
+    A gene is dropped for the first reason that applies: the annotation's, then the matrix's, then the genome's.
 
     Parameters
     ----------
     genes: pandas.DataFrame
-        As `annotation.read_genes` gives them.
+        As returned by `annotation.read_genes`.
     tss: pandas.DataFrame, optional
-        As `annotation.read_tss` gives them.
+        As returned by `annotation.read_tss`; None for the 5' ends of the annotation.
     genome: Genome
-    matrix_genes: pandas.Index, optional
-        Ids of the matrix, repeated if it repeats them; None, with `measured`, where there is no matrix.
-    measured: numpy.ndarray, shape=(matrix genes,), dtype=bool, optional
-        Whether a row of the matrix has any measurement.
     annotation, windows: dict
         These sections of the configuration.
-    poor: pandas.DataFrame, one row a matrix gene, optional
-        As `matrix_filters.filter_genes` gives it: reason and detail of what the matrix has too little of.
+    matrix: MatrixGenes, optional
+        Default None: no matrix, and no gene is dropped for want of a label.
 
     Returns
     -------
     kept: pandas.DataFrame
-        `COLUMNS` and `matrix_id`, in the order of the genome.
+        `GENE_COLUMNS` and `matrix_id`, in the order of the genome.
     dropped: pandas.DataFrame
-        gene_id, gene_name, chrom, start, end, strand, reason, detail: one row a gene left out.
+        gene_id, gene_name, chrom, start, end, strand, reason, detail: one row per dropped gene.
     summary: dict
         n_annotated, n_kept, n_dropped, dropped (by reason), notices, n_version_stripped, tss_source.
+
+    Raises
+    ------
+    InputError
+        The annotation, or the table of TSS, shares no chromosome with the genome.
     """
-    notices: list[str] = []
     names = match_chromosomes(genes["chrom"], genome.sizes, "annotation.gtf")
-    renamed = sorted(name for name, known in names.items() if name != known)
-    if renamed:
-        notices.append(
-            f"{len(renamed)} chromosomes of the annotation were matched after adding or removing 'chr' ({renamed[0]}, …)."
-        )
-    # Reasons are given in this order; a gene is dropped for the first that applies.
-    reasons = pd.DataFrame({"reason": "", "detail": ""}, index=genes.index)
+    reasons = _annotation_reasons(genes, names, annotation)
+    matrix_id, n_stripped = (genes["gene_id"], 0) if matrix is None else match_ids(genes["gene_id"], matrix.ids)
+    if matrix is not None:
+        reasons += _matrix_reasons(matrix_id, matrix)
+        repeated = matrix_id[~_dropped(reasons)].duplicated().reindex(genes.index, fill_value=False)
+        reasons.append(("duplicate_id", repeated, "an earlier gene has the same row of the matrix"))
 
-    def drop(rows: pd.Series | np.ndarray, reason: str, detail: pd.Series | str) -> None:
-        rows = pd.Series(np.asarray(rows), index=genes.index) & (reasons["reason"] == "")
-        reasons.loc[rows, "reason"] = reason
-        reasons.loc[rows, "detail"] = detail[rows] if isinstance(detail, pd.Series) else detail
+    placed = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
+    tss = None if tss is None else _match_tss(tss, placed["gene_id"], genome)
+    placed = place_tss(placed, tss, annotation["tss_max_distance"])
+    placed = place_windows(placed, windows["anchor"], windows["upstream"], windows["downstream"])
+    outside = (placed["window_start"] < 0) | (placed["window_end"] > placed["chrom"].map(genome.sizes))
+    reasons.append(("near_chromosome_end", outside, "the window reaches beyond the chromosome"))
+    share = _unknown_share(placed, ~_dropped(reasons), genome)
+    detail = (100 * share).round(1).astype(str) + " % of the window is N"
+    reasons.append(("too_many_n", share > windows["max_n_fraction"], detail))
 
-    notices += _idle_filters(genes, annotation)
-    drop(genes["gene_id"].duplicated(), "duplicate_id", "the annotation has an earlier gene of this id")
-    drop(genes["strand"] == ".", "no_strand", "the annotation does not say in which direction it is read")
-    drop(genes["chrom"].isin(annotation["exclude_chromosomes"]), "excluded_chromosome", genes["chrom"])
-    if annotation["biotypes"]:
-        drop(~genes["gene_biotype"].isin(annotation["biotypes"]), "other_biotype", genes["gene_biotype"])
-    for attribute, values in annotation["exclude"].items():
-        drop(genes[attribute].isin(values), "excluded_attribute", attribute + " " + genes[attribute])
-    drop(~genes["chrom"].isin(names), "chromosome_missing", genes["chrom"] + " is not in the genome")
-
-    matrix_id, n_stripped = genes["gene_id"], 0
-    if matrix_genes is not None:
-        matrix_id, n_stripped = match_ids(genes["gene_id"], matrix_genes)
-        repeated = matrix_genes[matrix_genes.duplicated()]
-        drop(matrix_id.isin(repeated), "duplicate_id", "the matrix has several rows of this id")
-        has_label = matrix_id.isin(matrix_genes[measured])
-        drop(~has_label, "no_label", "not in the matrix, or never measured")
-        if poor is not None:
-            of_id = poor.set_axis(matrix_genes)[~matrix_genes.duplicated()]
-            for reason, rows in of_id[of_id["reason"] != ""].groupby("reason"):
-                drop(matrix_id.isin(rows.index), str(reason), matrix_id.map(rows["detail"]).fillna(""))
-        again = matrix_id[reasons["reason"] == ""].duplicated().reindex(genes.index, fill_value=False)
-        drop(again, "duplicate_id", "an earlier gene has the same row of the matrix")
-
-    genes = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
-    if tss is not None:
-        tss = tss.assign(
-            chrom=tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed")),
-            gene_id=match_ids(tss["gene_id"], pd.Index(genes["gene_id"]))[0],
-        ).dropna(subset=["chrom", "gene_id"])
-    genes = place_tss(genes, tss, annotation["tss_max_distance"])
-    genes = place_windows(genes, windows["anchor"], windows["upstream"], windows["downstream"])
-    sizes = genes["chrom"].map(genome.sizes)
-    outside = (genes["window_start"] < 0) | (genes["window_end"] > sizes)
-    drop(outside, "near_chromosome_end", "the window reaches beyond the chromosome")
-    rows = np.flatnonzero((reasons["reason"] == "").to_numpy())
-    unknown = np.zeros(len(genes))
-    places = genes.iloc[rows][["chrom", "window_start", "window_end"]]
-    unknown[rows] = [np.mean(genome.codes(*place) == N) for place in places.itertuples(index=False, name=None)]
-    share = pd.Series(unknown, index=genes.index)
-    drop(share > windows["max_n_fraction"], "too_many_n", (100 * share).round(1).astype(str) + " % of the window is N")
-
-    kept = genes[reasons["reason"] == ""]
-    order = pd.Series({name: rank for rank, name in enumerate(genome.sizes)})
-    kept = kept.assign(rank=kept["chrom"].map(order)).sort_values(["rank", "window_start", "gene_id"])
-    dropped = genes.assign(**reasons)[reasons["reason"] != ""]
-    if genome.n_ambiguous:
-        notices.append(f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …), and count as N.")
-    not_annotated = 0 if matrix_genes is None else len(set(matrix_genes) - set(matrix_id.dropna()))
-    if not_annotated:
-        notices.append(f"{not_annotated} ids of the matrix are not in the annotation, and are not used.")
-    if n_stripped:
-        notices.append(f"{n_stripped} gene ids of the annotation match the matrix only without their version suffix.")
-    if tss is not None and not (kept["tss_source"] == "bed").any():
-        notices.append("no TSS of annotation.tss_bed is of a gene that is used: does it name genes as the annotation does?")
+    placed = placed.assign(**_first_reasons(reasons))
+    is_kept = placed["reason"] == ""
+    kept, dropped = _in_order(placed[is_kept], genome)[[*GENE_COLUMNS, "matrix_id"]], placed[~is_kept][_DROPPED_COLUMNS]
+    notices = _renamed_chromosomes(names) + _idle_filters(genes, annotation)
+    notices += _unused_inputs(kept, matrix_id, n_stripped, genome, matrix, tss)
     summary = {
         "n_annotated": len(genes),
-        "n_kept": len(kept),
-        "n_dropped": len(dropped),
-        "dropped": dropped["reason"].value_counts().to_dict(),
+        **count_selection(kept, dropped),
         "notices": notices,
         "n_version_stripped": n_stripped,
         "tss_source": kept["tss_source"].value_counts().to_dict(),
     }
-    columns = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
-    return kept[[*COLUMNS, "matrix_id"]].reset_index(drop=True), dropped[columns].reset_index(drop=True), summary
+    return kept.reset_index(drop=True), dropped.reset_index(drop=True), summary
+
+
+def count_selection(kept: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]:
+    """Return n_kept, n_dropped, and the number of genes dropped for each reason."""
+    return {"n_kept": len(kept), "n_dropped": len(dropped), "dropped": dropped["reason"].value_counts().to_dict()}
+
+
+def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotation: dict[str, Any]) -> list[_Reason]:
+    chrom, biotype = genes["chrom"], genes["gene_biotype"]
+    reasons: list[_Reason] = [
+        ("duplicate_id", genes["gene_id"].duplicated(), "the annotation has an earlier gene of this id"),
+        ("no_strand", genes["strand"] == ".", "the annotation does not say in which direction it is read"),
+        ("excluded_chromosome", chrom.isin(annotation["exclude_chromosomes"]), chrom),
+    ]
+    if annotation["biotypes"]:
+        reasons.append(("other_biotype", ~biotype.isin(annotation["biotypes"]), biotype))
+    for attribute, values in annotation["exclude"].items():
+        reasons.append(("excluded_attribute", genes[attribute].isin(values), attribute + " " + genes[attribute]))
+    return [*reasons, ("chromosome_missing", ~chrom.isin(names), chrom + " is not in the genome")]
+
+
+def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes) -> list[_Reason]:
+    repeated = matrix.ids[matrix.ids.duplicated()]
+    unmeasured = ~matrix_id.isin(matrix.ids[matrix.measured])
+    reasons: list[_Reason] = [
+        ("duplicate_id", matrix_id.isin(repeated), "the matrix has several rows of this id"),
+        ("no_label", unmeasured, "not in the matrix, or never measured"),
+    ]
+    if matrix.poor is not None:
+        poor = matrix.poor.set_axis(matrix.ids)[~matrix.ids.duplicated()]
+        for reason, rows in poor[poor["reason"] != ""].groupby("reason"):
+            reasons.append((str(reason), matrix_id.isin(rows.index), matrix_id.map(rows["detail"]).fillna("")))
+    return reasons
+
+
+def _dropped(reasons: list[_Reason]) -> pd.Series:
+    """Return the genes that any reason applies to."""
+    return pd.concat([mask for _, mask, _ in reasons], axis=1).any(axis=1)
+
+
+def _first_reasons(reasons: list[_Reason]) -> pd.DataFrame:
+    """Return reason and detail of each gene, for the first reason that applies; empty text for genes that are kept."""
+    first = pd.DataFrame({"reason": "", "detail": ""}, index=reasons[0][1].index)
+    for reason, mask, detail in reversed(reasons):
+        first.loc[mask, "reason"] = reason
+        first.loc[mask, "detail"] = detail[mask] if isinstance(detail, pd.Series) else detail
+    return first
+
+
+def _match_tss(tss: pd.DataFrame, gene_ids: pd.Series, genome: Genome) -> pd.DataFrame:
+    """Return the TSS with the genome's names of chromosomes and the annotation's ids, without those that have none."""
+    chrom = tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed"))
+    gene_id, _ = match_ids(tss["gene_id"], pd.Index(gene_ids))
+    return tss.assign(chrom=chrom, gene_id=gene_id).dropna(subset=["chrom", "gene_id"])
+
+
+def _unknown_share(genes: pd.DataFrame, rows: pd.Series, genome: Genome) -> pd.Series:
+    """Return the share of N in the windows of some genes, 0 for the rest, whose windows may lie outside the genome."""
+    share = pd.Series(0.0, index=genes.index)
+    windows = genes.loc[rows, ["chrom", "window_start", "window_end"]].itertuples(index=False, name=None)
+    share[rows] = [np.mean(genome.codes(*window) == N) for window in windows]
+    return share
+
+
+def _in_order(genes: pd.DataFrame, genome: Genome) -> pd.DataFrame:
+    rank = {name: i for i, name in enumerate(genome.sizes)}
+    return genes.assign(rank=genes["chrom"].map(rank)).sort_values(["rank", "window_start", "gene_id"])
+
+
+def _renamed_chromosomes(names: Mapping[str, str]) -> list[str]:
+    renamed = sorted(name for name, known in names.items() if name != known)
+    if not renamed:
+        return []
+    return [f"{len(renamed)} chromosomes of the annotation were matched after adding or removing 'chr' ({renamed[0]}, …)."]
 
 
 def _idle_filters(genes: pd.DataFrame, annotation: dict[str, Any]) -> list[str]:
-    """Return a notice for each value that was to be kept or excluded and that no gene has: most often it is misspelt."""
-    asked = [("exclude_chromosomes", "chrom", annotation["exclude_chromosomes"])]
-    asked += [("biotypes", "gene_biotype", annotation["biotypes"])]
-    asked += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation["exclude"].items()]
+    """Return a notice for each value to keep or exclude that no gene has: most often it is misspelt."""
+    filters = [("exclude_chromosomes", "chrom", annotation["exclude_chromosomes"])]
+    filters += [("biotypes", "gene_biotype", annotation["biotypes"])]
+    filters += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation["exclude"].items()]
     return [
         f"annotation.{key}: no gene has {column} '{value}'; it has {', '.join(sorted(set(genes[column]))[:8])}."
-        for key, column, values in asked
+        for key, column, values in filters
         for value in values
         if not (genes[column] == value).any()
     ]
+
+
+def _unused_inputs(
+    kept: pd.DataFrame,
+    matrix_id: pd.Series,
+    n_stripped: int,
+    genome: Genome,
+    matrix: MatrixGenes | None,
+    tss: pd.DataFrame | None,
+) -> list[str]:
+    """Return a notice for each input of which something was ignored or matched in part."""
+    n_unannotated = 0 if matrix is None else len(set(matrix.ids) - set(matrix_id.dropna()))
+    unused_tss = tss is not None and not (kept["tss_source"] == "bed").any()
+    notices = [
+        (
+            genome.n_ambiguous,
+            f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …), and count as N.",
+        ),
+        (n_unannotated, f"{n_unannotated} ids of the matrix are not in the annotation, and are not used."),
+        (n_stripped, f"{n_stripped} gene ids of the annotation match the matrix only without their version suffix."),
+        (unused_tss, "no TSS of annotation.tss_bed is of a gene that is used: does it name genes as the annotation does?"),
+    ]
+    return [text for applies, text in notices if applies]
 
 
 def read_genes_table(path: str | Path) -> pd.DataFrame:

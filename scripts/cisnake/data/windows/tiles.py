@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from cisnake.data.windows.contigs import divide_contigs, find_unknown, make_cont
 from cisnake.data.windows.splits import SPLITS
 from cisnake.errors import InputError
 
-COLUMNS = ["gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold"]
+TILE_COLUMNS = ["gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold"]
 
 # Without a file of gaps, runs of N from this length on part contigs; shorter ones count against `max_n_fraction`.
 MIN_GAP = 1000
@@ -20,21 +21,79 @@ MIN_GAP = 1000
 UNMAPPABLE_SHARE = 0.1
 
 
+@dataclass(frozen=True)
+class TileShape:
+    """The windows of a coverage model, in bp.
+
+    Parameters
+    ----------
+    seq_len: int
+        Length of a window.
+    bin_size: int
+        Length of a bin.
+    crop: int
+        Bases at either end of a window that have no bins. Default 0.
+    max_shift: int
+        By how much training moves windows, either way. Default 0.
+
+    Raises
+    ------
+    InputError
+        Bins do not fill the window.
+
+    Examples
+    --------
+    >>> from cisnake.data.windows import TileShape
+    >>> TileShape(seq_len=1000, bin_size=32, crop=20).binned
+    960
+    """
+
+    seq_len: int
+    bin_size: int
+    crop: int = 0
+    max_shift: int = 0
+
+    def __post_init__(self) -> None:
+        if self.binned < self.bin_size or self.binned % self.bin_size:
+            raise InputError(
+                f"bins of {self.bin_size} bp do not fill a window of {self.seq_len} bp less {self.crop} at either end: "
+                "change one."
+            )
+
+    @property
+    def binned(self) -> int:
+        """Bases of a window that have bins."""
+        return self.seq_len - 2 * self.crop
+
+
+@dataclass(frozen=True, eq=False)
+class TileRegions:
+    """Regions of the genome that decide where tiles may lie: tables of chrom, start, end.
+
+    Parameters
+    ----------
+    gaps: pandas.DataFrame, optional
+        Gaps of the assembly. Default None: runs of N of at least `MIN_GAP` bp.
+    limit: pandas.DataFrame, optional
+        Where the bins of tiles must lie. Default None: the whole genome.
+    unmappable: pandas.DataFrame, optional
+        Where no read can be assigned. Default None: nowhere.
+    """
+
+    gaps: pd.DataFrame | None = None
+    limit: pd.DataFrame | None = None
+    unmappable: pd.DataFrame | None = None
+
+
 def make_tiles(
     genome: Genome,
     settings: dict[str, Any],
     splits: dict[str, Any],
-    *,
-    seq_len: int,
-    bin_size: int,
-    crop: int = 0,
-    max_shift: int = 0,
-    gaps: pd.DataFrame | None = None,
-    limit: pd.DataFrame | None = None,
-    unmappable: pd.DataFrame | None = None,
+    shape: TileShape,
+    regions: TileRegions = TileRegions(),
     seed: int = 0,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Lay windows over a genome for training, choosing and testing.
+    """Tile a genome with windows for training, validation and test.
 
     The bins of a tile, its window less `crop` at either end, lie in one contig; its flanks may reach into gaps, beyond the ends
     of a chromosome, where they read N, and into the next contig. Contigs of different splits are drawn back from each other
@@ -50,21 +109,16 @@ def make_tiles(
         unmappable_threshold, max_n_fraction.
     splits: dict
         Section `splits`: `allow_overlap` and what `divide_contigs` takes.
-    seq_len, bin_size, crop, max_shift: int
-        bp: of a window; of a bin; at either end of a window that have no bins; by which training moves windows.
-    gaps: pandas.DataFrame, optional
-        chrom, start, end of the assembly's gaps. Default None: runs of N of at least `MIN_GAP` bp.
-    limit: pandas.DataFrame, optional
-        Regions in which the bins of tiles must lie. Default None: the whole genome.
-    unmappable: pandas.DataFrame, optional
-        Regions to which no read can be assigned. Default None: there are none.
+    shape: TileShape
+    regions: TileRegions
+        Default: gaps at long runs of N, no further limits.
     seed: int
         Of the draws of contigs and of tiles. Default 0.
 
     Returns
     -------
     tiles: pandas.DataFrame
-        `COLUMNS`, by position on the genome; `gene_id` is `chrom:start-end` of the window, strand "+", the mask empty.
+        `TILE_COLUMNS`, by position on the genome; `gene_id` is `chrom:start-end` of the window, strand "+", the mask empty.
     summary: dict
         `n_tiles`; `splits`: for each split (or fold) its contigs, its tiles, the bases that their bins cover and their share
         of all such bases; `dropped_bases` and `dropped_tiles` by reason; `notices`.
@@ -74,66 +128,85 @@ def make_tiles(
     InputError
         Settings contradict each other, or a split is left without tiles.
     """
-    bins, rest = divmod(seq_len - 2 * crop, bin_size)
-    if rest or bins < 1:
-        raise InputError(f"bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} at either end: change one.")
-    if settings["break_length"] < seq_len:
-        raise InputError(f"tiles.break_length is {settings['break_length']}, shorter than a window ({seq_len} bp).")
-    strides = {key: _stride(key, settings, seq_len) for key in ("stride_train", "stride_test")}
-    length, folds = bins * bin_size, splits.get("folds") or 0
+    if settings["break_length"] < shape.seq_len:
+        raise InputError(f"tiles.break_length is {settings['break_length']}, shorter than a window ({shape.seq_len} bp).")
+    strides = {key: _stride(key, settings, shape.seq_len) for key in ("stride_train", "stride_test")}
+    folds = splits.get("folds") or 0
     excluded = settings["exclude_chromosomes"]
     sizes = {chrom: size for chrom, size in genome.sizes.items() if chrom not in excluded}
     if not sizes:
         raise InputError("tiles.exclude_chromosomes excludes every chromosome of the genome.")
-    dropped_bases = {"excluded_chromosomes": sum(genome.sizes.values()) - sum(sizes.values())}
 
     unknown = find_unknown(genome, list(sizes))
-    if gaps is None:
-        gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP]
-    contigs, more = make_contigs(sizes, gaps, limit, length, settings["break_length"])
+    gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP] if regions.gaps is None else regions.gaps
+    contigs, dropped_bases = make_contigs(sizes, gaps, regions.limit, shape.binned, settings["break_length"])
     contigs = divide_contigs(contigs, splits, list(genome.sizes), seed)
-    apart = contigs if splits.get("allow_overlap") else separate_contigs(contigs, 2 * crop + max_shift)
-    dropped_bases |= more | {"near_other_split": total_bases(contigs) - total_bases(apart)}
+    apart = contigs if splits.get("allow_overlap") else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
+    dropped_bases = {
+        "excluded_chromosomes": sum(genome.sizes.values()) - sum(sizes.values()),
+        **dropped_bases,
+        "near_other_split": total_bases(contigs) - total_bases(apart),
+    }
 
     stride = np.where(apart["split"].eq("train") | (folds > 0), strides["stride_train"], strides["stride_test"])
-    tiles = place_tiles(apart, length, stride, settings["snap"])
+    tiles = place_tiles(apart, shape.binned, stride, settings["snap"])
+    tiles, dropped_tiles = _drop_unusable(tiles, settings, shape.bin_size, unknown, regions.unmappable)
+    sampled = _sample(tiles, settings["sample"], seed)
+    dropped_tiles["not_sampled"] = len(tiles) - len(sampled)
+    dropped = {"dropped_bases": dropped_bases, "dropped_tiles": dropped_tiles}
+    summary = {
+        "n_tiles": len(sampled),
+        "splits": _count_parts(apart, sampled, folds, dropped),
+        **dropped,
+        "notices": [f"tiles.exclude_chromosomes: the genome has no '{c}'." for c in excluded if c not in genome.sizes],
+    }
+    return _as_windows(sampled, shape.crop), summary
+
+
+def _drop_unusable(
+    tiles: pd.DataFrame, settings: dict[str, Any], bin_size: int, unknown: pd.DataFrame, unmappable: pd.DataFrame | None
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the tiles with enough known and mappable bases, and the number of others by the first reason that applies."""
+    length = (tiles["end"] - tiles["start"]).to_numpy()
     reasons = {"too_many_n": count_bases(tiles, unknown) > settings["max_n_fraction"] * length}
     if unmappable is not None:
         reasons["unmappable"] = unmappable_share(tiles, unmappable, bin_size) >= settings["unmappable_threshold"]
-    dropped_tiles = {}
+    dropped = {}
     kept = np.ones(len(tiles), dtype=bool)
-    for reason, wrong in reasons.items():
-        dropped_tiles[reason] = int((kept & wrong).sum())
-        kept &= ~wrong
-    tiles = tiles[kept]
-    sampled = _sample(tiles, settings["sample"], seed)
-    dropped_tiles["not_sampled"] = len(tiles) - len(sampled)
+    for reason, mask in reasons.items():
+        dropped[reason] = int((kept & mask).sum())
+        kept &= ~mask
+    return tiles[kept], dropped
 
-    part = "fold" if folds else "split"
-    names = range(folds) if folds else SPLITS
-    missing = [f"the fold {name}" if folds else f"the split {name}" for name in names if not sampled[part].eq(name).any()]
-    if missing:
-        raise InputError(f"no tile is left for {missing[0]}; dropped were, in bases {dropped_bases}, in tiles {dropped_tiles}.")
-    bases = {name: total_bases(merge(sampled[sampled[part] == name])) for name in names}
-    summary = {
-        "n_tiles": len(sampled),
-        "splits": {
-            f"fold{name}" if folds else name: {
-                "contigs": int(apart[part].eq(name).sum()),
-                "tiles": int(sampled[part].eq(name).sum()),
-                "bases": bases[name],
-                "share": bases[name] / sum(bases.values()),
-            }
-            for name in names
-        },
-        "dropped_bases": dropped_bases,
-        "dropped_tiles": dropped_tiles,
-        "notices": [f"tiles.exclude_chromosomes: the genome has no '{c}'." for c in excluded if c not in genome.sizes],
+
+def _count_parts(contigs: pd.DataFrame, tiles: pd.DataFrame, folds: int, dropped: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return contigs, tiles, bases and share of the bases of each split or fold, refusing one without tiles."""
+    column = "fold" if folds else "split"
+    parts = range(folds) if folds else SPLITS
+    for part in parts:
+        if not tiles[column].eq(part).any():
+            raise InputError(
+                f"no tile is left for the {column} {part}; dropped were, in bases {dropped['dropped_bases']}, "
+                f"in tiles {dropped['dropped_tiles']}."
+            )
+    bases = {part: total_bases(merge(tiles[tiles[column] == part])) for part in parts}
+    return {
+        f"fold{part}" if folds else str(part): {
+            "contigs": int(contigs[column].eq(part).sum()),
+            "tiles": int(tiles[column].eq(part).sum()),
+            "bases": bases[part],
+            "share": bases[part] / sum(bases.values()),
+        }
+        for part in parts
     }
-    start, end = sampled["start"] - crop, sampled["end"] + crop
-    tiles = sampled.assign(window_start=start, window_end=end, strand="+", mask_start=0, mask_end=0)
-    tiles["gene_id"] = tiles["chrom"] + ":" + start.astype(str) + "-" + end.astype(str)
-    return tiles[COLUMNS].reset_index(drop=True), summary
+
+
+def _as_windows(tiles: pd.DataFrame, crop: int) -> pd.DataFrame:
+    """Return the table of windows of stretches that have bins."""
+    start, end = tiles["start"] - crop, tiles["end"] + crop
+    name = tiles["chrom"] + ":" + start.astype(str) + "-" + end.astype(str)
+    windows = tiles.assign(gene_id=name, window_start=start, window_end=end, strand="+", mask_start=0, mask_end=0)
+    return windows[TILE_COLUMNS].reset_index(drop=True)
 
 
 def _stride(key: str, settings: dict[str, Any], seq_len: int) -> int:
@@ -163,6 +236,15 @@ def place_tiles(contigs: pd.DataFrame, length: int, stride: np.ndarray, snap: in
     -------
     pandas.DataFrame
         The columns of `contigs`, one row a stretch, in the order of the contigs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import place_tiles
+    >>> contigs = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [3, 0], "end": [30, 9]})
+    >>> place_tiles(contigs, length=10, stride=np.array([8, 8]), snap=4).values.tolist()
+    [['chr1', 4, 14], ['chr1', 12, 22], ['chr1', 20, 30]]
     """
     start, end = contigs["start"].to_numpy(), contigs["end"].to_numpy()
     first = -(-start // snap) * snap

@@ -1,0 +1,64 @@
+"""Options, inputs and outputs of the programs that select genes, in expression and in coverage runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cisnake.data.annotation import read_genes, read_tss
+from cisnake.data.windows.gene_windows import count_selection
+from cisnake.errors import InputError
+from cisnake.files import write_json, write_table
+from cisnake.program import add_section_options, log
+
+
+def add_selection_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for genome, annotation and their sections of the configuration, and for the tables to write."""
+    parser.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    parser.add_argument("--gtf", type=Path, required=True, metavar="GTF")
+    parser.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
+    add_section_options(parser, "annotation", "windows")
+    for name, form in (("genes", "TSV"), ("dropped", "TSV"), ("tasks", "TSV"), ("summary", "JSON")):
+        parser.add_argument(f"--output-{name}", type=Path, required=True, metavar=form)
+
+
+def read_annotation(args: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the genes of the annotation, and the TSS of `--tss-bed`, which is optional."""
+    genes = read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
+    return genes, read_tss(args.tss_bed) if args.tss_bed else None
+
+
+def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame, advice: str = "") -> None:
+    """Raise an InputError with the reasons, and the advice, if no gene is kept."""
+    if kept.empty:
+        reasons = count_selection(kept, dropped)["dropped"]
+        raise InputError(f"no gene is left; reasons: {reasons}.{advice}")
+
+
+def write_selection(
+    args: argparse.Namespace, kept: pd.DataFrame, dropped: pd.DataFrame, tasks: pd.DataFrame, summary: dict[str, Any]
+) -> None:
+    """Write genes, dropped genes, tasks and summary to the files of the options, and the notices to the log.
+
+    Parameters
+    ----------
+    args: argparse.Namespace
+        With the options of `add_selection_options`.
+    kept, dropped: pandas.DataFrame
+        Genes with their split, and genes with the reason why they were dropped.
+    tasks: pandas.DataFrame
+        task, group, description.
+    summary: dict
+        Of `select_genes` and the program; numbers of genes, by reason and by split, are counted here.
+    """
+    summary = summary | count_selection(kept, dropped) | {"split": kept["split"].value_counts().to_dict()}
+    for notice in summary["notices"]:
+        log.warning("%s", notice)
+    log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
+    write_table(tasks, args.output_tasks)
+    write_table(dropped, args.output_dropped)
+    write_json(summary, args.output_summary)
+    write_table(kept, args.output_genes)
