@@ -27,7 +27,7 @@ from report import OUTPUT, ROOT, bullets, ratio_table, spread, write_section
 
 sys.path.append(str(ROOT / "scripts"))
 from cisnake.data import load_motifs, read_meme, write_meme
-from cisnake.data.dataset import write_dataset
+from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import BASES, Genome
 from cisnake.interpret.motifs import STEP, HitFile, motif_scores
 
@@ -65,8 +65,8 @@ def make_inputs(folder: Path, n_windows: int, n_motifs: int, length: int = 2000)
     start = length * np.arange(n_windows)
     table = pd.DataFrame({"gene_id": [f"g{i}" for i in range(n_windows)], "window_start": start, "window_end": start + length})
     table = table.assign(chrom="chr1", strand="+", split="test", mask_start=length // 2, mask_end=length, fold=0)
-    labels = np.zeros((n_windows, 1), np.float32)
-    write_dataset(folder / "dataset.h5", table, labels, ["task"], Genome(folder / "genome.fa"), 0, {})
+    labels = Labels(np.zeros((n_windows, 1), np.float32), ["task"])
+    write_dataset(folder / "dataset.h5", table, labels, Genome(folder / "genome.fa"), Layout(), {})
     motifs = load_motifs("jaspar:2026/vertebrates")[:n_motifs]
     if len(motifs) < n_motifs:
         raise SystemExit(f"JASPAR 2026 has {len(motifs)} motifs of vertebrates: ask for fewer.")

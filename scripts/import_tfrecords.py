@@ -16,7 +16,7 @@ import numpy as np
 from cisnake import __version__, program
 from cisnake.data.basenji import Examples, read_folder, read_target_transform
 from cisnake.data.coverage import ORDERS
-from cisnake.data.dataset import write_dataset
+from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.files import file_sha256
 
 
@@ -43,8 +43,9 @@ def main(args: argparse.Namespace) -> None:
     }
     examples, transform = Examples(folder), read_target_transform(args.folder, args.order)
     sequences: Any = examples  # in the place of a genome
-    shape = (folder.bin_size, folder.crop)
-    write_dataset(args.output, folder.windows, examples.labels, folder.tasks, sequences, 0, attributes, transform, *shape)
+    labels = Labels(examples.labels, folder.tasks, transform)
+    layout = Layout(bin_size=folder.bin_size, crop=folder.crop)
+    write_dataset(args.output, folder.windows, labels, sequences, layout, attributes)
     counts = folder.windows["fold" if folder.n_folds > 1 else "split"].value_counts().to_dict()
     program.log.info("%d windows (%s), %d tasks written to %s", len(folder.windows), counts, len(folder.tasks), args.output)
 

@@ -15,7 +15,7 @@ import numpy as np
 from cisnake import __version__, program
 from cisnake.data.annotation import exons_of_genome
 from cisnake.data.coverage import CoverageReader, CoverageSettings, GeneBins, as_bigwigs, clipped, negative_tracks, read_tracks
-from cisnake.data.dataset import write_dataset
+from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
 from cisnake.data.windows import read_genes_table
 from cisnake.files import digest, file_sha256
@@ -66,11 +66,10 @@ def main(args: argparse.Namespace) -> None:
         "strand_pair": table["strand_pair"].to_numpy(np.int32),
         "cisnake_version": __version__,
     }
-    labels = clipped(reader, args.clip_pct, args.processes)
-    write_dataset(
-        args.output, windows, labels, list(table["identifier"]), genome, args.max_shift, attributes, reader.transform.to_dict(),
-        args.bin_size, args.crop, bins, args.processes,
-    )  # fmt: skip
+    values = clipped(reader, args.clip_pct, args.processes)
+    labels = Labels(values, list(table["identifier"]), reader.transform.to_dict(), bins)
+    layout = Layout(args.max_shift, args.bin_size, args.crop)
+    write_dataset(args.output, windows, labels, genome, layout, attributes, args.processes)
     program.log.info("%d windows, %d tasks, %d bins written to %s", len(windows), len(table), reader.bins, args.output)
 
 

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from cisnake import __version__, program
-from cisnake.data.dataset import write_dataset
+from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
 from cisnake.data.matrix import KINDS, find_rows, fit_transform, matrix_files, read_matrix, transform_labels
 from cisnake.data.windows import read_genes_table
@@ -27,8 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--layer", help="layer of an h5ad matrix, or raw (default: X)")
     p.add_argument("--gene-column", help="where an h5ad, GCT or MTX matrix has the gene ids")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv of select_genes.py (default: all tasks of the matrix)")
-    kinds = KINDS
-    p.add_argument("--transform", choices=kinds, default="none", help="of the labels (default: none)")
+    p.add_argument("--transform", choices=KINDS, default="none", help="of the labels (default: none)")
     p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
     p.add_argument("--folds", type=int, default=1, help="number of folds; 1 for one fixed split (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
@@ -59,7 +58,8 @@ def main(args: argparse.Namespace) -> None:
         "genes_sha256": file_sha256(args.genes),
         "cisnake_version": __version__,
     }
-    write_dataset(args.output, genes, labels, tasks, Genome(args.genome), args.max_shift, attributes, transform.to_dict())
+    measured = Labels(labels, tasks, transform.to_dict())
+    write_dataset(args.output, genes, measured, Genome(args.genome), Layout(args.max_shift), attributes)
     program.log.info("%d genes, %d tasks written to %s", len(genes), len(tasks), args.output)
 
 

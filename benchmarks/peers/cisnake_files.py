@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import (
+    Labels,
+    Layout,
     count_genes,
     crop,
     extract_gene_data,
@@ -22,12 +24,12 @@ from cisnake.data.dataset import (
     write_dataset,
 )
 from cisnake.data.genome import Genome, decode, one_hot
-from cisnake.data.windows import SPLITS as splits_SPLITS
+from cisnake.data.windows import SPLITS
 from cisnake.files import read_table, write_table
 
 SEQ_LEN, PAD, MAX_SHIFT = 201, 16, 4
 ALLELES = dict(zip("ACGT", (0, 17, SEQ_LEN // 2, SEQ_LEN - 1)))
-SPLITS = (None, *splits_SPLITS)
+KEYS = (None, *SPLITS)
 
 
 def make_inputs(folder: Path) -> None:
@@ -76,13 +78,14 @@ def within_chromosomes(genes: pd.DataFrame, genome: Genome) -> np.ndarray:
 
 def write(genes: pd.DataFrame, labels: np.ndarray, genome: Genome, path: Path) -> None:
     """Write our file."""
-    write_dataset(path, genes, labels, [f"task{i}" for i in range(labels.shape[1])], genome, PAD, {"n_folds": 1})
+    measured = Labels(labels, [f"task{i}" for i in range(labels.shape[1])])
+    write_dataset(path, genes, measured, genome, Layout(PAD), {"n_folds": 1})
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Return what our functions give for the questions of `decima_files.read`, under the same names."""
     found: dict[str, object] = {}
-    for key in SPLITS:
+    for key in KEYS:
         found[f"count/{key}"] = count_genes(path, key)
         found[f"index/{key}"] = index_genes(path, key)
         found[f"list/{key}"] = list_genes(path, key)
@@ -97,7 +100,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             found[f"mutate/{gene}/{allele}/{position}"] = mutate(merged, allele, position)
     with open_decima(path) as file:
         found["tasks"] = np.array(read_tasks(file))
-        for key in splits_SPLITS:
+        for key in SPLITS:
             for shift in (0, MAX_SHIFT):
                 rows = np.repeat(index_genes(path, key), 2 * shift + 1)
                 moved = np.tile(np.arange(-shift, shift + 1), len(rows) // (2 * shift + 1))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cisnake.data.dataset import write_dataset
+from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome, decode
 from cisnake.model import TRAIN_DEFAULTS
 from cisnake.model.training import GeneBatches, Trainer
@@ -56,7 +56,8 @@ def write_random_dataset(folder: Path, train: int, val: int) -> Path:
         }
     )
     path = folder / "dataset.h5"
-    write_dataset(path, genes, labels, [f"task{i}" for i in range(TASKS)], Genome(fasta), 0, {"n_folds": 1})
+    measured = Labels(labels, [f"task{i}" for i in range(TASKS)])
+    write_dataset(path, genes, measured, Genome(fasta), Layout(), {"n_folds": 1})
     return path
 
 

@@ -34,7 +34,7 @@ def make_files(folder: Path, length: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from cisnake.data.dataset import write_dataset
+    from cisnake.data.dataset import Labels, Layout, write_dataset
     from cisnake.data.genome import Genome, decode
 
     rng, pad, n = np.random.default_rng(length), shift_of(length), WINDOWS[length][0]
@@ -56,8 +56,8 @@ def make_files(folder: Path, length: int) -> None:
         }
     )
     labels = rng.normal(size=(n, TASKS)).astype(np.float32)
-    names = [f"task{i}" for i in range(TASKS)]
-    write_dataset(our_file(folder, length), windows, labels, names, Genome(fasta), pad, {})
+    measured = Labels(labels, [f"task{i}" for i in range(TASKS)])
+    write_dataset(our_file(folder, length), windows, measured, Genome(fasta), Layout(pad), {})
     with h5py.File(our_file(folder, length)) as ours, h5py.File(their_file(folder, length), "w") as theirs:
         for name in ("pad", "seq_len", "padded_seq_len", "tasks", "genes", "labels", "sequences"):
             theirs.create_dataset(name, data=ours[name][()])

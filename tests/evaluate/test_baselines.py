@@ -129,7 +129,7 @@ def test_yeast_windows_hold_the_start_codon_where_it_belongs(yeast_genes, tmp_pa
     assert set(kept["strand"]) == {"+", "-"} and len(kept) > 5200 and len(tasks) == 173
     assert summary["tss_source"]["bed"] > 4500
     kept = kept.assign(split="train", fold=0)
-    writer.write_dataset(tmp_path / "dataset.h5", kept, labels, tasks, genome, 8, {"n_folds": 1})
+    writer.write_dataset(tmp_path / "dataset.h5", kept, writer.Labels(labels, tasks), genome, writer.Layout(8), {"n_folds": 1})
     with layout.open_dataset(tmp_path / "dataset.h5") as file:
         codons = layout.read_codes(file, np.arange(len(kept)), 608, 611)
     read = dict(zip(kept["gene_id"], (decode(codon) for codon in codons)))

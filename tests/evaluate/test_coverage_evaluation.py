@@ -5,7 +5,7 @@ import pytest
 
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.data.dataset import layout
-from cisnake.data.dataset.writer import write_dataset
+from cisnake.data.dataset.writer import Labels, Layout, write_dataset
 from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.evaluate import scores
@@ -42,7 +42,8 @@ def write(folder, genome, n_folds=1, gene_bins=None):
     labels = rng.gamma(1.0, 2.0, (len(windows), len(TASKS), BINS)).astype(np.float32)
     labels[3, 1, 2:4] = labels[5, 0] = np.nan
     path = folder / "dataset.h5"
-    write_dataset(path, windows, labels, TASKS, genome, PAD, {"n_folds": n_folds}, TRANSFORM.to_dict(), BIN, CROP, gene_bins)
+    measured = Labels(labels, TASKS, TRANSFORM.to_dict(), gene_bins)
+    write_dataset(path, windows, measured, genome, Layout(PAD, BIN, CROP), {"n_folds": n_folds})
     return path, windows, labels
 
 

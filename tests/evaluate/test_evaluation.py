@@ -49,7 +49,7 @@ def written(tmp_path_factory):
         labels = (rng.normal(size=(N, 3)) + 2 * fold[:, None]).astype(np.float32)
         labels[::7, 1] = np.nan
         path = folder / "dataset.h5"
-        writer.write_dataset(path, genes, labels, TASKS, genome, PAD, {"n_folds": n_folds})
+        writer.write_dataset(path, genes, writer.Labels(labels, TASKS), genome, writer.Layout(PAD), {"n_folds": n_folds})
         codes = np.stack([genome.codes("chr1", at, at + LENGTH, s) for at, s in zip(start, strand)])
         return path, genes, labels, codes
 

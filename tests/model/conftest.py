@@ -64,7 +64,8 @@ def write_dataset(tmp_path_factory) -> Callable[..., Path]:
         if unmeasured_split:
             labels[split == unmeasured_split] = np.nan
         path = folder / "dataset.h5"
-        writer.write_dataset(path, genes, labels, [f"task{i}" for i in range(tasks)], genome, PAD, {"n_folds": 1})
+        measured = writer.Labels(labels, [f"task{i}" for i in range(tasks)])
+        writer.write_dataset(path, genes, measured, genome, writer.Layout(PAD), {"n_folds": 1})
         return path
 
     return write

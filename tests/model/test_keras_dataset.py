@@ -51,13 +51,10 @@ def write(tiny, tmp_path: Path):
         writer.write_dataset(
             path,
             place_windows(genes, "tss", 15, 25),
-            labels if bins else labels[:, :, 0],
-            ["a", "b", "c"],
+            writer.Labels(labels if bins else labels[:, :, 0], ["a", "b", "c"]),
             Genome(tiny.fasta),
-            PAD,
+            writer.Layout(PAD, BIN, CROP) if bins else writer.Layout(PAD),
             {"n_folds": 1},
-            bin_size=BIN if bins else 0,
-            crop=CROP if bins else 0,
         )
         return path
 

@@ -57,7 +57,9 @@ def genes() -> pd.DataFrame:
 @pytest.fixture
 def dataset(genes, genome, tmp_path: Path) -> Path:
     labels = np.zeros((len(genes), 2), np.float32)
-    writer.write_dataset(tmp_path / "d.h5", genes, labels, ["a", "b"], genome, PAD, {"n_folds": 1})
+    writer.write_dataset(
+        tmp_path / "d.h5", genes, writer.Labels(labels, ["a", "b"]), genome, writer.Layout(PAD), {"n_folds": 1}
+    )
     return tmp_path / "d.h5"
 
 

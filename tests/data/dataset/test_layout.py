@@ -46,7 +46,8 @@ def make_labels() -> np.ndarray:
 def dataset(tiny, tmp_path: Path):
     def write(pad: int = 4, name: str = "dataset.h5", **windows) -> Path:
         path = tmp_path / name
-        writer.write_dataset(path, make_genes(**windows), make_labels(), TASKS, Genome(tiny.fasta), pad, {"n_folds": 3})
+        labels = writer.Labels(make_labels(), TASKS)
+        writer.write_dataset(path, make_genes(**windows), labels, Genome(tiny.fasta), writer.Layout(pad), {"n_folds": 3})
         return path
 
     return write
@@ -75,7 +76,7 @@ def test_round_trip_against_strings(dataset, tiny, pad, anchor):
             # The body goes on into the pad, so that a shifted window has the mask that it would have had there.
             assert file["masks"][row].tolist() == [int(base in body) for base in bases]
     expected = genes.rename(columns={"start": "_", "end": "__"}).rename(columns={"window_start": "start", "window_end": "end"})
-    columns = ["gene_id", "split", *layout.WINDOW_COLUMNS]
+    columns = ["gene_id", "split", *layout.DATASET_WINDOW_COLUMNS]
     pd.testing.assert_frame_equal(windows[columns], expected[columns], check_dtype=False)
 
 

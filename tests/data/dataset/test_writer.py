@@ -19,7 +19,7 @@ import pytest
 
 from cisnake.data.dataset import layout
 from cisnake.data.dataset import pieces as dataset_pieces
-from cisnake.data.dataset.writer import write_dataset
+from cisnake.data.dataset.writer import Labels, Layout, write_dataset
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.windows import splits
@@ -27,7 +27,6 @@ from cisnake.errors import InputError
 
 N, SEQ_LEN, PAD, BIN, CROP, TASKS = 23, 48, 5, 8, 4, ["a", "größe"]
 BINS = (SEQ_LEN - 2 * CROP) // BIN
-COVERAGE = {"bin_size": BIN, "crop": CROP}
 
 
 @pytest.fixture
@@ -98,9 +97,11 @@ class Failing:
 @pytest.fixture
 def write(tmp_path: Path, genome: Genome):
     def written(name: str = "d.h5", table: pd.DataFrame | None = None, values=None, pad: int = PAD, **options) -> Path:
-        options = {"attributes": {"n_folds": 3}, **COVERAGE, **options}
-        values = labels() if values is None else values
-        write_dataset(tmp_path / name, windows() if table is None else table, values, TASKS, genome, pad, **options)
+        options = {"attributes": {"n_folds": 3}, **options}
+        shape = Layout(pad, options.pop("bin_size", BIN), options.pop("crop", CROP))
+        extras = {key: options.pop(key) for key in ("transform", "gene_bins") if key in options}
+        measured = Labels(labels() if values is None else values, TASKS, **extras)
+        write_dataset(tmp_path / name, windows() if table is None else table, measured, genome, shape, **options)
         return tmp_path / name
 
     return written
@@ -143,7 +144,7 @@ def test_file_holds_what_the_definition_says(write, genome, tmp_path, monkeypatc
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 64, 65])
 def test_pieces_cover_every_row_once_and_end_with_a_chunk(n, monkeypatch):
     shapes = {"sequences": (100,), "masks": (100,), "labels": (3, 5)}
-    job = dataset_pieces.Job(pd.DataFrame(index=range(n)), Path("g"), 0, shapes, (), {"labels": Source(labels())})
+    job = dataset_pieces.PiecePlan(pd.DataFrame(index=range(n)), Path("g"), 0, shapes, (), {"labels": Source(labels())})
     for chunk_bytes in (1, 200, 900, 1 << 16):
         for piece_bytes in (1, 1000, 1 << 20):
             monkeypatch.setattr(dataset_pieces, "_CHUNK_BYTES", chunk_bytes)
@@ -157,10 +158,10 @@ def test_pieces_cover_every_row_once_and_end_with_a_chunk(n, monkeypatch):
 def test_long_rows_are_chunks_of_their_own_and_short_ones_share(write):
     with h5py.File(write()) as file:
         assert file["sequences"].chunks == (N, SEQ_LEN + 2 * PAD)
-    job = dataset_pieces.Job(windows(), Path("g"), 0, {"sequences": (200_000,), "masks": (200_000,)}, (), {})
+    job = dataset_pieces.PiecePlan(windows(), Path("g"), 0, {"sequences": (200_000,), "masks": (200_000,)}, (), {})
     assert job.chunk_rows == 1
     # 65,536 bytes hold 131 rows of 500.
-    job = dataset_pieces.Job(
+    job = dataset_pieces.PiecePlan(
         windows(), Path("g"), 0, {"sequences": (500,), "masks": (500,), "labels": (9000, 1)}, ("labels",), {}
     )
     assert job.chunk_rows == 128
@@ -203,8 +204,9 @@ from cisnake.data.dataset import pieces
 from slow import Slow
 pieces._CHUNK_BYTES = 1
 folder = sys.argv[1]
-t.write_dataset(f"{folder}/d.h5", t.windows(), Slow(folder, t.labels()), t.TASKS, t.Genome(f"{folder}/genome.fa"), t.PAD,
-                {"n_folds": 3}, **t.COVERAGE, processes=2)
+labels = t.Labels(Slow(folder, t.labels()), t.TASKS)
+layout = t.Layout(t.PAD, t.BIN, t.CROP)
+t.write_dataset(f"{folder}/d.h5", t.windows(), labels, t.Genome(f"{folder}/genome.fa"), layout, {"n_folds": 3}, processes=2)
 """
 
 

@@ -75,7 +75,9 @@ def folder(tmp_path_factory):
     labels = rng.normal(size=(N, 3)).astype(np.float32)
     labels[4] = np.nan
     genome = Genome(folder / "genome.fa")
-    writer.write_dataset(folder / "dataset.h5", genes, labels, TASKS, genome, PAD, {"n_folds": FOLDS})
+    writer.write_dataset(
+        folder / "dataset.h5", genes, writer.Labels(labels, TASKS), genome, writer.Layout(PAD), {"n_folds": FOLDS}
+    )
     (folder / "tasks.tsv").write_text("task\tgroup\nt0\tsolo\nt1\tduo\nt2\tduo\n")
     for fold in range(FOLDS):
         for replicate in range(2):
@@ -359,9 +361,8 @@ def covered(folder, tmp_path_factory):
     weights[2] = [0.5, 0, 0, 1]
     attributes = {"n_folds": FOLDS, "strand_pair": [1, 0]}
     genome = Genome(folder / "genome.fa")
-    writer.write_dataset(
-        out / "dataset.h5", windows, labels, ["t0", "t1"], genome, PAD, attributes, transform.to_dict(), 4, crop, weights
-    )
+    measured = writer.Labels(labels, ["t0", "t1"], transform.to_dict(), weights)
+    writer.write_dataset(out / "dataset.h5", windows, measured, genome, writer.Layout(PAD, 4, crop), attributes)
     (out / "tasks.tsv").write_text("task\tgroup\nt0\tboth\nt1\tboth\n")
     for fold in range(FOLDS):
         for replicate in range(2):

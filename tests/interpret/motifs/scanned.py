@@ -47,8 +47,8 @@ def write_dataset(folder: Path, genome: dict[str, np.ndarray], windows: pd.DataF
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "genome.fa").write_text("".join(f">{name}\n{decode(codes)}\n" for name, codes in genome.items()))
     table = windows.rename(columns={"start": "window_start", "end": "window_end"})
-    labels = np.zeros((len(table), 1), np.float32)
-    writer.write_dataset(folder / "dataset.h5", table, labels, ["t"], Genome(folder / "genome.fa"), pad, {})
+    labels = writer.Labels(np.zeros((len(table), 1), np.float32), ["t"])
+    writer.write_dataset(folder / "dataset.h5", table, labels, Genome(folder / "genome.fa"), writer.Layout(pad), {})
     return folder / "dataset.h5"
 
 

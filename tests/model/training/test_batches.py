@@ -40,7 +40,12 @@ def dataset(tiny, tmp_path: Path) -> Path:
     labels = np.stack([np.arange(N), rng.normal(size=N)], axis=1).astype(np.float32)
     labels[3, 1] = np.nan
     writer.write_dataset(
-        tmp_path / "d.h5", place_windows(genes, "tss", 15, 25), labels, ["number", "x"], Genome(tiny.fasta), PAD, {"n_folds": 1}
+        tmp_path / "d.h5",
+        place_windows(genes, "tss", 15, 25),
+        writer.Labels(labels, ["number", "x"]),
+        Genome(tiny.fasta),
+        writer.Layout(PAD),
+        {"n_folds": 1},
     )
     return tmp_path / "d.h5"
 
@@ -157,7 +162,12 @@ def test_labels_by_bin_come_with_their_windows_whether_they_fit_in_memory_or_not
     labels = rng.random((N, tasks, bins)).astype(np.float32)
     labels[:, 0, 0] = np.arange(N)
     writer.write_dataset(
-        tmp_path / "t.h5", windows, labels, ["a", "b", "c"], Genome(tiny.fasta), PAD, {"n_folds": 1}, bin_size=4, crop=3
+        tmp_path / "t.h5",
+        windows,
+        writer.Labels(labels, ["a", "b", "c"]),
+        Genome(tiny.fasta),
+        writer.Layout(PAD, 4, 3),
+        {"n_folds": 1},
     )
     rows = np.array([7, 1, 2, 3, 20])
     batches = GeneBatches(tmp_path / "t.h5", rows, 2, 4, max_shift=2, seed=3)

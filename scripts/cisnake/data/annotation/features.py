@@ -58,32 +58,37 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
     wanted = [name for name in attributes or [] if name not in _COLUMNS]
     if is_bed(path):
         return _genes_of_bed(path, wanted, feature)
-    of_gff3 = is_gff3(path)
-    table, has_genes = gff3.read_top(path) if of_gff3 else _top_of_gtf(path)
+    is_gff = is_gff3(path)
+    table, has_genes = gff3.read_top(path) if is_gff else _top_of_gtf(path)
     if table.empty:
         raise InputError(f"annotation {path} has no rows of genes or transcripts: is it GTF, GFF3 or BED?")
-    if of_gff3:
+    if is_gff:
         table["gene_id"] = gff3.gene_ids(table, has_genes)
     elif has_genes:
         table["gene_id"] = attribute(table["attributes"], ("gene_id",), gff3=False)
     refuse(table["gene_id"] == "", path, 'the gene has no gene_id "…" (in GFF3, no ID=…) among its attributes.')
     if not has_genes:
         table = _spans(table, ["strand", "feature", "attributes"])
-    names = {"gene_name": _NAMES[of_gff3], "gene_biotype": _BIOTYPES} | {name: (name,) for name in wanted}
+    names = {"gene_name": _NAMES[is_gff], "gene_biotype": _BIOTYPES} | {name: (name,) for name in wanted}
     for column, keys in names.items():
-        table[column] = attribute(table["attributes"], keys, of_gff3)
-    if of_gff3 and has_genes:
+        table[column] = attribute(table["attributes"], keys, is_gff)
+    if is_gff and has_genes:
         plain = (table["gene_biotype"] == "") & (table["feature"] != "gene")
         table["gene_biotype"] = table["gene_biotype"].mask(plain, table["feature"])
     table["gene_name"] = table["gene_name"].where(table["gene_name"] != "", table["gene_id"])
     if feature == "CDS":
-        coding = [_spans(block) for block in _members(path, "CDS\t", {"CDS"}.__contains__, of_gff3)]
-        if coding:
-            extent = _spans(pd.concat(coding)).set_index(["gene_id", "chrom"])[["start", "end"]]
-            extent = table[["gene_id", "chrom"]].join(extent, on=["gene_id", "chrom"])
-            for column in ("start", "end"):
-                table[column] = extent[column].fillna(table[column]).astype("int64")
+        table = _narrow_to_coding(table, path, is_gff)
     return table[[*_COLUMNS, *wanted]].reset_index(drop=True)
+
+
+def _narrow_to_coding(genes: pd.DataFrame, path: Path, is_gff: bool) -> pd.DataFrame:
+    """Return the genes with the extent of their coding sequence, where they have one."""
+    coding = [_spans(block) for block in _members(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
+    if not coding:
+        return genes
+    extent = _spans(pd.concat(coding)).set_index(["gene_id", "chrom"])[["start", "end"]]
+    extent = genes[["gene_id", "chrom"]].join(extent, on=["gene_id", "chrom"])
+    return genes.assign(**{column: extent[column].fillna(genes[column]).astype("int64") for column in ("start", "end")})
 
 
 def read_exons(path: str | Path) -> pd.DataFrame:
@@ -168,11 +173,11 @@ def _top_of_gtf(path: Path) -> tuple[pd.DataFrame, bool]:
     return (pd.concat(spans) if spans else pd.DataFrame()), False
 
 
-def _members(path: Path, mark: str, wanted: Callable[[str], bool], of_gff3: bool) -> Iterator[pd.DataFrame]:
+def _members(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool) -> Iterator[pd.DataFrame]:
     """Yield blocks of the rows that lie in genes, with their gene_id."""
-    owners = gff3.read_owners(path) if of_gff3 else {}
+    owners = gff3.read_owners(path) if is_gff else {}
     for block in read_rows(path, mark, wanted):
-        if of_gff3:
+        if is_gff:
             yield gff3.owners_of(block, owners)
         else:
             yield block.assign(gene_id=attribute(block["attributes"], ("gene_id",), gff3=False))

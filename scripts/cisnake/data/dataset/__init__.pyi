@@ -19,6 +19,7 @@ from .layout import read_tasks as read_tasks
 from .layout import read_transform as read_transform
 from .layout import read_windows as read_windows
 from .layout import row_blocks as row_blocks
+from .layout import target_length as target_length
 from .measured import measured_values as measured_values
 from .model_inputs import model_input as model_input
 from .row_reader import RowReader as RowReader
@@ -26,4 +27,6 @@ from .sequence_windows import from_fasta as from_fasta
 from .sequence_windows import from_one_hot as from_one_hot
 from .sequence_windows import from_table as from_table
 from .window_reader import WindowReader as WindowReader
+from .writer import Labels as Labels
+from .writer import Layout as Layout
 from .writer import write_dataset as write_dataset

@@ -16,8 +16,8 @@ import pandas as pd
 from cisnake.errors import InputError
 from cisnake.files import open_hdf5
 
-SCHEMA_VERSION = 2
-WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold")
+DATASET_SCHEMA_VERSION = 2
+DATASET_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold")
 
 # What a file of Decima has; the rest is ours.
 _DECIMA = ("sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len")
@@ -49,14 +49,15 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
                 f"{path} is a file of Decima, which says nothing of the genome: read it with the functions that read both "
                 "(docs/dataset.md), or write it again from its genome with write_dataset.py."
             )
-        if found != SCHEMA_VERSION:
+        if found != DATASET_SCHEMA_VERSION:
             raise InputError(
-                f"{path} has schema version {found}, this release reads {SCHEMA_VERSION}: write it again with write_dataset.py."
+                f"{path} has schema version {found}, this release reads {DATASET_SCHEMA_VERSION}: write it again with "
+                "write_dataset.py."
             )
-        _check_names(file, [*_DECIMA, "target_transform", *(f"windows/{column}" for column in WINDOW_COLUMNS)])
+        _check_names(file, [*_DECIMA, "target_transform", *(f"windows/{column}" for column in DATASET_WINDOW_COLUMNS)])
         _check_shapes(file, _target_length(file))
         n = len(file["genes"])
-        for column in WINDOW_COLUMNS:
+        for column in DATASET_WINDOW_COLUMNS:
             _check_shape(file, f"windows/{column}", (n,))
         if "gene_bins" in file:
             _check_shape(file, "gene_bins", (n, file["labels"].shape[2]))
@@ -119,13 +120,39 @@ def _check_shape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
 def _target_length(file: h5py.File) -> int:
     """Return the number of bins that a window must have: 1 in an expression data set, whose bin_size is 0."""
     bin_size, crop, seq_len = int(file.attrs.get("bin_size", 0)), int(file.attrs.get("crop", 0)), int(file["seq_len"][()])
+    return target_length(seq_len, bin_size, crop, file.filename)
+
+
+def target_length(seq_len: int, bin_size: int, crop: int, path: str | Path) -> int:
+    """Return the number of labels per window and task.
+
+    Parameters
+    ----------
+    seq_len: int
+        Length of a window, bp.
+    bin_size: int
+        bp; 0 in an expression data set, which has one label.
+    crop: int
+        Bases at either end of the window that have no bins.
+    path: str or Path
+        The file, for the error message.
+
+    Raises
+    ------
+    InputError
+        Bins do not fill the window.
+
+    Examples
+    --------
+    >>> from cisnake.data.dataset import target_length
+    >>> target_length(1000, bin_size=32, crop=20, path="dataset.h5"), target_length(1000, 0, 0, "dataset.h5")
+    (30, 1)
+    """
     if bin_size == 0:
         return 1
     bins, rest = divmod(seq_len - 2 * crop, bin_size)
     if rest or bins < 1:
-        raise InputError(
-            f"{file.filename}: bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} bp at either end."
-        )
+        raise InputError(f"{path}: bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} bp at either end.")
     return bins
 
 
@@ -137,7 +164,7 @@ def read_windows(file: h5py.File) -> pd.DataFrame:
     """
     genes = file["genes"].asstr()[:]
     table = pd.DataFrame({"gene_id": genes[:, 0], "split": genes[:, 1]})
-    for column in WINDOW_COLUMNS:
+    for column in DATASET_WINDOW_COLUMNS:
         values = file[f"windows/{column}"]
         table[column] = values.asstr()[:] if column in ("chrom", "strand") else values[:]
     return table

@@ -30,8 +30,8 @@ _PIECES = 16
 
 
 @dataclass(frozen=True)
-class Job:
-    """What decides the pieces of a data set.
+class PiecePlan:
+    """Rows of a data set dealt to pieces, and all that decides what a piece has in it.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def is_made(folder: Path, rows: slice) -> bool:
         return False
 
 
-def make_pieces(job: Job, genome: Genome, folder: Path, pieces: list[slice], processes: int) -> Iterator[slice]:
+def make_pieces(plan: PiecePlan, genome: Genome, folder: Path, pieces: list[slice], processes: int) -> Iterator[slice]:
     """Make pieces, and yield the rows of each when it is there.
 
     Parameters
     ----------
-    job: Job
+    plan: PiecePlan
     genome: Genome
         Read by this process; others open the file for themselves.
     folder: Path
@@ -128,40 +128,40 @@ def make_pieces(job: Job, genome: Genome, folder: Path, pieces: list[slice], pro
         A process was killed. What one of them raises is raised here.
     """
     if processes == 1 or len(pieces) < 2:
-        yield from (_make_piece(job, genome, folder, rows) for rows in pieces)
+        yield from (_make_piece(plan, genome, folder, rows) for rows in pieces)
         return
     work = f"made {folder} (what is finished is kept there)"
-    yield from map_apart(_make_piece_apart, _Maker(job, folder), pieces, processes, work)
+    yield from map_apart(_make_piece_apart, _Maker(plan, folder), pieces, processes, work)
 
 
 @dataclass(frozen=True)
 class _Maker:
     """What a process needs to make any piece; it opens the genome for itself."""
 
-    job: Job
+    plan: PiecePlan
     folder: Path
 
     @cached_property
     def genome(self) -> Genome:
-        return Genome(self.job.genome)
+        return Genome(self.plan.genome)
 
 
 def _make_piece_apart(maker: _Maker, rows: slice) -> slice:
-    return _make_piece(maker.job, maker.genome, maker.folder, rows)
+    return _make_piece(maker.plan, maker.genome, maker.folder, rows)
 
 
-def _make_piece(job: Job, genome: Genome, folder: Path, rows: slice) -> slice:
-    windows, n = job.windows.iloc[rows], rows.stop - rows.start
+def _make_piece(plan: PiecePlan, genome: Genome, folder: Path, rows: slice) -> slice:
+    windows, n = plan.windows.iloc[rows], rows.stop - rows.start
     with write_whole(piece_path(folder, rows)) as part, h5py.File(part, "w") as file:
-        job.create(file, "sequences", n)[:n] = _read_sequences(windows, genome, job.pad)
-        position = np.arange(job.shapes["masks"][0], dtype=np.int32) - job.pad
+        plan.create(file, "sequences", n)[:n] = _read_sequences(windows, genome, plan.pad)
+        position = np.arange(plan.shapes["masks"][0], dtype=np.int32) - plan.pad
         start, end = (windows[column].to_numpy(np.int32)[:, None] for column in ("mask_start", "mask_end"))
-        job.create(file, "masks", n)[:n] = (position >= start) & (position < end)
-        for name, source in job.sources.items():
+        plan.create(file, "masks", n)[:n] = (position >= start) & (position < end)
+        for name, source in plan.sources.items():
             values = source(rows)
-            if values.shape != (n, *job.shapes[name]):
-                raise ValueError(f"{name} of {n} rows came in shape {values.shape} instead of {(n, *job.shapes[name])}")
-            job.create(file, name, n)[:n] = values
+            if values.shape != (n, *plan.shapes[name]):
+                raise ValueError(f"{name} of {n} rows came in shape {values.shape} instead of {(n, *plan.shapes[name])}")
+            plan.create(file, name, n)[:n] = values
     return rows
 
 

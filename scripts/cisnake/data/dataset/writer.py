@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake import __version__
-from cisnake.data.dataset.layout import SCHEMA_VERSION, WINDOW_COLUMNS
-from cisnake.data.dataset.pieces import Job, Rows, copy_piece, is_made, make_pieces
+from cisnake.data.dataset.layout import DATASET_SCHEMA_VERSION, DATASET_WINDOW_COLUMNS, target_length
+from cisnake.data.dataset.pieces import PiecePlan, Rows, copy_piece, is_made, make_pieces
 from cisnake.data.genome import Genome
 from cisnake.data.windows import SPLITS
 from cisnake.errors import InputError, unknown_name
@@ -27,18 +28,69 @@ from cisnake.program import Progress
 _STRING = h5py.string_dtype("utf-8")
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What is stored of each window.
+
+    Parameters
+    ----------
+    pad: int
+        Bases stored beyond each end of the window, so that training can shift it; N beyond chromosome ends. Default 0.
+    bin_size: int
+        bp in a bin. Default 0: expression, one label per window and task.
+    crop: int
+        Bases at either end of the window that have no bins. Default 0.
+    """
+
+    pad: int = 0
+    bin_size: int = 0
+    crop: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Measurements of N windows in some tasks.
+
+    Parameters
+    ----------
+    values: numpy.ndarray, shape=(N, tasks) or (N, tasks, bins), dtype=float32, or callable
+        In the order of the windows, bins in the direction of the strand; NaN where not measured. Or a function, which can be
+        pickled, from a slice of rows to an array of shape (n, tasks, bins).
+    tasks: list of str
+        Names of the tasks.
+    transform: mapping, optional
+        The transform applied to the measurements, with a key `kind`. Default None: none, {"kind": "none"}.
+    gene_bins: numpy.ndarray, shape=(N, bins), dtype=float32, or callable, optional
+        The weight of each bin in the gene's own score, in the direction of the strand; or a function as for `values`.
+    """
+
+    values: np.ndarray | Rows
+    tasks: list[str]
+    transform: Mapping[str, Any] | None = None
+    gene_bins: np.ndarray | Rows | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the data sets that are arrays: labels, shape=(N, tasks, bins), and gene_bins, both float32."""
+        arrays = {name: np.asarray(data, np.float32) for name, data in self._datasets() if not callable(data)}
+        if "labels" in arrays and arrays["labels"].ndim == 2:
+            arrays["labels"] = arrays["labels"][:, :, None]
+        return arrays
+
+    def sources(self) -> dict[str, Rows]:
+        """Return the data sets that are functions of rows."""
+        return {name: data for name, data in self._datasets() if callable(data)}
+
+    def _datasets(self) -> list[tuple[str, np.ndarray | Rows]]:
+        return [("labels", self.values)] + ([] if self.gene_bins is None else [("gene_bins", self.gene_bins)])
+
+
 def write_dataset(
     path: str | Path,
     windows: pd.DataFrame,
-    labels: np.ndarray | Rows,
-    tasks: list[str],
+    labels: Labels,
     genome: Genome,
-    pad: int,
+    layout: Layout,
     attributes: Mapping[str, Any],
-    transform: Mapping[str, Any] | None = None,
-    bin_size: int = 0,
-    crop: int = 0,
-    gene_bins: np.ndarray | Rows | None = None,
     processes: int = 1,
 ) -> None:
     """Write the windows, masks and labels of genes or tiles to an HDF5 file.
@@ -55,93 +107,88 @@ def write_dataset(
     windows: pandas.DataFrame, N rows
         Columns of genes.tsv: gene_id, split, chrom, strand, window_start, window_end, mask_start, mask_end, fold. All windows
         are of one length. 0-based, half-open; the mask is counted from the 5' end of the window.
-    labels: numpy.ndarray, shape=(N, tasks) or (N, tasks, bins), dtype=float32, or callable
-        In the order of `windows`, bins in the direction of the strand; NaN where not measured. Or a function, which can be
-        pickled, from a slice of rows to an array of shape (n, tasks, bins).
-    tasks: list of str
-        Names of the tasks.
+    labels: Labels
     genome: Genome
-        Where the sequences come from; every process opens the file for itself.
-    pad: int
-        Bases stored beyond each end of the window, so that training can shift it; N beyond chromosome ends.
+        Source of the sequences; every process opens the file for itself.
+    layout: Layout
     attributes: mapping
         Provenance, kept as attributes of the file.
-    transform: mapping, optional
-        What was done to the measurements, with a key `kind`. Default None: nothing, {"kind": "none"}.
-    bin_size: int
-        bp in a bin. Default 0: expression, one number a window and task.
-    crop: int
-        bp at either end of the window that have no bins. Default 0.
-    gene_bins: numpy.ndarray, shape=(N, bins), dtype=float32, or callable, optional
-        The weight of each bin in the gene's own score, in the direction of the strand; or a function as for `labels`.
     processes: int
-        How many processes make pieces. Default 1: this one.
+        Number of processes that make pieces. Default 1: this one.
 
     Raises
     ------
     InputError
-        There is no window, an id stands twice, windows differ in length, a split is unknown, bins do not fill the window, or a
+        There is no window, an id is repeated, windows differ in length, a split is unknown, bins do not fill the window, or a
         process was killed.
     """
     path = Path(path)
     seq_len = _check_windows(path, windows)
-    bins, rest = divmod(seq_len - 2 * crop, bin_size) if bin_size else (1, 0)
-    if rest or bins < 1:
-        raise InputError(f"{path}: bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} bp at either end.")
-    padded = seq_len + 2 * pad
-    values = {"labels": labels} if gene_bins is None else {"labels": labels, "gene_bins": gene_bins}
-    arrays = {name: np.asarray(array, np.float32) for name, array in values.items() if not callable(array)}
-    if "labels" in arrays and arrays["labels"].ndim == 2:
-        arrays["labels"] = arrays["labels"][:, :, None]
-    shapes: dict[str, tuple[int, ...]] = {"sequences": (padded,), "masks": (padded,), "labels": (len(tasks), bins)}
-    if gene_bins is not None:
-        shapes["gene_bins"] = (bins,)
-    job = Job(
-        _rename(windows),
-        genome.path,
-        pad,
-        shapes,
-        # Labels of expression are small, have no runs to compress, and are asked for row by row.
-        contiguous=() if bin_size else ("labels",),
-        sources={name: source for name, source in values.items() if callable(source)},
-    )
+    bins = target_length(seq_len, layout.bin_size, layout.crop, path)
+    plan = _plan_pieces(windows, labels, genome, layout, seq_len, bins)
+    arrays = labels.arrays()
     for name, array in arrays.items():
-        if array.shape != (len(windows), *job.shapes[name]):
-            raise ValueError(f"{name} has shape {array.shape} instead of {(len(windows), *job.shapes[name])}")
-    settings = {**attributes, "bin_size": bin_size, "crop": crop}
-    texts = {"target_transform": json.dumps(transform or {"kind": "none"}), "tasks": tasks}
-    folder = path.with_name(f"{path.name}.pieces-{_digest(job, settings, texts)[:12]}")
+        if array.shape != (len(windows), *plan.shapes[name]):
+            raise ValueError(f"{name} has shape {array.shape} instead of {(len(windows), *plan.shapes[name])}")
+    settings = {**attributes, "bin_size": layout.bin_size, "crop": layout.crop}
+    texts = {"target_transform": json.dumps(labels.transform or {"kind": "none"}), "tasks": labels.tasks}
+    folder = path.with_name(f"{path.name}.pieces-{_digest(plan, settings, texts)[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = job.cut()
-    missing = [rows for rows in pieces if not is_made(folder, rows)]
-    progress = Progress("windows written", len(windows), len(windows) - sum(rows.stop - rows.start for rows in missing))
-    for rows in make_pieces(job, genome, folder, missing, processes):
-        progress.advance(rows.stop - rows.start)
+    _make_missing(plan, genome, folder, processes)
     # Not `write_whole`: what a killed process leaves of the whole file then lies in the folder of the pieces, and goes with it.
     whole = folder / "whole.h5"
     with h5py.File(whole, "w") as file:
-        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["schema_version"] = DATASET_SCHEMA_VERSION
         for key, value in settings.items():
             file.attrs[key] = value
-        for name, number in (("pad", pad), ("seq_len", seq_len), ("padded_seq_len", padded)):
-            file[name] = number
-        texts["genes"] = windows[["gene_id", "split"]].to_numpy(object)
-        for column in WINDOW_COLUMNS:
-            if column in ("chrom", "strand"):
-                texts[f"windows/{column}"] = job.windows[column].to_numpy(object)
-            else:
-                file[f"windows/{column}"] = job.windows[column].to_numpy(np.int64)
-        for name, text in texts.items():
-            file.create_dataset(name, data=text, dtype=_STRING)
-        for name in shapes:
-            job.create(file, name)
-        for name, array in arrays.items():
-            file[name][:] = array
-        for rows in pieces:
-            copy_piece(folder, rows, file)
+        lengths = {"pad": layout.pad, "seq_len": seq_len, "padded_seq_len": seq_len + 2 * layout.pad}
+        _write_windows(file, plan, lengths, texts | {"genes": windows[["gene_id", "split"]].to_numpy(object)})
+        _write_rows(file, plan, arrays, folder)
     os.replace(whole, path)
     for left in path.parent.glob(f"{glob.escape(path.name)}.pieces-*"):
         shutil.rmtree(left)
+
+
+def _plan_pieces(windows: pd.DataFrame, labels: Labels, genome: Genome, layout: Layout, seq_len: int, bins: int) -> PiecePlan:
+    padded = seq_len + 2 * layout.pad
+    shapes: dict[str, tuple[int, ...]] = {"sequences": (padded,), "masks": (padded,), "labels": (len(labels.tasks), bins)}
+    if labels.gene_bins is not None:
+        shapes["gene_bins"] = (bins,)
+    # Labels of expression are small, have no runs to compress, and are read row by row.
+    contiguous = () if layout.bin_size else ("labels",)
+    return PiecePlan(_rename(windows), genome.path, layout.pad, shapes, contiguous, labels.sources())
+
+
+def _make_missing(plan: PiecePlan, genome: Genome, folder: Path, processes: int) -> None:
+    """Make the pieces that an earlier call left unmade."""
+    missing = [rows for rows in plan.cut() if not is_made(folder, rows)]
+    n, n_missing = len(plan.windows), sum(rows.stop - rows.start for rows in missing)
+    progress = Progress("windows written", n, n - n_missing)
+    for rows in make_pieces(plan, genome, folder, missing, processes):
+        progress.advance(rows.stop - rows.start)
+
+
+def _write_windows(file: h5py.File, plan: PiecePlan, lengths: Mapping[str, int], texts: Mapping[str, Any]) -> None:
+    """Write what is small: lengths, texts, and the places of the windows."""
+    for name, length in lengths.items():
+        file[name] = length
+    for column in DATASET_WINDOW_COLUMNS:
+        if column in ("chrom", "strand"):
+            texts = {**texts, f"windows/{column}": plan.windows[column].to_numpy(object)}
+        else:
+            file[f"windows/{column}"] = plan.windows[column].to_numpy(np.int64)
+    for name, text in texts.items():
+        file.create_dataset(name, data=text, dtype=_STRING)
+
+
+def _write_rows(file: h5py.File, plan: PiecePlan, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write what has a row per window: arrays, and the pieces of the folder."""
+    for name in plan.shapes:
+        plan.create(file, name)
+    for name, array in arrays.items():
+        file[name][:] = array
+    for rows in plan.cut():
+        copy_piece(folder, rows, file)
 
 
 def _check_windows(path: Path, windows: pd.DataFrame) -> int:
@@ -169,16 +216,16 @@ def _rename(windows: pd.DataFrame) -> pd.DataFrame:
     return windows[kept].rename(columns=columns).reset_index(drop=True)
 
 
-def _digest(job: Job, settings: Mapping[str, Any], texts: Mapping[str, Any]) -> str:
+def _digest(plan: PiecePlan, settings: Mapping[str, Any], texts: Mapping[str, Any]) -> str:
     """Return one digest of all that decides the pieces, and of the settings, which name what the sources read."""
-    stat = job.genome.stat()
-    genome = [str(job.genome.resolve()), stat.st_size, stat.st_mtime_ns]
-    shapes = [[name, list(shape)] for name, shape in job.shapes.items()]
-    rows = [[piece.start, piece.stop] for piece in job.cut()]
-    said = [__version__, SCHEMA_VERSION, genome, job.pad, shapes, rows, dict(settings), dict(texts)]
-    windows = pd.util.hash_pandas_object(job.windows, index=False).to_numpy()
+    stat = plan.genome.stat()
+    genome = [str(plan.genome.resolve()), stat.st_size, stat.st_mtime_ns]
+    shapes = [[name, list(shape)] for name, shape in plan.shapes.items()]
+    rows = [[piece.start, piece.stop] for piece in plan.cut()]
+    state = [__version__, DATASET_SCHEMA_VERSION, genome, plan.pad, shapes, rows, dict(settings), dict(texts)]
+    windows = pd.util.hash_pandas_object(plan.windows, index=False).to_numpy()
     return digest(
-        json.dumps(said, sort_keys=True, default=lambda value: np.asarray(value).tolist()),
+        json.dumps(state, sort_keys=True, default=lambda value: np.asarray(value).tolist()),
         windows.tobytes().hex(),
-        pickle.dumps(job.sources).hex(),
+        pickle.dumps(plan.sources).hex(),
     )

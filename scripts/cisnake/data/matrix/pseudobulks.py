@@ -73,14 +73,7 @@ def aggregate_cells(
         annotated = obs if table is None else _read_cell_table(table, cells)
         if annotated is None:
             raise InputError(f"{path} says nothing of its cells: name a table of them by targets.cell_table.")
-        for name in by:
-            if name not in annotated:
-                raise unknown_name(f"annotation of the cells (targets.pseudobulks.by) in {table or path}", name, annotated)
-            if name in _OWN:
-                raise InputError(
-                    f"the annotation {name} of {table or path} (targets.pseudobulks.by) has the name of a column that "
-                    "pseudobulks get: give it another."
-                )
+        _check_annotations(by, annotated, table or path)
         group_of, groups = _group(annotated[by], path)
         enough = (groups["n_cells"] >= min_cells).to_numpy()
         if not enough.any():
@@ -91,33 +84,54 @@ def aggregate_cells(
             "%d cells in %d pseudobulks; %d cells lack an annotation, %d pseudobulks are too small", (group_of >= 0).sum(),
             enough.sum(), (group_of < 0).sum(), (~enough).sum(),
         )  # fmt: skip
-        # The place of a cell among the groups that are kept; one past them for all other cells.
-        place = np.append(np.where(enough, np.cumsum(enough) - 1, enough.sum()), enough.sum())[group_of]
-        sums = np.zeros((int(enough.sum()) + 1, len(genes)))
-        whole = True
-        for rows, columns, values in pieces:
-            if np.isnan(values).any() or (values < 0).any():
-                at = int(np.argmax(np.isnan(values) | (values < 0)))
-                raise InputError(
-                    f"{path}: cell {cells[rows[at]]}, gene {genes[columns[at]]} is {values[at]:g}; only counts can be summed: "
-                    "name the matrix that has them by targets.layer."
-                )
-            whole = whole and bool((values == np.floor(values)).all())
-            part = scipy.sparse.coo_matrix((values.astype(np.float64), (place[rows], columns)), shape=sums.shape).tocsr()
-            _add(sums, part)
+        # The row of a cell's group among those that are kept; one past them for all other cells.
+        row = np.append(np.where(enough, np.cumsum(enough) - 1, enough.sum()), enough.sum())[group_of]
+        sums = _sum_cells(pieces, row, int(enough.sum()) + 1, cells, genes, path)[:-1]
+    few = groups.loc[~enough, "n_cells"]
+    dropped = pd.DataFrame({"task": few.index, "n_cells": few.to_numpy(), "reason": "few_cells"})
+    return _as_anndata(sums, groups[enough], genes), dropped.assign(detail=[f"{n} of at least {min_cells} cells" for n in few])
+
+
+def _check_annotations(by: list[str], annotated: pd.DataFrame, source: str | Path) -> None:
+    for name in by:
+        if name not in annotated:
+            raise unknown_name(f"annotation of the cells (targets.pseudobulks.by) in {source}", name, annotated)
+        if name in _OWN:
+            raise InputError(
+                f"the annotation {name} of {source} (targets.pseudobulks.by) has the name of a column that pseudobulks get: "
+                "give it another."
+            )
+
+
+def _sum_cells(
+    pieces: Iterator[Piece], row: np.ndarray, n_rows: int, cells: pd.Index, genes: pd.Index, path: Path
+) -> np.ndarray:
+    """Return the sums of counts over the cells of each row; shape=(n_rows, genes), dtype=float64."""
+    sums = np.zeros((n_rows, len(genes)))
+    whole = True
+    for rows, columns, values in pieces:
+        wrong = np.isnan(values) | (values < 0)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InputError(
+                f"{path}: cell {cells[rows[at]]}, gene {genes[columns[at]]} is {values[at]:g}; only counts can be summed: "
+                "name the matrix that has them by targets.layer."
+            )
+        whole = whole and bool((values == np.floor(values)).all())
+        _add(sums, scipy.sparse.coo_matrix((values.astype(np.float64), (row[rows], columns)), shape=sums.shape).tocsr())
     if not whole:
         log.warning(
             "%s has values that are no whole numbers: sums of normalised values are no counts; see targets.layer.", path
         )
-    kept = groups[enough].drop(columns="n_cells")
-    sums = sums[:-1]
-    kept["n_cells"] = groups.loc[enough, "n_cells"]
-    kept["n_counts"], kept["n_genes"] = sums.sum(axis=1), (sums > 0).sum(axis=1)
-    by_row = [scipy.sparse.csr_matrix(sums[i : i + 1].astype(np.float32)) for i in range(len(sums))]
-    found = anndata.AnnData(scipy.sparse.vstack(by_row, "csr"), obs=kept, var=pd.DataFrame(index=genes))
-    few = groups.loc[~enough, "n_cells"]
-    dropped = pd.DataFrame({"task": few.index, "n_cells": few.to_numpy(), "reason": "few_cells"})
-    return found, dropped.assign(detail=[f"{n} of at least {min_cells} cells" for n in few])
+    return sums
+
+
+def _as_anndata(sums: np.ndarray, groups: pd.DataFrame, genes: pd.Index) -> anndata.AnnData:
+    annotations = groups.drop(columns="n_cells")
+    obs = annotations.assign(n_cells=groups["n_cells"], n_counts=sums.sum(axis=1), n_genes=(sums > 0).sum(axis=1))
+    # Row by row, so that there is no dense copy.
+    sparse_rows = [scipy.sparse.csr_matrix(sums[i : i + 1].astype(np.float32)) for i in range(len(sums))]
+    return anndata.AnnData(scipy.sparse.vstack(sparse_rows, "csr"), obs=obs, var=pd.DataFrame(index=genes))
 
 
 def write_pseudobulks(pseudobulks: anndata.AnnData, path: str | Path) -> None:
@@ -129,8 +143,8 @@ def write_pseudobulks(pseudobulks: anndata.AnnData, path: str | Path) -> None:
 def _add(sums: np.ndarray, part: scipy.sparse.csr_matrix) -> None:
     """Add a sparse matrix to a dense one, row by row, without a dense copy of it."""
     for row in np.flatnonzero(np.diff(part.indptr)):
-        of_row = slice(part.indptr[row], part.indptr[row + 1])
-        sums[row, part.indices[of_row]] += part.data[of_row]
+        entries = slice(part.indptr[row], part.indptr[row + 1])
+        sums[row, part.indices[entries]] += part.data[entries]
 
 
 @contextmanager
@@ -142,20 +156,20 @@ def _open_cells(
         market = open_market(path, gene_column)
         cells = pd.Index(market.columns, dtype=object)
         progress = Progress("entries summed", market.n_entries)
-        yield cells, None, market.genes, _of_market(market.blocks(), progress)
+        yield cells, None, market.genes, _market_pieces(market.blocks(), progress)
         return
     with open_anndata(path, layer, gene_column) as file:
         progress = Progress("values of cells summed", len(file.obs) * len(file.genes))
-        yield file.obs.index, file.obs, file.genes, _of_anndata(file.blocks(), progress)
+        yield file.obs.index, file.obs, file.genes, _anndata_pieces(file.blocks(), progress)
 
 
-def _of_market(blocks: Iterator[Piece], progress: Progress) -> Iterator[Piece]:
+def _market_pieces(blocks: Iterator[Piece], progress: Progress) -> Iterator[Piece]:
     for genes, cells, values in blocks:
         yield cells, genes, values
         progress.advance(len(values))
 
 
-def _of_anndata(blocks: Iterator, progress: Progress) -> Iterator[Piece]:
+def _anndata_pieces(blocks: Iterator, progress: Progress) -> Iterator[Piece]:
     for rows, columns, block in blocks:
         entries = scipy.sparse.coo_matrix(block)
         yield entries.row + rows.start, entries.col + columns.start, entries.data

@@ -97,9 +97,8 @@ def make_tiles(
 
     The bins of a tile, its window less `crop` at either end, lie in one contig; its flanks may reach into gaps, beyond the ends
     of a chromosome, where they read N, and into the next contig. Contigs of different splits are drawn back from each other
-    so that no base of a training window, moved by up to `max_shift`, lies in a window of another split. Basenji leaves
-    contigs where they are, so that flanks of training windows read the edges of test contigs; with `splits.allow_overlap` ours
-    do so too.
+    so that no base of a training window, moved by up to `max_shift`, lies in a window of another split; with
+    `splits.allow_overlap`, as in Basenji, they are not, and flanks of training windows read the edges of test contigs.
 
     Parameters
     ----------
@@ -128,39 +127,36 @@ def make_tiles(
     InputError
         Settings contradict each other, or a split is left without tiles.
     """
-    if settings["break_length"] < shape.seq_len:
-        raise InputError(f"tiles.break_length is {settings['break_length']}, shorter than a window ({shape.seq_len} bp).")
-    strides = {key: _stride(key, settings, shape.seq_len) for key in ("stride_train", "stride_test")}
-    folds = splits.get("folds") or 0
     excluded = settings["exclude_chromosomes"]
     sizes = {chrom: size for chrom, size in genome.sizes.items() if chrom not in excluded}
+    strides = _strides(settings, shape.seq_len)
     if not sizes:
         raise InputError("tiles.exclude_chromosomes excludes every chromosome of the genome.")
-
+    dropped_bases = {"excluded_chromosomes": sum(genome.sizes.values()) - sum(sizes.values())}
     unknown = find_unknown(genome, list(sizes))
     gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP] if regions.gaps is None else regions.gaps
-    contigs, dropped_bases = make_contigs(sizes, gaps, regions.limit, shape.binned, settings["break_length"])
+    contigs, outside = make_contigs(sizes, gaps, regions.limit, shape.binned, settings["break_length"])
     contigs = divide_contigs(contigs, splits, list(genome.sizes), seed)
     apart = contigs if splits.get("allow_overlap") else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
-    dropped_bases = {
-        "excluded_chromosomes": sum(genome.sizes.values()) - sum(sizes.values()),
-        **dropped_bases,
-        "near_other_split": total_bases(contigs) - total_bases(apart),
-    }
+    dropped_bases |= outside | {"near_other_split": total_bases(contigs) - total_bases(apart)}
 
-    stride = np.where(apart["split"].eq("train") | (folds > 0), strides["stride_train"], strides["stride_test"])
-    tiles = place_tiles(apart, shape.binned, stride, settings["snap"])
-    tiles, dropped_tiles = _drop_unusable(tiles, settings, shape.bin_size, unknown, regions.unmappable)
-    sampled = _sample(tiles, settings["sample"], seed)
-    dropped_tiles["not_sampled"] = len(tiles) - len(sampled)
+    folds = splits.get("folds") or 0
+    in_training = apart["split"].eq("train") | (folds > 0)
+    tiles = place_tiles(apart, shape.binned, np.where(in_training, *strides), settings["snap"])
+    usable, dropped_tiles = _drop_unusable(tiles, settings, shape.bin_size, unknown, regions.unmappable)
+    sampled = _sample(usable, settings["sample"], seed)
+    dropped_tiles["not_sampled"] = len(usable) - len(sampled)
     dropped = {"dropped_bases": dropped_bases, "dropped_tiles": dropped_tiles}
-    summary = {
-        "n_tiles": len(sampled),
-        "splits": _count_parts(apart, sampled, folds, dropped),
-        **dropped,
-        "notices": [f"tiles.exclude_chromosomes: the genome has no '{c}'." for c in excluded if c not in genome.sizes],
-    }
-    return _as_windows(sampled, shape.crop), summary
+    parts = _count_parts(apart, sampled, folds, dropped)
+    notices = [f"tiles.exclude_chromosomes: the genome has no '{c}'." for c in excluded if c not in genome.sizes]
+    return _as_windows(sampled, shape.crop), {"n_tiles": len(sampled), "splits": parts, **dropped, "notices": notices}
+
+
+def _strides(settings: dict[str, Any], seq_len: int) -> tuple[int, int]:
+    """Return the strides of training tiles and of the others, refusing contigs that may be shorter than a window."""
+    if settings["break_length"] < seq_len:
+        raise InputError(f"tiles.break_length is {settings['break_length']}, shorter than a window ({seq_len} bp).")
+    return _stride("stride_train", settings, seq_len), _stride("stride_test", settings, seq_len)
 
 
 def _drop_unusable(
