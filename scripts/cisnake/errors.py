@@ -29,6 +29,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     -------
     InputError
         To be raised by the caller.
+
+    Examples
+    --------
+    >>> from cisnake.errors import unknown_name
+    >>> str(unknown_name("loss", "poison", ["poisson", "mse"]))
+    "unknown loss 'poison': did you mean poisson?"
     """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

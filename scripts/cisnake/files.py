@@ -37,6 +37,17 @@ def write_whole(path: str | Path) -> Iterator[Path]:
     ------
     Path
         Where to write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from cisnake.files import write_whole
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with write_whole(Path(folder) / "a.txt") as part:
+    ...         n = part.write_text("whole")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['a.txt']
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +63,19 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as TSV with a header, no index, missing values empty, and seven significant digits."""
+    """Write a table as TSV with a header, no index, missing values empty, and seven significant digits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from cisnake.files import read_table, write_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(pd.DataFrame({"gene_id": ["NA", "1e5"], "score": [0.1, float("nan")]}), Path(folder) / "a.tsv")
+    ...     read_table(Path(folder) / "a.tsv", score="float").values.tolist()
+    [['NA', 0.1], ['1e5', nan]]
+    """
     with write_whole(path) as part:
         table.to_csv(part, sep="\t", index=False, float_format="%.7g", compression="infer")
 
@@ -186,6 +209,13 @@ def file_sha256(path: Path) -> str:
 
 
 def digest(*parts: str | Path) -> str:
-    """Return one SHA-256, in hexadecimal, of several texts and files, in order."""
+    """Return one SHA-256, in hexadecimal, of several texts and files, in order.
+
+    Examples
+    --------
+    >>> from cisnake.files import digest
+    >>> digest("genes", "tasks")[:12], digest("tasks", "genes")[:12]
+    ('7d1fe9e1bfda', 'ef4d8dcb6202')
+    """
     hashes = [file_sha256(part) if isinstance(part, Path) else hashlib.sha256(part.encode()).hexdigest() for part in parts]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -40,6 +40,13 @@ def map_apart(
     ------
     InputError
         A process was killed. What one of them raises is raised here.
+
+    Examples
+    --------
+    >>> from operator import mul
+    >>> from cisnake.processes import map_apart
+    >>> list(map_apart(mul, 10, [1, 2, 3], processes=1, work="multiply"))
+    [10, 20, 30]
     """
     if processes == 1 or len(items) < 2:
         yield from (function(state, item) for item in items)

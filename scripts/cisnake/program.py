@@ -127,7 +127,14 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time as people say it: 42 s, 3 min 20 s, 2 h 5 min."""
+    """Return a span of time as people say it: 42 s, 3 min 20 s, 2 h 5 min.
+
+    Examples
+    --------
+    >>> from cisnake.program import duration
+    >>> [duration(seconds) for seconds in (42, 200, 7500)]
+    ['42 s', '3 min 20 s', '2 h 5 min']
+    """
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

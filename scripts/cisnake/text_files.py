@@ -49,7 +49,7 @@ def check_file(path: str | Path, what: str, key: str) -> Path:
 
 
 def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text file with their numbers, from 1.
+    r"""Yield the lines of a text file with their numbers, from 1.
 
     Bytes that are no UTF-8 become U+FFFD: a description in another encoding must not stop what does not need it.
 
@@ -65,6 +65,16 @@ def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
     InputError
         The file cannot be read, its gzip is damaged or cut off (the message says after which line), or it is binary or
         UTF-16.
+
+    Examples
+    --------
+    >>> import gzip, tempfile
+    >>> from pathlib import Path
+    >>> from cisnake.text_files import read_lines
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n = (Path(folder) / "a.txt").write_bytes(gzip.compress(b"gene1\ngene2\n"))
+    ...     list(read_lines(Path(folder) / "a.txt", "list of genes"))
+    [(1, 'gene1\n'), (2, 'gene2\n')]
     """
     number = 0
     try:

@@ -1,4 +1,8 @@
-"""Motifs: MEME files, and JASPAR by release and taxonomic group."""
+"""Motifs: MEME files, and JASPAR by release and taxonomic group.
+
+MEME is read and written here because no library that is at hand does it strictly: memelite (0.5.0) loses the last motif of a
+file that ends with its last row, and Biopython (1.88) names no line in its errors.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,14 @@ class Motif:
         In the order A C G T; rows sum to one.
     n_sites: int
         How many sites the motif was built from; 0 when the source does not say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> motif = Motif("M1", "TF1", np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]]))
+    >>> len(motif), motif.information.tolist()
+    (3, [2.0, 0.0, 1.0])
     """
 
     id: str
@@ -173,7 +185,19 @@ def read_meme(path: str | Path) -> list[Motif]:
 
 
 def write_meme(motifs: Iterable[Motif], path: str | Path) -> None:
-    """Write motifs in MEME's minimal format, probabilities with six decimals."""
+    """Write motifs in MEME's minimal format, probabilities with six decimals.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from cisnake.data import Motif, read_meme, write_meme
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_meme([Motif("M1", "TF1", np.full((2, 4), 0.25), n_sites=8)], Path(folder) / "motifs.meme")
+    ...     [(m.id, m.name, len(m), m.n_sites) for m in read_meme(Path(folder) / "motifs.meme")]
+    [('M1', 'TF1', 2, 8)]
+    """
     with write_whole(path) as part, open(part, "w") as file:
         file.write("MEME version 4\n\nALPHABET= ACGT\n\nstrands: + -\n\n")
         file.write("Background letter frequencies\nA 0.25 C 0.25 G 0.25 T 0.25\n")

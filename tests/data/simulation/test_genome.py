@@ -16,7 +16,7 @@ from cisnake.data.genome import bases
 from cisnake.data.genome import fasta as genome
 from cisnake.data.simulation import regulation
 from cisnake.data.simulation.files import write_inputs
-from cisnake.data.simulation.genome import Simulation, gene_windows, simulate, truth
+from cisnake.data.simulation.genome import Simulation, simulate, truth, window_codes
 from cisnake.data.simulation.regulation import TEMPERATURE, Regulation
 from cisnake.data.simulation.settings import Group, Settings, read_settings
 from cisnake.data.simulation.variants import draw_variants, variant_effects
@@ -67,7 +67,7 @@ def test_a_gene_on_the_other_strand_of_the_same_sequence_has_the_same_expression
     flipped = {chrom: bases.reverse_complement(codes) for chrom, codes in made.chromosomes.items()}
     size = made.genes["chrom"].map({chrom: len(codes) for chrom, codes in made.chromosomes.items()})
     mirrored = made.genes.assign(tss=size - 1 - made.genes["tss"], strand=made.genes["strand"].map({"+": "-", "-": "+"}))
-    np.testing.assert_array_equal(made.regulation.expression(gene_windows(flipped, mirrored, up, down)), made.noiseless)
+    np.testing.assert_array_equal(made.regulation.expression(window_codes(flipped, mirrored, up, down)), made.noiseless)
 
 
 def test_windows_are_what_the_genome_reads_at_the_gene(made: Simulation, folder: Path) -> None:

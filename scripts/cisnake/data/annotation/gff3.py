@@ -23,7 +23,14 @@ _LEAVES = EXONS | CODING | {"intron", "polypeptide", "protein"}
 
 
 def is_gene(feature: str) -> bool:
-    """Return whether rows of a feature are genes: gene, pseudogene, and whatever ends in _gene or pseudogene."""
+    """Return whether rows of a feature are genes: gene, pseudogene, and whatever ends in _gene or pseudogene.
+
+    Examples
+    --------
+    >>> from cisnake.data.annotation import is_gene
+    >>> [is_gene(feature) for feature in ("gene", "ncRNA_gene", "pseudogene", "mRNA")]
+    [True, True, True, False]
+    """
     return feature.endswith("gene")
 
 
@@ -37,6 +44,13 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
 
     The attribute gene_id, else geneID, else, in a file without rows of genes, locus_tag, else ID, without the prefix that some
     databases put before it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.annotation import gene_ids
+    >>> gene_ids(pd.DataFrame({"attributes": ["ID=gene:ENSG01;Name=TP53", "ID=g2;gene_id=FBgn02"]})).tolist()
+    ['ENSG01', 'FBgn02']
     """
     keys = ("gene_id", "geneID", "ID") if has_genes else ("gene_id", "geneID", "locus_tag", "ID")
     return attribute(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)

@@ -16,9 +16,9 @@ import pandas as pd
 from cisnake.errors import InputError
 from cisnake.text_files import read_lines
 
-COLUMNS = ("chrom", "source", "feature", "start", "end", "score", "strand", "frame", "attributes")
+GTF_COLUMNS = ("chrom", "source", "feature", "start", "end", "score", "strand", "frame", "attributes")
 
-_N_TABS = len(COLUMNS) - 1
+_N_TABS = len(GTF_COLUMNS) - 1
 # Columns of few different values, of which each is kept once.
 _FEW = ("chrom", "feature", "strand")
 # Rows held as text at a time: a mammalian annotation as one table takes gigabytes.
@@ -31,7 +31,7 @@ def is_gff3(path: str | Path) -> bool:
     """Return whether the attributes of a file's first row that has any are written as GFF3 does, `key=value`."""
     for _, line in read_lines(path, "annotation"):
         cells = line.split("\t")
-        if not line.startswith("#") and len(cells) == len(COLUMNS) and cells[-1].strip() not in ("", "."):
+        if not line.startswith("#") and len(cells) == len(GTF_COLUMNS) and cells[-1].strip() not in ("", "."):
             return bool(_GFF3_PAIR.match(cells[-1]))
     return False
 
@@ -73,7 +73,7 @@ def read_rows(path: str | Path, mark: str = "", wanted: Callable[[str], bool] | 
             line = line.rstrip()
             if (n_tabs := line.count("\t")) != _N_TABS:
                 raise InputError(
-                    f"{path}, line {number}: {n_tabs + 1} columns separated by tabs, but GTF and GFF3 have {len(COLUMNS)}."
+                    f"{path}, line {number}: {n_tabs + 1} columns separated by tabs, but GTF and GFF3 have {len(GTF_COLUMNS)}."
                 )
         if mark not in line or line.startswith("#"):
             continue
@@ -92,7 +92,7 @@ def _table(path: Path, numbers: list[int], rows: list[str]) -> pd.DataFrame:
         io.StringIO("".join(rows)),
         sep="\t",
         header=None,
-        names=COLUMNS,
+        names=GTF_COLUMNS,
         usecols=["chrom", "feature", "start", "end", "strand", "attributes"],
         dtype=dict.fromkeys(_FEW, "category") | {"attributes": object},
         quoting=csv.QUOTE_NONE,
@@ -142,6 +142,15 @@ def attribute(attributes: pd.Series, keys: tuple[str, ...], gff3: bool, decode: 
         How the attributes are written.
     decode: bool
         GFF3: whether percent-encoded characters are decoded (default), or left to the caller, who splits at commas first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.annotation import attribute
+    >>> attribute(pd.Series(['gene_id "G1"; note "a; b";', "gene_id G2"]), ("gene_id",), gff3=False).tolist()
+    ['G1', 'G2']
+    >>> attribute(pd.Series(["ID=gene-1;Name=a%2Cb"]), ("gene", "Name"), gff3=True).tolist()
+    ['a,b']
     """
     values = pd.Series("", index=attributes.index, dtype=object)
     for key in keys:

@@ -239,6 +239,14 @@ class Examples:
 
         Older sets, one-hot in bytes, are read too; a base without a letter is N.
 
+        Parameters
+        ----------
+        chrom: str
+        start, end: int
+            A window of the folder, 0-based and half-open.
+        strand: str
+            "+" (default), or "-" for the reverse complement.
+
         Raises
         ------
         InputError

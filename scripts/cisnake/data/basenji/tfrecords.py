@@ -3,6 +3,9 @@
 Such a file is one zlib stream of records, each eight bytes of length, four of checksum, the message, and four more of checksum.
 The stream has a checksum of its own, so those of the records are passed over. A message is protobuf's `tf.train.Example`:
 features by name, here `sequence` and `target`, each with one string of bytes.
+
+Read by hand because `data/` does without TensorFlow, which takes seconds to import, and because a truncated file must be named in
+the error. The package tfrecord (1.14.6) reads gzip alone, and Basenji writes zlib.
 """
 
 from __future__ import annotations

@@ -40,6 +40,12 @@ class CountSettings:
     ------
     InputError
         A name is unknown, a number is below 0, or what moves ends is asked for reads.
+
+    Examples
+    --------
+    >>> from cisnake.data.coverage import CountSettings
+    >>> CountSettings.from_dict({"count": "ends", "shift": [4, -5]}).shift
+    (4, -5)
     """
 
     count: str = "fragments"

@@ -26,7 +26,21 @@ _PAIRED, _PROPER, _UNMAPPED, _REVERSE, _FIRST, _SECONDARY, _FAILED, _DUPLICATE, 
 
 
 def moved(starts: np.ndarray, ends: np.ndarray, size: int, settings: CountSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is counted of fragments, with their ends moved; one without bases counts nowhere."""
+    """Return what is counted of fragments, with their ends moved; one without bases counts nowhere.
+
+    Parameters
+    ----------
+    starts, ends: numpy.ndarray, shape=(n,), dtype=int
+        Fragments on one chromosome, 0-based and half-open.
+    size: int
+        Length of the chromosome, bp.
+    settings: CountSettings
+
+    Returns
+    -------
+    starts, ends: numpy.ndarray, dtype=int
+        Fragments, or single bases at both ends of each, within the chromosome.
+    """
     starts, ends = starts[starts < ends], ends[starts < ends]
     left, right = starts + settings.shift[0], ends + settings.shift[1]
     if settings.count == "ends":

@@ -115,6 +115,13 @@ def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: 
     -------
     numpy.ndarray, shape=(n, length), dtype=float32
         0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.coverage import interval_weights
+    >>> interval_weights(length=3, start=np.array([5]), end=np.array([25]), bin_size=10).tolist()
+    [[0.5, 1.0, 0.5]]
     """
     first = offset + bin_size * np.arange(length)
     start, end = np.asarray(start)[:, None], np.asarray(end)[:, None]
@@ -138,6 +145,14 @@ def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any
     Returns
     -------
     array of float, shape=(n, tasks)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.coverage import TargetTransform, gene_values
+    >>> coverage = np.array([[[3.0], [8.0], [-1.0]]])
+    >>> gene_values(coverage, bins=np.array([[1.0, 0.5, 1.0]]), transform=TargetTransform()).tolist()
+    [[3.0]]
     """
     # Clipped before the inverse, which is not defined for everything below 0.
     measured = transform.inverse(numpy.maximum(coverage, 0 * coverage), numpy)

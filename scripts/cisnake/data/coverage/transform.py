@@ -48,6 +48,16 @@ class TargetTransform:
     ------
     InputError
         The order is unknown, or scale or power is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.coverage import TargetTransform
+    >>> transform = TargetTransform(power=0.5, clip_soft=4.0)
+    >>> transform.forward(np.array([[3.0], [99.0]])).round(3).tolist()
+    [[1.0], [5.449]]
+    >>> transform.inverse(transform.forward(np.array([[3.0], [99.0]]))).round(6).tolist()
+    [[3.0], [99.0]]
     """
 
     scale: float | tuple[float, ...] = 1.0
@@ -187,6 +197,16 @@ def transform_of(tracks: pd.DataFrame, order: str = "new") -> TargetTransform:
     TargetTransform
         `peak` has its scale inside its own square root with order "new", before the cut at 1, and so has none here: its
         labels stay what they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.data.coverage import transform_of
+    >>> tracks = pd.DataFrame({"sum_stat": ["sum", "sum_sqrt"], "scale": [0.5, -2.0], "clip_soft": [np.inf, 32.0]})
+    >>> transform = transform_of(tracks)
+    >>> transform.scale, transform.power, transform.clip_soft
+    ((0.5, 2.0), (1.0, 0.5), (inf, 32.0))
     """
     powers = np.array([SUM_STATS[name][1] for name in tracks["sum_stat"]])
     scale = tracks["scale"].abs().to_numpy(float)

@@ -3,6 +3,7 @@ from .augment import check_strand_pair as check_strand_pair
 from .augment import crop as crop
 from .augment import draw_epoch as draw_epoch
 from .augment import shifts as shifts
+from .augment import turn as turn
 from .augment import turn_labels as turn_labels
 from .decima import count_genes as count_genes
 from .decima import extract_gene_data as extract_gene_data
@@ -23,6 +24,7 @@ from .layout import target_length as target_length
 from .measured import measured_values as measured_values
 from .model_inputs import model_input as model_input
 from .row_reader import RowReader as RowReader
+from .scale_offset import unpack as unpack
 from .sequence_windows import from_fasta as from_fasta
 from .sequence_windows import from_one_hot as from_one_hot
 from .sequence_windows import from_table as from_table

@@ -37,6 +37,13 @@ def draw_epoch(n: int, max_shift: int, seed: int, epoch: int) -> Draws:
         Shifts are uniform over -max_shift .. max_shift; windows are turned round with probability 1/2.
     seed, epoch: int
         From 0.
+
+    Examples
+    --------
+    >>> from cisnake.data.dataset import draw_epoch
+    >>> draws = draw_epoch(4, max_shift=3, seed=0, epoch=1)
+    >>> sorted(draws.order.tolist()), bool(abs(draws.shift).max() <= 3)
+    ([0, 1, 2, 3], True)
     """
     shift, turn, order = (np.random.default_rng([seed, epoch, what]) for what in range(3))
     return Draws(shifts(n, max_shift, shift), turn.integers(2, size=n).astype(bool), order.permutation(n))
@@ -57,6 +64,13 @@ def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(n, length)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.dataset import crop
+    >>> crop(np.array([[0, 1, 2, 3, 4, 5]] * 2), pad=2, shift=np.array([0, -1])).tolist()
+    [[2, 3], [1, 2]]
     """
     length = padded.shape[1] - 2 * pad
     windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
@@ -80,6 +94,15 @@ def turn(
     -------
     codes, mask_start, mask_end: numpy.ndarray
         New arrays; a gene body that was [a, b) is [length - b, length - a).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.dataset import turn
+    >>> codes = np.array([[0, 0, 1, 2], [0, 0, 1, 2]], np.int8)
+    >>> turned = turn(codes, np.array([1, 1]), np.array([4, 4]), reverse=np.array([False, True]))
+    >>> [array.tolist() for array in turned]
+    [[[0, 0, 1, 2], [1, 2, 3, 3]], [1, 0], [4, 3]]
     """
     codes, length = codes.copy(), codes.shape[1]
     codes[reverse] = reverse_complement(codes[reverse])
@@ -101,6 +124,16 @@ def turn_labels(labels: np.ndarray, reverse: np.ndarray, strand_pair: np.ndarray
     -------
     numpy.ndarray, shape=(n, bins, tasks)
         A new array.
+
+    Examples
+    --------
+    Two bins of two tasks, which measure opposite strands:
+
+    >>> import numpy as np
+    >>> from cisnake.data.dataset import turn_labels
+    >>> labels = np.array([[[1, 10], [2, 20]]])
+    >>> turn_labels(labels, reverse=np.array([True]), strand_pair=np.array([1, 0])).tolist()
+    [[[20, 2], [10, 1]]]
     """
     labels = labels.copy()
     turned = labels[reverse, ::-1]
@@ -115,6 +148,12 @@ def check_strand_pair(strand_pair: Sequence[int] | np.ndarray, tasks: int) -> np
     ------
     InputError
         Names the first task that is wrong.
+
+    Examples
+    --------
+    >>> from cisnake.data.dataset import check_strand_pair
+    >>> check_strand_pair([1, 0, 2], tasks=3).tolist()
+    [1, 0, 2]
     """
     pairs = np.asarray(strand_pair)
     if pairs.shape != (tasks,) or not np.issubdtype(pairs.dtype, np.integer):

@@ -137,6 +137,14 @@ def mutate(seq: np.ndarray, allele: str, pos: int) -> np.ndarray:
     InputError
         The allele is no single base, or the position is outside the sequence; `seq` is unchanged. Decima would set the mask for
         an allele N, and count a negative position from the end.
+
+    Examples
+    --------
+    >>> from cisnake.data.dataset import mutate
+    >>> from cisnake.data.genome import encode, one_hot
+    >>> sequence = one_hot(encode("AAC")).T
+    >>> mutate(sequence, "G", pos=1).argmax(axis=0).tolist()
+    [0, 2, 1]
     """
     if seq.ndim != 2 or seq.shape[0] not in (4, 5):
         raise InputError(f"a sequence to mutate has shape {seq.shape}, expected (4, length) or (5, length).")

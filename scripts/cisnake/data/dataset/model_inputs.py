@@ -73,6 +73,14 @@ def model_input(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray,
     -------
     numpy.ndarray, shape=(n, length, depth), dtype=float32
         Channels A C G T and, at depth 5, 1 in the gene body; N has zeros for all bases.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.dataset import model_input
+    >>> codes = np.array([[0, 4, 2]], np.int8)
+    >>> model_input(codes, np.array([1]), np.array([3]), depth=5).tolist()
+    [[[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0, 1.0]]]
     """
     out = _empty((*codes.shape, depth))
     flat, rows = np.ascontiguousarray(codes, np.int8).reshape(-1), out.reshape(-1, depth)

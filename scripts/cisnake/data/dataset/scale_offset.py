@@ -42,6 +42,15 @@ def unpack(raw: bytes, parameters: tuple[int, ...], count: int) -> np.ndarray:
     ------
     ValueError
         The chunk is too short.
+
+    Examples
+    --------
+    A chunk of 2-bit values, the least of them 0, without a fill value:
+
+    >>> from cisnake.data.dataset import unpack
+    >>> header = (2).to_bytes(4, "little") + bytes([8]) + bytes(16)
+    >>> unpack(header + bytes([0b00_01_10_11]), parameters=(0, 0, 4, 0, 1, 0, 0, 0, 0), count=4).tolist()
+    [0, 1, 2, 3]
     """
     bits, least = int.from_bytes(raw[:4], "little"), raw[5] if len(raw) > _HEADER - 1 else 0
     packed = np.frombuffer(raw, np.uint8)[_HEADER : _HEADER - (-count * bits // 8)]

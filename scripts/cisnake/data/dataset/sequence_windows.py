@@ -75,6 +75,14 @@ def from_table(table: pd.DataFrame | str | Path) -> SequenceWindows:
     ------
     InputError
         A column is missing; or names the record, as `from_fasta` does.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.dataset import from_table
+    >>> windows = from_table(pd.DataFrame({"name": ["a"], "sequence": ["ACGT"], "gene_mask_start": 1, "gene_mask_end": 3}))
+    >>> windows.ids, windows.codes.tolist(), windows.mask_start.tolist()
+    (['a'], [[0, 1, 2, 3]], [1])
     """
     source = "the table" if isinstance(table, pd.DataFrame) else str(table)
     table = table if isinstance(table, pd.DataFrame) else read_table(table)

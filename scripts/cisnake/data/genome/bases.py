@@ -25,21 +25,49 @@ def encode(sequence: str | bytes) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(length,), dtype=int8
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import encode
+    >>> encode("ACGTNRa").tolist()
+    [0, 1, 2, 3, 4, 4, 0]
     """
     raw = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
     return _CODES[np.frombuffer(raw, dtype=np.uint8)]
 
 
 def decode(codes: np.ndarray) -> str:
-    """Return codes, shape=(length,), as upper-case letters."""
+    """Return codes, shape=(length,), as upper-case letters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import decode
+    >>> decode(np.array([0, 1, 2, 3, 4]))
+    'ACGTN'
+    """
     return _LETTERS[codes].tobytes().decode("ascii")
 
 
 def reverse_complement(codes: np.ndarray) -> np.ndarray:
-    """Return the reverse complement of codes along the last axis; N stays N."""
+    """Return the reverse complement of codes along the last axis; N stays N.
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import decode, encode, reverse_complement
+    >>> decode(reverse_complement(encode("AACGN")))
+    'NCGTT'
+    """
     return _COMPLEMENT[codes[..., ::-1]]
 
 
 def one_hot(codes: np.ndarray) -> np.ndarray:
-    """Return codes, shape=(..., length), as float32 indicators, shape=(..., length, 4), in the order A C G T; N is all zero."""
+    """Return codes, shape=(..., length), as float32 indicators, shape=(..., length, 4), in the order A C G T; N is all zero.
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import encode, one_hot
+    >>> one_hot(encode("CN")).tolist()
+    [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    """
     return _ONE_HOT[codes]

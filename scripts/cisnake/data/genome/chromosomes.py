@@ -31,6 +31,12 @@ def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -
     ------
     InputError
         No name matches, with or without `chr`; the message shows both lists.
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import match_chromosomes
+    >>> match_chromosomes(["1", "chrX", "scaffold_7"], known=["chr1", "X"], source="genes.gtf")
+    {'1': 'chr1', 'chrX': 'X'}
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(known))
     genome = set(known)

@@ -61,7 +61,27 @@ def read_intervals(path: Path) -> Iterator[pd.DataFrame]:
 
 
 def refuse_lines(path: Path, wrong: pd.Series, message: str) -> None:
-    """Raise an InputError that names the first line, which is the index, of those that are wrong."""
+    """Raise an InputError that names the first line, which is the index, of those that are wrong.
+
+    Parameters
+    ----------
+    path: Path
+        The file, for the message.
+    wrong: pandas.Series of bool
+        Which rows are wrong; the index has the numbers of their lines.
+    message: str
+        What is wrong.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from cisnake.data.genome import refuse_lines
+    >>> refuse_lines(Path("a.bed"), pd.Series([False, True], index=[1, 4]), "the end is missing.")
+    Traceback (most recent call last):
+        ...
+    cisnake.errors.InputError: a.bed, line 4: the end is missing.
+    """
     if wrong.any():
         raise InputError(f"{path}, line {wrong.index[wrong][0]}: {message}")
 

@@ -39,6 +39,16 @@ def filter_tasks(
     ------
     InputError
         No task is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.data.matrix import filter_tasks
+    >>> values = np.array([[5.0, 0.0], [2.0, 1.0]])
+    >>> values, kept, dropped = filter_tasks(values, pd.DataFrame({"task": ["liver", "blood"]}), {"min_total": 2})
+    >>> values.tolist(), kept["task"].tolist(), dropped.values.tolist()
+    ([[5.0], [2.0]], ['liver'], [['blood', 'low_total', 'values sum to 1']])
     """
     measured = np.isfinite(values)
     judged = _judge(values, measured, 0, int(measured.any(axis=1).sum()), "genes", limits)
@@ -64,6 +74,14 @@ def filter_genes(values: np.ndarray, limits: Mapping[str, Any]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         reason ("mostly_missing", "low_total", "few_tasks"; empty where the gene is kept) and detail, one row a gene.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.matrix import filter_genes
+    >>> values = np.array([[5.0, 0.0], [np.nan, 1.0]])
+    >>> filter_genes(values, {"max_missing": 0.4, "min_tasks": 1}).values.tolist()
+    [['', ''], ['mostly_missing', '50.0% of the tasks not measured']]
     """
     return _judge(values, np.isfinite(values), 1, values.shape[1], "tasks", limits)
 

@@ -45,6 +45,16 @@ class ExpressionTransform:
     ------
     InputError
         The kind is unknown, or its statistics are missing, not finite, or not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.matrix import ExpressionTransform
+    >>> transform = ExpressionTransform("zscore", mean=[5.0], sd=[2.0])
+    >>> transform.forward(np.array([[9.0], [np.nan]])).tolist()
+    [[2.0], [nan]]
+    >>> transform.inverse(np.array([[2.0]])).tolist()
+    [[9.0]]
     """
 
     kind: str = "none"
@@ -152,6 +162,16 @@ def fit_transform(
     ------
     InputError
         A value is negative, where counts are asked for; a task has no counts; no training gene of a task was measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.matrix import fit_transform
+    >>> values = np.array([[1.0, 0.0], [3.0, 10.0], [100.0, 30.0]], np.float32)
+    >>> fit_transform("zscore", values, train=np.array([0, 1])).to_dict()
+    {'kind': 'zscore', 'mean': [2.0, 5.0], 'sd': [1.0, 5.0]}
+    >>> fit_transform("cpm", values, train=np.array([0, 1])).library
+    (104.0, 40.0)
     """
     genes = pd.RangeIndex(len(values)) if genes is None else genes
     tasks = [str(i) for i in range(values.shape[1])] if tasks is None else tasks
@@ -229,6 +249,13 @@ def transform_labels(labels: np.ndarray, transform: ExpressionTransform) -> np.n
     ------
     InputError
         A transformed value is beyond the range of float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.matrix import ExpressionTransform, transform_labels
+    >>> transform_labels(np.array([[5.0], [0.0]], np.float32), ExpressionTransform("zscore", mean=[1.0], sd=[2.0])).tolist()
+    [[2.0], [-0.5]]
     """
     rows = max(1, _BLOCK_CELLS // max(1, labels.shape[1]))
     for first in range(0, len(labels), rows):

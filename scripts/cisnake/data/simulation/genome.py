@@ -63,7 +63,7 @@ class Simulation:
     @cached_property
     def windows(self) -> np.ndarray:
         """Regulatory regions of the genes, gene-oriented, shape=(genes, upstream + downstream), dtype=int8."""
-        return gene_windows(self.chromosomes, self.genes, self.settings.upstream, self.settings.downstream)
+        return window_codes(self.chromosomes, self.genes, self.settings.upstream, self.settings.downstream)
 
 
 def simulate(settings: Settings, seed: int) -> Simulation:
@@ -98,7 +98,7 @@ def simulate(settings: Settings, seed: int) -> Simulation:
         tss=settings.upstream,
         decay=settings.decay,
     )
-    noiseless = rule.expression(gene_windows(chromosomes, genes, settings.upstream, settings.downstream))
+    noiseless = rule.expression(window_codes(chromosomes, genes, settings.upstream, settings.downstream))
     spread = noiseless.std(axis=0) * np.sqrt(settings.possible_r**-2 - 1)
     observed = noiseless + stage_generator(seed, "noise").standard_normal(noiseless.shape) * spread
     observed[stage_generator(seed, "missing").random(noiseless.shape) < settings.missing_fraction] = np.nan
@@ -177,8 +177,22 @@ def window_positions(genes: pd.DataFrame, upstream: int, downstream: int) -> np.
     return genes["tss"].to_numpy()[:, None] + sign[:, None] * from_tss
 
 
-def gene_windows(chromosomes: Mapping[str, np.ndarray], genes: pd.DataFrame, upstream: int, downstream: int) -> np.ndarray:
-    """Return the gene-oriented sequence around TSSs, shape=(genes, upstream + downstream), dtype=int8; N beyond the ends."""
+def window_codes(chromosomes: Mapping[str, np.ndarray], genes: pd.DataFrame, upstream: int, downstream: int) -> np.ndarray:
+    """Return the gene-oriented sequences around TSSs; N beyond the ends of chromosomes.
+
+    Parameters
+    ----------
+    chromosomes: mapping of str to numpy.ndarray, dtype=int8
+        Codes of the forward strand by name.
+    genes: pandas.DataFrame
+        chrom, strand, tss.
+    upstream, downstream: int
+        Bases before the TSS, and from it on.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(genes, upstream + downstream), dtype=int8
+    """
     positions = window_positions(genes, upstream, downstream)
     codes = np.full(positions.shape, N, dtype=np.int8)
     for chrom, sequence in chromosomes.items():

@@ -220,6 +220,16 @@ def choose_threshold(motif: Motif, gc: float, sharpness: float, draws: int = 20_
 
     It lies below all but a tenth of the instances that are planted, by as much as makes those at least 0.88 occupied: what
     is planted acts. The draws have a generator of their own, so that a motif has one threshold, whatever the seed of the run.
+
+    Parameters
+    ----------
+    motif: Motif
+    gc: float
+        Share of G and C in the background, 0 to 1.
+    sharpness: float
+        Power of the probabilities from which instances are drawn.
+    draws: int
+        Number of instances. Default 20,000.
     """
     drawn = sample(motif, draws, sharpness, np.random.default_rng(0))
     return float(np.quantile(site_scores(drawn, log_odds(motif, gc))[:, 0], 0.1) - 2 * TEMPERATURE)

@@ -104,6 +104,13 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     ------
     InputError
         A key is unknown, a value has the wrong type or is out of range, or values contradict each other.
+
+    Examples
+    --------
+    >>> from cisnake.data.simulation import read_settings
+    >>> settings = read_settings({"n_genes": 100, "groups": [{"name": "liver", "activators": ["HNF4A"]}], "decoys": []})
+    >>> settings.n_genes, settings.motifs
+    (100, [('HNF4A', 'activator', 0), ('NRF1', 'shared', None)])
     """
     values = dict(_known(given, Settings, "genome.simulate"))
     if "groups" in values:

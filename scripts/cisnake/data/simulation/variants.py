@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import BASES, decode, encode
-from cisnake.data.simulation.genome import Simulation, gene_windows, stage_generator, window_positions
+from cisnake.data.simulation.genome import Simulation, stage_generator, window_codes, window_positions
 
 INDEL_SIZE = 4
 """Most bases that a variant inserts or deletes."""
@@ -166,4 +166,4 @@ def _haplotype(made: Simulation, variant: pd.Series) -> np.ndarray:
     changed = np.concatenate([before[: variant["pos"]], alt, before[variant["pos"] + len(variant["ref"]) :]])
     longer = len(alt) - len(variant["ref"])
     moved = gene.assign(tss=gene["tss"] + np.where(gene["tss"] > variant["pos"], longer, 0))
-    return gene_windows({variant["chrom"]: changed}, moved, made.settings.upstream, made.settings.downstream)[0]
+    return window_codes({variant["chrom"]: changed}, moved, made.settings.upstream, made.settings.downstream)[0]

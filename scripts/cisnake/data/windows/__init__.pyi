@@ -1,10 +1,15 @@
+from .contigs import break_contigs as break_contigs
 from .contigs import find_unknown as find_unknown
+from .contigs import make_contigs as make_contigs
+from .contigs import separate_contigs as separate_contigs
 from .gene_choice import choose_genes as choose_genes
 from .gene_selection import add_selection_options as add_selection_options
 from .gene_selection import read_annotation as read_annotation
 from .gene_selection import require_genes as require_genes
 from .gene_selection import write_selection as write_selection
 from .gene_windows import MatrixGenes as MatrixGenes
+from .gene_windows import match_ids as match_ids
+from .gene_windows import place_windows as place_windows
 from .gene_windows import read_genes_table as read_genes_table
 from .gene_windows import select_genes as select_genes
 from .splits import SPLITS as SPLITS
@@ -18,3 +23,4 @@ from .tiles import TileRegions as TileRegions
 from .tiles import TileShape as TileShape
 from .tiles import make_tiles as make_tiles
 from .tiles import place_tiles as place_tiles
+from .tiles import unmappable_share as unmappable_share

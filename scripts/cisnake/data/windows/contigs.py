@@ -58,6 +58,17 @@ def make_contigs(
         chrom, start, end, by position.
     dropped: dict of str to int
         Bases by reason: gaps, outside_limit, short_contigs.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import make_contigs
+    >>> gaps = pd.DataFrame({"chrom": ["chr1"], "start": [40], "end": [50]})
+    >>> contigs, dropped = make_contigs({"chr1": 100, "chr2": 5}, gaps, None, shortest=10, break_length=45)
+    >>> contigs.values.tolist()
+    [['chr1', 0, 40], ['chr1', 50, 75], ['chr1', 75, 100]]
+    >>> dropped
+    {'gaps': 10, 'outside_limit': 0, 'short_contigs': 5}
     """
     contigs = pd.DataFrame({"chrom": list(sizes), "start": 0, "end": list(sizes.values())})
     dropped, bases = {}, int(sum(sizes.values()))
@@ -72,7 +83,16 @@ def make_contigs(
 
 
 def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.DataFrame:
-    """Halve contigs longer than `longest` bp until none is, sparing those whose halves would be shorter than `shortest`."""
+    """Halve contigs longer than `longest` bp until none is, sparing those whose halves would be shorter than `shortest`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import break_contigs
+    >>> contigs = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [100]})
+    >>> break_contigs(contigs, shortest=20, longest=60).values.tolist()
+    [['chr1', 0, 50], ['chr1', 50, 100]]
+    """
     pieces = contigs.reset_index(drop=True)
     while True:
         half = (pieces["end"] - pieces["start"]) // 2
@@ -178,6 +198,14 @@ def separate_contigs(contigs: pd.DataFrame, distance: int) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The same columns; contigs may have vanished or come apart.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import separate_contigs
+    >>> contigs = pd.DataFrame({"chrom": "chr1", "start": [0, 100], "end": [100, 200], "split": ["train", "test"], "fold": 0})
+    >>> separate_contigs(contigs, distance=10)[["start", "end"]].values.tolist()
+    [[0, 90], [100, 200]]
     """
     parts = []
     if contigs["fold"].nunique() > 1:

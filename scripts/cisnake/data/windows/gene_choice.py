@@ -30,6 +30,13 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     ------
     InputError
         The file is missing or empty, or has a gene that the data set lacks.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import choose_genes
+    >>> choose_genes(pd.DataFrame({"gene_id": ["a", "b", "c"], "split": ["test", "train", "test"]}), "held_out").tolist()
+    [0, 2]
     """
     if which == "all":
         return np.arange(len(windows))

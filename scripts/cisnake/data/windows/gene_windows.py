@@ -51,6 +51,14 @@ def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
         The id in `known` for each wanted one, missing where there is none or where it is ambiguous.
     n_stripped: int
         How many match only without their version.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import match_ids
+    >>> matched, n_stripped = match_ids(pd.Series(["ENSG00000000003.15", "TP53"]), pd.Index(["ENSG00000000003", "TP53"]))
+    >>> matched.tolist(), n_stripped
+    (['ENSG00000000003', 'TP53'], 1)
     """
     known = known.unique()
     exact = wanted.where(wanted.isin(known))
@@ -115,6 +123,15 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
     pandas.DataFrame
         With window_start, window_end (genome), mask_start, mask_end: the body from TSS to gene end, counted
         from position 0 of the window and not cut to it, so that mask_start is the TSS wherever that lies.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import place_windows
+    >>> genes = pd.DataFrame({"start": [100, 100], "end": [130, 130], "strand": ["+", "-"], "tss": [100, 129]})
+    >>> placed = place_windows(genes, "tss", upstream=20, downstream=50)
+    >>> placed[["window_start", "window_end", "mask_start", "mask_end"]].values.tolist()
+    [[80, 150, 20, 50], [80, 150, 20, 50]]
     """
     strand = genes["strand"]
     anchors = genes["tss"].to_numpy() if anchor == "tss" else _five_prime_base(genes)

@@ -35,6 +35,16 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
     ------
     InputError
         A chromosome or split is unknown, a gene has no split or two, or a split has no gene.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import assign_splits
+    >>> genes = pd.DataFrame({"gene_id": ["a", "b", "c"], "chrom": ["chr1", "chr2", "chr3"]})
+    >>> genes = genes.assign(window_start=0, window_end=100)
+    >>> by_chromosome = {"val": ["chr2"], "test": ["chr3"]}
+    >>> assign_splits(genes, by_chromosome, ["chr1", "chr2", "chr3"])["split"].tolist()
+    ['train', 'val', 'test']
     """
     genes = genes.copy()
     if splits.get("folds"):
@@ -96,6 +106,17 @@ def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -
     ------
     InputError
         Without folds, a split has no gene.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import assign_genes
+    >>> tiles = pd.DataFrame({"chrom": "chr1", "window_start": [0, 100, 200], "window_end": [90, 190, 290]})
+    >>> tiles = tiles.assign(split=["train", "val", "test"], fold=0)
+    >>> genes = pd.DataFrame({"chrom": "chr1", "window_start": [80, 110, 250, 500], "window_end": [120, 150, 280, 540]})
+    >>> kept, dropped = assign_genes(genes, tiles)
+    >>> kept["split"].tolist(), dropped["reason"].tolist()
+    (['train', 'val', 'test'], ['outside_tiles'])
     """
 
     def meets(tiles: pd.DataFrame, reach: int) -> np.ndarray:
@@ -163,6 +184,23 @@ def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray
     """Return each gene's part in the training of one fold's models: "train", "val" or "test"; shape=(n,), dtype=object.
 
     With several folds, fold f is tested on genes of fold f, chosen by genes of the next fold, and trained on the rest.
+
+    Parameters
+    ----------
+    windows: pandas.DataFrame, n rows
+        split and fold.
+    fold: int
+        The fold whose models are trained.
+    n_folds: int
+        1 without folds: the column `split` counts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import split_for_fold
+    >>> windows = pd.DataFrame({"fold": [0, 1, 2, 3], "split": "test"})
+    >>> split_for_fold(windows, fold=3, n_folds=4).tolist()
+    ['val', 'train', 'train', 'test']
     """
     if n_folds == 1:
         return windows["split"].to_numpy(object)
@@ -188,6 +226,18 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     ------
     InputError
         Names the first pair and the key that allows it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import check_overlap
+    >>> genes = pd.DataFrame({"gene_id": ["a", "b"], "chrom": "chr1", "window_start": [0, 100], "window_end": [100, 200]})
+    >>> genes = genes.assign(split=["train", "test"], fold=0)
+    >>> check_overlap(genes, n_folds=1, max_shift=0)
+    >>> check_overlap(genes, n_folds=1, max_shift=1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    cisnake.errors.InputError: the window of training gene a (chr1:0-100), moved by up to 1 bases, shares bases ...
     """
     for fold in range(n_folds):
         role = split_for_fold(genes, fold, n_folds)

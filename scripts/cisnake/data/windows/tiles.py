@@ -269,6 +269,15 @@ def unmappable_share(tiles: pd.DataFrame, unmappable: pd.DataFrame, bin_size: in
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=float64
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.windows import unmappable_share
+    >>> tiles = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [40]})
+    >>> unmappable = pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [12]})
+    >>> unmappable_share(tiles, unmappable, bin_size=10).tolist()
+    [0.5]
     """
     bins = ((tiles["end"] - tiles["start"]) // bin_size).to_numpy()
     return count_bins(tiles, unmappable, bin_size, UNMAPPABLE_SHARE * bin_size) / bins
