@@ -4,8 +4,8 @@ Such a file is one zlib stream of records, each eight bytes of length, four of c
 The stream has a checksum of its own, so those of the records are passed over. A message is protobuf's `tf.train.Example`:
 features by name, here `sequence` and `target`, each with one string of bytes.
 
-Read by hand because `data/` does without TensorFlow, which takes seconds to import, and because a truncated file must be named in
-the error. The package tfrecord (1.14.6) reads gzip alone, and Basenji writes zlib.
+Read by hand because `data/` does without TensorFlow, which takes seconds to import, and because the error must name a truncated
+file. The package tfrecord (1.14.6) reads gzip alone, and Basenji writes zlib.
 """
 
 from __future__ import annotations

@@ -127,9 +127,7 @@ def write_dataset(
     bins = target_length(seq_len, layout.bin_size, layout.crop, path)
     plan = _plan_pieces(windows, labels, genome, layout, seq_len, bins)
     arrays = labels.arrays()
-    for name, array in arrays.items():
-        if array.shape != (len(windows), *plan.shapes[name]):
-            raise ValueError(f"{name} has shape {array.shape} instead of {(len(windows), *plan.shapes[name])}")
+    _check_shapes(arrays, plan)
     settings = {**attributes, "bin_size": layout.bin_size, "crop": layout.crop}
     texts = {"target_transform": json.dumps(labels.transform or {"kind": "none"}), "tasks": labels.tasks}
     folder = path.with_name(f"{path.name}.pieces-{_digest(plan, settings, texts)[:12]}")
@@ -157,6 +155,13 @@ def _plan_pieces(windows: pd.DataFrame, labels: Labels, genome: Genome, layout: 
     # Labels of expression are small, have no runs to compress, and are read row by row.
     contiguous = () if layout.bin_size else ("labels",)
     return PiecePlan(_rename(windows), genome.path, layout.pad, shapes, contiguous, labels.sources())
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray], plan: PiecePlan) -> None:
+    for name, array in arrays.items():
+        shape = (len(plan.windows), *plan.shapes[name])
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape} instead of {shape}")
 
 
 def _make_missing(plan: PiecePlan, genome: Genome, folder: Path, processes: int) -> None:

@@ -3,9 +3,9 @@
 A table of regions has the columns chrom, start and end, 0-based and half-open; further columns stay with their rows. The
 second table that a function takes counts as the set of its bases: its regions may overlap, touch, and be in any order.
 
-bioframe (0.8.0) was tried in place of this module. On a million intervals its merge takes 2.1 times and its subtract 3.7 times as
-long, importing it takes 0.5 to 1 s of CPU time more (it imports matplotlib); it raises on empty tables, orders rows in another
-way, and gives other results for empty intervals and for windows that begin before their chromosome, which tiles may do.
+bioframe (0.8.0) is not used: on a million intervals its merge takes 2.1 and its subtract 3.7 times as long, and to import it
+takes 0.5 to 1 s of CPU time, for matplotlib. It also raises on empty tables, orders rows in another way, and differs for empty
+intervals and for windows that begin before their chromosome, as tiles may.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,38 +175,52 @@ def fit_transform(
     """
     genes = pd.RangeIndex(len(values)) if genes is None else genes
     tasks = [str(i) for i in range(values.shape[1])] if tasks is None else tasks
-    rows = max(1, _BLOCK_CELLS // max(1, values.shape[1]))
     if kind in _COUNTS:
-        for first in range(0, len(values), rows):
-            below = np.argwhere(values[first : first + rows] < 0)
-            if len(below):
-                gene, task = below[0] + (first, 0)
-                raise InputError(
-                    f"targets.transform {kind} needs counts, but gene {genes[gene]}, task {tasks[task]} of the matrix is "
-                    f"{values[gene, task]:g}: choose none or zscore, which log ratios need."
-                )
+        _refuse_negative(kind, values, genes, tasks)
     if kind == "zscore":
         mean, sd = _mean_and_sd(values, train, tasks)
         return ExpressionTransform(kind, mean=mean, sd=sd)
     if kind in ("cpm", "log1p_cpm"):
-        library, whole = np.zeros(values.shape[1]), True
-        for first in range(0, len(values), rows):
-            block = values[first : first + rows]
-            measured = np.isfinite(block)
-            library += np.sum(block, axis=0, dtype=np.float64, where=measured)
-            whole = whole and bool(((block == np.floor(block)) | ~measured).all())
-        if not whole:
-            log.warning(
-                "targets.transform %s is of counts, but the matrix has values that are no whole numbers: if they are "
-                "normalised, name the matrix that has the counts by targets.layer, or choose another transform.", kind,
-            )  # fmt: skip
-        if not library.all():
-            raise InputError(
-                f"task {tasks[int(np.argmin(library))]} of the matrix has no counts, and so no counts per million: "
-                "targets.filters.tasks.min_total leaves such tasks out."
-            )
-        return ExpressionTransform(kind, library=library.tolist())
+        return ExpressionTransform(kind, library=_library(kind, values, tasks))
     return ExpressionTransform(kind)
+
+
+def _blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield runs of rows, each with the number of its first, of a few million values."""
+    rows = max(1, _BLOCK_CELLS // max(1, values.shape[1]))
+    for first in range(0, len(values), rows):
+        yield first, values[first : first + rows]
+
+
+def _refuse_negative(kind: str, values: np.ndarray, genes: pd.Index, tasks: list[str]) -> None:
+    for first, block in _blocks(values):
+        below = np.argwhere(block < 0)
+        if len(below):
+            gene, task = below[0] + (first, 0)
+            raise InputError(
+                f"targets.transform {kind} needs counts, but gene {genes[gene]}, task {tasks[task]} of the matrix is "
+                f"{values[gene, task]:g}: choose none or zscore, which log ratios need."
+            )
+
+
+def _library(kind: str, values: np.ndarray, tasks: list[str]) -> list[float]:
+    """Return the sum of each task over all genes."""
+    library, whole = np.zeros(values.shape[1]), True
+    for _, block in _blocks(values):
+        measured = np.isfinite(block)
+        library += np.sum(block, axis=0, dtype=np.float64, where=measured)
+        whole = whole and bool(((block == np.floor(block)) | ~measured).all())
+    if not whole:
+        log.warning(
+            "targets.transform %s is of counts, but the matrix has values that are no whole numbers: if they are "
+            "normalised, name the matrix that has the counts by targets.layer, or choose another transform.", kind,
+        )  # fmt: skip
+    if not library.all():
+        raise InputError(
+            f"task {tasks[int(np.argmin(library))]} of the matrix has no counts, and so no counts per million: "
+            "targets.filters.tasks.min_total leaves such tasks out."
+        )
+    return library.tolist()
 
 
 def _mean_and_sd(values: np.ndarray, train: np.ndarray, tasks: list[str]) -> tuple[list[float], list[float]]:
@@ -257,10 +271,9 @@ def transform_labels(labels: np.ndarray, transform: ExpressionTransform) -> np.n
     >>> transform_labels(np.array([[5.0], [0.0]], np.float32), ExpressionTransform("zscore", mean=[1.0], sd=[2.0])).tolist()
     [[2.0], [-0.5]]
     """
-    rows = max(1, _BLOCK_CELLS // max(1, labels.shape[1]))
-    for first in range(0, len(labels), rows):
-        block = transform.forward(labels[first : first + rows].astype(np.float64))
-        if (np.abs(block) > np.finfo(np.float32).max).any():
+    for _, block in _blocks(labels):
+        transformed = transform.forward(block.astype(np.float64))
+        if (np.abs(transformed) > np.finfo(np.float32).max).any():
             raise InputError(f"targets.transform {transform.kind} gives values beyond the range of 32-bit numbers.")
-        labels[first : first + rows] = block
+        block[:] = transformed
     return labels

@@ -206,33 +206,22 @@ def select_genes(
     names = match_chromosomes(genes["chrom"], genome.sizes, "annotation.gtf")
     reasons = _annotation_reasons(genes, names, annotation)
     matrix_id, n_stripped = (genes["gene_id"], 0) if matrix is None else match_ids(genes["gene_id"], matrix.ids)
-    if matrix is not None:
-        reasons += _matrix_reasons(matrix_id, matrix)
-        repeated = matrix_id[~_dropped(reasons)].duplicated().reindex(genes.index, fill_value=False)
-        reasons.append(("duplicate_id", repeated, "an earlier gene has the same row of the matrix"))
+    reasons += [] if matrix is None else _matrix_reasons(matrix_id, matrix, _dropped(reasons))
 
+    tss = None if tss is None else _match_tss(tss, genes["gene_id"], genome)
     placed = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
-    tss = None if tss is None else _match_tss(tss, placed["gene_id"], genome)
     placed = place_tss(placed, tss, annotation["tss_max_distance"])
     placed = place_windows(placed, windows["anchor"], windows["upstream"], windows["downstream"])
-    outside = (placed["window_start"] < 0) | (placed["window_end"] > placed["chrom"].map(genome.sizes))
-    reasons.append(("near_chromosome_end", outside, "the window reaches beyond the chromosome"))
-    share = _unknown_share(placed, ~_dropped(reasons), genome)
-    detail = (100 * share).round(1).astype(str) + " % of the window is N"
-    reasons.append(("too_many_n", share > windows["max_n_fraction"], detail))
+    reasons += _genome_reasons(placed, _dropped(reasons), genome, windows["max_n_fraction"])
 
     placed = placed.assign(**_first_reasons(reasons))
     is_kept = placed["reason"] == ""
     kept, dropped = _in_order(placed[is_kept], genome)[[*GENE_COLUMNS, "matrix_id"]], placed[~is_kept][_DROPPED_COLUMNS]
     notices = _renamed_chromosomes(names) + _idle_filters(genes, annotation)
     notices += _unused_inputs(kept, matrix_id, n_stripped, genome, matrix, tss)
-    summary = {
-        "n_annotated": len(genes),
-        **count_selection(kept, dropped),
-        "notices": notices,
-        "n_version_stripped": n_stripped,
-        "tss_source": kept["tss_source"].value_counts().to_dict(),
-    }
+    sources = kept["tss_source"].value_counts().to_dict()
+    summary = {"n_annotated": len(genes), **count_selection(kept, dropped), "notices": notices}
+    summary |= {"n_version_stripped": n_stripped, "tss_source": sources}
     return kept.reset_index(drop=True), dropped.reset_index(drop=True), summary
 
 
@@ -255,7 +244,7 @@ def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotatio
     return [*reasons, ("chromosome_missing", ~chrom.isin(names), chrom + " is not in the genome")]
 
 
-def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes) -> list[_Reason]:
+def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes, dropped: pd.Series) -> list[_Reason]:
     repeated = matrix.ids[matrix.ids.duplicated()]
     unmeasured = ~matrix_id.isin(matrix.ids[matrix.measured])
     reasons: list[_Reason] = [
@@ -266,7 +255,8 @@ def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes) -> list[_Reason]:
         poor = matrix.poor.set_axis(matrix.ids)[~matrix.ids.duplicated()]
         for reason, rows in poor[poor["reason"] != ""].groupby("reason"):
             reasons.append((str(reason), matrix_id.isin(rows.index), matrix_id.map(rows["detail"]).fillna("")))
-    return reasons
+    later = matrix_id[~(dropped | _dropped(reasons))].duplicated().reindex(matrix_id.index, fill_value=False)
+    return [*reasons, ("duplicate_id", later, "an earlier gene has the same row of the matrix")]
 
 
 def _dropped(reasons: list[_Reason]) -> pd.Series:
@@ -290,12 +280,18 @@ def _match_tss(tss: pd.DataFrame, gene_ids: pd.Series, genome: Genome) -> pd.Dat
     return tss.assign(chrom=chrom, gene_id=gene_id).dropna(subset=["chrom", "gene_id"])
 
 
-def _unknown_share(genes: pd.DataFrame, rows: pd.Series, genome: Genome) -> pd.Series:
-    """Return the share of N in the windows of some genes, 0 for the rest, whose windows may lie outside the genome."""
+def _genome_reasons(genes: pd.DataFrame, dropped: pd.Series, genome: Genome, max_n_fraction: float) -> list[_Reason]:
+    """Return the reasons that windows give; N is counted only in windows of the genome whose genes are not dropped yet."""
+    outside = (genes["window_start"] < 0) | (genes["window_end"] > genes["chrom"].map(genome.sizes))
+    inside = ~(dropped | outside)
+    windows = genes.loc[inside, ["chrom", "window_start", "window_end"]].itertuples(index=False, name=None)
     share = pd.Series(0.0, index=genes.index)
-    windows = genes.loc[rows, ["chrom", "window_start", "window_end"]].itertuples(index=False, name=None)
-    share[rows] = [np.mean(genome.codes(*window) == N) for window in windows]
-    return share
+    share[inside] = [np.mean(genome.codes(*window) == N) for window in windows]
+    detail = (100 * share).round(1).astype(str) + " % of the window is N"
+    return [
+        ("near_chromosome_end", outside, "the window reaches beyond the chromosome"),
+        ("too_many_n", share > max_n_fraction, detail),
+    ]
 
 
 def _in_order(genes: pd.DataFrame, genome: Genome) -> pd.DataFrame:
