@@ -30,7 +30,7 @@ sys.path.append(str(SCRIPTS))
 
 from cisnake.data.genome import BASES  # noqa: E402
 from cisnake.interpret.attribution import write_attributions  # noqa: E402
-from cisnake.interpret.peaks import METHODS  # noqa: E402
+from cisnake.interpret.peaks import PEAK_METHODS  # noqa: E402
 
 GENES, LENGTH, NULL, SITES = 1000, 10_000, 200, 30
 THEIRS = "tangermeme `recursive_seqlets`"
@@ -80,8 +80,8 @@ def programs(folder: Path, python: Path) -> dict[str, list[str | Path]]:
         outputs: list[str | Path] = ["--output-tsv", folder / "ours.tsv", "--output-bed", folder / "ours.bed"]
         return [sys.executable, SCRIPTS / "call_peaks.py", "--attributions", folder / name, "--method", method, *outputs]
 
-    found = {f"Cisnake `call_peaks.py --method {method}`": ours(method, "attributions.h5") for method in METHODS}
-    found[f"the first, with q-values from {NULL} shuffled windows"] = ours(METHODS[0], "attributions_null.h5")
+    found = {f"Cisnake `call_peaks.py --method {method}`": ours(method, "attributions.h5") for method in PEAK_METHODS}
+    found[f"the first, with q-values from {NULL} shuffled windows"] = ours("recursive_seqlets", "attributions_null.h5")
     found[THEIRS] = [python, HERE / "peers" / "tangermeme_peaks.py", folder / "scores.npy", folder / "theirs.npz"]
     return found
 

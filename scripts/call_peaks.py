@@ -13,13 +13,13 @@ from pathlib import Path
 from cisnake import program
 from cisnake.files import write_table
 from cisnake.interpret.attribution import AttributionFile
-from cisnake.interpret.peaks import METHODS, call_peaks, write_bed
+from cisnake.interpret.peaks import PEAK_METHODS, call_peaks, peak_method, write_bed
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
-    p.add_argument("--method", choices=METHODS, default="recursive_seqlets")
+    p.add_argument("--method", choices=list(PEAK_METHODS), default="recursive_seqlets")
     p.add_argument("--threshold", type=float, default=0.01, help="recursive_seqlets: greatest p of a span (default: 0.01)")
     p.add_argument("--min-length", type=int, default=4, help="recursive_seqlets: shortest span in bases (default: 4)")
     p.add_argument("--max-length", type=int, default=25, help="recursive_seqlets: longest span in bases (default: 25)")
@@ -39,13 +39,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     file = AttributionFile(args.attributions)
-    names = ("threshold", "min_length", "max_length", "n", "min_dist", "height", "window", "flank", "precision", "max_q")
-    found = call_peaks(file, args.method, **{name: getattr(args, name) for name in names})
-    write_table(found, args.output_tsv)
-    write_bed(found, args.output_bed)
-    positive, sure = int((found["attribution"] > 0).sum()), int((found["q_value"] <= 0.1).sum())
-    of_them = f"{positive} positive" + (f", {sure} with q <= 0.1" if file.n_null else "")
-    program.log.info("%d peaks (%s) in %d of %d genes", len(found), of_them, found["gene_id"].nunique(), len(file))
+    peaks = call_peaks(file, peak_method(args.method, vars(args)), args.max_q)
+    write_table(peaks, args.output_tsv)
+    write_bed(peaks, args.output_bed)
+    positive, sure = int((peaks["attribution"] > 0).sum()), int((peaks["q_value"] <= 0.1).sum())
+    described = f"{positive} positive" + (f", {sure} with q <= 0.1" if file.n_null else "")
+    program.log.info("%d peaks (%s) in %d of %d genes", len(peaks), described, peaks["gene_id"].nunique(), len(file))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from cisnake.data import read_meme
 from cisnake.data.dataset import open_dataset, read_codes, read_tasks, read_windows
 from cisnake.files import read_table, write_table
 from cisnake.interpret.attribution import AttributionFile
-from cisnake.interpret.probe import Scorer, choose_motifs, peak_places, probe_motifs, read_hits
+from cisnake.interpret.probe import Scorer, choose_motifs, peak_places, probe_motifs, read_peak_hits
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
             contrast.weights(tasks),
         )
         genes = windows["gene_id"].tolist()
-        hits, places = read_hits(args.hits, [motif.id for motif in motifs], genes)
+        hits, places = read_peak_hits(args.hits, [motif.id for motif in motifs], genes)
         peaks = peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
         effects, site_effects = probe_motifs(
             scorer, motifs, hits, pd.concat([peaks, places]), enrichment, args.sites, args.draws, args.backgrounds, args.seed

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cisnake.interpret.attribution import METHODS, Score, ScoredModel, attribute, project
+from cisnake.interpret.attribution import ATTRIBUTION_METHODS, Score, ScoredModel, attribute, project
 
 from .architecture import LENGTH, TASKS, one_hot, probe, random_data
 from .cisnake_network import build_network
@@ -46,10 +46,10 @@ def our_methods(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Cal
 
     def run(name: str) -> np.ndarray:
         inputs = x[:1] if name == "in_silico_mutagenesis" else x
-        method = functools.partial(METHODS[name], **options.get(name, {}))
+        method = functools.partial(ATTRIBUTION_METHODS[name], **options.get(name, {}))
         return project(inputs, attribute([network], inputs, scores, method)[0])
 
-    return {name: functools.partial(run, name) for name in METHODS}
+    return {name: functools.partial(run, name) for name in ATTRIBUTION_METHODS}
 
 
 def loops(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[[], np.ndarray]]:

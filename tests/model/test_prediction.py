@@ -236,7 +236,7 @@ def test_labels_of_another_shape_are_refused():
 
 def test_reverse_complement_and_shift_undo_themselves():
     x = windows(3)
-    np.testing.assert_array_equal(prediction.reverse_complement(prediction.reverse_complement(x)), x)
+    np.testing.assert_array_equal(prediction.reverse_complement_one_hot(prediction.reverse_complement_one_hot(x)), x)
     back = prediction.shift_windows(prediction.shift_windows(x, 5), -5)
     np.testing.assert_array_equal(back[:, :-5], x[:, :-5])
     assert not back[:, -5:].any()

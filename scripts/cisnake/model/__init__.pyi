@@ -19,6 +19,6 @@ from .prediction import ONE_VIEW as ONE_VIEW
 from .prediction import Predictor as Predictor
 from .prediction import Views as Views
 from .prediction import predict_batches as predict_batches
-from .prediction import reverse_complement as reverse_complement
+from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import shift_windows as shift_windows
 from .weights import load_weights as load_weights

@@ -73,7 +73,7 @@ def shift_windows(inputs: np.ndarray, shift: int) -> np.ndarray:
     return shifted
 
 
-def reverse_complement(inputs: np.ndarray) -> np.ndarray:
+def reverse_complement_one_hot(inputs: np.ndarray) -> np.ndarray:
     """Return the other strand of windows: bases (channels A C G T) reversed and complemented, further channels reversed.
 
     Parameters
@@ -164,7 +164,7 @@ def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_s
     for shift in views.shifts:
         shown = shift_windows(windows, shift)
         for strand in (1, -1) if views.reverse_complement else (1,):
-            seen = shown if strand == 1 else reverse_complement(shown)
+            seen = shown if strand == 1 else reverse_complement_one_hot(shown)
             for model in models:
                 predicted = np.asarray(model.predict_on_batch(seen), np.float64)
                 total = total + (predicted if strand == 1 else turn_back(predicted, views.strand_pair))

@@ -11,7 +11,7 @@ from cisnake.variants.vcf import unscorable_alleles
 from cisnake.variants.windows import Window, pair_with_genes, trim
 
 CONVENTIONS = ("current", "older")
-COLUMNS = ("row", "variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status")
+VARIANT_GENE_COLUMNS = ("row", "variant_id", "chrom", "start", "end", "ref", "alt", "gene_id", "status")
 
 
 def pair_variants(
@@ -124,7 +124,7 @@ def _paired(table: pd.DataFrame, named: np.ndarray | None, genes: list[str], win
     order = np.argsort(variant, kind="stable")
     paired = table.iloc[variant[order]].reset_index(drop=True)
     paired["gene_id"] = np.append(np.array(genes, dtype=object), "")[gene[order]]
-    return paired[list(COLUMNS)]
+    return paired[list(VARIANT_GENE_COLUMNS)]
 
 
 def _integers(variants: pd.DataFrame, column: str) -> np.ndarray:

@@ -4,12 +4,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from cisnake.interpret.attribution.ensemble import ask_ensemble, standardize
+from cisnake.interpret.attribution.ensemble import attribute_ensemble, standardize
 from cisnake.interpret.attribution.integrated import shuffled_codes
-from cisnake.interpret.attribution.methods import BASELINE_SCORES, METHODS, attribute, project
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, BASELINE_SCORES, attribute, project
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model.prediction import Views, reverse_complement, shift_windows
+from cisnake.model.prediction import Views, reverse_complement_one_hot, shift_windows
 
 SCORES = [Score(np.array([1.0, -0.5, -0.5])), Score(np.array([0.0, 0.5, 0.5]))]
 BOTH = Views((0, 3), True)
@@ -21,7 +21,7 @@ def summed(x, contributions):
 
 def test_spread_and_agreement_are_those_of_the_models_asked_alone(smooth, windows):
     x, networks = windows(), [ScoredModel(smooth(seed), 8) for seed in range(3)]
-    answer = ask_ensemble(networks, x, SCORES, METHODS["input_x_gradient"], BOTH)
+    answer = attribute_ensemble(networks, x, SCORES, ATTRIBUTION_METHODS["input_x_gradient"], BOTH)
     alone = np.stack([summed(x, attribute([network], x, SCORES, views=BOTH)[0]) for network in networks])
     contributions, values = attribute(networks, x, SCORES, views=BOTH)
     np.testing.assert_allclose(answer.contributions, contributions, atol=1e-6)
@@ -36,14 +36,14 @@ def test_spread_and_agreement_are_those_of_the_models_asked_alone(smooth, window
 
 
 def test_one_model_has_neither_spread_nor_agreement(smooth, windows):
-    answer = ask_ensemble([ScoredModel(smooth(), 8)], windows(), SCORES, METHODS["input_x_gradient"], Views())
+    answer = attribute_ensemble([ScoredModel(smooth(), 8)], windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], Views())
     assert np.isnan(answer.spread).all()
     assert np.isnan(answer.replicates).all()
 
 
 def test_models_that_agree_have_no_spread(smooth, windows):
     network = ScoredModel(smooth(), 8)
-    answer = ask_ensemble([network] * 3, windows(), SCORES, METHODS["input_x_gradient"], Views())
+    answer = attribute_ensemble([network] * 3, windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], Views())
     np.testing.assert_allclose(answer.spread, 0, atol=1e-7)
     np.testing.assert_allclose(answer.replicates, 1, atol=1e-5)
 
@@ -51,8 +51,8 @@ def test_models_that_agree_have_no_spread(smooth, windows):
 @pytest.mark.parametrize("name", BASELINE_SCORES)
 def test_sums_of_a_linear_model_are_complete(name, linear, windows):
     networks = [ScoredModel(linear(seed), 8) for seed in range(2)]
-    method, baseline = partial(METHODS[name], n_steps=2), BASELINE_SCORES[name]
-    answer = ask_ensemble(networks, windows(unknown=False), SCORES, method, Views(), baseline)
+    method, baseline = partial(ATTRIBUTION_METHODS[name], n_steps=2), BASELINE_SCORES[name]
+    answer = attribute_ensemble(networks, windows(unknown=False), SCORES, method, Views(), baseline)
     assert (answer.completeness < 1e-4).all()
 
 
@@ -61,14 +61,14 @@ def test_completeness_is_what_the_sum_misses(name, views, smooth, windows):
     """With few steps on a curved way, of the mean over models and views."""
     x, networks = windows(unknown=False), [ScoredModel(smooth(seed), 8) for seed in range(2)]
     options = {"n_shuffles": 3, "seed": 7} if name.startswith("expected") else {"baseline": "zeros"}
-    method, baseline = partial(METHODS[name], n_steps=1, **options), partial(BASELINE_SCORES[name], **options)
-    answer = ask_ensemble(networks, x, SCORES, method, views, baseline)
+    method, baseline = partial(ATTRIBUTION_METHODS[name], n_steps=1, **options), partial(BASELINE_SCORES[name], **options)
+    answer = attribute_ensemble(networks, x, SCORES, method, views, baseline)
     total, difference = np.zeros((2, len(x))), np.zeros((2, len(x)))
     for network, by, turned in itertools.product(
         networks, views.shifts, (False, True) if views.reverse_complement else (False,)
     ):
         shown = shift_windows(x, by)
-        shown = reverse_complement(shown) if turned else shown
+        shown = reverse_complement_one_hot(shown) if turned else shown
         total += summed(shown, method(network, shown, SCORES)[1]).sum(axis=-1)
         if name.startswith("expected"):
             baselines = [np.eye(5, 4)[codes] for codes in shuffled_codes(shown, 3, 7).swapaxes(0, 1)]
@@ -86,8 +86,8 @@ def test_a_window_that_scores_like_its_baseline_has_no_completeness(smooth, wind
     """What has nothing to shuffle is its own baseline, to rounding."""
     x = windows()
     x[1, :, :4] = np.eye(4)[2]
-    method, baseline = (table["expected_integrated_gradients"] for table in (METHODS, BASELINE_SCORES))
-    answer = ask_ensemble([ScoredModel(smooth(), 8)], x, SCORES, partial(method, n_steps=2), Views(), baseline)
+    method, baseline = (table["expected_integrated_gradients"] for table in (ATTRIBUTION_METHODS, BASELINE_SCORES))
+    answer = attribute_ensemble([ScoredModel(smooth(), 8)], x, SCORES, partial(method, n_steps=2), Views(), baseline)
     assert np.isnan(answer.completeness[:, 1]).all()
     assert np.isfinite(answer.completeness[:, 2:]).all()
 

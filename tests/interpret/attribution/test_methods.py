@@ -10,12 +10,12 @@ from cisnake.data.coverage.transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.interpret.attribution import methods
 from cisnake.interpret.attribution.gradients import correct, gradient, input_x_gradient
-from cisnake.interpret.attribution.methods import METHODS, attribute, jacobian, method_options, project
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, jacobian, method_options, project
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.attribution.target_scores import Score, position_weights
+from cisnake.interpret.attribution.target_scores import Score, listed_position_weights
 from cisnake.model.network.layers import StrandMaxConv1D
 from cisnake.model.network.seqnn import build_model, head_model
-from cisnake.model.prediction import Views, reverse_complement, shift_windows
+from cisnake.model.prediction import Views, reverse_complement_one_hot, shift_windows
 from cisnake.model.weights import load_weights
 
 SCORES = [Score(np.array([0.5, 0.5, -1.0])), Score(np.array([1.0, 0, 0]))]
@@ -31,10 +31,10 @@ def reverse(channels):
 
 
 def chosen(name):
-    return functools.partial(METHODS[name], **method_options(name, FEW))
+    return functools.partial(ATTRIBUTION_METHODS[name], **method_options(name, FEW))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION_METHODS)
 def test_shapes_and_where_nothing_is(name, smooth, windows):
     x = windows()
     contributions, scores = attribute([ScoredModel(smooth(), 8)], x, SCORES, chosen(name))
@@ -47,7 +47,7 @@ def test_shapes_and_where_nothing_is(name, smooth, windows):
     np.testing.assert_allclose(scores[0], ScoredModel(smooth(), 8).scores(x, SCORES), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ATTRIBUTION_METHODS)
 def test_examples_are_attributed_each_by_itself(name, smooth, windows):
     """Neither their neighbours in a batch nor the size of a batch make a difference."""
     x = windows(3)
@@ -65,7 +65,9 @@ def test_models_together_are_the_mean_of_each(smooth, windows):
     np.testing.assert_allclose(together[1], [score[0] for _, score in alone], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("smoothgrad", "expected_integrated_gradients")])
+@pytest.mark.parametrize(
+    "name", [name for name in ATTRIBUTION_METHODS if name not in ("smoothgrad", "expected_integrated_gradients")]
+)
 def test_symmetric_model_attributes_symmetrically(name, windows):
     keras.utils.set_random_seed(0)
     layers = [StrandMaxConv1D(6, 4), keras.layers.ReLU(), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3)]
@@ -127,7 +129,7 @@ def test_both_strands_of_a_shift_are_those_of_the_same_bases(smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 8)
     found = attribute([network], x, SCORES, gradient, Views(shifts=(4,), reverse_complement=True))[0]
     moved = shift_windows(x, 4)
-    parts = [network.gradients(moved, SCORES)[1], reverse(network.gradients(reverse_complement(moved), SCORES)[1])]
+    parts = [network.gradients(moved, SCORES)[1], reverse(network.gradients(reverse_complement_one_hot(moved), SCORES)[1])]
     expected = np.mean(parts, axis=0)
     np.testing.assert_allclose(found[:, :, :16], expected[:, :, 4:], atol=1e-6)
     assert np.abs(expected[:, :, 4:]).max() > 0.01
@@ -183,8 +185,8 @@ def test_gradients_are_those_of_baskerville():
     plain = jacobian(model, x, [0, 1])
     np.testing.assert_allclose(plain, theirs["plain"], atol=1e-5 * np.abs(theirs["plain"]).max())
     transform = TargetTransform(*(float(theirs[name]) for name in ("track_scale", "track_transform", "clip_soft")))
-    tasks = position_weights(model.output_shape[-1], theirs["target_slice"]) / theirs["target_slice"].shape[1]
-    positions = position_weights(model.output_shape[1], theirs["pos_slice"], theirs["pos_mask"])
+    tasks = listed_position_weights(model.output_shape[-1], theirs["target_slice"]) / theirs["target_slice"].shape[1]
+    positions = listed_position_weights(model.output_shape[1], theirs["pos_slice"], theirs["pos_mask"])
     score = Score(tasks, positions, link="log", pseudo_count=float(theirs["pseudo_count"]), transform=transform)
     raw = gradient(ScoredModel(model, 2), x, [score])[1]
     np.testing.assert_allclose(raw[0], theirs["log_sum"], atol=1e-5 * np.abs(theirs["log_sum"]).max())

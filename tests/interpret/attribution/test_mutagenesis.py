@@ -7,7 +7,7 @@ from cisnake.interpret.attribution.gradients import input_x_gradient
 from cisnake.interpret.attribution.methods import project
 from cisnake.interpret.attribution.mutagenesis import find_splice, in_silico_mutagenesis
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.attribution.target_scores import Score, position_weights
+from cisnake.interpret.attribution.target_scores import Score, listed_position_weights
 from cisnake.model.network.layers import StrandMaxConv1D
 
 LONG = 96
@@ -132,7 +132,9 @@ def test_a_base_that_raises_the_score_is_positive(windows):
 
 def test_profiles_are_scored_by_the_weights_of_each_example(profile, windows):
     model, x = profile(), windows(3)
-    own = Score(np.random.default_rng(0).normal(size=(3, 4)), position_weights(10, [[0, 1], [5, 6], [9, 9]]), link="identity")
+    own = Score(
+        np.random.default_rng(0).normal(size=(3, 4)), listed_position_weights(10, [[0, 1], [5, 6], [9, 9]]), link="identity"
+    )
     found = in_silico_mutagenesis(ScoredModel(model, 2), x, [own], correct_mean=False)[1][0]
     for example in range(3):
         mutant = x[[example]].copy()

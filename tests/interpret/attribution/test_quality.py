@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from cisnake.interpret.attribution.methods import METHODS, attribute, project
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, project
 from cisnake.interpret.attribution.quality import (
     correlate,
     mutagenesis_agreement,
@@ -18,10 +18,10 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model.network.batch_normalization import BatchNormalization
 from cisnake.model.network.layers import FactorInverse, StrandMaxConv1D
-from cisnake.model.prediction import Views, reverse_complement
+from cisnake.model.prediction import Views, reverse_complement_one_hot
 
 SCORES = [Score(np.array([1.0, -0.5, -0.5])), Score(np.array([0.0, 0.5, 0.5]))]
-IXG = METHODS["input_x_gradient"]
+IXG = ATTRIBUTION_METHODS["input_x_gradient"]
 
 
 def projected(networks, x, views=Views(), scores=SCORES):  # noqa: B008
@@ -73,7 +73,7 @@ def test_effects_are_scores_less_the_mean_of_the_three_mutants(smooth, windows, 
         for number, (position, base) in enumerate(itertools.product(at, range(4))):
             mutants[number, position, :4] = np.eye(4)[base]
         asked = np.concatenate([x[row : row + 1], mutants])
-        values = attribute(networks, asked, SCORES, METHODS["gradient"], views)[1].mean(axis=0)
+        values = attribute(networks, asked, SCORES, ATTRIBUTION_METHODS["gradient"], views)[1].mean(axis=0)
         # The sum over four has the score itself in it once.
         three = (values[:, 1:].reshape(2, len(at), 4).sum(axis=-1) - values[:, :1]) / 3
         for i in range(2):
@@ -105,7 +105,7 @@ def test_strands_are_compared_each_asked_by_itself(profile, windows, views):
     scores, other = [Score(tasks, positions)], [Score(tasks[list(pair)], positions[::-1])]
     found = strand_agreement(networks, x, scores, projected(networks, x, views, scores), IXG, views)
     forward = projected(networks, x, Views((0, 2)), scores)
-    back = projected(networks, reverse_complement(x), Views((0, -2)), other)[..., ::-1]
+    back = projected(networks, reverse_complement_one_hot(x), Views((0, -2)), other)[..., ::-1]
     known = x[..., :4].any(axis=-1)
     expected = [np.corrcoef(one[of], two[of])[0, 1] for one, two, of in zip(forward[0], back[0], known)]
     np.testing.assert_allclose(found[0], expected, atol=1e-5)

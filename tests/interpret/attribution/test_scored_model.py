@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.interpret.attribution.methods import METHODS, method_options
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, method_options
 from cisnake.interpret.attribution.scored_model import ScoredModel, fill
 from cisnake.interpret.attribution.target_scores import Score
 
@@ -40,15 +40,15 @@ def test_no_example_is_no_row(smooth, windows):
     assert ScoredModel(smooth(), 8).scores(windows(0), SCORES).shape == (2, 0)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ATTRIBUTION_METHODS)
 def test_everything_is_traced_once(method, smooth, windows, caplog):
     network, options = ScoredModel(smooth(), 4), method_options(method, FEW)
-    METHODS[method](network, windows(6), SCORES, **options)
+    ATTRIBUTION_METHODS[method](network, windows(6), SCORES, **options)
     traced = network.tracings
     assert 1 <= traced <= 3
     for n, seed in ((6, 1), (1, 2), (4, 3), (9, 4)):
         other = [Score(np.array([0, 1.0, -0.5])), Score(np.array([0, 0, 2.0]), link="log")]
-        METHODS[method](network, windows(n, seed=seed), other, **options)
+        ATTRIBUTION_METHODS[method](network, windows(n, seed=seed), other, **options)
     assert network.tracings == traced
     assert "retracing" not in caplog.text
 

@@ -19,7 +19,7 @@ from cisnake.interpret.attribution import shards as attribution_shards
 from cisnake.interpret.attribution.collect import collect_shards
 from cisnake.interpret.attribution.file import AttributionFile
 from cisnake.interpret.attribution.job import Extras
-from cisnake.interpret.attribution.methods import METHODS, attribute, method_options, project
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, method_options, project
 from cisnake.interpret.attribution.quality import random_network
 from cisnake.interpret.attribution.sample import shuffled_windows
 from cisnake.interpret.attribution.scored_model import ScoredModel
@@ -139,7 +139,7 @@ def test_attributes_say_what_was_done(folder, tmp_path):
     assert pair.attrs == expected | {"contrast": "pair", "score": "aggregate", "on_tasks": ["t1", "t2"], "off_tasks": []}
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("gradient", "input_x_gradient")])
+@pytest.mark.parametrize("method", [name for name in ATTRIBUTION_METHODS if name not in ("gradient", "input_x_gradient")])
 def test_every_method_writes_what_each_base_adds(folder, tmp_path, method):
     options = {"n_steps": 3, "n_shuffles": 2, "n_samples": 2, "seed": 5}
     only = {"first": CONTRASTS["first"]}
@@ -248,7 +248,7 @@ def test_a_shuffled_window_is_asked_as_its_gene(folder, tmp_path):
         x[:, 16:20, 4] = 1
         paths = folder.glob(f"fold_{window['fold']}/*/model.keras")
         networks = [compiled(load_model(path), 4) for path in paths]
-        method = functools.partial(METHODS["integrated_gradients"], n_steps=3)
+        method = functools.partial(ATTRIBUTION_METHODS["integrated_gradients"], n_steps=3)
         expected = project(x, attribute(networks, x, [Score(w) for w in WEIGHTS], method, asked["views"])[0]).sum(axis=-2)[:, 0]
         for file, values in zip(files, expected, strict=True):
             np.testing.assert_allclose(next(file.null_blocks())[at], values, atol=1e-6)
@@ -299,13 +299,13 @@ def test_only_methods_with_a_baseline_are_complete_or_not(folder, tmp_path):
 def test_batches_are_cut_where_contributions_would_fill_memory(folder, tmp_path, monkeypatch):
     whole = AttributionFile(run(folder, tmp_path / "whole", batch_size=64)[1])
     monkeypatch.setattr(attribution_shards, "_BATCH_BYTES", 3 * 2 * 16 * LENGTH)
-    asked, ask = [], attribution_shards.ask_ensemble
+    asked, ask = [], attribution_shards.attribute_ensemble
 
     def count(networks, inputs, *rest):
         asked.append(len(inputs))
         return ask(networks, inputs, *rest)
 
-    monkeypatch.setattr(attribution_shards, "ask_ensemble", count)
+    monkeypatch.setattr(attribution_shards, "attribute_ensemble", count)
     cut = AttributionFile(run(folder, tmp_path, batch_size=64)[1])
     assert max(asked) == 3
     np.testing.assert_allclose(cut.read_block(0, N)[0], whole.read_block(0, N)[0], atol=1e-6)
@@ -340,9 +340,12 @@ def test_the_configuration_has_the_defaults_of_the_library():
     schema = yaml.safe_load((Path(__file__).parents[3] / "workflow" / "schemas" / "config.schema.yaml").read_text())
     keys = schema["properties"]["attribution"]["properties"]
     options = {
-        option: default for name in METHODS for option, default in method_options(name, {}).items() if name != "gradient"
+        option: default
+        for name in ATTRIBUTION_METHODS
+        for option, default in method_options(name, {}).items()
+        if name != "gradient"
     }
-    assert set(keys["method"]["enum"]) == set(METHODS) - {"gradient"}
+    assert set(keys["method"]["enum"]) == set(ATTRIBUTION_METHODS) - {"gradient"}
     for option in set(options) - {"sample_mask", "sample_value"}:
         assert keys[option]["default"] == options[option], option
 

@@ -6,12 +6,12 @@ from cisnake.data.coverage.gene_bins import interval_weights
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.attribution.target_scores import Score, evaluate, position_weights
+from cisnake.interpret.attribution.target_scores import Score, listed_position_weights, score_predictions
 
 N, POSITIONS, TASKS = 3, 10, 4
 RNG = np.random.default_rng(0)
 MEAN = np.array([0, 0.5, 0.5, 0])
-SOME = position_weights(POSITIONS, [[1, 2, 2], [4, 5, 6], [0, 9, 9]], [[1, 1, 1], [1, 1, 1], [1, 1, 0]])
+SOME = listed_position_weights(POSITIONS, [[1, 2, 2], [4, 5, 6], [0, 9, 9]], [[1, 1, 1], [1, 1, 1], [1, 1, 0]])
 REST = interval_weights(POSITIONS, np.array([0, 4, 3]), np.array([20, 17, 20]), 2)
 TRANSFORMS = {
     "none": None,
@@ -105,7 +105,7 @@ def test_what_is_not_asked_does_not_matter(float64):
     arrays = {name: tf.constant(weights) for name, weights in score.arrays.items()}
     with tf.GradientTape() as tape:
         tape.watch(y)
-        value = evaluate(score.form, y, arrays)
+        value = score_predictions(score.form, y, arrays)
     np.testing.assert_allclose(value, [2 ** (4 / 3) + 4 ** (4 / 3) - 2])
     gradient = tape.gradient(value, y).numpy()[0]
     assert (gradient[[0, 2], 0] > 1).all()
@@ -126,7 +126,7 @@ def test_a_score_that_cannot_be_is_refused():
 def test_weights_of_positions():
     assert SOME.tolist() == [[0, 1, 2] + [0] * 7, [0, 0, 0, 0, 1, 1, 1, 0, 0, 0], [1] + [0] * 8 + [1]]
     with pytest.raises(InputError, match="position 10 is asked of a model that has positions 0 to 9"):
-        position_weights(POSITIONS, [[3, 10]])
+        listed_position_weights(POSITIONS, [[3, 10]])
     found = interval_weights(4, np.array([0, 5, 30]), np.array([40, 17, 60]), 8, offset=4)
     np.testing.assert_allclose(found, [[1, 1, 1, 1], [7 / 8, 5 / 8, 0, 0], [0, 0, 0, 6 / 8]])
     assert found.dtype == np.float32

@@ -10,6 +10,7 @@ from cisnake.interpret.motifs.clusters import cluster_motifs, motif_similarity
 from cisnake.interpret.motifs.hits_in_peaks import write_hits_in_peaks
 from cisnake.interpret.motifs.scan import scan_genes
 from cisnake.interpret.peaks.call import call_peaks
+from cisnake.interpret.peaks.seqlets import RecursiveSeqlets
 
 from .scanned import apart, consensus_motif, windows_of, write_contrast, write_dataset
 
@@ -64,7 +65,7 @@ def test_a_planted_motif_is_enriched_and_a_shuffled_one_is_not(tmp_path):
     genome, places = apart(codes, ["+", "-"] * 30)
     windows, _ = windows_of(genome, places, 400)
     file = write_contrast(tmp_path / "a.h5", windows, codes, attributions)
-    write_table(call_peaks(file, threshold=0.05), tmp_path / "peaks.tsv")
+    write_table(call_peaks(file, RecursiveSeqlets(0.05)), tmp_path / "peaks.tsv")
     peaks = read_table(tmp_path / "peaks.tsv", window_start="int", window_end="int", attribution="float")
     words = {"up": "TGACTCAGC", "down": "ACCCGCATT", "silent": "CGTACGATC", "shuffled": "CAGTCTGAC", "unlike": "GGCCATGTA"}
     collection = [consensus_motif(word, name) for name, word in words.items()]

@@ -7,7 +7,7 @@ from scipy.stats import false_discovery_control
 from cisnake.data.genome.bases import encode
 from cisnake.interpret.motifs import log_odds
 from cisnake.interpret.motifs.log_odds import PSEUDO_SHARE, STEP, base_composition, motif_scores, score_motifs
-from cisnake.interpret.q_values import bh_q_values_of_smallest as q_values
+from cisnake.interpret.q_values import bh_q_values_of_smallest
 
 from .scanned import consensus_motif, random_motif
 
@@ -78,9 +78,9 @@ def test_q_values_of_all_tests_are_those_of_benjamini_and_hochberg():
     levels, counts = np.unique(p, return_counts=True)
     shuffled = np.random.default_rng(1).permutation(len(levels))
     q = np.empty(len(levels))
-    q[shuffled] = q_values(levels[shuffled], counts[shuffled], len(p))
+    q[shuffled] = bh_q_values_of_smallest(levels[shuffled], counts[shuffled], len(p))
     np.testing.assert_allclose(q[np.searchsorted(levels, p)], false_discovery_control(p))
     # The same level given twice (by two motifs), one without a test.
-    twice = q_values(np.repeat(levels, 2), np.column_stack([counts - 1, np.ones_like(counts)]).ravel(), len(p))
+    twice = bh_q_values_of_smallest(np.repeat(levels, 2), np.column_stack([counts - 1, np.ones_like(counts)]).ravel(), len(p))
     np.testing.assert_allclose(twice[::2], q)
     np.testing.assert_allclose(twice[1::2], q)

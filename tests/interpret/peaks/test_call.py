@@ -1,6 +1,10 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import call_peaks as script
 from cisnake.data.genome.bases import BASES
@@ -8,6 +12,10 @@ from cisnake.errors import InputError
 from cisnake.files import read_table, write_table
 from cisnake.interpret.attribution.file import AttributionFile, write_attributions
 from cisnake.interpret.peaks import call
+from cisnake.interpret.peaks.call import PEAK_METHODS, call_peaks, peak_method
+from cisnake.interpret.peaks.local_maxima import LocalMaxima
+from cisnake.interpret.peaks.seqlets import RecursiveSeqlets
+from cisnake.interpret.q_values import empirical_q_values
 
 
 def noisy(seed, genes=3, length=70):
@@ -47,7 +55,7 @@ SPANS = {
 }
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_peaks_lie_right_on_either_strand_and_sign(tmp_path, method):
     scores = np.zeros((4, 120))
     scores[0, 10:16] = [1, 1, 1, 4, 1, 1]
@@ -55,8 +63,10 @@ def test_peaks_lie_right_on_either_strand_and_sign(tmp_path, method):
     scores[2, 80:85] = [-2, -2, -6, -2, -2]
     scores[3, 108:113] = [-2, -2, -6, -2, -2]
     file = attribution_file(tmp_path / "a.h5", scores)
-    found = call.call_peaks(file, method, threshold=0.05, height=2, window=6, flank=7).set_index("gene_id")
-    assert tuple(call.call_peaks(file, method).columns) == call.COLUMNS
+    found = call_peaks(file, peak_method(method, {"threshold": 0.05, "height": 2, "window": 6, "flank": 7})).set_index(
+        "gene_id"
+    )
+    assert tuple(call_peaks(file, peak_method(method, {})).columns) == call.PEAK_COLUMNS
     assert found.index.tolist() == ["g0", "g1", "g2", "g3"]
     assert found["summit"].tolist() == [13, 13, 82, 110]
     assert found["height"].tolist() == [4, 4, -6, -6]
@@ -76,35 +86,35 @@ def test_peaks_lie_right_on_either_strand_and_sign(tmp_path, method):
 
 def test_scale_of_attributions_does_not_matter(tmp_path):
     scores = np.concatenate([noisy(seed) for seed in range(3)])
-    for method in call.METHODS:
-        one = call.call_peaks(attribution_file(tmp_path / "a.h5", scores), method)
-        two = call.call_peaks(attribution_file(tmp_path / "b.h5", scores * 1024), method)
+    for method in PEAK_METHODS:
+        one = call_peaks(attribution_file(tmp_path / "a.h5", scores), peak_method(method, {}))
+        two = call_peaks(attribution_file(tmp_path / "b.h5", scores * 1024), peak_method(method, {}))
         assert len(one) > 3
         assert one["peak_id"].tolist() == two["peak_id"].tolist()
 
 
 def test_every_peak_has_the_sign_of_its_attribution(tmp_path):
     scores = noisy(1) - 2  # nearly all negative: the highest spans drive nothing up
-    found = call.call_peaks(attribution_file(tmp_path / "a.h5", scores), threshold=0.05)
+    found = call_peaks(attribution_file(tmp_path / "a.h5", scores), RecursiveSeqlets(0.05))
     assert len(found)
     assert (found["attribution"] < 0).all()
     assert found["peak_id"].str.endswith(":-").all()
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 @pytest.mark.parametrize("genes", [3, 0])
 def test_a_file_without_peaks_gives_a_header_and_an_empty_bed(tmp_path, method, genes):
     attribution_file(tmp_path / "a.h5", np.zeros((genes, 50)))
     outputs = {"attributions": "a.h5", "output-tsv": "p.tsv", "output-bed": "p.bed"}
     options = [f"--{name}={tmp_path / file}" for name, file in outputs.items()]
     script.main(script.parser().parse_args([*options, f"--method={method}"]))
-    assert (tmp_path / "p.tsv").read_text() == "\t".join(call.COLUMNS) + "\n"
+    assert (tmp_path / "p.tsv").read_text() == "\t".join(call.PEAK_COLUMNS) + "\n"
     assert (tmp_path / "p.bed").read_text() == ""
 
 
 def test_bed_and_table_hold_the_same_peaks(tmp_path):
     file = attribution_file(tmp_path / "a.h5", noisy(0))
-    found = call.call_peaks(file, threshold=0.05)
+    found = call_peaks(file, RecursiveSeqlets(0.05))
     write_table(found, tmp_path / "p.tsv")
     call.write_bed(found, tmp_path / "p.bed")
     again = read_table(tmp_path / "p.tsv", start="int", end="int", p_value="float")
@@ -114,57 +124,56 @@ def test_bed_and_table_hold_the_same_peaks(tmp_path):
     assert bed[4].idxmax() == found["attribution"].abs().idxmax()
 
 
-def test_an_unknown_method_or_parameter_is_refused(tmp_path):
-    file = attribution_file(tmp_path / "a.h5", noisy(0))
+def test_an_unknown_method_or_parameter_is_refused():
     with pytest.raises(InputError, match="did you mean recursive_seqlets"):
-        call.call_peaks(file, "recursive_seqlet")
+        peak_method("recursive_seqlet", {})
     with pytest.raises(InputError, match="min_dist"):
-        call.call_peaks(file, "find_attr_peaks", min_dist=0)
+        peak_method("find_attr_peaks", {"min_dist": 0})
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_order_of_genes_changes_nothing_but_their_order(tmp_path, method):
     scores = np.concatenate([noisy(seed) for seed in range(3)])
     order = np.random.default_rng(0).permutation(len(scores))
-    one = call.call_peaks(attribution_file(tmp_path / "a.h5", scores, ["+"] * 9), method)
-    two = call.call_peaks(attribution_file(tmp_path / "b.h5", scores[order], ["+"] * 9), method)
+    one = call_peaks(attribution_file(tmp_path / "a.h5", scores, ["+"] * 9), peak_method(method, {}))
+    two = call_peaks(attribution_file(tmp_path / "b.h5", scores[order], ["+"] * 9), peak_method(method, {}))
     columns = ["window_start", "window_end", "summit", "attribution"]
     for now, before in enumerate(order):
         own, other = (table[table["gene_id"] == f"g{i}"][columns].to_numpy() for table, i in ((two, now), (one, before)))
         np.testing.assert_array_equal(own, other)
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_scores_that_are_not_finite_are_refused(tmp_path, method):
     scores = noisy(0)
     scores[1, 3] = np.nan
     with pytest.raises(InputError, match="not finite"):
-        call.call_peaks(attribution_file(tmp_path / "a.h5", scores), method)
+        call_peaks(attribution_file(tmp_path / "a.h5", scores), peak_method(method, {}))
 
 
 OPTIONS = {"threshold": 0.05, "height": 1.5, "window": 7, "flank": 2}
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_q_compares_peaks_with_those_of_the_same_cuts_in_shuffled_windows(tmp_path, method):
     scores, null = (np.concatenate([noisy(seed) for seed in seeds]) for seeds in (range(4), range(10, 13)))
     null *= 0.6
     file = attribution_file(tmp_path / "a.h5", scores, null=null)
-    found = call.call_peaks(file, method, **OPTIONS)
+    found = call_peaks(file, peak_method(method, OPTIONS))
     pd.testing.assert_frame_equal(
         found.drop(columns="q_value"),
-        call.call_peaks(attribution_file(tmp_path / "b.h5", scores), method, **OPTIONS).drop(columns="q_value"),
+        call_peaks(attribution_file(tmp_path / "b.h5", scores), peak_method(method, OPTIONS)).drop(columns="q_value"),
     )
     # The shuffled windows as genes beside the others would change the cuts: here both are called by those of the genes alone.
-    fit, names = call._FITS[method]
-    defaults = {"min_length": 4, "max_length": 25, "n": 5, "min_dist": 6, "precision": 0.8} | OPTIONS
-    shuffled = fit(lambda: [scores], **{name: defaults[name] for name in names})(null.astype(np.float32))
+    shuffled = peak_method(method, OPTIONS).fit(lambda: [scores])(null.astype(np.float32))
     assert len(shuffled)
     for sign in (1, -1):
         own = found[np.sign(found["attribution"]) == sign]
         nothing = shuffled[shuffled["sign"] == sign]["attribution"].abs()
         assert len(own)
-        np.testing.assert_allclose(own["q_value"], call.q_values(own["attribution"].abs(), nothing, len(scores), len(null)))
+        np.testing.assert_allclose(
+            own["q_value"], empirical_q_values(own["attribution"].abs(), nothing, len(scores), len(null))
+        )
     assert found["q_value"].nunique() > 2
 
 
@@ -175,7 +184,7 @@ def test_a_maximum_in_a_span_that_lowers_the_score_is_no_strong_peak(tmp_path):
     null = np.zeros((20, 60))
     null[:5, 30] = 4
     file = attribution_file(tmp_path / "a.h5", scores, null=null)
-    found = call.call_peaks(file, "find_attr_peaks", height=1)
+    found = call_peaks(file, LocalMaxima(height=1))
     raising = found[found["peak_id"].str.endswith(":+")].set_index("gene_id")
     assert raising["attribution"].tolist() == [-34, 5]
     assert raising["q_value"]["g1"] == pytest.approx((0 + 1) / 20 / (1 / 2))
@@ -183,13 +192,13 @@ def test_a_maximum_in_a_span_that_lowers_the_score_is_no_strong_peak(tmp_path):
     assert raising["q_value"]["g0"] == pytest.approx(6 / 20)
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_max_q_leaves_out_the_others(tmp_path, method):
     scores, null = np.concatenate([noisy(seed) for seed in range(4)]), 0.5 * noisy(9, genes=40)
     file = attribution_file(tmp_path / "a.h5", scores, null=null)
-    every = call.call_peaks(file, method, **OPTIONS)
+    every = call_peaks(file, peak_method(method, OPTIONS))
     cut = float(every["q_value"].median())
-    kept = call.call_peaks(file, method, **OPTIONS, max_q=cut)
+    kept = call_peaks(file, peak_method(method, OPTIONS), cut)
     assert 0 < len(kept) < len(every)
     pd.testing.assert_frame_equal(kept, every[every["q_value"] <= cut].reset_index(drop=True))
 
@@ -197,17 +206,26 @@ def test_max_q_leaves_out_the_others(tmp_path, method):
 def test_max_q_needs_shuffled_windows(tmp_path):
     file = attribution_file(tmp_path / "a.h5", noisy(0))
     with pytest.raises(InputError, match=r"set attribution\.null_windows"):
-        call.call_peaks(file, max_q=0.1)
+        call_peaks(file, RecursiveSeqlets(), max_q=0.1)
     for wrong in (0, 1.1, np.nan):
         with pytest.raises(InputError, match="max_q must"):
-            call.call_peaks(file, max_q=wrong)
+            call_peaks(file, RecursiveSeqlets(), max_q=wrong)
 
 
-@pytest.mark.parametrize("method", call.METHODS)
+@pytest.mark.parametrize("method", PEAK_METHODS)
 def test_files_too_large_to_keep_in_memory_are_read_again(tmp_path, monkeypatch, method):
     file = attribution_file(tmp_path / "a.h5", np.concatenate([noisy(0), noisy(1)]), null=noisy(2))
-    expected = call.call_peaks(file, method, **OPTIONS)
+    expected = call_peaks(file, peak_method(method, OPTIONS))
     monkeypatch.setattr(call, "CACHE_BYTES", 0)
     blocks = AttributionFile.blocks
     monkeypatch.setattr(AttributionFile, "blocks", lambda self: blocks(self, megabytes=0))
-    pd.testing.assert_frame_equal(call.call_peaks(file, method, **OPTIONS), expected)
+    pd.testing.assert_frame_equal(call_peaks(file, peak_method(method, OPTIONS)), expected)
+
+
+def test_the_configuration_has_the_defaults_of_the_library():
+    schema = yaml.safe_load((Path(__file__).parents[3] / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    keys = schema["properties"]["peaks"]["properties"]
+    assert keys["method"]["enum"] == list(PEAK_METHODS)
+    for settings in PEAK_METHODS.values():
+        for field in dataclasses.fields(settings):
+            assert keys[field.name]["default"] == field.default, field.name

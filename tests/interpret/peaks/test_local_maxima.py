@@ -4,7 +4,7 @@ import pytest
 from scipy.signal import find_peaks
 
 from cisnake.errors import InputError
-from cisnake.interpret.peaks.local_maxima import find_attr_peaks, fit_local_maxima
+from cisnake.interpret.peaks.local_maxima import LocalMaxima, find_attr_peaks
 from cisnake.interpret.peaks.spans import as_blocks
 
 
@@ -67,7 +67,7 @@ def test_each_gene_and_sign_is_searched_by_itself():
     scores[:3] = np.round(scores[:3])
     scores[4] = 0
     scores[5, 0] = scores[5, -1] = 99  # the ends of a window are no maxima
-    spans = fit_local_maxima(as_blocks(scores), n=4, min_dist=5, height=0.1)(scores)
+    spans = LocalMaxima(n=4, min_dist=5, height=0.1).fit(as_blocks(scores))(scores)
     unit = scores.std()
     for row in range(6):
         for sign in (1, -1):
@@ -81,12 +81,12 @@ def test_each_gene_and_sign_is_searched_by_itself():
 
 def test_a_window_that_ends_high_and_one_that_begins_high_have_no_maximum():
     scores = np.array([np.arange(9.0), np.arange(9.0)[::-1]])
-    assert len(fit_local_maxima(as_blocks(scores), height=0)(scores)) == 0
+    assert len(LocalMaxima(height=0).fit(as_blocks(scores))(scores)) == 0
 
 
 def test_the_unit_of_height_is_that_of_the_scores_it_was_fitted_to():
     scores = np.random.default_rng(0).normal(size=(3, 200))
-    call = fit_local_maxima(as_blocks(scores), n=50, min_dist=1, height=1)
+    call = LocalMaxima(n=50, min_dist=1, height=1).fit(as_blocks(scores))
     assert call(scores)["height"].abs().min() >= scores.std()
     assert call(10 * scores)["height"].abs().min() < 10 * scores.std()
 

@@ -4,7 +4,7 @@ import pytest
 
 from cisnake.errors import InputError
 from cisnake.interpret.peaks import modisco_windows
-from cisnake.interpret.peaks.modisco_windows import fit_windows, tfmodisco_seqlets
+from cisnake.interpret.peaks.modisco_windows import ModiscoWindows, tfmodisco_seqlets
 from cisnake.interpret.peaks.spans import as_blocks
 
 N_NULL = 240
@@ -159,7 +159,7 @@ def test_windows_near_the_ends_are_left_out_and_those_beside_them_are_not():
 def test_windows_of_either_sign_shut_each_other_out():
     scores = np.random.default_rng(0).normal(0, 0.01, (1, 300))
     scores[0, 100:121], scores[0, 121:142] = 1, -2
-    spans = fit_windows(as_blocks(scores))(scores)
+    spans = ModiscoWindows().fit(as_blocks(scores))(scores)
     start = np.sort(spans["start"])
     assert np.diff(start).min() >= 21
     greatest = spans.loc[spans["attribution"].abs().idxmax()]
@@ -169,14 +169,14 @@ def test_windows_of_either_sign_shut_each_other_out():
 def test_scores_of_one_sign_have_windows_of_that_sign():
     scores = np.abs(noisy(0))
     for sign in (1, -1):
-        spans = fit_windows(as_blocks(sign * scores))(sign * scores)
+        spans = ModiscoWindows().fit(as_blocks(sign * scores))(sign * scores)
         assert len(spans)
         assert (spans["sign"] == sign).all()
 
 
 def test_other_scores_are_called_by_the_thresholds_of_the_first():
     scores = noisy(0)
-    call = fit_windows(as_blocks(scores))
+    call = ModiscoWindows().fit(as_blocks(scores))
     assert len(call(scores * 0.001)) == 0
     assert call(scores * 100)["attribution"].abs().min() >= call(scores)["attribution"].abs().min()
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom
 
 from cisnake.errors import InputError
-from cisnake.interpret.peaks.seqlets import fit_seqlets, recursive_seqlets
+from cisnake.interpret.peaks.seqlets import RecursiveSeqlets, recursive_seqlets
 from cisnake.interpret.peaks.spans import as_blocks
 
 
@@ -132,7 +132,7 @@ def test_ties_are_decided_as_the_definition_says(seed):
 def test_both_signs_are_those_of_the_scores_and_of_their_negative(seed):
     scores = noisy(seed)
     blocks = as_blocks(scores)
-    spans = fit_seqlets(blocks, 0.05)(scores)
+    spans = RecursiveSeqlets(0.05).fit(blocks)(scores)
     for sign in (1, -1):
         own = spans[spans["sign"] == sign].sort_values(["row", "start"])
         expected = [span for span in brute_force(sign * scores, 0.05, 4, 25) if span[3] > 0]
@@ -142,7 +142,7 @@ def test_both_signs_are_those_of_the_scores_and_of_their_negative(seed):
 
 
 def test_scores_without_a_negative_one_drive_nothing_down():
-    spans = fit_seqlets(as_blocks(np.abs(noisy(0))), 0.05)(np.abs(noisy(0)))
+    spans = RecursiveSeqlets(0.05).fit(as_blocks(np.abs(noisy(0))))(np.abs(noisy(0)))
     assert (spans["sign"] == 1).all()
     assert len(spans)
 
@@ -151,7 +151,7 @@ def test_other_scores_are_called_by_the_bins_and_the_null_of_the_first():
     scores, others = noisy(0), noisy(1)
     others[0, 10:16] = 50  # far beyond the range of the first
     others[2, 40:46] = -50
-    call = fit_seqlets(as_blocks(scores), 0.05)
+    call = RecursiveSeqlets(0.05).fit(as_blocks(scores))
     low, high = scores.min(), scores.max()
     width = (high - low) / 999
     # Out of the range is in its outermost bins, so that cutting off there changes no p.

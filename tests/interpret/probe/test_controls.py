@@ -5,7 +5,7 @@ import pytest
 
 from cisnake.interpret.probe import controls as effect_tests
 from cisnake.interpret.probe.controls import central, interval, moves, permutation_p
-from cisnake.interpret.q_values import bh_q_values as q_values
+from cisnake.interpret.q_values import bh_q_values
 
 
 def test_one_more_control_leaves_the_interval_in_five_percent_of_cases():
@@ -57,9 +57,9 @@ def test_p_values_are_uniform_when_windows_differ_in_scale(monkeypatch):
 
 
 def test_q_values_skip_what_was_not_tested_and_intervals_need_two():
-    assert q_values(np.array([0.01, np.nan, 0.04])).tolist()[::2] == [0.02, 0.04]
-    assert np.isnan(q_values(np.full(2, np.nan))).all()
-    assert len(q_values(np.empty(0))) == 0
+    assert bh_q_values(np.array([0.01, np.nan, 0.04])).tolist()[::2] == [0.02, 0.04]
+    assert np.isnan(bh_q_values(np.full(2, np.nan))).all()
+    assert len(bh_q_values(np.empty(0))) == 0
     rng = np.random.default_rng(0)
     mean, low, high = interval(rng.normal(1, 2, 400), rng)
     assert (low - mean, high - mean) == pytest.approx((-0.196, 0.196), abs=0.03)

@@ -11,8 +11,8 @@ from cisnake.errors import InputError
 from cisnake.interpret.contrasts import Contrast
 from cisnake.interpret.probe import effects as motif_effects
 from cisnake.interpret.probe import window_scorer
-from cisnake.interpret.probe.effects import EFFECT_COLUMNS, SITE_COLUMNS
-from cisnake.interpret.probe.sites import choose_motifs, read_hits
+from cisnake.interpret.probe.effects import EFFECT_COLUMNS, SITE_EFFECT_COLUMNS
+from cisnake.interpret.probe.sites import choose_motifs, read_peak_hits
 from cisnake.interpret.probe.window_scorer import Scorer
 
 LENGTH = 120
@@ -271,13 +271,13 @@ def test_hits_are_read_in_pieces_and_the_places_of_all_of_them(world, tmp_path, 
     genes = windows["gene_id"].tolist()[:20]
     for rows in (2, 1000):
         monkeypatch.setattr(files, "CHUNK_ROWS", rows)
-        read, places = read_hits(tmp_path / "hits.tsv", ["NA"], genes)
+        read, places = read_peak_hits(tmp_path / "hits.tsv", ["NA"], genes)
         inside = hits[(hits["region"] == "peak") & hits["gene_id"].isin(genes)]
         expected = inside[inside["motif_id"] == "NA"].reset_index(drop=True)
         pd.testing.assert_frame_equal(read[list(expected.drop(columns="score"))], expected.drop(columns="score"))
         np.testing.assert_array_equal(places["row"], inside.index)
         np.testing.assert_array_equal(places[["start", "end"]], inside[["window_start", "window_end"]])
-    read, places = read_hits(tmp_path / "hits.tsv", [], genes)
+    read, places = read_peak_hits(tmp_path / "hits.tsv", [], genes)
     assert read.empty
     assert len(places) == len(inside)
 
@@ -301,7 +301,7 @@ def test_sites_are_told_from_random_places_of_their_windows(world):
         assert row["deletion_q_value"] == row["deletion_p_value"] == 1e-4
         assert (row["enrichment_odds_ratio"], row["enrichment_q_value"]) == (4, 0.5)
         assert (sites["verdict"] == verdict).all()
-        assert list(sites) == list(SITE_COLUMNS)
+        assert list(sites) == list(SITE_EFFECT_COLUMNS)
         assert sites["effect"].mean() == pytest.approx(row["deletion_mean"])
         # Best matches first; what is said of a site is said of the hit that it was.
         expected = hits.sort_values("p_value").head(20)

@@ -4,7 +4,7 @@ from .collect import write_bigwig as write_bigwig
 from .file import AttributionFile as AttributionFile
 from .file import write_attributions as write_attributions
 from .job import Extras as Extras
-from .methods import METHODS as METHODS
+from .methods import ATTRIBUTION_METHODS as ATTRIBUTION_METHODS
 from .methods import attribute as attribute
 from .methods import integrated_gradients as integrated_gradients
 from .methods import project as project

@@ -16,7 +16,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Answer:
+class EnsembleAttribution:
     """What an ensemble says of windows.
 
     Attributes
@@ -45,14 +45,14 @@ class Answer:
     completeness: np.ndarray
 
 
-def ask_ensemble(
+def attribute_ensemble(
     networks: Sequence[ScoredModel],
     inputs: np.ndarray,
     scores: Sequence[Score],
     method: Method,
     views: Views,
     baseline: Callable[..., np.ndarray] | None = None,
-) -> Answer:
+) -> EnsembleAttribution:
     """Return what an ensemble says of windows; as `attribution.attribute`, in memory that does not grow with the models.
 
     Parameters
@@ -85,7 +85,7 @@ def ask_ensemble(
         spread = np.sqrt(squares / (count - 1))
         # The squared length of a sum of unit vectors is their number and twice the sum of their products.
         replicates = ((together**2).sum(axis=-1, dtype=np.float64) - count) / (count * (count - 1))
-    return Answer(
+    return EnsembleAttribution(
         total,
         project(inputs, total),
         answers[:, :kinds],

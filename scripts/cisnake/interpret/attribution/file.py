@@ -16,10 +16,10 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.files import open_hdf5, write_whole
 from cisnake.interpret.contrasts import Contrast
 
-SCHEMA_VERSION = 2
+ATTRIBUTION_SCHEMA_VERSION = 2
 DTYPES = ("float32", "float16")
 
-WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold", "split")
+ATTRIBUTED_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold", "split")
 SCORE_COLUMNS = ("predicted", "measured", "predicted_sd")
 # Of `quality`, besides gene_id: a word, and numbers that are NaN where they were not measured.
 QUALITY_NUMBERS = ("completeness", "replicates", "ism", "strands", "random_weights")
@@ -74,11 +74,11 @@ class AttributionFile:
         self.path = Path(path)
         with open_hdf5(path, "attributions", faults=(OSError, KeyError)) as file:
             found = file.attrs.get("schema_version")
-            if "attributions" in file and found != SCHEMA_VERSION:
+            if "attributions" in file and found != ATTRIBUTION_SCHEMA_VERSION:
                 said = "no schema version" if found is None else f"schema version {found}"
-                raise InputError(f"{path} has {said}, this release reads {SCHEMA_VERSION}: make it again.")
+                raise InputError(f"{path} has {said}, this release reads {ATTRIBUTION_SCHEMA_VERSION}: make it again.")
             self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
-            for column in WINDOW_COLUMNS:
+            for column in ATTRIBUTED_WINDOW_COLUMNS:
                 values = file[f"windows/{column}"]
                 self.windows[column] = values.asstr()[:] if column in _TEXT else values[:]
             for column in SCORE_COLUMNS:
@@ -344,11 +344,11 @@ def write_attributions(
         raise unknown_name("type of attributions", dtype, DTYPES)
     n, n_null = len(windows), len(null_genes)
     with write_whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs["schema_version"] = SCHEMA_VERSION
+        file.attrs["schema_version"] = ATTRIBUTION_SCHEMA_VERSION
         for key, value in attrs.items():
             file.attrs[key] = json.dumps(value) if key in _JSON else value
         file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
-        for column in WINDOW_COLUMNS:
+        for column in ATTRIBUTED_WINDOW_COLUMNS:
             if column in _TEXT:
                 file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(object), dtype=_STRING)
             else:

@@ -49,7 +49,7 @@ NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True)
-class Job:
+class AttributionJob:
     """What is asked of every window, and where the windows are.
 
     Attributes
@@ -59,7 +59,7 @@ class Job:
     weights: list of numpy.ndarray, shape=(tasks,)
         Of the tasks, in each contrast.
     method: callable
-        One of `attribution.METHODS` with its options.
+        One of `attribution.ATTRIBUTION_METHODS` with its options.
     baseline: callable or None
         From `baseline_scores`.
     views: Views

@@ -1,7 +1,7 @@
 """Attribution: how much each base of a window adds to a score.
 
-A *score* (`target_scores.Score`) says what is asked of a model's predictions, a *method* (one of `METHODS`) how the answer is
-shared out among the bases, and `attribute` asks an ensemble: several models, and several views of each window.
+A *score* (`target_scores.Score`) defines the number to explain, a *method* (one of `ATTRIBUTION_METHODS`) divides it among the
+bases, and `attribute` averages over an ensemble: several models, and several views of each window.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from cisnake.interpret.attribution.integrated import (
 from cisnake.interpret.attribution.mutagenesis import in_silico_mutagenesis
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model import ONE_VIEW, Views, reverse_complement, shift_windows
+from cisnake.model import ONE_VIEW, Views, reverse_complement_one_hot, shift_windows
 
 # From a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
 Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
 
-METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+ATTRIBUTION_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
     method.__name__: method
     for method in (
         gradient,
@@ -58,7 +58,7 @@ def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     name: str
-        One of `METHODS`.
+        One of `ATTRIBUTION_METHODS`.
     given: mapping
         May have options that only other methods take.
 
@@ -67,9 +67,9 @@ def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     InputError
         There is no such method, or no method has such an option.
     """
-    if name not in METHODS:
-        raise unknown_name("attribution method", name, METHODS)
-    defaults = {method: _defaults(function) for method, function in METHODS.items()}
+    if name not in ATTRIBUTION_METHODS:
+        raise unknown_name("attribution method", name, ATTRIBUTION_METHODS)
+    defaults = {method: _defaults(function) for method, function in ATTRIBUTION_METHODS.items()}
     known = {option for of_method in defaults.values() for option in of_method}
     for option in given:
         if option not in known:
@@ -119,7 +119,7 @@ def attribute(
     scores: sequence of Score
         Those with weights of their own for each example have n rows.
     method: callable
-        One of `METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
+        One of `ATTRIBUTION_METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
     views: Views
         Shifts, and whether the other strand is shown too. Default: windows as they are.
 
@@ -164,7 +164,7 @@ def attribute_each(
             shown = shift_windows(inputs, by)
             if turned:
                 asked = [score.on_reverse(views.strand_pair) for score in scores]
-                value, contributions = method(network, reverse_complement(shown), asked)
+                value, contributions = method(network, reverse_complement_one_hot(shown), asked)
             else:
                 value, contributions = method(network, shown, scores)
             total = total + _back(contributions, by, turned)
@@ -175,7 +175,7 @@ def attribute_each(
 def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:
     """Return what is said of a view, shape=(..., length, 4), of the window itself; zeros where the view has nothing of it."""
     rows = contributions.reshape(-1, *contributions.shape[-2:])
-    rows = shift_windows(reverse_complement(rows) if turned else rows, -shift)
+    rows = shift_windows(reverse_complement_one_hot(rows) if turned else rows, -shift)
     return rows.reshape(contributions.shape)
 
 

@@ -16,7 +16,7 @@ from cisnake.interpret.attribution.methods import Method, attribute, project
 from cisnake.interpret.attribution.mutagenesis import mutate_positions
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model import Views, reverse_complement
+from cisnake.model import Views, reverse_complement_one_hot
 
 
 def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def strand_agreement(
     forward = dataclasses.replace(views, reverse_complement=False)
     if views.reverse_complement:
         projected = _projected(inputs, attribute(networks, inputs, scores, method, forward)[0])
-    turned = reverse_complement(inputs)
+    turned = reverse_complement_one_hot(inputs)
     asked = [score.on_reverse(views.strand_pair) for score in scores]
     back = dataclasses.replace(forward, shifts=[-by for by in views.shifts])
     other = _projected(turned, attribute(networks, turned, asked, method, back)[0])

@@ -18,10 +18,10 @@ from cisnake.data.matrix import read_tasks_table
 from cisnake.data.windows import choose_genes
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
-from cisnake.interpret.attribution.ensemble import ask_ensemble
+from cisnake.interpret.attribution.ensemble import attribute_ensemble
 from cisnake.interpret.attribution.file import QUALITY_NUMBERS, AttributionWriter, write_attributions
-from cisnake.interpret.attribution.job import NO_EXTRAS, Extras, Job, baseline_scores, batches, deal_genes
-from cisnake.interpret.attribution.methods import METHODS, attribute, method_options, project
+from cisnake.interpret.attribution.job import NO_EXTRAS, AttributionJob, Extras, baseline_scores, batches, deal_genes
+from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, method_options, project
 from cisnake.interpret.attribution.quality import mutagenesis_agreement, random_agreement, random_network, strand_agreement
 from cisnake.interpret.attribution.sample import deal_evenly, sampled_positions, shuffled_windows
 from cisnake.interpret.attribution.scored_model import ScoredModel
@@ -70,7 +70,7 @@ def attribute_shard(
     outputs: list of Path
         In the order of `contrasts`.
     method: str
-        One of `attribution.METHODS`. Default "input_x_gradient".
+        One of `attribution.ATTRIBUTION_METHODS`. Default "input_x_gradient".
     options: mapping, optional
         Of the method; those that it does not take are left aside. Default None, its defaults.
     views: Views
@@ -99,10 +99,10 @@ def attribute_shard(
                 raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
         trained = int((genes["split"] == "train").sum())
         log.info("the models that are asked were trained on %d of %d genes", trained, len(genes))
-        job = Job(
+        job = AttributionJob(
             file,
             [contrast.weights(tasks) for contrast in resolved],
-            functools.partial(METHODS[method], **options),
+            functools.partial(ATTRIBUTION_METHODS[method], **options),
             baseline_scores(method, options),
             views,
             extras,
@@ -134,7 +134,7 @@ def attribute_shard(
 
 
 def _attribute_fold(
-    job: Job,
+    job: AttributionJob,
     models: Sequence[Path],
     chosen: pd.DataFrame,
     genes: pd.DataFrame,
@@ -160,7 +160,7 @@ def _attribute_fold(
 
 
 def _attribute_genes(
-    job: Job,
+    job: AttributionJob,
     networks: Sequence[ScoredModel],
     genes: pd.DataFrame,
     step: int,
@@ -173,7 +173,7 @@ def _attribute_genes(
     for batch in batches(genes, step):
         codes = job.codes(batch)
         inputs = job.inputs(batch, codes, networks[0].model)
-        answer = ask_ensemble(networks, inputs, job.questions(batch), job.method, job.views, job.baseline)
+        answer = attribute_ensemble(networks, inputs, job.questions(batch), job.method, job.views, job.baseline)
         predicted, count = answer.scores.mean(axis=0), len(networks)
         deviation = answer.scores.std(axis=0, ddof=1) if count > 1 else np.full(predicted.shape, np.nan)
         for i, append in enumerate(writers):
@@ -193,7 +193,7 @@ def _attribute_genes(
 
 
 def _attribute_shuffles(
-    job: Job,
+    job: AttributionJob,
     networks: Sequence[ScoredModel],
     genes: pd.DataFrame,
     step: int,
@@ -212,14 +212,14 @@ def _attribute_shuffles(
         progress.advance(len(batch))
 
 
-def _moment_windows(job: Job, chosen: pd.DataFrame, step: int, model: keras.Model) -> np.ndarray:
+def _moment_windows(job: AttributionJob, chosen: pd.DataFrame, step: int, model: keras.Model) -> np.ndarray:
     """Return windows that are spread over all genes of the run, so that shards make no difference."""
     genes = chosen[deal_evenly(min(_MOMENT_GENES, step, len(chosen)), len(chosen)) > 0]
     return job.inputs(genes, job.codes(genes), model)
 
 
 def _check(
-    job: Job,
+    job: AttributionJob,
     networks: Sequence[ScoredModel],
     without: ScoredModel,
     genes: pd.DataFrame,

@@ -52,7 +52,7 @@ class Score:
         Weights of tasks, the same for all examples or of each: 1 / k for the mean of k tasks, those of `Contrast.weights`, or
         some of each sign.
     positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
-        Weights of output positions; see `position_weights` and `gene_bins.interval_weights`. Default None, all alike.
+        Weights of output positions; see `listed_position_weights` and `gene_bins.interval_weights`. Default None, all alike.
     denominator: numpy.ndarray, shape=(positions,) or (n, positions), optional
         Weights of the positions that log_ratio and log_odds compare with.
     average: bool
@@ -114,7 +114,7 @@ class Score:
         return dataclasses.replace(self, reverse=True, strand_pair=None if strand_pair is None else tuple(strand_pair))
 
 
-def evaluate(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
+def score_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the score of predictions.
 
     Parameters
@@ -183,7 +183,7 @@ def _link(form: Form, total: Any, denominator: Any | None) -> Any:
     return ops.log((ratio / (1.0 - ratio) if form.link == "log_odds" else ratio) + _EPSILON)
 
 
-def position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Return weights of positions that are listed for each example.
 
     Parameters

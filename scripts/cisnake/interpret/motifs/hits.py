@@ -24,9 +24,9 @@ HIT_COLUMNS = (
 )  # fmt: skip
 # What is known of a hit without attribution.
 SITE_COLUMNS = tuple(name for name in HIT_COLUMNS if name not in ("peak_id", "region", "site_attr_score", "motif_attr_score"))
-WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "gc_class")
+SCANNED_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "gc_class")
 
-SCHEMA_VERSION = 1
+HITS_SCHEMA_VERSION = 1
 _BLOCK_HITS = 500_000
 _CHUNK = 1 << 16
 _STRING = h5py.string_dtype("utf-8")
@@ -99,10 +99,10 @@ class HitFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with open_hdf5(path, "hits of motifs", faults=(OSError, KeyError)) as file:
-            if file.attrs.get("schema_version") != SCHEMA_VERSION:
-                raise KeyError(f"schema version {file.attrs.get('schema_version')}, expected {SCHEMA_VERSION}")
+            if file.attrs.get("schema_version") != HITS_SCHEMA_VERSION:
+                raise KeyError(f"schema version {file.attrs.get('schema_version')}, expected {HITS_SCHEMA_VERSION}")
             self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
-            for name in WINDOW_COLUMNS:
+            for name in SCANNED_WINDOW_COLUMNS:
                 values = file[f"windows/{name}"]
                 self.windows[name] = values.asstr()[:] if name in ("chrom", "strand") else values[:].astype(np.int64)
             self.motifs = pd.DataFrame({f"motif_{name}": file[f"motifs/{name}"].asstr()[:] for name in ("id", "name")})
@@ -245,7 +245,7 @@ def write_hits(
     ----------
     path: str or Path
     windows: pandas.DataFrame
-        gene_id and the columns of `WINDOW_COLUMNS`.
+        gene_id and the columns of `SCANNED_WINDOW_COLUMNS`.
     sequences: iterator of numpy.ndarray, shape=(n, length), dtype=int8
         Of consecutive genes.
     counts: numpy.ndarray, shape=(genes,), dtype=int64
@@ -262,9 +262,9 @@ def write_hits(
     """
     n, total = len(windows), int(counts.sum())
     with write_whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs.update({"schema_version": SCHEMA_VERSION, "n_hits": total, **attrs})
+        file.attrs.update({"schema_version": HITS_SCHEMA_VERSION, "n_hits": total, **attrs})
         file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
-        for name in WINDOW_COLUMNS:
+        for name in SCANNED_WINDOW_COLUMNS:
             text = name in ("chrom", "strand")
             values = windows[name].to_numpy(object if text else np.int64)
             file.create_dataset(f"windows/{name}", data=values, dtype=_STRING if text else np.int64)

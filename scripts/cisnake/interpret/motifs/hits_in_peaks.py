@@ -27,7 +27,7 @@ BLOCK_BASES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _SearchJob:
     """What a process needs to look at any block of genes; `stored` are their rows in the file of hits."""
 
     attributions: AttributionFile
@@ -43,7 +43,7 @@ class _Job:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sites:
+class _IntervalHits:
     """Hits in intervals: each one's motif, place on the axis and strand there, interval, bases shared with it, attribution."""
 
     motif: np.ndarray
@@ -54,13 +54,13 @@ class _Sites:
     attribution: np.ndarray
 
     @classmethod
-    def join(cls, parts: Sequence[_Sites]) -> _Sites:
+    def join(cls, parts: Sequence[_IntervalHits]) -> _IntervalHits:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
-    def __getitem__(self, index: np.ndarray) -> _Sites:
-        return _Sites(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+    def __getitem__(self, index: np.ndarray) -> _IntervalHits:
+        return _IntervalHits(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
-    def once(self, begin: np.ndarray) -> _Sites:
+    def once(self, begin: np.ndarray) -> _IntervalHits:
         """Return the sites, each place of the genome once for each motif and strand: where it shares most.
 
         Of intervals that it shares as much with, it is in the one that begins first on the axis, at `begin`: the order of
@@ -72,14 +72,14 @@ class _Sites:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _SearchedBlock:
     """What a block comes to: its first gene, sites in the peaks that count, background windows, and sites in those."""
 
     first: int
-    in_peaks: _Sites
+    in_peaks: _IntervalHits
     drawn_first: np.ndarray
     drawn_last: np.ndarray
-    in_drawn: _Sites
+    in_drawn: _IntervalHits
 
 
 def write_hits_in_peaks(
@@ -142,7 +142,7 @@ def write_hits_in_peaks(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".part-hits-", dir=table.parent)))
         ids = peaks["peak_id"].to_numpy(object)
         occupied = placed[["first", "last"]].sort_values("first", kind="stable")
-        job = _Job(attributions, found_hits, stored, motifs, axis, placed, occupied, ids, seed, folder)
+        job = _SearchJob(attributions, found_hits, stored, motifs, axis, placed, occupied, ids, seed, folder)
         blocks = []
         for block in map_apart(_search, job, bounds, processes, "looks for hits in peaks"):
             blocks.append(block)
@@ -177,10 +177,10 @@ def _check_run(hits: HitFile, attributions: AttributionFile, peaks: pd.DataFrame
     return stored
 
 
-def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> SiteCounts:
+def _count(blocks: Sequence[_SearchedBlock], peaks: pd.DataFrame, n_motifs: int) -> SiteCounts:
     if not blocks:
         return SiteCounts.none(n_motifs)
-    in_peaks = _Sites.join([block.in_peaks for block in blocks]).once(peaks["first"].to_numpy())
+    in_peaks = _IntervalHits.join([block.in_peaks for block in blocks]).once(peaks["first"].to_numpy())
     first = np.concatenate([block.drawn_first for block in blocks])
     last = np.concatenate([block.drawn_last for block in blocks])
     # By place, for the same reason as sites.
@@ -189,7 +189,7 @@ def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> Site
     of_blocks = [
         replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)
     ]
-    drawn = _Sites.join(of_blocks)
+    drawn = _IntervalHits.join(of_blocks)
     drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
     motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
     positive = peaks["positive"].to_numpy()[interval]
@@ -205,7 +205,7 @@ def _count(blocks: Sequence[_Found], peaks: pd.DataFrame, n_motifs: int) -> Site
     )
 
 
-def _search(job: _Job, bounds: tuple[int, int]) -> _Found:
+def _search(job: _SearchJob, bounds: tuple[int, int]) -> _SearchedBlock:
     begin, end = bounds
     rows = np.arange(begin, end)
     attributions, codes = job.attributions.read_block(begin, end)
@@ -228,7 +228,7 @@ def _search(job: _Job, bounds: tuple[int, int]) -> _Found:
     beside = np.flatnonzero(in_drawn >= 0)
     of_drawn = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
     place = job.axis.place(drawn["row"].to_numpy() + begin, drawn["start"].to_numpy(), drawn["end"].to_numpy())
-    return _Found(begin, in_peaks, *place, of_drawn)
+    return _SearchedBlock(begin, in_peaks, *place, of_drawn)
 
 
 def _within(hits: Hits, intervals: pd.DataFrame, eligible: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -237,14 +237,16 @@ def _within(hits: Hits, intervals: pd.DataFrame, eligible: np.ndarray, length: i
     return sites_within(offset + hits.start, offset + hits.end, start, end, eligible)
 
 
-def _sites(axis: Axis, begin: int, hits: Hits, interval: np.ndarray, shared: np.ndarray, attribution: np.ndarray) -> _Sites:
+def _sites(
+    axis: Axis, begin: int, hits: Hits, interval: np.ndarray, shared: np.ndarray, attribution: np.ndarray
+) -> _IntervalHits:
     first, _ = axis.place(hits.row + begin, hits.start, hits.end)
     forward = axis.forward(hits.row + begin) == (hits.orientation > 0)
-    return _Sites(hits.motif, first, forward, interval, shared, attribution)
+    return _IntervalHits(hits.motif, first, forward, interval, shared, attribution)
 
 
 def _write_block(
-    job: _Job, begin: int, rows: np.ndarray, hits: Hits, peak: np.ndarray, attributions: np.ndarray, codes: np.ndarray
+    job: _SearchJob, begin: int, rows: np.ndarray, hits: Hits, peak: np.ndarray, attributions: np.ndarray, codes: np.ndarray
 ) -> None:
     table = site_table(hits, job.hits.motifs, job.hits.windows.iloc[job.stored[rows]], job.hits.levels, codes)
     site, match = _site_scores(attributions, hits, job.motifs)

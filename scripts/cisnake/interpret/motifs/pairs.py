@@ -16,7 +16,7 @@ from cisnake.errors import InputError
 from cisnake.files import read_chunks
 from cisnake.interpret.motifs.places import distinct
 from cisnake.interpret.motifs.spacing import ALONE_ORIENTATIONS, ORIENTATIONS, Sites, Spacing, measure_spacing
-from cisnake.interpret.q_values import bh_q_values as q_values
+from cisnake.interpret.q_values import bh_q_values
 from cisnake.processes import map_apart
 from cisnake.program import Progress
 
@@ -79,7 +79,7 @@ def read_places(path: str | Path, enrichment: pd.DataFrame, top: int) -> Places:
     chosen = family.drop_duplicates().head(top)
     cluster_of = pd.Series(pd.Index(chosen).get_indexer(family), index=ordered["motif_id"].to_numpy())
     names = ordered["cluster_name"].mask(lone, ordered["motif_name"])[chosen.index]
-    hits, n_genes = _read_hits(path, cluster_of[cluster_of >= 0])
+    hits, n_genes = _read_cluster_hits(path, cluster_of[cluster_of >= 0])
     kept = hits.iloc[_best_places(hits)].sort_values(["gene", "window_start"], kind="stable")
     sites = []
     for cluster in range(len(chosen)):
@@ -93,7 +93,7 @@ def read_places(path: str | Path, enrichment: pd.DataFrame, top: int) -> Places:
     return Places(n_genes, names.tolist(), ordered["cluster"].astype(str)[chosen.index].tolist(), sites)
 
 
-def _read_hits(path: str | Path, cluster_of: pd.Series) -> tuple[pd.DataFrame, int]:
+def _read_cluster_hits(path: str | Path, cluster_of: pd.Series) -> tuple[pd.DataFrame, int]:
     """Return the hits in peaks of motifs, with their clusters and numbers of genes, and how many genes have a hit in a peak."""
     text = ["motif_id", "gene_id", "peak_id", "region", "chrom", "orientation"]
     whole = ["start", "end", "window_start", "window_end", "from_tss"]
@@ -186,7 +186,7 @@ def pair_table(places: Places, max_distance: int, permutations: int, seed: int, 
     rows = [_row(places, genes, first, second, spacings[first, second]) for first, second in pairs]
     table = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     for name in ("", "spacing_"):
-        table[f"{name}q_value"] = q_values(table[f"{name}p_value"].to_numpy(float))
+        table[f"{name}q_value"] = bh_q_values(table[f"{name}p_value"].to_numpy(float))
     return table.sort_values(["spacing_p_value", "p_value"], kind="stable", ignore_index=True)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from cisnake.data.dataset import RowReader
 from cisnake.errors import InputError
-from cisnake.interpret.motifs.log_odds import Scores, base_composition, motif_scores, pooled_frequencies, score_motifs
-from cisnake.interpret.motifs.window_sites import Windows, scan_windows
-from cisnake.interpret.q_values import bh_q_values_of_smallest as q_values
+from cisnake.interpret.motifs.log_odds import Scores, pooled_frequencies, score_motifs
+from cisnake.interpret.motifs.window_sites import Windows
+from cisnake.interpret.q_values import bh_q_values_of_smallest
 from cisnake.processes import map_apart
 from cisnake.program import Progress
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cisnake.data import Motif
-
-__all__ = ["base_composition", "motif_scores", "q_values", "scan_genes", "scan_windows"]
 
 MAX_CLASSES = 10
 BLOCK_BASES = 4_000_000
@@ -52,7 +50,7 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _ScanJob:
     """What a process needs to scan any block of windows."""
 
     reader: RowReader
@@ -64,7 +62,7 @@ class _Job:
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
+class _WindowBlock:
     """Windows of one class: their rows among the genes that are scanned, and in the data set."""
 
     number: int
@@ -74,7 +72,7 @@ class _Block:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
+class _ScannedBlock:
     """What a block comes to, its hits in `part`: how many each window has, and each level, of all and of new positions."""
 
     number: int
@@ -154,11 +152,11 @@ def scan_genes(
     # Where thresholds are lax, or motifs short, hits bound the block.
     most = min(block_bases, int(_BLOCK_HITS / (2 * scores.cut_p.sum(axis=1).max())))
     blocks = _blocks(gc_class, chosen, length, most, processes)
-    found: dict[int, _Found] = {}
+    found: dict[int, _ScannedBlock] = {}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=output.parent) as folder:
         forward = (windows["strand"] == "+").to_numpy()
-        job = _Job(reader, (pad, pad + length), forward, seen_before(windows, length), scores, Path(folder))
+        job = _ScanJob(reader, (pad, pad + length), forward, seen_before(windows, length), scores, Path(folder))
         progress = Progress("genes scanned", len(chosen))
         for block in map_apart(_scan, job, blocks, processes, "scans with motifs"):
             found[block.number] = block
@@ -172,7 +170,7 @@ def _write(
     output: Path,
     windows: pd.DataFrame,
     sequences: Iterator[np.ndarray],
-    found: Sequence[_Found],
+    found: Sequence[_ScannedBlock],
     motifs: Sequence[Motif],
     scores: Scores,
     background: np.ndarray,
@@ -199,7 +197,7 @@ def _write(
             "best_only": best_only,
         },
         "cuts": scores.describe(scores.first_level.ravel()),
-        "levels": scores.describe(levels) | {"q_value": q_values(scores.p[levels], n_new[levels], n_tests)},
+        "levels": scores.describe(levels) | {"q_value": bh_q_values_of_smallest(scores.p[levels], n_new[levels], n_tests)},
     }
     counts = np.concatenate([np.zeros(0, np.int64), *(block.counts for block in found)])
     hits = _hits((block.part for block in found), row_of_level)
@@ -264,18 +262,18 @@ def _count_bases(codes: np.ndarray) -> np.ndarray:
     return np.stack([np.count_nonzero(codes == base, axis=1) for base in range(4)], axis=1)
 
 
-def _blocks(gc_class: np.ndarray, stored: np.ndarray, length: int, block_bases: int, processes: int) -> list[_Block]:
+def _blocks(gc_class: np.ndarray, stored: np.ndarray, length: int, block_bases: int, processes: int) -> list[_WindowBlock]:
     """Cut the windows of each class into blocks of about equal size, as many as keep all processes busy."""
-    blocks: list[_Block] = []
+    blocks: list[_WindowBlock] = []
     for number in np.unique(gc_class):
         rows = np.flatnonzero(gc_class == number)
         n = math.ceil(len(rows) / max(1, block_bases // max(length, 1)) / processes) * processes
         parts = np.array_split(rows, min(n, len(rows)))
-        blocks += [_Block(len(blocks) + i, int(number), part, stored[part]) for i, part in enumerate(parts)]
+        blocks += [_WindowBlock(len(blocks) + i, int(number), part, stored[part]) for i, part in enumerate(parts)]
     return blocks
 
 
-def _scan(job: _Job, block: _Block) -> _Found:
+def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
     windows = Windows(job.reader.read(block.stored, *job.columns))
     steps, cuts = job.scores.steps[block.gc_class], job.scores.cuts[block.gc_class]
     parts: list[tuple[np.ndarray, ...]] = []
@@ -295,7 +293,7 @@ def _scan(job: _Job, block: _Block) -> _Found:
     levels, at = np.unique(level, return_inverse=True)
     part = job.folder / f"{block.number:09d}.npz"
     np.savez(part, motif=motif, start=start, orientation=np.where(reverse, -1, 1), level=level)
-    return _Found(
+    return _ScannedBlock(
         block.number,
         part,
         np.bincount(row, minlength=len(block.rows)),

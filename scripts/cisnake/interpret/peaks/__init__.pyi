@@ -1,3 +1,10 @@
-from .call import METHODS as METHODS
+from .call import PEAK_METHODS as PEAK_METHODS
 from .call import call_peaks as call_peaks
+from .call import peak_method as peak_method
 from .call import write_bed as write_bed
+from .local_maxima import LocalMaxima as LocalMaxima
+from .local_maxima import find_attr_peaks as find_attr_peaks
+from .modisco_windows import ModiscoWindows as ModiscoWindows
+from .modisco_windows import tfmodisco_seqlets as tfmodisco_seqlets
+from .seqlets import RecursiveSeqlets as RecursiveSeqlets
+from .seqlets import recursive_seqlets as recursive_seqlets

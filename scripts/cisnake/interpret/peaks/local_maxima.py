@@ -3,12 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError
 from cisnake.interpret.peaks.spans import Blocks, Caller, highest_apart, span_table
+
+
+@dataclass(frozen=True)
+class LocalMaxima:
+    """Settings of peaks that are local maxima of either sign.
+
+    Attributes
+    ----------
+    n: int, optional
+        Peaks of each sign kept per gene, the highest; None keeps all. Default is 5.
+    min_dist: int
+        Least distance of two peaks in bases; each is a span of half of it to both sides, so that peaks of one sign never
+        overlap. Default is 6.
+    height: float
+        Least height of a maximum, in standard deviations of the projected attributions of the whole file: the scale of
+        attributions differs by model and contrast. Default is 3: of normal noise one position in 370 is as far from zero.
+
+    Raises
+    ------
+    InputError
+        Settings that make no sense.
+    """
+
+    n: int | None = 5
+    min_dist: int = 6
+    height: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check(self.n, self.min_dist, self.height)
+
+    def fit(self, blocks: Blocks) -> Caller:
+        """Return the caller of local maxima, with a least height in the unit of the given scores.
+
+        Parameters
+        ----------
+        blocks: Blocks
+            Read once.
+        """
+        least, half = self.height * _standard_deviation(blocks()), (self.min_dist - 1) // 2
+
+        def call(scores: np.ndarray) -> pd.DataFrame:
+            maxima = [_highest(sign * scores, self.n, self.min_dist, least) for sign in (1, -1)]
+            row, summit = (np.concatenate(parts) for parts in zip(*maxima, strict=True))
+            sign = np.repeat([1, -1], [len(rows) for rows, _ in maxima])
+            start, end = np.maximum(summit - half, 0), np.minimum(summit + half + 1, scores.shape[1])
+            return span_table(scores, row, start, end, sign, summit=summit)
+
+        return call
 
 
 def find_attr_peaks(
@@ -52,36 +101,6 @@ def find_attr_peaks(
     order = np.lexsort((peak, -scores[0, peak]))
     found = pd.DataFrame({"peak": peak[order], "height": scores[0, peak[order]]})
     return found.assign(from_tss=np.nan if tss_pos is None else found["peak"] - tss_pos)
-
-
-def fit_local_maxima(blocks: Blocks, n: int = 5, min_dist: int = 6, height: float = 3.0) -> Caller:
-    """Return the caller of local maxima of either sign, each a span of half of `min_dist` to both sides.
-
-    Parameters
-    ----------
-    blocks: Blocks
-        The scores whose standard deviation is the unit of `height`; read once.
-    n, min_dist: int
-        As for `find_attr_peaks`, of each gene and sign.
-    height: float
-        Least height, in standard deviations of all scores.
-
-    Raises
-    ------
-    InputError
-        Parameters that make no sense.
-    """
-    _check(n, min_dist, height)
-    least, half = height * _standard_deviation(blocks()), (min_dist - 1) // 2
-
-    def call(scores: np.ndarray) -> pd.DataFrame:
-        found = [_highest(sign * scores, n, min_dist, least) for sign in (1, -1)]
-        row, summit = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        sign = np.repeat([1, -1], [len(rows) for rows, _ in found])
-        start, end = np.maximum(summit - half, 0), np.minimum(summit + half + 1, scores.shape[1])
-        return span_table(scores, row, start, end, sign, summit=summit)
-
-    return call
 
 
 def _check(n: int | None, min_dist: int, height: float) -> None:

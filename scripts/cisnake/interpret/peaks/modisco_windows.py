@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
@@ -15,6 +17,58 @@ N_BINS = 1000
 PERCENTILES = np.arange(5, 100, 5) / 100
 LEAST_NULL = 0.95
 LEAST_PASSING, MOST_PASSING = 0.03, 0.2
+
+
+@dataclass(frozen=True)
+class ModiscoWindows:
+    """Settings of `tfmodisco_seqlets`.
+
+    Attributes
+    ----------
+    window: int
+        Bases that are summed. Default is 21.
+    flank: int
+        Bases that keep one window from the next, and from the ends of the gene's window. Default is 10.
+    precision: float
+        Share of windows above the threshold that do not belong to the null distribution. Default is 0.8.
+
+    Raises
+    ------
+    InputError
+        Settings that make no sense.
+    """
+
+    window: int = 21
+    flank: int = 10
+    precision: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.flank < 0:
+            raise InputError(f"peaks: window ({self.window}) must be at least 1, flank ({self.flank}) not negative.")
+        if not 0 < self.precision < 1:
+            raise InputError(f"peaks: precision must lie between 0 and 1, not {self.precision}.")
+
+    def fit(self, blocks: Blocks) -> Caller:
+        """Return the caller of windows, with thresholds from the given scores; its spans are without flanks.
+
+        Parameters
+        ----------
+        blocks: Blocks
+            Read twice.
+        """
+        above, below = _thresholds(_sample(blocks, self.window), self.precision)
+        apart = self.window // 2 + self.flank + 1
+
+        def call(scores: np.ndarray) -> pd.DataFrame:
+            sums = _window_sums(scores, self.window)
+            passes = (sums >= above) | (sums <= below)
+            passes[:, : self.flank] = passes[:, max(sums.shape[1] - self.flank, 0) :] = False
+            row, start = np.nonzero(passes)
+            kept = highest_apart(row, start, np.abs(sums[row, start]), apart)
+            row, start = row[kept], start[kept]
+            return span_table(scores, row, start, start + self.window, np.where(sums[row, start] > 0, 1, -1))
+
+        return call
 
 
 def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int = 10, precision: float = 0.8) -> pd.DataFrame:
@@ -56,42 +110,8 @@ def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int 
         Parameters that make no sense, or scores that are not finite.
     """
     blocks = as_blocks(scores)
-    spans = call_spans(fit_windows(blocks, window, flank, precision), blocks())[["row", "start", "end", "attribution"]]
+    spans = call_spans(ModiscoWindows(window, flank, precision).fit(blocks), blocks())[["row", "start", "end", "attribution"]]
     return spans.assign(start=spans["start"] - flank, end=spans["end"] + flank)
-
-
-def fit_windows(blocks: Blocks, window: int = 21, flank: int = 10, precision: float = 0.8) -> Caller:
-    """Return the caller of TF-MoDISco's windows, with thresholds from the given scores; its spans are without flanks.
-
-    Parameters
-    ----------
-    blocks: Blocks
-        Read twice.
-    window, flank, precision
-        As for `tfmodisco_seqlets`.
-
-    Raises
-    ------
-    InputError
-        As for `tfmodisco_seqlets`.
-    """
-    if window < 1 or flank < 0:
-        raise InputError(f"peaks: window ({window}) must be at least 1, flank ({flank}) not negative.")
-    if not 0 < precision < 1:
-        raise InputError(f"peaks: precision must lie between 0 and 1, not {precision}.")
-    above, below = _thresholds(_sample(blocks, window), precision)
-    apart = window // 2 + flank + 1
-
-    def call(scores: np.ndarray) -> pd.DataFrame:
-        sums = _window_sums(scores, window)
-        passes = (sums >= above) | (sums <= below)
-        passes[:, :flank] = passes[:, max(sums.shape[1] - flank, 0) :] = False
-        row, start = np.nonzero(passes)
-        kept = highest_apart(row, start, np.abs(sums[row, start]), apart)
-        row, start = row[kept], start[kept]
-        return span_table(scores, row, start, start + window, np.where(sums[row, start] > 0, 1, -1))
-
-    return call
 
 
 def _window_sums(scores: np.ndarray, window: int) -> np.ndarray:

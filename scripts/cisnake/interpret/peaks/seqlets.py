@@ -14,6 +14,56 @@ from cisnake.interpret.peaks.spans import Blocks, Caller, as_blocks, call_spans,
 N_BINS = 1000
 
 
+@dataclass(frozen=True)
+class RecursiveSeqlets:
+    """Settings of `recursive_seqlets`.
+
+    Attributes
+    ----------
+    threshold: float
+        Every part of a span has a smaller p-value. Default is 0.01.
+    min_length, max_length: int
+        Shortest and longest span in bases, both included. Defaults are 4 and 25.
+
+    Raises
+    ------
+    InputError
+        Lengths or threshold that make no sense.
+    """
+
+    threshold: float = 0.01
+    min_length: int = 4
+    max_length: int = 25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise InputError(f"peaks: threshold must lie between 0 and 1, not {self.threshold}.")
+        if not 2 <= self.min_length <= self.max_length:
+            raise InputError(
+                f"peaks: lengths must satisfy 2 <= min_length ({self.min_length}) <= max_length ({self.max_length})."
+            )
+
+    def fit(self, blocks: Blocks) -> Caller:
+        """Return the caller of seqlets of either sign, with bins and null distribution of the given scores.
+
+        Spans of other scores, as of shuffled windows, are then called against this null; scores beyond its range fall into the
+        outermost bins. Where nearly all scores are negative the highest spans may be negative too: only spans whose sum has the
+        sign that they are called for are kept.
+
+        Parameters
+        ----------
+        blocks: Blocks
+            Read twice.
+        """
+        caller = _fit(blocks, self, signs=(1, -1))
+
+        def call(scores: np.ndarray) -> pd.DataFrame:
+            spans = caller(scores)
+            return spans[spans["attribution"] * spans["sign"] > 0]
+
+        return call
+
+
 @dataclass(frozen=True, eq=False)
 class _Null:
     """The null of one sign: bins from `low` on, each `width` wide, and the tails R_m of sums of m of them."""
@@ -59,52 +109,20 @@ def recursive_seqlets(
         Lengths or threshold that make no sense, or scores that are not finite.
     """
     blocks = as_blocks(scores)
-    caller = _fit(blocks, threshold, min_length, max_length, signs=(1,))
+    caller = _fit(blocks, RecursiveSeqlets(threshold, min_length, max_length), signs=(1,))
     return call_spans(caller, blocks())[["row", "start", "end", "attribution", "p_value"]]
 
 
-def fit_seqlets(blocks: Blocks, threshold: float = 0.01, min_length: int = 4, max_length: int = 25) -> Caller:
-    """Return the caller of seqlets of either sign, with bins and null of the given scores.
-
-    Spans of others, such as those of shuffled windows, are then called against this null; scores beyond its range fall into the
-    outermost bins. Where nearly all scores are negative the highest spans may be so too: only spans whose sum has the sign that
-    they are called for are kept.
-
-    Parameters
-    ----------
-    blocks: Blocks
-        Read twice.
-    threshold, min_length, max_length
-        As for `recursive_seqlets`.
-
-    Raises
-    ------
-    InputError
-        As for `recursive_seqlets`.
-    """
-    caller = _fit(blocks, threshold, min_length, max_length, signs=(1, -1))
+def _fit(blocks: Blocks, settings: RecursiveSeqlets, signs: Sequence[int]) -> Caller:
+    nulls = _nulls(blocks, settings.max_length, signs)
 
     def call(scores: np.ndarray) -> pd.DataFrame:
-        spans = caller(scores)
-        return spans[spans["attribution"] * spans["sign"] > 0]
-
-    return call
-
-
-def _fit(blocks: Blocks, threshold: float, min_length: int, max_length: int, signs: Sequence[int]) -> Caller:
-    if not 0 < threshold < 1:
-        raise InputError(f"peaks: threshold must lie between 0 and 1, not {threshold}.")
-    if not 2 <= min_length <= max_length:
-        raise InputError(f"peaks: lengths must satisfy 2 <= min_length ({min_length}) <= max_length ({max_length}).")
-    nulls = _nulls(blocks, max_length, signs)
-
-    def call(scores: np.ndarray) -> pd.DataFrame:
-        found = [no_spans()]
+        spans = [no_spans()]
         for sign, null in nulls.items():
             bins = _bins(sign * scores, null.low, null.width)
-            row, start, end, p_value = _spans(bins, null.tails, threshold, min_length, max_length)
-            found.append(span_table(scores, row, start, end, np.full(len(row), sign), p_value))
-        return pd.concat(found, ignore_index=True)
+            row, start, end, p_value = _spans(bins, null.tails, settings)
+            spans.append(span_table(scores, row, start, end, np.full(len(row), sign), p_value))
+        return pd.concat(spans, ignore_index=True)
 
     return call
 
@@ -150,41 +168,48 @@ def _tails(distribution: np.ndarray, max_length: int) -> list[np.ndarray]:
 
 
 def _spans(
-    bins: np.ndarray, tails: Sequence[np.ndarray], threshold: float, min_length: int, max_length: int
+    bins: np.ndarray, tails: Sequence[np.ndarray], settings: RecursiveSeqlets
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return row, start, end and p of the called spans of one block, without overlaps.
 
     A span is called when it passes itself and the two spans one base shorter within it are called, so that only the
     neighbourhoods of called spans are ever looked at again. `position` counts through the genes of the block.
     """
-    n, length = bins.shape
+    position, total, own = _shortest_spans(bins, tails, settings)
+    greatest, flat = own, bins.ravel()
     candidates = []
-    if n and length >= min_length:
-        total = bins[:, : length - min_length + 1].copy()
-        for k in range(1, min_length):
-            total += bins[:, k : length - min_length + 1 + k]
-        # The tails fall: a sum passes from some value on, and p is looked up for those that pass only.
-        row, start = np.nonzero(total >= np.count_nonzero(tails[min_length] >= threshold))
-        position, total = row * length + start, total[row, start]
-        own = greatest = tails[min_length][total]
-    else:
-        position, total, own, greatest = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0), np.empty(0)
-    flat = bins.ravel()
-    for m in range(min_length, max_length + 1):
+    for m in range(settings.min_length, settings.max_length + 1):
         if not len(position):
             break
         candidates.append((m, position, greatest, own))
         # Spans of m + 1: both inner spans of m are called. The last starts of a gene and the first of the next are never
         # neighbours, as every span is of two bases at least.
         both = np.flatnonzero(position[1:] == position[:-1] + 1)
-        if m == max_length or not len(both):
+        if m == settings.max_length or not len(both):
             break
         total = total[both] + flat[position[both] + m]
         own = tails[m + 1][total]
-        passes = own < threshold
+        passes = own < settings.threshold
         position, total, own = position[both][passes], total[passes], own[passes]
         greatest = np.maximum(own, greatest[both][passes])
-    return _without_overlaps(candidates, n, length)
+    return _without_overlaps(candidates, *bins.shape)
+
+
+def _shortest_spans(
+    bins: np.ndarray, tails: Sequence[np.ndarray], settings: RecursiveSeqlets
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return position, sum of bins and p of the called spans of the least length."""
+    n, length = bins.shape
+    size = settings.min_length
+    if not n or length < size:
+        return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0)
+    total = bins[:, : length - size + 1].copy()
+    for k in range(1, size):
+        total += bins[:, k : length - size + 1 + k]
+    # The tails fall: a sum passes from some value on, and p is looked up for those that pass only.
+    row, start = np.nonzero(total >= np.count_nonzero(tails[size] >= settings.threshold))
+    total = total[row, start]
+    return row * length + start, total, tails[size][total]
 
 
 def _without_overlaps(

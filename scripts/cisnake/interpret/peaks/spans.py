@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,13 @@ Blocks = Callable[[], Iterable[np.ndarray]]
 
 Caller = Callable[[np.ndarray], pd.DataFrame]
 """Returns the spans of one block, by cuts that were found before; the table is that of `span_table`."""
+
+
+class PeakMethod(Protocol):
+    """Settings of a way to call peaks; `fit` takes thresholds from the scores of genes, which then serve any scores."""
+
+    def fit(self, blocks: Blocks) -> Caller: ...
+
 
 _BATCH = 50_000
 

@@ -13,12 +13,12 @@ import pandas as pd
 
 from cisnake.data import Motif
 from cisnake.data.genome import reverse_complement
-from cisnake.interpret import q_values
 from cisnake.interpret.motifs import base_composition, motif_scores
 from cisnake.interpret.nulls import dinucleotide_shuffle
 from cisnake.interpret.probe import controls
 from cisnake.interpret.probe.sites import choose_sites, control_starts, replacements
 from cisnake.interpret.probe.window_scorer import Scorer
+from cisnake.interpret.q_values import bh_q_values
 from cisnake.program import log
 
 EFFECT_COLUMNS = (
@@ -26,7 +26,7 @@ EFFECT_COLUMNS = (
     "control_high", "share_inert", "deletion_p_value", "deletion_q_value", "n_backgrounds", "insertion_mean", "insertion_low",
     "insertion_high", "insertion_p_value", "insertion_q_value", "enrichment_odds_ratio", "enrichment_q_value", "verdict",
 )  # fmt: skip
-SITE_COLUMNS = (
+SITE_EFFECT_COLUMNS = (
     "motif_id", "motif_name", "gene_id", "chrom", "start", "end", "strand", "window_start", "window_end", "orientation",
     "from_tss", "p_value", "effect", "effect_sd", "control_low", "control_high", "verdict",
 )  # fmt: skip
@@ -87,7 +87,7 @@ def probe_motifs(
     scorer: Scorer
     motifs: sequence of Motif
     hits: pandas.DataFrame
-        Columns of `sites.read_hits`; those outside of peaks, and of genes that the scorer lacks, are left out.
+        Columns of `sites.read_peak_hits`; those outside of peaks, and of genes that the scorer lacks, are left out.
     occupied: pandas.DataFrame
         row (a gene of the scorer), start, end in the window: peaks and hits, which controls avoid.
     enrichment: pandas.DataFrame
@@ -112,7 +112,7 @@ def probe_motifs(
         "inert", all else; "no_sites" (no hit in a peak, and no numbers); "no_controls" (fewer than
         `effect_tests.FEWEST_CONTROLS` have room).
     site_effects: pandas.DataFrame
-        `SITE_COLUMNS`, a row for each deleted site, best match first: its effect, the standard deviation over draws (NaN for a
+        `SITE_EFFECT_COLUMNS`, a row for each deleted site, best match first: its effect, the standard deviation over draws (NaN for a
         single one), the central 95 % of the motif's controls; verdict: "raises", "lowers", "inert" or "no_controls".
     """
     row_of = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
@@ -150,12 +150,12 @@ def probe_motifs(
         tables.append(table.assign(motif_name=motif.name))
     effects = pd.DataFrame(rows, columns=[*EFFECT_COLUMNS, *_EXCESS])
     for name in ("deletion", "insertion"):
-        effects[f"{name}_q_value"] = q_values.bh_q_values(effects[f"{name}_p_value"].to_numpy(float))
+        effects[f"{name}_q_value"] = bh_q_values(effects[f"{name}_p_value"].to_numpy(float))
     known = enrichment.set_index("motif_id")[["odds_ratio", "q_value"]].astype(float).reindex(effects["motif_id"])
     effects["enrichment_odds_ratio"], effects["enrichment_q_value"] = known["odds_ratio"].array, known["q_value"].array
     effects["verdict"] = [_verdict(row) for row in effects.itertuples()]
-    site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_COLUMNS))
-    return effects[list(EFFECT_COLUMNS)], site_effects[list(SITE_COLUMNS)]
+    site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_EFFECT_COLUMNS))
+    return effects[list(EFFECT_COLUMNS)], site_effects[list(SITE_EFFECT_COLUMNS)]
 
 
 def _each(number: int) -> int:

@@ -47,7 +47,7 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
     return [known[name] for name in chosen]
 
 
-def read_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_peak_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the hits in peaks of some motifs, and the places of those of all motifs, from a hits.tsv, which may be large.
 
     Parameters
