@@ -32,13 +32,13 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.data import read_meme
     from cisnake.files import read_table, write_table
     from cisnake.interpret.attribution import AttributionFile
-    from cisnake.interpret.motifs import enrichment_table, write_hits_in_peaks
+    from cisnake.interpret.motifs import HitSearch, enrichment_table, write_hits_in_peaks
 
     peaks = read_table(args.peaks, window_start="int", window_end="int", attribution="float")
     motifs = read_meme(args.motifs)
     counts = write_hits_in_peaks(
         args.hits, AttributionFile(args.attributions), peaks, motifs, args.output_hits, args.output_bed,
-        **{name: getattr(args, name) for name in ("flank", "processes", "seed")},
+        HitSearch(args.flank, args.seed, args.processes),
     )  # fmt: skip
     enrichment = enrichment_table(motifs, counts)
     write_table(enrichment, args.output_enrichment)

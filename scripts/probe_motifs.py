@@ -21,7 +21,7 @@ from cisnake.data import read_meme
 from cisnake.data.dataset import open_dataset, read_codes, read_tasks, read_windows
 from cisnake.files import read_table, write_table
 from cisnake.interpret.attribution import AttributionFile
-from cisnake.interpret.probe import Scorer, choose_motifs, peak_places, probe_motifs, read_peak_hits
+from cisnake.interpret.probe import ProbeSettings, Scorer, choose_motifs, peak_places, probe_motifs, read_peak_hits
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,15 +62,14 @@ def main(args: argparse.Namespace) -> None:
             windows,
             length,
             lambda chosen: read_codes(file, rows[chosen], first, first + length),
-            {fold: list(of_fold.values()) for fold, of_fold in models.items()},
+            {fold: list(replicates.values()) for fold, replicates in models.items()},
             contrast.weights(tasks),
         )
         genes = windows["gene_id"].tolist()
         hits, places = read_peak_hits(args.hits, [motif.id for motif in motifs], genes)
         peaks = peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
-        effects, site_effects = probe_motifs(
-            scorer, motifs, hits, pd.concat([peaks, places]), enrichment, args.sites, args.draws, args.backgrounds, args.seed
-        )
+        settings = ProbeSettings(args.sites, args.draws, args.backgrounds, args.seed)
+        effects, site_effects = probe_motifs(scorer, motifs, hits, pd.concat([peaks, places]), enrichment, settings)
     write_table(site_effects, args.output_sites)
     write_table(effects, args.output)
     verdicts = effects["verdict"].value_counts().to_dict()

@@ -17,7 +17,7 @@ from cisnake.data.dataset import open_dataset, read_tasks, read_windows
 from cisnake.data.genome import Genome
 from cisnake.data.windows import read_genes_table
 from cisnake.errors import InputError
-from cisnake.variants import read_variants, replicate_names, score, write_effects
+from cisnake.variants import find_genes, read_variants, replicate_names, score_variants, write_effects
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,10 +47,10 @@ def main(args: argparse.Namespace) -> None:
         if list(read_windows(file)["gene_id"]) != list(genes["gene_id"]):
             raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
         models = predictors(args.models, gene_readout(file), args.batch_size)
-        blocks = score(variants, genes, reference, models, len(tasks), seq_len, args.batch_size)
-        replicates = replicate_names(models)
-        write_effects(blocks, variants, genes, tasks, replicates, args.vcf, args.output_tsv, args.output_vcf)
-    for status, count in variants["status"].value_counts().items():
+        pairs = find_genes(variants, genes, seq_len)
+        blocks = score_variants(pairs, reference, models, len(tasks), args.batch_size)
+        write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf)
+    for status, count in pairs.variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)
 
 

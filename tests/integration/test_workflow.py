@@ -310,7 +310,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     fold_of = genes.set_index("gene_id")["fold"]
     assert (evaluated.set_index("gene_id")["fold"] == fold_of.loc[evaluated["gene_id"]]).all()
     # Attribution that a single model gives to a gene is that of the file only for the model of the gene's own fold.
-    from cisnake.interpret.attribution import shards
+    from cisnake.interpret.attribution import AttributionSettings, GeneShard, attribute_shard
 
     everything = [folder / R / "models" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
     wrong = [folder / "swapped" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
@@ -323,9 +323,9 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     contrasts = {"root": {"on_tasks": ["root"]}}
     of_files = {}
     for name, models in (("own", everything), ("other", wrong)):
-        shards.attribute_shard(
-            folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, str(ids), (0, 1), 8,
-            [folder / f"{name}.h5"], "integrated_gradients", {"n_steps": 3},
+        attribute_shard(
+            folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, GeneShard(str(ids)),
+            AttributionSettings("integrated_gradients", {"n_steps": 3}), 8, [folder / f"{name}.h5"],
         )  # fmt: skip
     of_run = folder / R / "attributions" / "root.h5"
     for name, path in (("run", of_run), ("own", folder / "own.h5"), ("other", folder / "other.h5")):

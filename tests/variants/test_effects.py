@@ -68,10 +68,13 @@ def write_vcf(path, records):
 
 def run(path, genome, genes, models, batch_size=64):
     variants = vcf.read_variants(path, genome)
-    blocks = effects.score(variants, genes, genome, models, len(TASKS), LENGTH, batch_size)
+    before = variants.copy()
+    pairs = effects.find_genes(variants, genes, LENGTH)
+    pd.testing.assert_frame_equal(variants, before)
+    blocks = effects.score_variants(pairs, genome, models, len(TASKS), batch_size)
     out = path.parent / "out"
     names = effects.replicate_names(models)
-    effects.write_effects(blocks, variants, genes, TASKS, names, path, out / "effects.tsv", out / "effects.vcf.gz")
+    effects.write_effects(blocks, pairs, TASKS, names, path, out / "effects.tsv", out / "effects.vcf.gz")
     table = read_table(out / "effects.tsv", **{f"effect_{name}": "float" for name in ["mean", "sd", *names]})
     with gzip.open(out / "effects.vcf.gz", "rt") as handle:
         info = [line.rstrip("\n").split("\t")[7] for line in handle if not line.startswith("#")]

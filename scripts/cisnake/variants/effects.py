@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,79 +43,160 @@ class Block:
     sd: np.ndarray
 
 
-def score(
-    variants: pd.DataFrame,
-    genes: pd.DataFrame,
-    genome: Genome,
-    predictors: Mapping[int, Mapping[str, Predictor]],
-    n_tasks: int,
-    seq_len: int,
-    batch_size: int = 64,
-) -> Iterator[Block]:
-    """Predict every variant's effect on every gene whose window it touches.
+@dataclass(frozen=True, eq=False)
+class VariantGenes:
+    """Variants, and the genes whose windows they touch.
 
-    A gene is only asked of the models of its own fold. Its window without a variant is predicted once, whatever the number
-    of its variants. Memory is bounded, for a sorted VCF, by the block and not by the number of variants.
+    Attributes
+    ----------
+    variants: pandas.DataFrame
+        As given, with status `outside` for variants that could be scored but touch no gene's window.
+    genes: pandas.DataFrame
+    windows: list of Window
+        Of the genes.
+    changes: list of Change
+        What each variant changes in the genome.
+    signs: numpy.ndarray, shape=(variants,), dtype=float64
+        What makes a difference of predictions one from REF to ALT: -1 where the genome has ALT.
+    variant, gene: numpy.ndarray, shape=(pairs,), dtype=int64
+        Rows of the tables, by variant; gene is -1 for a variant without an effect, which is in one pair.
+    """
+
+    variants: pd.DataFrame
+    genes: pd.DataFrame
+    windows: list[Window]
+    changes: list[Change]
+    signs: np.ndarray
+    variant: np.ndarray
+    gene: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.variant)
+
+
+def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> VariantGenes:
+    """Find the genes whose windows variants touch.
 
     Parameters
     ----------
     variants: pandas.DataFrame
-        From `vcf.read_variants`. Its status is set to `outside` for variants that touch no gene's window.
+        From `vcf.read_variants`.
     genes: pandas.DataFrame
         Columns of genes.tsv, in the order of the data set.
+    seq_len: int
+        Length of the windows.
+
+    Raises
+    ------
+    InputError
+        A window has another length.
+    """
+    windows = gene_windows(genes, seq_len)
+    changes, signs = _changes(variants)
+    scored = np.flatnonzero(variants["status"].isin(vcf.SCORED))
+    variant, gene = pair_with_genes(list(variants["chrom"].iloc[scored]), [changes[v] for v in scored], windows)
+    variant = scored[variant]
+    alone = np.setdiff1d(np.arange(len(variants)), variant)
+    outside = np.isin(np.arange(len(variants)), np.intersect1d(alone, scored))
+    variants = variants.assign(status=variants["status"].mask(outside, "outside"))
+    variant, gene = np.concatenate([variant, alone]), np.concatenate([gene, np.full(len(alone), -1)])
+    order = np.argsort(variant, kind="stable")
+    return VariantGenes(variants, genes, windows, changes, signs, variant[order], gene[order])
+
+
+def score_variants(
+    pairs: VariantGenes,
+    genome: Genome,
+    predictors: Mapping[int, Mapping[str, Predictor]],
+    n_tasks: int,
+    batch_size: int = 64,
+) -> Iterator[Block]:
+    """Predict every variant's effect on every gene whose window it touches.
+
+    A gene is scored by the models of its own fold only. Its window without a variant is predicted once, whatever the number
+    of its variants. Memory is bounded, for a sorted VCF, by the block and not by the number of variants.
+
+    Parameters
+    ----------
+    pairs: VariantGenes
+        From `find_genes`.
     genome: Genome
     predictors: mapping of fold to mapping of replicate's name to predictor
     n_tasks: int
         How many numbers a predictor gives for a window.
-    seq_len: int
-        Length of the windows.
     batch_size: int
         A block has at least as many pairs. Default 64.
 
     Yields
     ------
     Block
-        In the order of `variants`; at least one, which is empty if they are.
+        In the order of the variants; at least one, which is empty if there are none.
 
     Raises
     ------
     InputError
         A gene to be scored is of a fold that has no model.
     """
-    windows = gene_windows(genes, seq_len)
-    changes, signs = _changes(variants)
-    variant, gene = _pairs(variants, changes, windows)
-    folds = genes["fold"].to_numpy()
-    missing = sorted(set(folds[gene[gene >= 0]].tolist()) - set(predictors))
-    if missing:
-        raise InputError(
-            f"no model is given for fold {missing[0]}, to which the gene {genes['gene_id'][folds == missing[0]].iloc[0]} "
-            "belongs: give all models of the run."
-        )
+    _check_folds(pairs, predictors)
     names = replicate_names(predictors)
-    last_pair = dict(zip(gene.tolist(), range(len(gene)), strict=True))
-    known: dict[int, np.ndarray] = {}
+    seq_len = pairs.windows[0].end - pairs.windows[0].start if pairs.windows else 1
     size = max(batch_size, min(_BASES // seq_len, _NUMBERS // max(1, n_tasks * len(names))))
-    progress = Progress("variants x genes scored", len(variant))
-    for first in range(0, max(1, len(variant)), size):
-        of, at = variant[first : first + size], gene[first : first + size]
-        effects = np.full((len(of), len(names), n_tasks), np.nan)
-        mean, sd = np.full((len(of), n_tasks), np.nan), np.full((len(of), n_tasks), np.nan)
-        for fold in np.unique(folds[at[at >= 0]]).tolist():
-            rows = np.flatnonzero(np.isin(at, np.flatnonzero(folds == fold)))
-            found = _effects(
-                genome, windows, predictors[fold], known, at[rows], [changes[v] for v in of[rows].tolist()], signs[of[rows]]
-            )
-            columns = np.array([names.index(name) for name in predictors[fold]])
-            effects[np.ix_(rows, columns)] = found
-            mean[rows] = found.mean(axis=1)
-            if found.shape[1] > 1:
-                sd[rows] = found.std(axis=1, ddof=1)
-        placed = zip(of.tolist(), at.tolist(), strict=True)
-        from_tss = [windows[g].place(changes[v])[0] - windows[g].mask_start if g >= 0 else 0 for v, g in placed]
-        yield Block(of, at, np.array(from_tss, dtype=np.int64), effects, mean, sd)
-        known = {g: reference for g, reference in known.items() if last_pair[g] >= first + size}
-        progress.advance(len(of))
+    last_pair = dict(zip(pairs.gene.tolist(), range(len(pairs)), strict=True))
+    references: dict[int, np.ndarray] = {}
+    progress = Progress("variants x genes scored", len(pairs))
+    for first in range(0, max(1, len(pairs)), size):
+        block, references = _score_block(pairs, slice(first, first + size), genome, predictors, references, n_tasks)
+        yield block
+        references = {gene: predicted for gene, predicted in references.items() if last_pair[gene] >= first + size}
+        progress.advance(len(block.variant))
+
+
+def _check_folds(pairs: VariantGenes, predictors: Mapping[int, Any]) -> None:
+    folds = pairs.genes["fold"].to_numpy()
+    missing = sorted(set(folds[pairs.gene[pairs.gene >= 0]].tolist()) - set(predictors))
+    if missing:
+        gene = pairs.genes["gene_id"][folds == missing[0]].iloc[0]
+        raise InputError(
+            f"no model is given for fold {missing[0]}, to which the gene {gene} belongs: give all models of the run."
+        )
+
+
+def _score_block(
+    pairs: VariantGenes,
+    rows: slice,
+    genome: Genome,
+    predictors: Mapping[int, Mapping[str, Predictor]],
+    references: Mapping[int, np.ndarray],
+    n_tasks: int,
+) -> tuple[Block, dict[int, np.ndarray]]:
+    """Return the effects of some pairs, and the predictions of windows without a variant, with those of further genes.
+
+    `references` are by row of a gene, shape=(replicates of its fold, tasks).
+    """
+    names = replicate_names(predictors)
+    variant, gene = pairs.variant[rows], pairs.gene[rows]
+    folds = pairs.genes["fold"].to_numpy()
+    effects = np.full((len(variant), len(names), n_tasks), np.nan)
+    mean, sd = np.full((2, len(variant), n_tasks), np.nan)
+    known = dict(references)
+    for fold in np.unique(folds[gene[gene >= 0]]).tolist():
+        at = np.flatnonzero(np.isin(gene, np.flatnonzero(folds == fold)))
+        changes = [pairs.changes[v] for v in variant[at].tolist()]
+        differences, known = _differences(genome, pairs.windows, predictors[fold], known, gene[at], changes)
+        differences = pairs.signs[variant[at], None, None] * differences
+        effects[np.ix_(at, np.array([names.index(name) for name in predictors[fold]]))] = differences
+        mean[at] = differences.mean(axis=1)
+        if differences.shape[1] > 1:
+            sd[at] = differences.std(axis=1, ddof=1)
+    return Block(variant, gene, _from_tss(pairs, variant, gene), effects, mean, sd), known
+
+
+def _from_tss(pairs: VariantGenes, variant: np.ndarray, gene: np.ndarray) -> np.ndarray:
+    distances = [
+        pairs.windows[g].place(pairs.changes[v])[0] - pairs.windows[g].mask_start if g >= 0 else 0
+        for v, g in zip(variant.tolist(), gene.tolist(), strict=True)
+    ]
+    return np.array(distances, dtype=np.int64)
 
 
 def replicate_names(predictors: Mapping[int, Mapping[str, Predictor]]) -> list[str]:
@@ -134,45 +215,38 @@ def _changes(variants: pd.DataFrame) -> tuple[list[Change], np.ndarray]:
     return changes, np.where(flipped, -1.0, 1.0)
 
 
-def _pairs(variants: pd.DataFrame, changes: list[Change], windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
-    scored = np.flatnonzero(variants["status"].isin(vcf.SCORED))
-    variant, gene = pair_with_genes(list(variants["chrom"].iloc[scored]), [changes[v] for v in scored], windows)
-    variant = scored[variant]
-    alone = np.setdiff1d(np.arange(len(variants)), variant)
-    outside = np.intersect1d(alone, scored)
-    variants.loc[variants.index[outside], "status"] = "outside"
-    variant, gene = np.concatenate([variant, alone]), np.concatenate([gene, np.full(len(alone), -1)])
-    order = np.argsort(variant, kind="stable")
-    return variant[order], gene[order]
-
-
-def _effects(
+def _differences(
     genome: Genome,
     windows: list[Window],
     predictors: Mapping[str, Predictor],
-    known: dict[int, np.ndarray],
+    references: Mapping[int, np.ndarray],
     genes: np.ndarray,
     changes: list[Change],
-    signs: np.ndarray,
-) -> np.ndarray:
-    """Return effects, (n, replicates, tasks), of changes in the windows of genes of one fold; adds references to `known`."""
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Return predictions with changes less those without, in the windows of genes of one fold.
+
+    Returns
+    -------
+    differences: numpy.ndarray, shape=(n, replicates, tasks), dtype=float64
+    references: dict of int to numpy.ndarray, shape=(replicates, tasks)
+        Those given, and the predictions without a change of the genes that they lacked.
+    """
     distinct = list(dict.fromkeys(genes.tolist()))
-    new = [g for g in distinct if g not in known]
+    new = [g for g in distinct if g not in references]
     n, length = len(genes), windows[distinct[0]].end - windows[distinct[0]].start
     codes = np.empty((n + len(new), length), dtype=np.int8)
-    asked = np.array([*genes, *new], dtype=np.int64)
-    mask_start = np.array([windows[g].mask_start for g in asked], dtype=np.int64)
-    mask_end = np.array([min(windows[g].mask_end, length) for g in asked], dtype=np.int64)
+    rows = np.array([*genes, *new], dtype=np.int64)
+    mask_start = np.array([windows[g].mask_start for g in rows], dtype=np.int64)
+    mask_end = np.array([min(windows[g].mask_end, length) for g in rows], dtype=np.int64)
     for g in distinct:
-        rows = np.flatnonzero(genes == g)
+        at = np.flatnonzero(genes == g)
         reference = windows[g].codes(genome, 0, length)
-        codes[rows], mask_end[rows] = alternative_windows(genome, windows[g], reference, [changes[row] for row in rows])
-        if g not in known:
+        codes[at], mask_end[at] = alternative_windows(genome, windows[g], reference, [changes[row] for row in at])
+        if g not in references:
             codes[n + new.index(g)] = reference
-    predicted = np.stack([predictor(codes, mask_start, mask_end, asked) for predictor in predictors.values()], axis=1)
-    known.update(zip(new, predicted[n:], strict=True))
-    reference = np.stack([known[g] for g in genes.tolist()])
-    return signs[:, None, None] * (predicted[:n].astype(np.float64) - reference)
+    predicted = np.stack([predictor(codes, mask_start, mask_end, rows) for predictor in predictors.values()], axis=1)
+    known = {**references, **dict(zip(new, predicted[n:], strict=True))}
+    return predicted[:n].astype(np.float64) - np.stack([known[g] for g in genes.tolist()]), known
 
 
 def long_table(
@@ -217,8 +291,7 @@ def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, task
 
 def write_effects(
     blocks: Iterable[Block],
-    variants: pd.DataFrame,
-    genes: pd.DataFrame,
+    pairs: VariantGenes,
     tasks: list[str],
     replicates: list[str],
     source: str | Path,
@@ -230,9 +303,9 @@ def write_effects(
     Parameters
     ----------
     blocks: iterable of Block
-        From `score`.
-    variants, genes: pandas.DataFrame
-        Those given to `score`.
+        From `score_variants`.
+    pairs: VariantGenes
+        Those given to `score_variants`.
     tasks, replicates: list of str
         Names along the axes of the effects.
     source: str or Path
@@ -240,6 +313,7 @@ def write_effects(
     table_path, vcf_path: str or Path
         The files to write: a TSV (see `long_table`) and a compressed VCF (see `vcf.write_annotated`).
     """
+    variants, genes = pairs.variants, pairs.genes
     n_records = int(variants["record"].iloc[-1]) + 1 if len(variants) else 0
     entries: list[list[str]] = [[] for _ in range(n_records)]
     with write_whole(table_path) as part, open(part, "w", newline="") as sink:

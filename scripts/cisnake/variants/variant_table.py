@@ -56,23 +56,8 @@ def pair_variants(
     """
     if convention not in CONVENTIONS:
         raise unknown_name("convention", convention, CONVENTIONS)
-    numbers = {gene: number for number, gene in enumerate(genes)}
-    gene_column = next((column for column in ("gene_id", "gene") if column in variants), None)
-    named = (
-        None if gene_column is None else variants[gene_column].astype(str).map(numbers).fillna(-1).astype(np.int64).to_numpy()
-    )
-    if named is not None and len(named) and (named < 0).all():
-        raise unknown_name("gene", str(variants[gene_column].iloc[0]), genes)
-    places = {"ref", "alt", "chrom"} <= set(variants) and ("pos" in variants or "start" in variants)
-    if places:
-        table = _on_genome(variants, stored)
-    elif named is not None and {"rel_pos", "ref_tx", "alt_tx"} <= set(variants):
-        table = _in_genes(variants, named, stored, convention)
-    else:
-        raise InputError(
-            f"the table of variants has the columns {', '.join(map(str, variants.columns))}: it needs chrom, pos (or start), "
-            "ref and alt, or gene, rel_pos, ref_tx and alt_tx."
-        )
+    named = _named_genes(variants, genes)
+    table = _places(variants, named, stored, convention)
     table.insert(0, "row", np.arange(len(table)))
     table["end"] = table["start"] + np.array([len(ref) for ref in table["ref"]], dtype=np.int64)
     ids = [f"{c}:{s + 1}:{r}:{a}" for c, s, r, a in zip(table["chrom"], table["start"], table["ref"], table["alt"])]
@@ -81,6 +66,30 @@ def pair_variants(
     if named is not None:
         table.loc[named < 0, "status"] = "unknown_gene"
     return _paired(table, named, genes, windows)
+
+
+def _named_genes(variants: pd.DataFrame, genes: list[str]) -> np.ndarray | None:
+    """Return the index of the gene that each variant is tied to, -1 for an unknown one; None where variants name no genes."""
+    column = next((column for column in ("gene_id", "gene") if column in variants), None)
+    if column is None:
+        return None
+    numbers = {gene: number for number, gene in enumerate(genes)}
+    named = variants[column].astype(str).map(numbers).fillna(-1).astype(np.int64).to_numpy()
+    if len(named) and (named < 0).all():
+        raise unknown_name("gene", str(variants[column].iloc[0]), genes)
+    return named
+
+
+def _places(variants: pd.DataFrame, named: np.ndarray | None, stored: list[Window], convention: str) -> pd.DataFrame:
+    """Return chrom, start, ref and alt of variants on the genome, whichever form the table has."""
+    if {"ref", "alt", "chrom"} <= set(variants) and ("pos" in variants or "start" in variants):
+        return _on_genome(variants, stored)
+    if named is not None and {"rel_pos", "ref_tx", "alt_tx"} <= set(variants):
+        return _in_genes(variants, named, stored, convention)
+    raise InputError(
+        f"the table of variants has the columns {', '.join(map(str, variants.columns))}: it needs chrom, pos (or start), "
+        "ref and alt, or gene, rel_pos, ref_tx and alt_tx."
+    )
 
 
 def _on_genome(variants: pd.DataFrame, stored: list[Window]) -> pd.DataFrame:

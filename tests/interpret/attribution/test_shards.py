@@ -15,15 +15,15 @@ from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
+from cisnake.interpret.attribution import job as attribution_job
 from cisnake.interpret.attribution import shards as attribution_shards
 from cisnake.interpret.attribution.collect import collect_shards
 from cisnake.interpret.attribution.file import AttributionFile
-from cisnake.interpret.attribution.job import Extras
+from cisnake.interpret.attribution.job import AttributionSettings, Extras, shuffled_windows
 from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, method_options, project
 from cisnake.interpret.attribution.quality import random_network
-from cisnake.interpret.attribution.sample import shuffled_windows
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.attribution.shards import attribute_shard
+from cisnake.interpret.attribution.shards import GeneShard, attribute_shard
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import devices, ensemble
 from cisnake.model.prediction import Views
@@ -97,7 +97,8 @@ def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contra
     outputs = [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
     table = folder / "tasks.tsv"
     paths = paths or models(folder)
-    attribute_shard(folder / "dataset.h5", paths, table, contrasts, which, shard, batch_size, outputs, **asked)
+    settings = AttributionSettings(**{"method": "input_x_gradient"} | asked)
+    attribute_shard(folder / "dataset.h5", paths, table, contrasts, GeneShard(which, *shard), settings, batch_size, outputs)
     return outputs
 
 
@@ -298,7 +299,7 @@ def test_only_methods_with_a_baseline_are_complete_or_not(folder, tmp_path):
 
 def test_batches_are_cut_where_contributions_would_fill_memory(folder, tmp_path, monkeypatch):
     whole = AttributionFile(run(folder, tmp_path / "whole", batch_size=64)[1])
-    monkeypatch.setattr(attribution_shards, "_BATCH_BYTES", 3 * 2 * 16 * LENGTH)
+    monkeypatch.setattr(attribution_job, "_BATCH_BYTES", 3 * 2 * 16 * LENGTH)
     asked, ask = [], attribution_shards.attribute_ensemble
 
     def count(networks, inputs, *rest):

@@ -7,7 +7,7 @@ from cisnake.data.motif_database import Motif, load_motifs
 from cisnake.files import read_table, write_table
 from cisnake.interpret.motifs import enrichment
 from cisnake.interpret.motifs.clusters import cluster_motifs, motif_similarity
-from cisnake.interpret.motifs.hits_in_peaks import write_hits_in_peaks
+from cisnake.interpret.motifs.hits_in_peaks import HitSearch, write_hits_in_peaks
 from cisnake.interpret.motifs.scan import scan_genes
 from cisnake.interpret.peaks.call import call_peaks
 from cisnake.interpret.peaks.seqlets import RecursiveSeqlets
@@ -70,7 +70,9 @@ def test_a_planted_motif_is_enriched_and_a_shuffled_one_is_not(tmp_path):
     words = {"up": "TGACTCAGC", "down": "ACCCGCATT", "silent": "CGTACGATC", "shuffled": "CAGTCTGAC", "unlike": "GGCCATGTA"}
     collection = [consensus_motif(word, name) for name, word in words.items()]
     scan_genes(write_dataset(tmp_path, genome, windows), "all", collection, tmp_path / "hits.h5")
-    counts = write_hits_in_peaks(tmp_path / "hits.h5", file, peaks, collection, tmp_path / "h.tsv", tmp_path / "h.bed", seed=3)
+    counts = write_hits_in_peaks(
+        tmp_path / "hits.h5", file, peaks, collection, tmp_path / "h.tsv", tmp_path / "h.bed", HitSearch(seed=3)
+    )
     table = enrichment.enrichment_table(collection, counts).set_index("motif_id")
     assert set(table.index[:2]) == {"up", "down"}
     assert (table.loc[["up", "down"], "q_value"] < 1e-6).all()

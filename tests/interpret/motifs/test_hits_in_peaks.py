@@ -33,7 +33,13 @@ def run(folder, genome, places, length, motifs, attributions=None, p_threshold=1
 
 def find(folder, file, peaks, motifs, name="t", **parameters) -> tuple[SiteCounts, object]:
     counts = hits_in_peaks.write_hits_in_peaks(
-        folder / "hits.h5", file, peaks, motifs, folder / f"{name}.tsv", folder / f"{name}.bed", **parameters
+        folder / "hits.h5",
+        file,
+        peaks,
+        motifs,
+        folder / f"{name}.tsv",
+        folder / f"{name}.bed",
+        hits_in_peaks.HitSearch(**parameters),
     )
     return counts, read_table(folder / f"{name}.tsv", **NUMBERS)
 

@@ -79,7 +79,12 @@ def probe(scorer, motifs, hits, sites, draws, backgrounds, seed, occupied=None, 
     )
     enrichment = pd.DataFrame({"motif_id": [motif.id for motif in motifs], "odds_ratio": odds, "q_value": 0.5})
     return motif_effects.probe_motifs(
-        scorer, motifs, hits, taken if occupied is None else occupied, enrichment, sites, draws, backgrounds, seed
+        scorer,
+        motifs,
+        hits,
+        taken if occupied is None else occupied,
+        enrichment,
+        motif_effects.ProbeSettings(sites, draws, backgrounds, seed),
     )
 
 

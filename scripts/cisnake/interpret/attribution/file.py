@@ -280,6 +280,13 @@ class AttributionWriter:
                         self._file[group[name].name][done : done + count] = group[name][:]
             self.done, self.done_null = self.done + n, self.done_null + n_null
 
+    def finish(self) -> None:
+        """Raise ValueError unless all genes and all shuffled windows were appended."""
+        if self.done != self.n:
+            raise ValueError(f"attributions of {self.done} genes were given for {self.n}")
+        if self.done_null != self.n_null:
+            raise ValueError(f"attributions of {self.done_null} shuffled windows were given for {self.n_null}")
+
     def _put(self, name: str, rows: slice, values: np.ndarray) -> None:
         if _SCALES[name] in self._file:
             values = np.asarray(values, np.float32)
@@ -344,16 +351,8 @@ def write_attributions(
         raise unknown_name("type of attributions", dtype, DTYPES)
     n, n_null = len(windows), len(null_genes)
     with write_whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs["schema_version"] = ATTRIBUTION_SCHEMA_VERSION
-        for key, value in attrs.items():
-            file.attrs[key] = json.dumps(value) if key in _JSON else value
-        file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
-        for column in ATTRIBUTED_WINDOW_COLUMNS:
-            if column in _TEXT:
-                file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(object), dtype=_STRING)
-            else:
-                file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(np.int64))
-        file.create_dataset("measured", data=windows["measured"].to_numpy(np.float32))
+        _write_attrs(file, attrs)
+        _write_windows(file, windows)
         for name in ("predicted", "predicted_sd"):
             file.create_dataset(name, (n,), np.float32)
         _create_rows(file, "sequences", (n, length), np.int8)
@@ -366,10 +365,23 @@ def write_attributions(
         file.create_dataset("null/genes", data=np.array(null_genes, object), dtype=_STRING)
         writer = AttributionWriter(file, n, n_null)
         yield writer
-        if writer.done != n:
-            raise ValueError(f"attributions of {writer.done} genes were given for {n}")
-        if writer.done_null != n_null:
-            raise ValueError(f"attributions of {writer.done_null} shuffled windows were given for {n_null}")
+        writer.finish()
+
+
+def _write_attrs(file: h5py.File, attrs: Mapping[str, Any]) -> None:
+    file.attrs["schema_version"] = ATTRIBUTION_SCHEMA_VERSION
+    for key, value in attrs.items():
+        file.attrs[key] = json.dumps(value) if key in _JSON else value
+
+
+def _write_windows(file: h5py.File, windows: pd.DataFrame) -> None:
+    file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
+    for column in ATTRIBUTED_WINDOW_COLUMNS:
+        if column in _TEXT:
+            file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(object), dtype=_STRING)
+        else:
+            file.create_dataset(f"windows/{column}", data=windows[column].to_numpy(np.int64))
+    file.create_dataset("measured", data=windows["measured"].to_numpy(np.float32))
 
 
 def _create_rows(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> None:

@@ -115,15 +115,10 @@ def smoothgrad(
     """
     if not 0.25 <= sample_prob <= 1:
         raise InputError(f"sample_prob is {sample_prob}: the chance that a base stays as it is lies between 0.25 and 1.")
-    known = np.any(inputs[..., :4], axis=-1)
-    free = known & np.broadcast_to(True if sample_mask is None else np.asarray(sample_mask, bool), known.shape)
-    kept = (sample_prob - 0.25) / 0.75
-    drawn = np.full((len(inputs), n_samples, inputs.shape[1]), -1, np.int8)
-    for row, sequence in enumerate(inputs[..., :4]):
-        rng = sequence_rng(sequence, seed)
-        composition = sequence[free[row]].sum(axis=0, dtype=np.float64) + np.finfo(float).tiny
-        bases = rng.choice(4, size=drawn[row].shape, p=composition / composition.sum())
-        drawn[row] = np.where((rng.random(drawn[row].shape) >= kept) & free[row], bases, -1)
+    free = np.any(inputs[..., :4], axis=-1)
+    if sample_mask is not None:
+        free = free & np.asarray(sample_mask, bool)
+    drawn = _draw_noise(inputs[..., :4], free, n_samples, (sample_prob - 0.25) / 0.75, seed)
 
     def noisy(rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
         copies, bases = inputs[rows], drawn[rows, samples]
@@ -134,6 +129,28 @@ def smoothgrad(
 
     total = mean_gradient(network, inputs, scores, noisy, np.full(n_samples, 1 / n_samples))
     return network.scores(inputs, scores), correct(total) if correct_mean else total
+
+
+def _draw_noise(sequences: np.ndarray, free: np.ndarray, n_samples: int, kept: float, seed: int) -> np.ndarray:
+    """Return the bases that replace those of noisy copies, -1 where a base stays; shape=(n, n_samples, length), dtype=int8.
+
+    Parameters
+    ----------
+    sequences: numpy.ndarray, shape=(n, length, 4)
+    free: numpy.ndarray, shape=(n, length), dtype=bool
+        Positions that may be drawn anew, whose composition is drawn from.
+    n_samples: int
+    kept: float
+        Chance that a position is not drawn anew.
+    seed: int
+    """
+    drawn = np.full((len(sequences), n_samples, sequences.shape[1]), -1, np.int8)
+    for row, sequence in enumerate(sequences):
+        rng = sequence_rng(sequence, seed)
+        composition = sequence[free[row]].sum(axis=0, dtype=np.float64) + np.finfo(float).tiny
+        bases = rng.choice(4, size=drawn[row].shape, p=composition / composition.sum())
+        drawn[row] = np.where((rng.random(drawn[row].shape) >= kept) & free[row], bases, -1)
+    return drawn
 
 
 def mean_gradient(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -18,23 +19,43 @@ from cisnake.data.matrix import read_tasks_table
 from cisnake.data.windows import choose_genes
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
-from cisnake.interpret.attribution.ensemble import attribute_ensemble
+from cisnake.interpret.attribution.ensemble import EnsembleAttribution, attribute_ensemble
 from cisnake.interpret.attribution.file import QUALITY_NUMBERS, AttributionWriter, write_attributions
-from cisnake.interpret.attribution.job import NO_EXTRAS, AttributionJob, Extras, baseline_scores, batches, deal_genes
-from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, attribute, method_options, project
+from cisnake.interpret.attribution.job import (
+    AttributionJob,
+    AttributionSettings,
+    deal_evenly,
+    deal_genes,
+    sampled_positions,
+    shuffled_windows,
+)
+from cisnake.interpret.attribution.methods import attribute, project
 from cisnake.interpret.attribution.quality import mutagenesis_agreement, random_agreement, random_network, strand_agreement
-from cisnake.interpret.attribution.sample import deal_evenly, sampled_positions, shuffled_windows
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.contrasts import Contrast, resolve_contrast
-from cisnake.model import ONE_VIEW, Views, load_model, models_by_fold
+from cisnake.model import load_model, models_by_fold
 from cisnake.program import Progress, log
 
-# These ask each window once: a batch need not be larger than there are genes.
-_SINGLE_PASS = ("gradient", "input_x_gradient", "saliency")
-# Contributions of a batch, all scores together, take at most about so much memory.
-_BATCH_BYTES = 1 << 28
 # Genes whose windows set the batch normalisation of networks with random weights.
 _MOMENT_GENES = 32
+
+
+@dataclass(frozen=True)
+class GeneShard:
+    """The genes of one job.
+
+    Attributes
+    ----------
+    which: str
+        Genes of the run: "all", "held_out" (those of the test split), or a file with a gene id a line.
+    number, count: int
+        Number of the shard, from 0, and how many there are: runs of genes of about equal length, which may be empty. Default:
+        one shard.
+    """
+
+    which: str
+    number: int = 0
+    count: int = 1
 
 
 def attribute_shard(
@@ -42,14 +63,10 @@ def attribute_shard(
     models: list[Path],
     tasks_table: Path,
     contrasts: dict[str, dict[str, Any]],
-    which: str,
-    shard: tuple[int, int],
+    shard: GeneShard,
+    settings: AttributionSettings,
     batch_size: int,
     outputs: list[Path],
-    method: str = "input_x_gradient",
-    options: Mapping[str, Any] | None = None,
-    views: Views = ONE_VIEW,
-    extras: Extras = NO_EXTRAS,
 ) -> None:
     """Write the attributions of one shard of genes, a file for each contrast.
 
@@ -57,198 +74,234 @@ def attribute_shard(
     ----------
     dataset: Path
     models: list of Path
-        `.../fold_<i>/replicate_<j>/model.keras`; a gene is asked of all replicates of its fold.
+        `.../fold_<i>/replicate_<j>/model.keras`; a gene is attributed by all replicates of its fold.
     tasks_table: Path
         Groups that contrasts may name.
     contrasts: dict
         Sections by name, as in the configuration.
-    which: str
-        "all", "held_out" (genes of the test split), or a file with a gene id a line.
-    shard: pair of int
-        Number of the shard, from 0, and how many there are: runs of genes of about equal length, which may be empty.
+    shard: GeneShard
+    settings: AttributionSettings
+        Which tasks are of two strands is read from the data set. Shuffled windows and genes to check are spread evenly over
+        those of all shards, and dealt with them.
     batch_size: int
     outputs: list of Path
         In the order of `contrasts`.
-    method: str
-        One of `attribution.ATTRIBUTION_METHODS`. Default "input_x_gradient".
-    options: mapping, optional
-        Of the method; those that it does not take are left aside. Default None, its defaults.
-    views: Views
-        Shifts and strands that each model is asked with; which tasks are of two strands is read from the data set. Default:
-        windows as they are.
-    extras: Extras
-        Shuffled windows and genes to check are spread evenly over those of all shards, and dealt with them.
+
+    Raises
+    ------
+    InputError
+        Settings or contrasts make no sense, or a gene is of a fold that has no model.
     """
-    options = method_options(method, options or {})
-    asked: dict[str, Any] = {"method": method, "method_options": options}
-    asked |= {"reverse_complement": views.reverse_complement, "shifts": list(views.shifts)}
-    asked |= {name: getattr(extras, name) for name in ("null_windows", "quality_genes", "seed")}
-    folds = models_by_fold(models)
+    attrs, folds = settings.attrs, models_by_fold(models)
     with open_dataset(dataset) as file, ExitStack() as stack:
-        windows, tasks = read_windows(file), read_tasks(file)
-        if "strand_pair" in file.attrs:
-            views = dataclasses.replace(views, strand_pair=file.attrs["strand_pair"].tolist())
+        tasks = read_tasks(file)
         table = read_tasks_table(tasks_table, tasks)
         resolved = [resolve_contrast(name, section, table) for name, section in contrasts.items()]
-        chosen = deal_genes(windows, choose_genes(windows, which), extras)
-        genes = chosen.iloc[np.array_split(np.arange(len(chosen)), shard[1])[shard[0]]]
-        # Genes of one fold together: only its models are in memory.
-        genes = genes.sort_values("fold", kind="stable", ignore_index=True)
-        for fold in genes["fold"].unique():
-            if fold not in folds:
-                raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
-        trained = int((genes["split"] == "train").sum())
-        log.info("the models that are asked were trained on %d of %d genes", trained, len(genes))
-        job = AttributionJob(
-            file,
-            [contrast.weights(tasks) for contrast in resolved],
-            functools.partial(ATTRIBUTION_METHODS[method], **options),
-            baseline_scores(method, options),
-            views,
-            extras,
-        )
+        weights = [contrast.weights(tasks) for contrast in resolved]
+        job = AttributionJob(file, weights, _with_strand_pair(settings, file), batch_size)
+        windows = read_windows(file)
+        run = deal_genes(windows, choose_genes(windows, shard.which), settings.extras)
+        genes = _genes_of_shard(run, shard, folds)
         labels = measured_values(file, genes["row"].to_numpy())
-        writers = [
-            stack.enter_context(
-                write_attributions(
-                    output,
-                    genes.assign(measured=contrast.measured(labels, tasks)),
-                    job.length,
-                    _attrs(contrast, models, len(next(iter(folds.values())))) | asked,
-                    dtype=extras.dtype,
-                    hypothetical=extras.hypothetical,
-                    spread=max(len(paths) for paths in folds.values()) > 1,
-                    null_genes=genes["gene_id"].repeat(genes["shuffles"]).to_list(),
-                )
-            )
-            for contrast, output in zip(resolved, outputs, strict=True)
-        ]
-        quality = {name: np.full((len(writers), len(genes)), np.nan, np.float32) for name in QUALITY_NUMBERS}
-        progress = Progress(f"windows attributed in shard {shard[0]}", len(genes) + int(genes["shuffles"].sum()))
-        step = max(1, min(batch_size, _BATCH_BYTES // (16 * job.length * len(writers))))
-        for fold, of_fold in genes.groupby("fold"):
-            size = min(step, len(of_fold)) if method in _SINGLE_PASS else step
-            _attribute_fold(job, folds[int(fold)], chosen, of_fold, step, size, writers, quality, progress)
-        for i, append in enumerate(writers):
-            append.quality(pd.DataFrame({name: values[i] for name, values in quality.items()}))
+        attrs = _model_attrs(models, folds) | attrs
+        spread = max(map(len, folds.values())) > 1
+        writers = []
+        for contrast, output in zip(resolved, outputs, strict=True):
+            measured = genes.assign(measured=contrast.measured(labels, tasks))
+            writers.append(stack.enter_context(_writer(job, measured, output, _contrast_attrs(contrast) | attrs, spread)))
+        progress = Progress(f"windows attributed in shard {shard.number}", len(genes) + int(genes["shuffles"].sum()))
+        quality = [_attribute_fold(job, folds[fold], run, part, writers, progress) for fold, part in genes.groupby("fold")]
+        _write_quality(writers, quality)
+
+
+def _with_strand_pair(settings: AttributionSettings, file: h5py.File) -> AttributionSettings:
+    if "strand_pair" not in file.attrs:
+        return settings
+    views = dataclasses.replace(settings.views, strand_pair=file.attrs["strand_pair"].tolist())
+    return dataclasses.replace(settings, views=views)
+
+
+def _genes_of_shard(run: pd.DataFrame, shard: GeneShard, folds: Mapping[int, Sequence[Path]]) -> pd.DataFrame:
+    """Return the genes of a shard, those of one fold together: only the models of one fold are in memory."""
+    genes = run.iloc[np.array_split(np.arange(len(run)), shard.count)[shard.number]]
+    genes = genes.sort_values("fold", kind="stable", ignore_index=True)
+    for fold in genes["fold"].unique():
+        if fold not in folds:
+            raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
+    trained = int((genes["split"] == "train").sum())
+    log.info("the models that are asked were trained on %d of %d genes", trained, len(genes))
+    return genes
+
+
+def _contrast_attrs(contrast: Contrast) -> dict[str, Any]:
+    return {
+        "contrast": contrast.name,
+        "score": contrast.score,
+        "on_tasks": list(contrast.on_tasks),
+        "off_tasks": list(contrast.off_tasks),
+    }
+
+
+def _model_attrs(models: list[Path], folds: Mapping[int, Sequence[Path]]) -> dict[str, Any]:
+    return {"models": [file_sha256(path) for path in sorted(models)], "replicates": len(next(iter(folds.values())))}
+
+
+def _writer(
+    job: AttributionJob, genes: pd.DataFrame, output: Path, attrs: Mapping[str, Any], spread: bool
+) -> AbstractContextManager[AttributionWriter]:
+    return write_attributions(
+        output,
+        genes,
+        job.length,
+        attrs,
+        dtype=job.settings.extras.dtype,
+        hypothetical=job.settings.extras.hypothetical,
+        spread=spread,
+        null_genes=genes["gene_id"].repeat(genes["shuffles"]).to_list(),
+    )
+
+
+def _write_quality(writers: Sequence[AttributionWriter], quality: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Write numbers of `QUALITY_NUMBERS`, each (contrasts, genes), of the genes of one fold after the other."""
+    for i, append in enumerate(writers):
+        columns = {
+            name: np.concatenate([np.zeros(0, np.float32), *(of_fold[name][i] for of_fold in quality)])
+            for name in QUALITY_NUMBERS
+        }
+        append.quality(pd.DataFrame(columns))
 
 
 def _attribute_fold(
     job: AttributionJob,
     models: Sequence[Path],
-    chosen: pd.DataFrame,
+    run: pd.DataFrame,
     genes: pd.DataFrame,
-    step: int,
-    size: int,
     writers: Sequence[AttributionWriter],
-    quality: Mapping[str, np.ndarray],
     progress: Progress,
-) -> None:
-    """Append genes of one fold, of all that were chosen for the run, and their shuffles to each file, and set their quality.
+) -> dict[str, np.ndarray]:
+    """Append genes of one fold, out of all genes of the run, and their shuffles to each file, and return their quality.
 
-    `step` windows are read at a time, and shown to the models in passes of `size`.
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape=(contrasts, genes), dtype=float32
+        The numbers of `QUALITY_NUMBERS`; NaN where they were not measured.
     """
     loaded = [load_model(path) for path in models]
+    size = job.settings.pass_size(job.step, len(genes))
     networks = [ScoredModel(model, size) for model in loaded]
-    projected = _attribute_genes(job, networks, genes, step, writers, quality, progress)
-    _attribute_shuffles(job, networks, genes, step, writers, progress)
-    checked = genes[genes["checked"]]
-    if len(checked):
-        seed = job.extras.seed + int(genes["fold"].iloc[0])
-        without = random_network(loaded[0], seed, _moment_windows(job, chosen, step, loaded[0]))
-        _check(job, networks, ScoredModel(without, size), checked, step, projected, quality)
+    measured, projected = _attribute_genes(job, networks, genes, writers, progress)
+    _attribute_shuffles(job, networks, genes, writers, progress)
+    quality = {name: np.full((len(writers), len(genes)), np.nan, np.float32) for name in QUALITY_NUMBERS} | measured
+    checked = genes["checked"].to_numpy()
+    if checked.any():
+        seed = job.settings.extras.seed + int(genes["fold"].iloc[0])
+        untrained = ScoredModel(random_network(loaded[0], seed, _moment_windows(job, run, loaded[0])), size)
+        for name, values in _check(job, networks, untrained, genes[checked], projected).items():
+            quality[name][:, checked] = values
+    return quality
 
 
 def _attribute_genes(
     job: AttributionJob,
     networks: Sequence[ScoredModel],
     genes: pd.DataFrame,
-    step: int,
     writers: Sequence[AttributionWriter],
-    quality: Mapping[str, np.ndarray],
     progress: Progress,
-) -> np.ndarray:
-    """Append genes of one fold to each file; return the projected attributions of those to check, (scores, n, length)."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Append genes of one fold to each file.
+
+    Returns
+    -------
+    quality: dict of str to numpy.ndarray, shape=(contrasts, genes), dtype=float32
+        completeness and replicates.
+    projected: numpy.ndarray, shape=(contrasts, checked genes, length), dtype=float32
+        Attributions of the genes to check, summed over the four channels.
+    """
+    completeness, replicates = np.zeros((2, len(writers), len(genes)), np.float32)
     to_check = [np.zeros((len(writers), 0, job.length), np.float32)]
-    for batch in batches(genes, step):
+    done = 0
+    for batch in job.batches(genes):
+        rows = slice(done, done + len(batch))
         codes = job.codes(batch)
-        inputs = job.inputs(batch, codes, networks[0].model)
-        answer = attribute_ensemble(networks, inputs, job.questions(batch), job.method, job.views, job.baseline)
-        predicted, count = answer.scores.mean(axis=0), len(networks)
-        deviation = answer.scores.std(axis=0, ddof=1) if count > 1 else np.full(predicted.shape, np.nan)
-        for i, append in enumerate(writers):
-            append(
-                answer.attributions[i],
-                codes,
-                predicted[i],
-                deviation[i],
-                hypothetical=answer.contributions[i].swapaxes(-1, -2) if job.extras.hypothetical else None,
-                spread=answer.spread[i] if append.has_spread else None,
-            )
-        quality["completeness"][:, batch.index] = answer.completeness
-        quality["replicates"][:, batch.index] = answer.replicates
-        to_check.append(answer.attributions[:, batch["checked"].to_numpy()].sum(axis=2))
+        ensemble = attribute_ensemble(
+            networks,
+            job.inputs(batch, codes, networks[0].model),
+            job.scores(batch),
+            job.settings.function,
+            job.settings.views,
+            job.settings.baseline,
+        )
+        _append(job, writers, codes, ensemble)
+        completeness[:, rows], replicates[:, rows] = ensemble.completeness, ensemble.replicates
+        to_check.append(ensemble.attributions[:, batch["checked"].to_numpy()].sum(axis=2))
+        done += len(batch)
         progress.advance(len(batch))
-    return np.concatenate(to_check, axis=1)
+    return {"completeness": completeness, "replicates": replicates}, np.concatenate(to_check, axis=1)
+
+
+def _append(
+    job: AttributionJob, writers: Sequence[AttributionWriter], codes: np.ndarray, ensemble: EnsembleAttribution
+) -> None:
+    predicted = ensemble.scores.mean(axis=0)
+    several = len(ensemble.scores) > 1
+    deviation = ensemble.scores.std(axis=0, ddof=1) if several else np.full(predicted.shape, np.nan)
+    for i, append in enumerate(writers):
+        append(
+            ensemble.attributions[i],
+            codes,
+            predicted[i],
+            deviation[i],
+            hypothetical=ensemble.contributions[i].swapaxes(-1, -2) if job.settings.extras.hypothetical else None,
+            spread=ensemble.spread[i] if append.has_spread else None,
+        )
 
 
 def _attribute_shuffles(
     job: AttributionJob,
     networks: Sequence[ScoredModel],
     genes: pd.DataFrame,
-    step: int,
     writers: Sequence[AttributionWriter],
     progress: Progress,
 ) -> None:
     """Append shuffled windows of genes of one fold to each file: everything but the order of the bases is the gene's."""
     repeated = genes.loc[genes.index.repeat(genes["shuffles"])]
     repeated = repeated.assign(copy=repeated.groupby("row").cumcount())
-    for batch in batches(repeated, step):
-        codes = shuffled_windows(job.codes(batch), batch["gene_id"].to_list(), batch["copy"].to_list(), job.extras.seed)
+    seed = job.settings.extras.seed
+    for batch in job.batches(repeated):
+        codes = shuffled_windows(job.codes(batch), batch["gene_id"].to_list(), batch["copy"].to_list(), seed)
         inputs = job.inputs(batch, codes, networks[0].model)
-        contributions, _ = attribute(networks, inputs, job.questions(batch), job.method, job.views)
+        contributions, _ = attribute(networks, inputs, job.scores(batch), job.settings.function, job.settings.views)
         for i, append in enumerate(writers):
             append.null(project(inputs, contributions[i]).sum(axis=1))
         progress.advance(len(batch))
 
 
-def _moment_windows(job: AttributionJob, chosen: pd.DataFrame, step: int, model: keras.Model) -> np.ndarray:
+def _moment_windows(job: AttributionJob, run: pd.DataFrame, model: keras.Model) -> np.ndarray:
     """Return windows that are spread over all genes of the run, so that shards make no difference."""
-    genes = chosen[deal_evenly(min(_MOMENT_GENES, step, len(chosen)), len(chosen)) > 0]
+    genes = run[deal_evenly(min(_MOMENT_GENES, job.step, len(run)), len(run)) > 0]
     return job.inputs(genes, job.codes(genes), model)
 
 
 def _check(
     job: AttributionJob,
     networks: Sequence[ScoredModel],
-    without: ScoredModel,
+    untrained: ScoredModel,
     genes: pd.DataFrame,
-    step: int,
     projected: np.ndarray,
-    quality: Mapping[str, np.ndarray],
-) -> None:
-    """Set the checks of some genes of one fold, whose projected attributions (scores, n, length) are given in their order."""
+) -> dict[str, np.ndarray]:
+    """Return the checks of some genes of one fold, each (contrasts, genes); `projected` is (contrasts, genes, length)."""
     progress = Progress("genes whose attributions are checked", len(genes))
-    for first, batch in zip(range(0, len(genes), step), batches(genes, step)):
-        codes, questions, own = job.codes(batch), job.questions(batch), projected[:, first : first + step]
+    method, views = job.settings.function, job.settings.views
+    ism, strands, random_weights = np.zeros((3, *projected.shape[:2]))
+    done = 0
+    for batch in job.batches(genes):
+        rows = slice(done, done + len(batch))
+        codes, scores, attributed = job.codes(batch), job.scores(batch), projected[:, rows]
         inputs = job.inputs(batch, codes, networks[0].model)
-        positions = sampled_positions(codes, batch["gene_id"].to_list(), job.extras.seed)
-        found = {
-            "ism": mutagenesis_agreement(networks, inputs, questions, own, positions, job.views),
-            "strands": strand_agreement(networks, inputs, questions, own, job.method, job.views),
-            "random_weights": random_agreement(without, inputs, questions, own, job.method, job.views),
-        }
-        for name, values in found.items():
-            quality[name][:, batch.index] = values
+        positions = sampled_positions(codes, batch["gene_id"].to_list(), job.settings.extras.seed)
+        ism[:, rows] = mutagenesis_agreement(networks, inputs, scores, attributed, positions, views)
+        strands[:, rows] = strand_agreement(networks, inputs, scores, attributed, method, views)
+        random_weights[:, rows] = random_agreement(untrained, inputs, scores, attributed, method, views)
+        done += len(batch)
         progress.advance(len(batch))
-
-
-def _attrs(contrast: Contrast, models: list[Path], replicates: int) -> dict[str, Any]:
-    return {
-        "contrast": contrast.name,
-        "score": contrast.score,
-        "on_tasks": list(contrast.on_tasks),
-        "off_tasks": list(contrast.off_tasks),
-        "models": [file_sha256(path) for path in sorted(models)],
-        "replicates": replicates,
-    }
+    return {"ism": ism, "strands": strands, "random_weights": random_weights}

@@ -3,6 +3,7 @@ from .enrichment import rank_clusters as rank_clusters
 from .hits import HitFile as HitFile
 from .hits import bed_table as bed_table
 from .hits import read_hits as read_hits
+from .hits_in_peaks import HitSearch as HitSearch
 from .hits_in_peaks import write_hits_in_peaks as write_hits_in_peaks
 from .log_odds import STEP as STEP
 from .log_odds import base_composition as base_composition

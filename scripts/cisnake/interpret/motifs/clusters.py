@@ -1,8 +1,9 @@
-"""Motifs that say the same: similarity of matrices and its clusters."""
+"""Similarity of motifs, and clusters of similar ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -23,6 +24,10 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     the other's within the overlap. So a motif is like a longer one that holds it; a few columns of little information that
     happen to agree count for little.
 
+    This is not TOMTOM (`patterns.match_motifs`), which tests whether a match is unlikely given the columns of a database: its
+    p-values depend on that database and on which of two motifs is the query, so they are no distance to cluster by; and every
+    run needs clusters, while memelite, which computes TOMTOM, is an optional package.
+
     Parameters
     ----------
     motifs: sequence of Motif
@@ -36,45 +41,68 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     """
     # The widest first, so that those that a shift leaves in reach of one another are the first ones.
     order = np.argsort([-len(motif) for motif in motifs], kind="stable")
-    n = len(motifs)
-    widths = np.array([len(motifs[index]) for index in order], dtype=int)
-    longest = int(widths.max(initial=0))
-    columns = np.zeros((n, longest, 4))
-    information = np.zeros((n, longest))
-    for row, index in enumerate(order):
-        columns[row, : widths[row]], information[row, : widths[row]] = _columns(motifs[index].probabilities)
-    totals = information.sum(axis=1)
-    smaller = np.minimum(totals[:, None], totals[None])
-    row_is_smaller = totals[:, None] <= totals[None]
-    needed = np.minimum(min_overlap, np.minimum(widths[:, None], widths[None]))
-    best = np.full((n, n), -1.0)
-    for orientation in (1, -1):
-        other, other_information = columns, information
-        if orientation < 0:
-            other, other_information = np.zeros_like(columns), np.zeros_like(information)
-            for row, width in enumerate(widths):
-                other[row, :width] = columns[row, :width][::-1, ::-1]
-                other_information[row, :width] = information[row, :width][::-1]
-        for shift in range(-longest + 1, longest):
-            # Column i of the row's motif lies over column i - shift of the other one's.
-            first, last = max(shift, 0), min(longest, longest + shift)
-            a, b = (int(np.count_nonzero(widths > start)) for start in (first, first - shift))
-            mine, theirs = slice(first, last), slice(first - shift, last - shift)
-            product = columns[:a, mine].reshape(a, -1) @ other[:b, theirs].reshape(b, -1).T
-            reach = np.arange(last - first)
-            here = (reach < widths[:a, None] - first).astype(float)
-            there = (reach < widths[:b, None] - (first - shift)).astype(float)
-            overlap = here @ there.T
-            mine_in, theirs_in = information[:a, mine] @ there.T, here @ other_information[:b, theirs].T
-            scale = np.sqrt(smaller[:a, :b] * np.where(row_is_smaller[:a, :b], theirs_in, mine_in))
-            enough = (overlap >= needed[:a, :b]) & (scale > 0)
-            reached = best[:a, :b]
-            reached[enough] = np.maximum(reached[enough], product[enough] / scale[enough])
+    forward, reverse = (_stack([motifs[index] for index in order], turned) for turned in (False, True))
+    needed = np.minimum(min_overlap, np.minimum(forward.widths[:, None], forward.widths[None]))
+    best = np.full((len(motifs), len(motifs)), -1.0)
+    for other in (forward, reverse):
+        for shift in range(1 - forward.information.shape[1], forward.information.shape[1]):
+            similarity, overlap = _at_shift(forward, other, shift)
+            a, b = similarity.shape
+            np.copyto(best[:a, :b], similarity, where=(overlap >= needed[:a, :b]) & (similarity > best[:a, :b]))
     best = np.clip(np.maximum(best, best.T), -1, 1)
     np.fill_diagonal(best, 1.0)
-    found = np.empty_like(best)
-    found[np.ix_(order, order)] = best
-    return found
+    unsorted = np.empty_like(best)
+    unsorted[np.ix_(order, order)] = best
+    return unsorted
+
+
+@dataclass(frozen=True, eq=False)
+class _Stack:
+    """Columns of motifs, shape=(motifs, longest, 4), and their information, (motifs, longest); zeros beyond each width."""
+
+    columns: np.ndarray
+    information: np.ndarray
+    widths: np.ndarray
+
+
+def _stack(motifs: Sequence[Motif], turned: bool) -> _Stack:
+    """Return motifs as they are, or reverse-complemented."""
+    widths = np.array([len(motif) for motif in motifs], dtype=int)
+    columns = np.zeros((len(motifs), int(widths.max(initial=0)), 4))
+    information = np.zeros(columns.shape[:2])
+    for row, motif in enumerate(motifs):
+        columns[row, : widths[row]], information[row, : widths[row]] = _columns(motif.probabilities)
+        if turned:
+            columns[row, : widths[row]] = columns[row, : widths[row]][::-1, ::-1]
+            information[row, : widths[row]] = information[row, : widths[row]][::-1]
+    return _Stack(columns, information, widths)
+
+
+def _at_shift(mine: _Stack, theirs: _Stack, shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return similarities where column i of my motif lies over column i - shift of theirs, and the columns that overlap.
+
+    Returns
+    -------
+    similarity: numpy.ndarray, shape=(a, b), dtype=float64
+        Of the first a and b motifs, which are wide enough to overlap; -1 where nothing informative does.
+    overlap: numpy.ndarray, shape=(a, b), dtype=float64
+    """
+    longest = mine.information.shape[1]
+    first, last = max(shift, 0), min(longest, longest + shift)
+    a, b = (int(np.count_nonzero(mine.widths > start)) for start in (first, first - shift))
+    at_mine, at_theirs = slice(first, last), slice(first - shift, last - shift)
+    product = mine.columns[:a, at_mine].reshape(a, -1) @ theirs.columns[:b, at_theirs].reshape(b, -1).T
+    reach = np.arange(last - first)
+    has_mine = (reach < mine.widths[:a, None] - first).astype(float)
+    has_theirs = (reach < mine.widths[:b, None] - (first - shift)).astype(float)
+    mine_inside = mine.information[:a, at_mine] @ has_theirs.T
+    theirs_inside = has_mine @ theirs.information[:b, at_theirs].T
+    totals = mine.information.sum(axis=1)
+    mine_total, theirs_total = totals[:a, None], totals[None, :b]
+    inside = np.where(mine_total <= theirs_total, theirs_inside, mine_inside)
+    scale = np.sqrt(np.minimum(mine_total, theirs_total) * inside)
+    similarity = np.divide(product, scale, out=np.full(product.shape, -1.0), where=scale > 0)
+    return similarity, has_mine @ has_theirs.T
 
 
 def cluster_motifs(motifs: Sequence[Motif], min_similarity: float = MIN_SIMILARITY) -> np.ndarray:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, hypergeom
+from scipy.stats import hypergeom
 
 from cisnake.data import Motif
 from cisnake.interpret.motifs.clusters import MIN_SIMILARITY, cluster_motifs
+from cisnake.interpret.q_values import bh_q_values
 
 ENRICHMENT_COLUMNS = (
     "motif_id", "motif_name", "cluster", "cluster_name", "n_peaks", "n_peaks_with_hit", "n_background", "n_background_with_hit",
@@ -87,7 +88,7 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
             "n_background_with_hit": outside,
             "odds_ratio": (inside + 0.5) * (m - outside + 0.5) / ((n - inside + 0.5) * (outside + 0.5)),
             "p_value": p,
-            "q_value": false_discovery_control(p) if len(motifs) else p,
+            "q_value": bh_q_values(p),
             "mean_attribution": mean,
             "n_hits": counts.hits,
             "n_positive": counts.positive,

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import RowReader
-from cisnake.data.genome import reverse_complement
+from cisnake.data.genome import reverse_complement, to_genome
 from cisnake.errors import unknown_name
 from cisnake.files import open_hdf5, write_whole
+from cisnake.interpret.motifs.columns import Columns
 
 HIT_COLUMNS = (
     "motif_id", "motif_name", "gene_id", "peak_id", "region", "chrom", "start", "end", "strand", "window_start",
@@ -36,7 +37,7 @@ _LEVEL_TYPES = {"motif": np.uint16, "gc_class": np.uint8, "score": np.float64, "
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class Hits(Columns):
     """Hits of some genes, by gene, start, motif and orientation (+ first).
 
     Attributes
@@ -59,12 +60,6 @@ class Hits:
     end: np.ndarray
     orientation: np.ndarray
     level: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def __getitem__(self, index: np.ndarray) -> Hits:
-        return Hits(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 class HitFile:
@@ -206,9 +201,6 @@ def site_table(
     codes: numpy.ndarray, shape=(genes, length), dtype=int8
         Their sequences.
     """
-    # Not above: what finds peaks takes longer to import than a scan has to spare.
-    from cisnake.data.genome import to_genome
-
     gene = {name: windows[name].to_numpy()[hits.row] for name in ("gene_id", "chrom", "start", "end", "strand", "mask_start")}
     start, end = to_genome(gene["start"], gene["end"], gene["strand"], hits.start, hits.end)
     along = hits.orientation > 0
@@ -260,9 +252,8 @@ def write_hits(
     attrs: dict
         p_threshold, n_tests.
     """
-    n, total = len(windows), int(counts.sum())
     with write_whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs.update({"schema_version": HITS_SCHEMA_VERSION, "n_hits": total, **attrs})
+        file.attrs.update({"schema_version": HITS_SCHEMA_VERSION, "n_hits": int(counts.sum()), **attrs})
         file.create_dataset("genes", data=windows["gene_id"].to_numpy(object), dtype=_STRING)
         for name in SCANNED_WINDOW_COLUMNS:
             text = name in ("chrom", "strand")
@@ -275,29 +266,36 @@ def write_hits(
                 text = name in ("id", "name")
                 values = np.array(column, object) if text else np.asarray(column)
                 file.create_dataset(f"{table}/{name}", data=values, dtype=_STRING if text else _LEVEL_TYPES.get(name))
-        # HDF5's own filter packs bases without loss in two bits, or in three beside N.
-        rows = max(1, min(n, _CHUNK // max(length, 1)))
-        packed: dict[str, Any] = {"chunks": (rows, length), "scaleoffset": 0} if n and length else {}
-        codes = file.create_dataset("sequences", (n, length), np.int8, **packed)
-        done = 0
-        for block in sequences:
-            codes[done : done + len(block)] = block
-            done += len(block)
-        stored: dict[str, Any] = (
-            {"chunks": (min(total, _CHUNK),), "compression": "gzip", "compression_opts": 1} if total else {}
-        )
-        columns = {
-            name: file.create_dataset(f"hits/{name}", (total,), kind, shuffle=bool(total), **stored)
-            for name, kind in _HIT_TYPES.items()
-        }
-        done = 0
-        for some in hits:
-            last = done + len(some["start"])
-            for name, column in columns.items():
-                column[done:last] = some[name]
-            done = last
-        if done != total:
-            raise ValueError(f"{done} hits were given for {total}")
+        _write_sequences(file, sequences, (len(windows), length))
+        _write_columns(file, hits, int(counts.sum()))
+
+
+def _write_sequences(file: h5py.File, blocks: Iterator[np.ndarray], shape: tuple[int, int]) -> None:
+    n, length = shape
+    # HDF5's own filter packs bases without loss in two bits, or in three beside N.
+    rows = max(1, min(n, _CHUNK // max(length, 1)))
+    packed: dict[str, Any] = {"chunks": (rows, length), "scaleoffset": 0} if n and length else {}
+    codes = file.create_dataset("sequences", shape, np.int8, **packed)
+    done = 0
+    for block in blocks:
+        codes[done : done + len(block)] = block
+        done += len(block)
+
+
+def _write_columns(file: h5py.File, blocks: Iterator[dict[str, np.ndarray]], total: int) -> None:
+    stored: dict[str, Any] = {"chunks": (min(total, _CHUNK),), "compression": "gzip", "compression_opts": 1} if total else {}
+    columns = {
+        name: file.create_dataset(f"hits/{name}", (total,), kind, shuffle=bool(total), **stored)
+        for name, kind in _HIT_TYPES.items()
+    }
+    done = 0
+    for block in blocks:
+        last = done + len(block["start"])
+        for name, column in columns.items():
+            column[done:last] = block[name]
+        done = last
+    if done != total:
+        raise ValueError(f"{done} hits were given for {total}")
 
 
 def _rows(known: pd.Series, wanted: Collection[str] | None, what: str) -> np.ndarray:

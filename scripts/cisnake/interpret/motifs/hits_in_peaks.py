@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cisnake.data.genome import N
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 from cisnake.interpret.attribution import AttributionFile
+from cisnake.interpret.motifs.columns import Columns
 from cisnake.interpret.motifs.enrichment import SiteCounts
 from cisnake.interpret.motifs.hits import HIT_COLUMNS, HitFile, Hits, bed_table, site_table
 from cisnake.interpret.motifs.places import Axis, distinct, draw_background, place_peaks, sites_within, unoccupied
@@ -43,7 +43,7 @@ class _SearchJob:
 
 
 @dataclass(frozen=True, eq=False)
-class _IntervalHits:
+class _IntervalHits(Columns):
     """Hits in intervals: each one's motif, place on the axis and strand there, interval, bases shared with it, attribution."""
 
     motif: np.ndarray
@@ -52,13 +52,6 @@ class _IntervalHits:
     interval: np.ndarray
     shared: np.ndarray
     attribution: np.ndarray
-
-    @classmethod
-    def join(cls, parts: Sequence[_IntervalHits]) -> _IntervalHits:
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
-
-    def __getitem__(self, index: np.ndarray) -> _IntervalHits:
-        return _IntervalHits(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def once(self, begin: np.ndarray) -> _IntervalHits:
         """Return the sites, each place of the genome once for each motif and strand: where it shares most.
@@ -82,6 +75,37 @@ class _SearchedBlock:
     in_drawn: _IntervalHits
 
 
+@dataclass(frozen=True)
+class HitSearch:
+    """Settings of the search for hits in peaks.
+
+    Attributes
+    ----------
+    flank: int
+        Bases added to both sides of a peak. A hit is in the peak if they overlap by at least half of the shorter. Default is 5.
+    seed: int
+        Of the draw of background windows; see `places.draw_background`. Default is 0.
+    processes: int
+        Default is 1: none besides this one. Does not change the result.
+    block_bases: int
+        Bases of the genes that a process holds at a time. Does not change the result.
+
+    Raises
+    ------
+    InputError
+        Settings that make no sense.
+    """
+
+    flank: int = 5
+    seed: int = 0
+    processes: int = 1
+    block_bases: int = BLOCK_BASES
+
+    def __post_init__(self) -> None:
+        if self.flank < 0 or self.processes < 1:
+            raise InputError(f"motifs: flank ({self.flank}) must not be negative, processes ({self.processes}) be at least 1.")
+
+
 def write_hits_in_peaks(
     hits: str | Path,
     attributions: AttributionFile,
@@ -89,19 +113,14 @@ def write_hits_in_peaks(
     motifs: Sequence[Motif],
     table: Path,
     bed: Path,
-    *,
-    flank: int = 5,
-    processes: int = 1,
-    seed: int = 0,
-    block_bases: int = BLOCK_BASES,
+    search: HitSearch,
 ) -> SiteCounts:
     """Write the hits in peaks of one contrast, and count peaks and background windows that have a hit of each motif.
 
     The table has every hit in a peak of its gene. Counts have every place of the genome once: of peaks of whatever genes that
     overlap by half of the shorter or more, the one of the greatest attribution stands for all; background windows lie outside
     of all peaks of the contrast, and apart; a site of a motif counts in one interval, the one that it overlaps most. Memory
-    is that of a block of genes per process, of the peaks and of the hits in them; blocks and processes do not change the
-    result.
+    is that of a block of genes per process, of the peaks and of the hits in them.
 
     Parameters
     ----------
@@ -114,47 +133,49 @@ def write_hits_in_peaks(
         Those that were scanned.
     table, bed: Path
         Where to write the hits: columns of `HIT_COLUMNS`, and BED6 (score: -10 log10 p, at most 1000).
-    flank: int
-        Bases added to both sides of a peak. A hit is in the peak if they overlap by at least half of the shorter. Default is 5.
-    processes: int
-        Default is 1: none besides this one.
-    seed: int
-        Of the draw of background windows; see `peak_sites.draw_background`.
-    block_bases: int
-        Bases of a block.
+    search: HitSearch
 
     Raises
     ------
     InputError
-        Parameters without sense; files that are not of one run.
+        Files that are not of one run.
     """
-    if flank < 0 or processes < 1:
-        raise InputError(f"motifs: flank ({flank}) must not be negative, processes ({processes}) be at least 1.")
-    found_hits = HitFile(hits)
-    stored = _check_run(found_hits, attributions, peaks, motifs)
+    file = HitFile(hits)
+    stored = _check_run(file, attributions, peaks, motifs)
     axis = Axis(attributions.windows)
-    placed = place_peaks(peaks, attributions.genes, axis, flank)
-    step = max(1, block_bases // max(attributions.length, 1))
-    bounds = [(first, min(first + step, len(attributions))) for first in range(0, len(attributions), step)]
-    progress = Progress("genes searched for hits in peaks", len(attributions))
-    with ExitStack() as stack:
-        table_part, bed_part = stack.enter_context(write_whole(table)), stack.enter_context(write_whole(bed))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".part-hits-", dir=table.parent)))
+    placed = place_peaks(peaks, attributions.genes, axis, search.flank)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=table.parent) as folder:
         ids = peaks["peak_id"].to_numpy(object)
         occupied = placed[["first", "last"]].sort_values("first", kind="stable")
-        job = _SearchJob(attributions, found_hits, stored, motifs, axis, placed, occupied, ids, seed, folder)
-        blocks = []
-        for block in map_apart(_search, job, bounds, processes, "looks for hits in peaks"):
-            blocks.append(block)
-            progress.advance(step)
-        blocks.sort(key=lambda block: block.first)
-        for path, suffix, header in ((table_part, ".tsv", "\t".join(HIT_COLUMNS) + "\n"), (bed_part, ".bed", "")):
-            with open(path, "wb") as file:
-                file.write(header.encode())
-                for block in blocks:
-                    with open(folder / f"{block.first:09d}{suffix}", "rb") as part:
-                        shutil.copyfileobj(part, file)
+        job = _SearchJob(attributions, file, stored, motifs, axis, placed, occupied, ids, search.seed, Path(folder))
+        blocks = _search_blocks(job, search)
+        firsts = [block.first for block in blocks]
+        _join_parts(table, job.folder, firsts, ".tsv", "\t".join(HIT_COLUMNS) + "\n")
+        _join_parts(bed, job.folder, firsts, ".bed", "")
     return _count(blocks, placed, len(motifs))
+
+
+def _search_blocks(job: _SearchJob, search: HitSearch) -> list[_SearchedBlock]:
+    """Return what all blocks of genes come to, in their order."""
+    n = len(job.attributions)
+    step = max(1, search.block_bases // max(job.attributions.length, 1))
+    bounds = [(first, min(first + step, n)) for first in range(0, n, step)]
+    progress = Progress("genes searched for hits in peaks", n)
+    blocks = []
+    for block in map_apart(_search, job, bounds, search.processes, "looks for hits in peaks"):
+        blocks.append(block)
+        progress.advance(step)
+    return sorted(blocks, key=lambda block: block.first)
+
+
+def _join_parts(path: Path, folder: Path, firsts: Sequence[int], suffix: str, header: str) -> None:
+    """Write the parts of all blocks, named by their first genes, to one file."""
+    with write_whole(path) as whole, open(whole, "wb") as file:
+        file.write(header.encode())
+        for first in firsts:
+            with open(folder / f"{first:09d}{suffix}", "rb") as part:
+                shutil.copyfileobj(part, file)
 
 
 def _check_run(hits: HitFile, attributions: AttributionFile, peaks: pd.DataFrame, motifs: Sequence[Motif]) -> np.ndarray:

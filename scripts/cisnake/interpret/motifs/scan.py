@@ -50,6 +50,25 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
+class _Source:
+    """Windows to scan, class after class: their table, rows in the data set, sequences, and the background of each class."""
+
+    windows: pd.DataFrame
+    stored: np.ndarray
+    reader: RowReader
+    columns: tuple[int, int]
+    background: np.ndarray
+
+    @property
+    def length(self) -> int:
+        return self.columns[1] - self.columns[0]
+
+    def sequences(self) -> Iterator[np.ndarray]:
+        """Yield the codes of all windows in their order, in blocks."""
+        return _read(self.reader, self.stored, self.columns)
+
+
+@dataclass(frozen=True, eq=False)
 class _ScanJob:
     """What a process needs to scan any block of windows."""
 
@@ -110,7 +129,7 @@ def scan_genes(
         "all", "held_out", or a file of ids, as `gene_choice.choose_genes` takes it.
     motifs: sequence of Motif
     output: Path
-        hits.h5; see `motif_hits.HitFile`. Genes stand in the order of the data set, class after class.
+        hits.h5; see `hits.HitFile`. Genes stand in the order of the data set, class after class.
     p_threshold: float
         Greatest p of a hit. A motif of which no site can be as unlikely (any of five bases, at 1e-4) is matched by its best
         words alone, and their p-values say so. Default is 1e-4.
@@ -126,10 +145,6 @@ def scan_genes(
     InputError
         Parameters without sense, no motif or too many, or a gene that the data set does not have.
     """
-    # Imported here: processes that scan have no use for them, and start sooner.
-    from cisnake.data.dataset import open_dataset, read_windows
-    from cisnake.data.windows import choose_genes
-
     if not 0 < p_threshold <= 1 or not 1 <= gc_classes <= MAX_CLASSES or processes < 1:
         raise InputError(
             f"motifs: the p threshold ({p_threshold}) must lie in (0, 1], the classes of GC content ({gc_classes}) between 1 "
@@ -137,54 +152,64 @@ def scan_genes(
         )
     if not 0 < len(motifs) <= np.iinfo(np.uint16).max:
         raise InputError(f"motifs: there are {len(motifs)} motifs to scan with, and must be between 1 and 65,535.")
-    with open_dataset(dataset) as file:
-        windows = read_windows(file)
-        pad, length = int(file["pad"][()]), int(file["seq_len"][()])
-        chosen = choose_genes(windows, genes)
-        reader = RowReader(file, "sequences")
-    counts = np.concatenate([np.zeros((0, 4), np.int64), *map(_count_bases, _read(reader, chosen, pad, length))])
-    gc_class = classes_of_gc(counts, gc_classes)
-    order = np.argsort(gc_class, kind="stable")
-    chosen, counts, gc_class = chosen[order], counts[order], gc_class[order]
-    windows = windows.iloc[chosen].assign(gc_class=gc_class)
-    background = np.array([pooled_frequencies(counts[gc_class == number].sum(axis=0)) for number in range(gc_classes)])
-    scores = score_motifs(motifs, background, p_threshold)
+    source = _open_source(dataset, genes, gc_classes)
+    scores = score_motifs(motifs, source.background, p_threshold)
     # Where thresholds are lax, or motifs short, hits bound the block.
     most = min(block_bases, int(_BLOCK_HITS / (2 * scores.cut_p.sum(axis=1).max())))
-    blocks = _blocks(gc_class, chosen, length, most, processes)
-    found: dict[int, _ScannedBlock] = {}
+    blocks = _blocks(source, most, processes)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=output.parent) as folder:
-        forward = (windows["strand"] == "+").to_numpy()
-        job = _ScanJob(reader, (pad, pad + length), forward, seen_before(windows, length), scores, Path(folder))
-        progress = Progress("genes scanned", len(chosen))
-        for block in map_apart(_scan, job, blocks, processes, "scans with motifs"):
-            found[block.number] = block
-            progress.advance(len(block.counts))
-        in_order = [found[block.number] for block in blocks]
-        sequences = _read(reader, chosen, pad, length)
-        return _write(output, windows, sequences, in_order, motifs, scores, background, length, p_threshold)
+        forward = (source.windows["strand"] == "+").to_numpy()
+        seen = seen_before(source.windows, source.length)
+        job = _ScanJob(source.reader, source.columns, forward, seen, scores, Path(folder))
+        return _write(output, source, _scan_blocks(job, blocks, processes), motifs, scores, p_threshold)
+
+
+def _open_source(dataset: str | Path, genes: str, gc_classes: int) -> _Source:
+    # Imported here: processes that scan have no use for them, and start sooner.
+    from cisnake.data.dataset import open_dataset, read_windows
+    from cisnake.data.windows import choose_genes
+
+    with open_dataset(dataset) as file:
+        windows = read_windows(file)
+        first = int(file["pad"][()])
+        columns = first, first + int(file["seq_len"][()])
+        stored = choose_genes(windows, genes)
+        reader = RowReader(file, "sequences")
+    counts = np.concatenate([np.zeros((0, 4), np.int64), *map(_count_bases, _read(reader, stored, columns))])
+    gc_class = classes_of_gc(counts, gc_classes)
+    order = np.argsort(gc_class, kind="stable")
+    background = np.array([pooled_frequencies(counts[gc_class == number].sum(axis=0)) for number in range(gc_classes)])
+    windows = windows.iloc[stored[order]].assign(gc_class=gc_class[order])
+    return _Source(windows, stored[order], reader, columns, background)
+
+
+def _scan_blocks(job: _ScanJob, blocks: Sequence[_WindowBlock], processes: int) -> list[_ScannedBlock]:
+    """Return what all blocks come to, in their order."""
+    progress = Progress("genes scanned", sum(len(block.rows) for block in blocks))
+    scanned = []
+    for block in map_apart(_scan, job, blocks, processes, "scans with motifs"):
+        scanned.append(block)
+        progress.advance(len(block.counts))
+    return sorted(scanned, key=lambda block: block.number)
 
 
 def _write(
     output: Path,
-    windows: pd.DataFrame,
-    sequences: Iterator[np.ndarray],
-    found: Sequence[_ScannedBlock],
+    source: _Source,
+    blocks: Sequence[_ScannedBlock],
     motifs: Sequence[Motif],
     scores: Scores,
-    background: np.ndarray,
-    length: int,
     p_threshold: float,
 ) -> Scan:
     """Write what all blocks found, in the order of the windows, with the q-values that follow from all of it."""
-    from cisnake.interpret.motifs import hits as motif_hits
+    from cisnake.interpret.motifs.hits import write_hits
 
     n_hits, n_new = np.zeros((2, len(scores.p)), np.int64)
-    for block in found:
+    for block in blocks:
         n_hits[block.levels] += block.n_hits
         n_new[block.levels] += block.n_new
-    n_tests = sum(block.n_tests for block in found)
+    n_tests = sum(block.n_tests for block in blocks)
     levels = np.flatnonzero(n_hits)
     row_of_level = np.zeros(len(n_hits), np.uint32)
     row_of_level[levels] = np.arange(len(levels))
@@ -199,12 +224,12 @@ def _write(
         "cuts": scores.describe(scores.first_level.ravel()),
         "levels": scores.describe(levels) | {"q_value": bh_q_values_of_smallest(scores.p[levels], n_new[levels], n_tests)},
     }
-    counts = np.concatenate([np.zeros(0, np.int64), *(block.counts for block in found)])
-    hits = _hits((block.part for block in found), row_of_level)
+    counts = np.concatenate([np.zeros(0, np.int64), *(block.counts for block in blocks)])
+    hits = _hits((block.part for block in blocks), row_of_level)
     attrs = {"p_threshold": p_threshold, "n_tests": n_tests}
-    motif_hits.write_hits(output, windows, sequences, counts, hits, tables, background, length, attrs)
+    write_hits(output, source.windows, source.sequences(), counts, hits, tables, source.background, source.length, attrs)
     names = [motif.name for motif, best in zip(motifs, best_only.tolist(), strict=True) if best]
-    return Scan(len(windows), int(n_hits.sum()), n_tests, names)
+    return Scan(len(source.windows), int(n_hits.sum()), n_tests, names)
 
 
 def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:
@@ -252,24 +277,26 @@ def seen_before(windows: pd.DataFrame, length: int) -> np.ndarray:
     return seen
 
 
-def _read(reader: RowReader, rows: np.ndarray, pad: int, length: int) -> Iterator[np.ndarray]:
-    step = max(1, BLOCK_BASES // max(length, 1))
+def _read(reader: RowReader, rows: np.ndarray, columns: tuple[int, int]) -> Iterator[np.ndarray]:
+    step = max(1, BLOCK_BASES // max(columns[1] - columns[0], 1))
     for first in range(0, len(rows), step):
-        yield reader.read(rows[first : first + step], pad, pad + length)
+        yield reader.read(rows[first : first + step], *columns)
 
 
 def _count_bases(codes: np.ndarray) -> np.ndarray:
     return np.stack([np.count_nonzero(codes == base, axis=1) for base in range(4)], axis=1)
 
 
-def _blocks(gc_class: np.ndarray, stored: np.ndarray, length: int, block_bases: int, processes: int) -> list[_WindowBlock]:
+def _blocks(source: _Source, block_bases: int, processes: int) -> list[_WindowBlock]:
     """Cut the windows of each class into blocks of about equal size, as many as keep all processes busy."""
+    gc_class = source.windows["gc_class"].to_numpy()
+    size = max(1, block_bases // max(source.length, 1))
     blocks: list[_WindowBlock] = []
     for number in np.unique(gc_class):
         rows = np.flatnonzero(gc_class == number)
-        n = math.ceil(len(rows) / max(1, block_bases // max(length, 1)) / processes) * processes
+        n = math.ceil(len(rows) / size / processes) * processes
         parts = np.array_split(rows, min(n, len(rows)))
-        blocks += [_WindowBlock(len(blocks) + i, int(number), part, stored[part]) for i, part in enumerate(parts)]
+        blocks += [_WindowBlock(len(blocks) + i, int(number), part, source.stored[part]) for i, part in enumerate(parts)]
     return blocks
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammainc
+
+from cisnake.interpret.motifs.columns import Columns
 
 # How two sites read: along the strand of both, or towards or away from each other. Of a motif with itself, the first two are
 # one. ANY counts all alike, for motifs that care for the distance alone or read the same on both strands.
@@ -17,8 +21,8 @@ _BLOCK = 1 << 21
 _OVERLAP = np.iinfo(np.int32).max
 
 
-@dataclass(frozen=True)
-class Sites:
+@dataclass(frozen=True, eq=False)
+class Sites(Columns):
     """Sites of one motif, in the direction of their genes, sorted by gene.
 
     Attributes
@@ -36,13 +40,6 @@ class Sites:
     centre: np.ndarray
     width: np.ndarray
     orientation: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.gene)
-
-    def take(self, kept: np.ndarray) -> Sites:
-        """Return the sites of a mask or of indices."""
-        return Sites(self.gene[kept], self.centre[kept], self.width[kept], self.orientation[kept])
 
 
 @dataclass(frozen=True)
@@ -109,35 +106,62 @@ def measure_spacing(
     """
     alone = second is None
     first, second = _of_shared_genes(first, second)
-    one, other = _slots(first, second, alone)
-    if not len(one):
+    pairs = _slots(first, second, alone)
+    if not len(pairs[0]):
         return None
-    begins = np.flatnonzero(np.diff(first.gene[one], prepend=-1))
+    nearest = _nearest_pairs(first, second, pairs, alone, permutations, rng)
+    real = next(nearest)
+    distances = real[0][real[0] < _OVERLAP] >> 2
+    if not len(distances):
+        return None
+    blocks = [_summary(block, bin_width, n_bins) for block in itertools.chain([real], nearest)]
+    totals, counts = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return _most_enriched(totals, counts, float(np.median(distances)) / 2)
+
+
+def _nearest_pairs(
+    first: Sites, second: Sites, pairs: tuple[np.ndarray, np.ndarray], alone: bool, permutations: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield the key of each gene's nearest pair of sites (see `_keys`), of the real sites and then of permutations.
+
+    Yields
+    ------
+    numpy.ndarray, shape=(arrangements, genes), dtype=int32
+    """
+    first_site, second_site = pairs
+    begins = np.flatnonzero(np.diff(first.gene[first_site], prepend=-1))
     groups = _exchangeable(second, alone)
-    counts = np.empty((permutations + 1, n_bins, len(ORIENTATIONS)), np.int64)
-    totals = np.empty(permutations + 1, np.int64)
-    median = np.nan
-    size = max(1, _BLOCK // (len(one) + len(second)))
+    size = max(1, _BLOCK // (len(first_site) + len(second)))
     for done in range(0, permutations + 1, size):
         moved = _exchange(groups, len(second), min(size, permutations + 1 - done), rng)
         if done == 0:
             moved[0] = np.arange(len(second))
-        left = moved[:, one] if alone else one[None]
-        nearest = np.minimum.reduceat(_keys(first, left, second, moved[:, other], alone), begins, axis=1)
-        if done == 0:
-            real = nearest[0][nearest[0] < _OVERLAP]
-            if not len(real):
-                return None
-            median = float(np.median(real >> 2)) / 2
-        block = slice(done, done + len(moved))
-        totals[block] = (nearest < _OVERLAP).sum(axis=1)
-        counts[block] = _count(nearest, 2 * bin_width, n_bins)
+        left = moved[:, first_site] if alone else first_site[None]
+        yield np.minimum.reduceat(_keys(first, left, second, moved[:, second_site], alone), begins, axis=1)
+
+
+def _summary(nearest: np.ndarray, bin_width: int, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many genes have a pair, shape=(arrangements,), and each distance and orientation, as `_count` does."""
+    return (nearest < _OVERLAP).sum(axis=1), _count(nearest, 2 * bin_width, n_bins)
+
+
+def _most_enriched(totals: np.ndarray, counts: np.ndarray, median: float) -> Spacing:
+    """Return the most unusual distance and orientation of the first arrangement, compared with the others.
+
+    Parameters
+    ----------
+    totals: numpy.ndarray, shape=(arrangements,), dtype=int64
+        Genes with a pair.
+    counts: numpy.ndarray, shape=(arrangements, n_bins, orientations), dtype=int64
+    median: float
+        Of the distances of the first arrangement.
+    """
     expected = totals[:, None, None] * (counts.sum(axis=0) / totals.sum())
     # The chance of so many or more.
     tails = np.where(counts > 0, gammainc(np.maximum(counts, 1), expected), 1.0)
     best = tails.reshape(len(tails), -1).min(axis=1)
     place, orientation = np.unravel_index(int(tails[0].argmin()), tails.shape[1:])
-    p = (1 + np.count_nonzero(best[1:] <= best[0] * (1 + 1e-9))) / (permutations + 1)
+    p = np.count_nonzero(best <= best[0] * (1 + 1e-9)) / len(best)
     chance = float(expected[0, place, orientation])
     return Spacing(int(totals[0]), median, int(orientation), int(place), int(counts[0, place, orientation]), chance, float(p))
 
@@ -146,20 +170,20 @@ def _of_shared_genes(first: Sites, second: Sites | None) -> tuple[Sites, Sites]:
     """Return the sites of the genes that have both motifs, or two sites of the one."""
     if second is None:
         genes, number = np.unique(first.gene, return_counts=True)
-        both = first.take(np.isin(first.gene, genes[number > 1]))
+        both = first[np.isin(first.gene, genes[number > 1])]
         return both, both
     genes = np.intersect1d(first.gene, second.gene)
-    return first.take(np.isin(first.gene, genes)), second.take(np.isin(second.gene, genes))
+    return first[np.isin(first.gene, genes)], second[np.isin(second.gene, genes)]
 
 
 def _slots(first: Sites, second: Sites, alone: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs of a site of either that are of the same gene, as indices, by gene."""
     low, high = (np.searchsorted(second.gene, first.gene, side=side) for side in ("left", "right"))
     number = high - low
-    one = np.repeat(np.arange(len(first)), number)
-    other = np.repeat(low, number) + np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
-    kept = one < other if alone else np.full(len(one), True)
-    return one[kept], other[kept]
+    first_site = np.repeat(np.arange(len(first)), number)
+    second_site = np.repeat(low, number) + np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    kept = first_site < second_site if alone else np.full(len(first_site), True)
+    return first_site[kept], second_site[kept]
 
 
 def _exchangeable(sites: Sites, single: bool) -> list[np.ndarray]:
@@ -180,18 +204,18 @@ def _exchange(groups: list[np.ndarray], n_sites: int, number: int, rng: np.rando
     return moved
 
 
-def _keys(first: Sites, one: np.ndarray, second: Sites, other: np.ndarray, alone: bool) -> np.ndarray:
+def _keys(first: Sites, first_site: np.ndarray, second: Sites, second_site: np.ndarray, alone: bool) -> np.ndarray:
     """Return for each pair of sites 8 x distance of their centres + orientation, or `_OVERLAP`; dtype=int32."""
-    apart = second.centre[other] - first.centre[one]
-    strand = first.orientation[one]
-    opposite = strand != second.orientation[other]
+    apart = second.centre[second_site] - first.centre[first_site]
+    strand = first.orientation[first_site]
+    opposite = strand != second.orientation[second_site]
     behind = apart * strand < 0
     if alone:
         # Of two sites of the same motif on one strand, none is the first.
         behind &= opposite
     apart = np.abs(apart)
     keys = (apart << 2) | (opposite << 1) | behind
-    return np.where(apart < first.width[one] + second.width[other], _OVERLAP, keys)
+    return np.where(apart < first.width[first_site] + second.width[second_site], _OVERLAP, keys)
 
 
 def _count(nearest: np.ndarray, bin_width: int, n_bins: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data import Motif
+from cisnake.interpret.q_values import bh_q_values
 
 MATCH_COLUMNS = (
     "pattern", "rank", "motif_id", "motif_name", "p_value", "e_value", "q_value", "overlap", "offset", "strand",
@@ -41,7 +42,6 @@ def match_motifs(queries: Sequence[Motif], database: Sequence[Motif], top: int =
     if not queries or not database:
         return pd.DataFrame({column: [] for column in MATCH_COLUMNS})
     from memelite import tomtom
-    from scipy.stats import false_discovery_control
 
     with warnings.catch_warnings():
         # Fewer than 25 motifs make a poor null; so does a database that someone chose to be small.
@@ -53,7 +53,7 @@ def match_motifs(queries: Sequence[Motif], database: Sequence[Motif], top: int =
         )
     # Sums of many small numbers: a p may miss its bounds by rounding.
     p = np.clip(p, 0, 1)
-    q = false_discovery_control(p.ravel()).reshape(p.shape)
+    q = bh_q_values(p.ravel()).reshape(p.shape)
     order = np.argsort(p, axis=1, kind="stable")[:, :top]
     at = np.arange(len(queries))[:, None], order
     chosen = [database[index] for index in order.ravel().tolist()]

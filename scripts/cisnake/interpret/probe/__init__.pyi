@@ -1,3 +1,4 @@
+from .effects import ProbeSettings as ProbeSettings
 from .effects import probe_motifs as probe_motifs
 from .sites import choose_motifs as choose_motifs
 from .sites import peak_places as peak_places

@@ -6,6 +6,7 @@ import functools
 import itertools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,16 +47,46 @@ INSERTED_SHARE = 1 / 3
 Words = Callable[[np.ndarray, int, int], np.ndarray]
 
 
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How many sites, draws and backgrounds motifs are probed with.
+
+    Attributes
+    ----------
+    sites: int
+        Sites of a motif to delete, at most.
+    draws: int
+        Random replacements of each site.
+    backgrounds: int
+        Shuffled windows to insert into, of as many genes at most as the scorer has.
+    seed: int
+        Of sites, replacements, shuffles and resampling. Deletions of a motif do not depend on which others are probed.
+    """
+
+    sites: int
+    draws: int
+    backgrounds: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """A motif: its hits in peaks, those chosen to delete, and the random words that replace them or serve as controls."""
+
+    motif: Motif
+    hits: pd.DataFrame
+    sites: pd.DataFrame
+    words: Words
+    rng: np.random.Generator
+
+
 def probe_motifs(
     scorer: Scorer,
     motifs: Sequence[Motif],
     hits: pd.DataFrame,
     occupied: pd.DataFrame,
     enrichment: pd.DataFrame,
-    sites: int,
-    draws: int,
-    backgrounds: int,
-    seed: int,
+    settings: ProbeSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the effect on the score of deleting each motif's sites in peaks, and of inserting it elsewhere.
 
@@ -92,14 +123,7 @@ def probe_motifs(
         row (a gene of the scorer), start, end in the window: peaks and hits, which controls avoid.
     enrichment: pandas.DataFrame
         motif_id, odds_ratio, q_value of enrichment.tsv, which the result repeats.
-    sites: int
-        How many sites of a motif to delete at most.
-    draws: int
-        How many random replacements of each.
-    backgrounds: int
-        How many shuffled windows, of as many genes at most as the scorer has.
-    seed: int
-        Of sites, replacements, shuffles and resampling. Deletions of a motif do not depend on which others are probed.
+    settings: ProbeSettings
 
     Returns
     -------
@@ -110,52 +134,73 @@ def probe_motifs(
         verdict: "raises" or "lowers" (see above); "sites_only", if the mean deletion lies outside of the central 95 % of
         controls and insertion does not account for it: the sites are another factor's, or need what stands beside them;
         "inert", all else; "no_sites" (no hit in a peak, and no numbers); "no_controls" (fewer than
-        `effect_tests.FEWEST_CONTROLS` have room).
+        `controls.FEWEST_CONTROLS` have room).
     site_effects: pandas.DataFrame
-        `SITE_EFFECT_COLUMNS`, a row for each deleted site, best match first: its effect, the standard deviation over draws (NaN for a
-        single one), the central 95 % of the motif's controls; verdict: "raises", "lowers", "inert" or "no_controls".
+        `SITE_EFFECT_COLUMNS`, a row for each deleted site, best match first: its effect, the standard deviation over draws
+        (NaN for a single one), the central 95 % of the motif's controls; verdict: "raises", "lowers", "inert" or "no_controls".
     """
+    probes, windows = _plan(scorer, motifs, hits, settings)
+    spots, drawn = _spots(windows, probes, occupied, settings.draws)
+    backgrounds = min(settings.backgrounds, len(scorer.windows))
+    _log_passes(scorer, probes, len(windows), len(spots), len(drawn), backgrounds)
+    deleted = _delete(scorer, spots, drawn, settings.draws)
+    inserted = _insert(scorer, probes, backgrounds, settings.seed)
+    rows, tables = [], []
+    for index, probe in enumerate(probes):
+        of_motif = (spots["motif"] == index).to_numpy()
+        rng = np.random.default_rng([settings.seed, 2, zlib.crc32(probe.motif.id.encode())])
+        row, table = _summarise(probe.sites, deleted[of_motif], spots[of_motif], *inserted[index], rng)
+        rows.append({"motif_id": probe.motif.id, "motif_name": probe.motif.name} | row)
+        tables.append(table.assign(motif_name=probe.motif.name))
+    site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_EFFECT_COLUMNS))
+    return _effect_table(rows, enrichment), site_effects[list(SITE_EFFECT_COLUMNS)]
+
+
+def _plan(
+    scorer: Scorer, motifs: Sequence[Motif], hits: pd.DataFrame, settings: ProbeSettings
+) -> tuple[list[_Probe], dict[int, np.ndarray]]:
+    """Return what is probed of each motif, and the windows of the chosen sites by row of the scorer's genes."""
     row_of = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
     hits = hits[(hits["region"] == "peak") & hits["gene_id"].isin(row_of)]
     hits = hits.assign(row=hits["gene_id"].map(row_of).astype(np.int64))
-    of_motif = [hits[hits["motif_id"] == motif.id] for motif in motifs]
-    rngs = [np.random.default_rng([seed, 0, zlib.crc32(motif.id.encode())]) for motif in motifs]
-    chosen = [choose_sites(of, sites, rng) for of, rng in zip(of_motif, rngs, strict=True)]
-    genes = np.unique(np.concatenate([np.empty(0, np.int64), *(of["row"].to_numpy(np.int64) for of in chosen)]))
+    by_motif = [hits[hits["motif_id"] == motif.id] for motif in motifs]
+    rngs = [np.random.default_rng([settings.seed, 0, zlib.crc32(motif.id.encode())]) for motif in motifs]
+    chosen = [choose_sites(table, settings.sites, rng) for table, rng in zip(by_motif, rngs, strict=True)]
+    genes = np.unique(np.concatenate([np.empty(0, np.int64), *(table["row"].to_numpy(np.int64) for table in chosen)]))
     windows = dict(zip(genes.tolist(), scorer.read(genes), strict=True)) if len(genes) else {}
     background = base_composition(windows.values())
-    scores = [motif_scores(motif, background) for motif in motifs]
+    words = [_words(motif, table, background, rng) for motif, table, rng in zip(motifs, by_motif, rngs, strict=True)]
+    return [_Probe(*parts) for parts in zip(motifs, by_motif, chosen, words, rngs, strict=True)], windows
+
+
+def _words(motif: Motif, hits: pd.DataFrame, background: np.ndarray, rng: np.random.Generator) -> Words:
+    """Return what draws words that do not match the motif as well as the weakest of its hits."""
+    scores = motif_scores(motif, background)
     # The weakest hit's p-value, written with some digits only: a match is what the scan would have called one.
-    cuts = [of.cut(hits["p_value"].max() * (1 + 1e-6)) if len(hits) else 0 for of, hits in zip(scores, of_motif, strict=True)]
-    words = [
-        functools.partial(replacements, steps=of.steps, cut=cut, rng=rng)
-        for of, cut, rng in zip(scores, cuts, rngs, strict=True)
-    ]
-    spots, drawn = _spots(windows, chosen, occupied, [len(motif) for motif in motifs], draws, words, rngs)
-    n_backgrounds = min(backgrounds, len(scorer.windows))
-    n_inserted = n_backgrounds * (1 + (1 + _each(n_backgrounds)) * sum(len(of) > 0 for of in chosen))
+    cut = scores.cut(hits["p_value"].max() * (1 + 1e-6)) if len(hits) else 0
+    return functools.partial(replacements, steps=scores.steps, cut=cut, rng=rng)
+
+
+def _log_passes(
+    scorer: Scorer, probes: Sequence[_Probe], n_windows: int, n_spots: int, n_deleted: int, backgrounds: int
+) -> None:
+    inserted = backgrounds * (1 + (1 + _each(backgrounds)) * sum(len(probe.sites) > 0 for probe in probes))
     log.info(
         "%d forward passes: %d replicates x (%d windows, %d with one of %d sites and controls deleted, %d to insert into)",
-        scorer.replicates * (len(windows) + len(drawn) + n_inserted),
-        *(scorer.replicates, len(windows), len(drawn), len(spots), n_inserted),
+        scorer.replicates * (n_windows + n_deleted + inserted),
+        *(scorer.replicates, n_windows, n_deleted, n_spots, inserted),
     )
-    deleted = _delete(scorer, spots, drawn, draws)
-    inserted = _insert(scorer, motifs, of_motif, words, n_backgrounds, seed)
-    rows, tables = [], []
-    for index, (motif, of) in enumerate(zip(motifs, chosen, strict=True)):
-        here = (spots["motif"] == index).to_numpy()
-        rng = np.random.default_rng([seed, 2, zlib.crc32(motif.id.encode())])
-        row, table = _summarise(of, deleted[here], spots[here], *inserted[index], rng)
-        rows.append({"motif_id": motif.id, "motif_name": motif.name} | row)
-        tables.append(table.assign(motif_name=motif.name))
+
+
+def _effect_table(rows: list[dict[str, object]], enrichment: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects of all motifs, with q-values, enrichment and verdicts."""
     effects = pd.DataFrame(rows, columns=[*EFFECT_COLUMNS, *_EXCESS])
     for name in ("deletion", "insertion"):
         effects[f"{name}_q_value"] = bh_q_values(effects[f"{name}_p_value"].to_numpy(float))
     known = enrichment.set_index("motif_id")[["odds_ratio", "q_value"]].astype(float).reindex(effects["motif_id"])
     effects["enrichment_odds_ratio"], effects["enrichment_q_value"] = known["odds_ratio"].array, known["q_value"].array
     effects["verdict"] = [_verdict(row) for row in effects.itertuples()]
-    site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_EFFECT_COLUMNS))
-    return effects[list(EFFECT_COLUMNS)], site_effects[list(SITE_EFFECT_COLUMNS)]
+    return effects[list(EFFECT_COLUMNS)]
 
 
 def _each(number: int) -> int:
@@ -164,13 +209,7 @@ def _each(number: int) -> int:
 
 
 def _spots(
-    windows: Mapping[int, np.ndarray],
-    chosen: Sequence[pd.DataFrame],
-    occupied: pd.DataFrame,
-    widths: Sequence[int],
-    draws: int,
-    words: Sequence[Words],
-    rngs: Sequence[np.random.Generator],
+    windows: Mapping[int, np.ndarray], probes: Sequence[_Probe], occupied: pd.DataFrame, draws: int
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
     """Return what is to be deleted, sites and then controls of each motif, and `draws` replacements of each in turn.
 
@@ -186,15 +225,16 @@ def _spots(
         taken[row][max(start, 0) : end] = True
     spots: list[tuple[int, int, int, int, int, bool]] = []
     drawn: list[np.ndarray] = []
-    for index, (sites, width, word, rng) in enumerate(zip(chosen, widths, words, rngs, strict=True)):
-        places = list(enumerate(zip(sites["row"].tolist(), sites["window_start"].tolist(), strict=True)))
-        here = [(index, site, row, start, start + width, False) for site, (row, start) in places]
+    for index, probe in enumerate(probes):
+        width, number = len(probe.motif), _each(len(probe.sites))
+        places = list(enumerate(zip(probe.sites["row"].tolist(), probe.sites["window_start"].tolist(), strict=True)))
+        of_motif = [(index, site, row, start, start + width, False) for site, (row, start) in places]
         for site, (row, _) in places:
-            starts = control_starts(windows[row], taken[row], width, _each(len(sites)), rng)
-            here += [(index, site, row, start, start + width, True) for start in starts.tolist()]
-        for _, _, row, start, _, _ in here:
-            drawn += list(word(windows[row], start, draws))
-        spots += here
+            starts = control_starts(windows[row], taken[row], width, number, probe.rng)
+            of_motif += [(index, site, row, start, start + width, True) for start in starts.tolist()]
+        for _, _, row, start, _, _ in of_motif:
+            drawn += list(probe.words(windows[row], start, draws))
+        spots += of_motif
     return pd.DataFrame(spots, columns=["motif", "site", "row", "start", "end", "control"]), drawn
 
 
@@ -215,9 +255,7 @@ def _delete(scorer: Scorer, spots: pd.DataFrame, drawn: Sequence[np.ndarray], dr
     return deleted.reshape(len(row), draws) - intact[gene][:, None]
 
 
-def _insert(
-    scorer: Scorer, motifs: Sequence[Motif], hits: Sequence[pd.DataFrame], words: Sequence[Words], backgrounds: int, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the effects of inserting each motif, and random words in its place, into each background.
 
     Returns
@@ -231,16 +269,14 @@ def _insert(
     mask_start = scorer.windows["mask_start"].to_numpy(np.int64)
     inserts: list[tuple[int, int, np.ndarray]] = []
     sizes = [0]
-    for motif, of, word in zip(motifs, hits, words, strict=True):
-        if len(of):
-            consensus = motif.probabilities.argmax(axis=1).astype(np.int8)
-            bases = reverse_complement(consensus) if (of["orientation"] == "-").mean() > 0.5 else consensus
-            from_tss = int(np.round(np.median(of["window_start"].to_numpy(np.int64) - mask_start[of["row"]])))
+    for probe in probes:
+        if len(probe.hits):
+            bases, from_tss = _usual_place(probe, mask_start)
             # The TSS is not at the same place in every window: near an edge the motif is kept whole rather than cut.
             starts = np.clip(mask_start[rows] + from_tss, 0, scorer.length - len(bases)).tolist()
             inserts += [(place, start, bases) for place, start in enumerate(starts)]
             for place, start in enumerate(starts):
-                inserts += [(place, start, drawn) for drawn in word(shuffled[place], start, _each(backgrounds))]
+                inserts += [(place, start, drawn) for drawn in probe.words(shuffled[place], start, _each(backgrounds))]
         sizes.append(len(inserts))
     background = np.array([place for place, _, _ in inserts], dtype=np.int64)
 
@@ -256,6 +292,14 @@ def _insert(
     effects -= plain[background] if inserts else 0.0
     parts = [effects[first:last] for first, last in itertools.pairwise(sizes)]
     return [(part[:backgrounds], part[backgrounds:]) for part in parts]
+
+
+def _usual_place(probe: _Probe, mask_start: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a motif's consensus in the orientation of most of its hits, and their median distance from the TSS."""
+    consensus = probe.motif.probabilities.argmax(axis=1).astype(np.int8)
+    bases = reverse_complement(consensus) if (probe.hits["orientation"] == "-").mean() > 0.5 else consensus
+    distances = probe.hits["window_start"].to_numpy(np.int64) - mask_start[probe.hits["row"]]
+    return bases, int(np.round(np.median(distances)))
 
 
 def _summarise(

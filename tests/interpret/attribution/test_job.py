@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cisnake.data.genome.bases import N
-from cisnake.interpret.attribution.sample import deal_evenly, sampled_positions, shuffled_windows
+from cisnake.interpret.attribution.job import deal_evenly, sampled_positions, shuffled_windows
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100])
