@@ -113,6 +113,24 @@ def discover_patterns(
         TF-MoDISco is not installed, the file has no hypothetical contributions, or the windows are too short.
     """
     tfmodisco = _load_modisco(threads)
+    windows = _draw_windows(file, width, seed)
+    if not windows.both_signs():
+        log.warning("no patterns: contributions are not of both signs, so that nothing can be told from noise.")
+        return []
+    n, length = windows.one_hot.shape[:2]
+    log.info("looking for patterns in %d windows of %d bases", n, length)
+    positive, negative = tfmodisco.TFMoDISco(
+        windows.one_hot,
+        windows.hypothetical,
+        max_seqlets_per_metacluster=max_seqlets,
+        min_passing_windows_frac=np.clip(WINDOWS_PER_SEQLET * max_seqlets / (n * length), LEAST_SHARE, GREATEST_SHARE),
+        **OPTIONS,
+    )
+    return [*_patterns(windows, positive or [], "positive", 1), *_patterns(windows, negative or [], "negative", -1)]
+
+
+def _draw_windows(file: AttributionFile, width: int, seed: int) -> _Windows:
+    """Return parts of the windows of all genes, or of as many as there is room for, in random order."""
     if not file.has_hypothetical:
         raise InputError(
             f"{file.path} has no hypothetical contributions, which patterns are made of: set attribution.hypothetical: true in "
@@ -125,28 +143,18 @@ def discover_patterns(
     if len(rows) * width > MAX_BASES:
         rows = rows[: MAX_BASES // width]
         log.info("patterns are looked for in %d of %d genes, drawn at random", len(rows), len(file))
-    windows = _read_windows(file, rows, width)
-    if not windows.both_signs():
-        log.warning("no patterns: contributions are not of both signs, so that nothing can be told from noise.")
-        return []
-    log.info("looking for patterns in %d windows of %d bases", len(rows), width)
-    found = tfmodisco.TFMoDISco(
-        windows.one_hot,
-        windows.hypothetical,
-        max_seqlets_per_metacluster=max_seqlets,
-        min_passing_windows_frac=np.clip(WINDOWS_PER_SEQLET * max_seqlets / (len(rows) * width), LEAST_SHARE, GREATEST_SHARE),
-        **OPTIONS,
-    )
-    patterns = []
-    for (name, sign), of_sign in zip((("positive", 1), ("negative", -1)), found, strict=True):
-        cores = [windows.core(pattern.seqlets) for pattern in of_sign or []]
-        # What stood out as a whole, and not in the positions that its seqlets have in common, is no pattern.
-        cores = [places for places in cores if sign * windows.mean(places)[1].sum() > 0]
-        if not cores:
-            log.info("no %s patterns: too few places stand out", name)
-        for number, places in enumerate(sorted(cores, key=len, reverse=True), start=1):
-            patterns.append(windows.pattern(f"{name}_{number}", places))
-    return patterns
+    return _read_windows(file, rows, width)
+
+
+def _patterns(windows: _Windows, candidates: Sequence[Any], name: str, sign: int) -> list[Pattern]:
+    """Return the patterns of one sign, cut to their cores, those with the most seqlets first."""
+    cores = [windows.core(candidate.seqlets) for candidate in candidates]
+    # What stood out as a whole, and not in the positions that its seqlets have in common, is no pattern.
+    cores = [places for places in cores if sign * windows.mean(places)[1].sum() > 0]
+    if not cores:
+        log.info("no %s patterns: too few places stand out", name)
+    ordered = sorted(cores, key=len, reverse=True)
+    return [windows.pattern(f"{name}_{number}", places) for number, places in enumerate(ordered, start=1)]
 
 
 def _load_modisco(threads: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import bootstrap
 
 # Fewer controls hold no central 95 %: the range of n draws covers (n - 1) / (n + 1) of what they are drawn from.
 FEWEST_CONTROLS = 39
@@ -59,6 +60,6 @@ def interval(effects: np.ndarray, rng: np.random.Generator) -> tuple[float, floa
     """Return the mean of effects and its 95 % bootstrap interval."""
     if len(effects) < 2:
         return (float(effects[0]) if len(effects) else np.nan), np.nan, np.nan
-    means = effects[rng.integers(len(effects), size=(_RESAMPLES, len(effects)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    resampled = bootstrap((effects,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=rng)
+    low, high = resampled.confidence_interval
     return float(effects.mean()), float(low), float(high)
