@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import WindowReader, model_input, open_dataset, read_tasks, read_windows
-from cisnake.data.genome import Genome, reverse_complement
+from cisnake.data.genome import Genome, reverse_complement, to_window
 from cisnake.errors import InputError
 from cisnake.variants.variant_table import pair_variants
 from cisnake.variants.vcf import SCORED, compare_alleles
@@ -209,14 +209,12 @@ class VariantDataset(keras.utils.PyDataset):
 
 def _bases(stored: np.ndarray, window: Window, genome: Genome | None, start: int, end: int) -> np.ndarray:
     """Return bases [start, end) of the forward strand, from what is stored, else from the genome; -1 where neither has them."""
-    there = np.full(end - start, -1, dtype=np.int8)
+    bases = np.full(end - start, -1, dtype=np.int8)
     low, high = max(start, window.start), min(end, window.end)
     if low < high:
-        at, after = low - window.start, high - window.start
-        if window.strand == "-":
-            there[low - start : high - start] = reverse_complement(stored[len(stored) - after : len(stored) - at])
-        else:
-            there[low - start : high - start] = stored[at:after]
-    if genome is not None and (there < 0).any():
-        there = np.where(there < 0, genome.codes(window.chrom, start, end), there)
-    return there
+        first, last = to_window(window.start, window.end, window.strand, low, high)
+        codes = stored[first:last]
+        bases[low - start : high - start] = reverse_complement(codes) if window.strand == "-" else codes
+    if genome is not None and (bases < 0).any():
+        bases = np.where(bases < 0, genome.codes(window.chrom, start, end), bases)
+    return bases

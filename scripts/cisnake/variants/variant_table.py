@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import decode, encode, match_chromosomes, reverse_complement
+from cisnake.data.genome import decode, encode, match_chromosomes, reverse_complement, to_genome
 from cisnake.errors import InputError, unknown_name
 from cisnake.variants.vcf import unscorable_alleles
 from cisnake.variants.windows import Window, pair_with_genes, trim
@@ -102,11 +102,14 @@ def _on_genome(variants: pd.DataFrame, stored: list[Window]) -> pd.DataFrame:
 
 def _in_genes(variants: pd.DataFrame, named: np.ndarray, stored: list[Window], convention: str) -> pd.DataFrame:
     place = _integers(variants, "rel_pos")
-    of = [stored[gene] if gene >= 0 else None for gene in named.tolist()]
-    plus = np.array([window is None or window.strand == "+" for window in of], dtype=bool)
-    upstream = np.array([0 if w is None else w.start if w.strand == "+" else w.end - 1 for w in of], dtype=np.int64)
+    unknown = Window("", 0, 0, "+", 0, 0)
+    windows = [stored[gene] if gene >= 0 else unknown for gene in named.tolist()]
+    strand = np.array([window.strand for window in windows], dtype=str)
+    starts, ends = (np.array([getattr(window, side) for window in windows], dtype=np.int64) for side in ("start", "end"))
+    plus = strand == "+"
     if convention == "older":
         place = place - plus
+    start, _ = to_genome(starts, ends, strand, place, place + 1)
     alleles = {
         column: [
             allele if forward or not set(allele.upper()) <= set("ACGTN") else decode(reverse_complement(encode(allele)))
@@ -114,8 +117,7 @@ def _in_genes(variants: pd.DataFrame, named: np.ndarray, stored: list[Window], c
         ]
         for column in ("ref", "alt")
     }
-    chroms = [w.chrom if w is not None else "" for w in of]
-    return pd.DataFrame({"chrom": chroms, "start": np.where(plus, upstream + place, upstream - place), **alleles})
+    return pd.DataFrame({"chrom": [window.chrom for window in windows], "start": start, **alleles})
 
 
 def _paired(table: pd.DataFrame, named: np.ndarray | None, genes: list[str], windows: list[Window]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import Genome, N, encode, reverse_complement
+from cisnake.data.genome import Genome, N, encode, reverse_complement, to_genome, to_window
 from cisnake.errors import InputError
 
 
@@ -36,18 +36,16 @@ class Window(NamedTuple):
 
     def place(self, change: Change) -> tuple[int, int, np.ndarray]:
         """Return a change in the gene's direction: first position, position after the last, and the codes that come there."""
+        first, last = to_window(self.start, self.end, self.strand, change.start, change.end)
         codes = encode(change.alt)
-        if self.strand == "-":
-            return self.end - change.end, self.end - change.start, reverse_complement(codes)
-        return change.start - self.start, change.end - self.start, codes
+        return int(first), int(last), reverse_complement(codes) if self.strand == "-" else codes
 
     def codes(self, genome: Genome | None, first: int, last: int) -> np.ndarray:
         """Return the genome's bases at [first, last), counted from the window's upstream end; N beyond it or without one."""
         if genome is None:
             return np.full(last - first, N, dtype=np.int8)
-        if self.strand == "-":
-            return genome.codes(self.chrom, self.end - last, self.end - first, "-")
-        return genome.codes(self.chrom, self.start + first, self.start + last)
+        start, end = to_genome(self.start, self.end, self.strand, first, last)
+        return genome.codes(self.chrom, int(start), int(end), self.strand)
 
     def widened(self, upstream: int, downstream: int) -> Window:
         """Return the window with so many bases more before its upstream end and after its downstream end."""
@@ -186,7 +184,7 @@ def alternative_windows(
         starts = np.array([changes[row].start for row in rows])
         bases = encode("".join(changes[row].alt for row in rows))
         # The complement of each base; reversed twice, for the bases belong to different rows.
-        positions = window.end - 1 - starts if window.strand == "-" else starts - window.start
+        positions, _ = to_window(window.start, window.end, window.strand, starts, starts + 1)
         codes[rows, positions] = reverse_complement(bases)[::-1] if window.strand == "-" else bases
     for row in np.flatnonzero(~single).tolist():
         codes[row], mask_end[row] = _alternative_window(genome, window, reference, changes[row])

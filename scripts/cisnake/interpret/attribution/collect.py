@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 
+from cisnake.data.genome import to_genome
 from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.interpret.attribution.file import AttributionFile, write_attributions
@@ -115,8 +116,8 @@ def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> Non
         track = pyBigWig.open(str(part), "w")
         track.addHeader(list(sizes.items()))
         for chrom in sizes:
-            of_chrom = file.windows[file.windows["chrom"] == chrom].sort_values("start", kind="stable")
-            _write_chromosome(track, file, chrom, of_chrom)
+            windows = file.windows[file.windows["chrom"] == chrom].sort_values("start", kind="stable")
+            _write_chromosome(track, file, chrom, windows)
         track.close()
 
 
@@ -132,12 +133,12 @@ def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: st
     runs["part"] = before // _PART_BASES
     runs["place"] = before - before.groupby(runs["part"]).transform("min")
     windows = windows.join(runs, on="run")
-    for part, of_part in runs.groupby("part"):
+    for part, members in runs.groupby("part"):
         values = _nearest_values(file, windows[windows["part"] == part])
-        for run in of_part.itertuples():
-            own = values[run.place : run.place + run.last - run.first]
-            for start in range(0, len(own), _ENTRIES):
-                track.addEntries(chrom, run.first + start, values=own[start : start + _ENTRIES], span=1, step=1)
+        for run in members.itertuples():
+            of_run = values[run.place : run.place + run.last - run.first]
+            for start in range(0, len(of_run), _ENTRIES):
+                track.addEntries(chrom, run.first + start, values=of_run[start : start + _ENTRIES], span=1, step=1)
 
 
 def _nearest_values(file: AttributionFile, windows: pd.DataFrame) -> np.ndarray:
@@ -146,12 +147,13 @@ def _nearest_values(file: AttributionFile, windows: pd.DataFrame) -> np.ndarray:
     size = int((windows["place"] + windows["last"] - windows["first"]).max())
     values, nearest = np.zeros(size, np.float32), np.full(size, np.iinfo(np.int64).max)
     forward = windows["strand"] == "+"
-    tss = start.where(forward, start + file.length - 1) + windows["mask_start"].where(forward, -windows["mask_start"])
-    order = np.argsort(tss.to_numpy(), kind="stable")
-    genes = zip(start.iloc[order], windows["mask_start"].iloc[order], forward.iloc[order], strict=True)
+    mask_start = windows["mask_start"]
+    tss, _ = to_genome(start, start + file.length, windows["strand"], mask_start, mask_start + 1)
+    order = np.argsort(tss, kind="stable")
+    genes = zip(start.iloc[order], mask_start.iloc[order], forward.iloc[order], strict=True)
     base = np.arange(file.length)
-    for (first, mask_start, on_forward), projected in zip(genes, file.projected(windows.index[order]), strict=True):
-        distance = np.abs(base - mask_start)
+    for (first, tss_in_window, on_forward), projected in zip(genes, file.projected(windows.index[order]), strict=True):
+        distance = np.abs(base - tss_in_window)
         if not on_forward:
             projected, distance = projected[::-1], distance[::-1]
         covered = slice(first, first + file.length)

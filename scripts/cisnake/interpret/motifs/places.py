@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import to_genome
+from cisnake.data.genome import to_genome, to_window
 
 PER_PEAK = 3
 NEAREST = 200
@@ -36,6 +36,12 @@ class Axis:
         """Return the half-open intervals of the line that stand for [first, last) of the windows of some genes."""
         start = self._start[row]
         return to_genome(start, start + self.length, self._strand[row], first, last)
+
+    def within(self, row: int, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the parts of a gene's window that stand for intervals of the line; the inverse of `place`."""
+        start = self._start[row]
+        begin, end = to_window(start, start + self.length, self._strand[row], first, last)
+        return np.clip(begin, 0, self.length), np.clip(end, 0, self.length)
 
     def forward(self, row: np.ndarray) -> np.ndarray:
         """Return whether the windows of some genes run along the line."""
@@ -132,10 +138,9 @@ def unoccupied(known: np.ndarray, rows: np.ndarray, axis: Axis, peaks: pd.DataFr
     ends = np.maximum.accumulate(last)
     low, high = axis.place(rows, np.zeros(len(rows), np.int64), np.full(len(rows), axis.length))
     begin, stop = np.searchsorted(ends, low, side="right"), np.searchsorted(first, high, side="left")
-    for of_gene, origin, forward, a, b in zip(free, low, axis.forward(rows), begin, stop, strict=True):
-        line = of_gene if forward else of_gene[::-1]
-        for start, end in zip(np.maximum(first[a:b] - origin, 0).tolist(), (last[a:b] - origin).tolist(), strict=True):
-            line[start : max(end, 0)] = False
+    for window, row, a, b in zip(free, rows, begin, stop, strict=True):
+        for start, end in zip(*(edge.tolist() for edge in axis.within(row, first[a:b], last[a:b])), strict=True):
+            window[start:end] = False
     return free
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cisnake.data.dataset import RowReader
+from cisnake.data.genome import to_genome
 from cisnake.errors import InputError
 from cisnake.interpret.motifs.log_odds import Scores, pooled_frequencies, score_motifs
 from cisnake.interpret.motifs.window_sites import Windows
@@ -74,7 +75,7 @@ class _ScanJob:
 
     reader: RowReader
     columns: tuple[int, int]
-    forward: np.ndarray
+    strand: np.ndarray
     seen: np.ndarray
     scores: Scores
     folder: Path
@@ -159,9 +160,9 @@ def scan_genes(
     blocks = _blocks(source, most, processes)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-hits-", dir=output.parent) as folder:
-        forward = (source.windows["strand"] == "+").to_numpy()
+        strand = source.windows["strand"].to_numpy(str)
         seen = seen_before(source.windows, source.length)
-        job = _ScanJob(source.reader, source.columns, forward, seen, scores, Path(folder))
+        job = _ScanJob(source.reader, source.columns, strand, seen, scores, Path(folder))
         return _write(output, source, _scan_blocks(job, blocks, processes), motifs, scores, p_threshold)
 
 
@@ -315,8 +316,10 @@ def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
     motif //= 2
     row, start = windows.split(place)
     width = np.array([len(of_motif) for of_motif in steps])
-    forward, seen = job.forward[block.rows], job.seen[block.rows]
-    new = np.where(forward[row], start + width[motif], windows.length - start) > seen[row]
+    strand, seen = job.strand[block.rows], job.seen[block.rows]
+    # Counted from the window's lower end on the genome.
+    _, end = to_genome(0, windows.length, strand[row], start, start + width[motif])
+    new = end > seen[row]
     levels, at = np.unique(level, return_inverse=True)
     part = job.folder / f"{block.number:09d}.npz"
     np.savez(part, motif=motif, start=start, orientation=np.where(reverse, -1, 1), level=level)
@@ -327,15 +330,14 @@ def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
         levels,
         np.bincount(at, minlength=len(levels)),
         np.bincount(at[new], minlength=len(levels)),
-        _count_tests(windows, width, forward, seen),
+        _count_tests(windows, width, strand, seen),
     )
 
 
-def _count_tests(windows: Windows, widths: np.ndarray, forward: np.ndarray, seen: np.ndarray) -> int:
+def _count_tests(windows: Windows, widths: np.ndarray, strand: np.ndarray, seen: np.ndarray) -> int:
     """Return how many sites of all motifs the windows have on both strands, without N and not seen before."""
     row, first, last = windows.known()
-    along = forward[row]
-    first, last = np.where(along, first, windows.length - last), np.where(along, last, windows.length - first)
+    first, last = to_genome(0, windows.length, strand[row], first, last)
     total = 0
     for width, number in zip(*np.unique(widths, return_counts=True), strict=True):
         earliest = np.maximum(first + width, seen[row] + 1)
