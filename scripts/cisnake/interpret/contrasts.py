@@ -27,6 +27,16 @@ class Contrast:
         Empty for score "aggregate".
     score: str
         "specificity", mean over on_tasks less mean over off_tasks; or "aggregate", mean over on_tasks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret import Contrast
+    >>> contrast = Contrast("liver", ("liver",), ("brain", "skin"), "specificity")
+    >>> contrast.weights(["brain", "liver", "skin"]).tolist()
+    [-0.5, 1.0, -0.5]
+    >>> contrast.measured(np.array([[1.0, 4.0, 2.0], [1.0, 4.0, np.nan]]), ["brain", "liver", "skin"]).tolist()
+    [2.5, 3.0]
     """
 
     name: str
@@ -81,6 +91,16 @@ def resolve_contrast(name: str, section: dict[str, Any], table: pd.DataFrame) ->
     InputError
         A name is neither task nor group, a query makes no sense, the score is unknown, a task stands on both sides, or a
         side is empty.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.interpret import resolve_contrast
+    >>> table = pd.DataFrame({"task": ["leaf_1", "leaf_2", "root"], "group": ["leaf", "leaf", "root"], "age": ["1", "9", "5"]})
+    >>> resolve_contrast("leaf", {"on_tasks": ["leaf"]}, table).off_tasks
+    ('root',)
+    >>> resolve_contrast("old", {"on_tasks": "age >= 5", "score": "aggregate"}, table).on_tasks
+    ('leaf_2', 'root')
     """
     score = section.get("score", "specificity")
     if score not in SCORES:
@@ -115,6 +135,13 @@ def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     ------
     InputError
         There are fewer than two groups, a group without a name, or two whose names differ in nothing but such characters.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.interpret import each_group
+    >>> each_group(pd.DataFrame({"task": ["a", "b"], "group": ["leaf", "root tip"]}))["root_tip"]
+    {'on_tasks': ['b'], 'score': 'specificity'}
     """
     sections: dict[str, dict[str, Any]] = {}
     group_of: dict[str, str] = {}

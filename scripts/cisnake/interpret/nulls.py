@@ -26,6 +26,14 @@ def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndar
     Returns
     -------
     numpy.ndarray, shape=(..., length), dtype=int8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import decode, encode
+    >>> from cisnake.interpret import dinucleotide_shuffle
+    >>> decode(dinucleotide_shuffle(encode("ACGTACCANNGATTACAGG"), np.random.default_rng(1)))
+    'ACACCGTANNGGACATTAG'
     """
     shuffled = np.array(codes, dtype=np.int8)
     for row in shuffled.reshape(-1, shuffled.shape[-1]):
@@ -98,6 +106,15 @@ def markov_bases(context: np.ndarray, start: int, length: int, draws: int, rng: 
     Returns
     -------
     numpy.ndarray, shape=(draws, length), dtype=int8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import decode, encode
+    >>> from cisnake.interpret import markov_bases
+    >>> drawn = markov_bases(encode("ATATATATCGCG"), start=4, length=6, draws=2, rng=np.random.default_rng(0))
+    >>> [decode(bases) for bases in drawn]
+    ['CATCGT', 'AATCTA']
     """
     pairs = np.bincount(context[:-1].astype(np.int64) * 5 + context[1:], minlength=25).reshape(5, 5)[:4, :4] + 1.0
     # After N, or at the start, bases come as they do anywhere in the sequence.

@@ -53,6 +53,17 @@ def pair_variants(
     ------
     InputError
         Columns are missing, a position is no whole number, or no chromosome or gene of the table is in the data set.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.variants.variant_table import pair_variants
+    >>> from cisnake.variants.windows import Window
+    >>> windows = [Window("chr1", 100, 200, "-", 60, 90)]
+    >>> variants = pd.DataFrame({"gene": ["g1"], "rel_pos": [10], "ref_tx": ["A"], "alt_tx": ["C"]})
+    >>> pairs = pair_variants(variants, ["g1"], windows, windows)
+    >>> pairs[["variant_id", "start", "ref", "alt", "gene_id"]].to_numpy().tolist()
+    [['chr1:190:T:G', 189, 'T', 'G', 'g1']]
     """
     if convention not in CONVENTIONS:
         raise unknown_name("convention", convention, CONVENTIONS)

@@ -98,7 +98,14 @@ def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
 
 
 def unscorable_alleles(ref: str, alt: str) -> str:
-    """Return `no_alt` or `symbolic` for alleles that no window can be built of, and nothing for others."""
+    """Return `no_alt` or `symbolic` for alleles that no window can be built of, and nothing for others.
+
+    Examples
+    --------
+    >>> from cisnake.variants.vcf import unscorable_alleles
+    >>> [unscorable_alleles("A", alt) for alt in ("G", ".", "<DEL>")]
+    ['', 'no_alt', 'symbolic']
+    """
     if alt in ("", ".") or alt.upper() == ref.upper():
         return "no_alt"
     if not ref or not _BASES.issuperset(ref) or not _BASES.issuperset(alt):
@@ -115,6 +122,14 @@ def compare_alleles(there: np.ndarray, ref: str, alt: str) -> str:
         Codes of the sequence from the first base of REF; a code below 0 is not known and agrees with every base.
     ref, alt: str
         On the strand of `there`.
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.variants.vcf import compare_alleles
+    >>> sequence = encode("CATG")
+    >>> compare_alleles(sequence, "C", "T"), compare_alleles(sequence, "T", "C"), compare_alleles(sequence, "CATG", "C")
+    ('ok', 'flipped', 'ok')
     """
 
     def is_there(allele: str) -> bool:
@@ -161,7 +176,14 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
 
 
 def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> str:
-    """Return one entry of the INFO field; an effect that is NaN is left empty."""
+    """Return one entry of the INFO field; an effect that is NaN is left empty.
+
+    Examples
+    --------
+    >>> from cisnake.variants.vcf import annotation
+    >>> annotation("T", "geneA", "ok", "liver, adult", -0.25)
+    'T|geneA|ok|liver%2C%20adult|-0.25'
+    """
     number = "" if np.isnan(effect) else f"{effect:.6g}"
     return "|".join([*(_escape(text) for text in (alt, gene, status, task)), number])
 

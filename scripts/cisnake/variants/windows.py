@@ -25,6 +25,19 @@ class Window(NamedTuple):
 
     mask_start and mask_end: the gene body, counted from the window's upstream end in the gene's direction; mask_start is the
     TSS, and mask_end may lie beyond the window.
+
+    Examples
+    --------
+    A window of 100 bases on the minus strand, whose TSS is 60 bases from its upstream end:
+
+    >>> from cisnake.data.genome import decode
+    >>> from cisnake.variants.windows import Change, Window
+    >>> window = Window("chr1", 1000, 1100, "-", 60, 90)
+    >>> first, last, bases = window.place(Change(1045, 1046, "AC"))
+    >>> first, last, decode(bases)
+    (54, 55, 'GT')
+    >>> window.moved(Change(1045, 1046, "AC"))
+    (1, 1)
     """
 
     chrom: str
@@ -92,6 +105,12 @@ def trim(start: int, ref: str, alt: str) -> Change:
 
     The base before an indel, which VCF writes with it, so never decides on which side of the TSS or of a window's edge the
     indel lies.
+
+    Examples
+    --------
+    >>> from cisnake.variants.windows import trim
+    >>> trim(99, "CTT", "CT"), trim(99, "A", "G")
+    (Change(start=100, end=101, alt=''), Change(start=99, end=100, alt='G'))
     """
     tail = _shared(ref[::-1].upper(), alt[::-1].upper())
     ref, alt = ref[: len(ref) - tail], alt[: len(alt) - tail]
@@ -123,6 +142,14 @@ def pair_with_genes(
     -------
     change, window: numpy.ndarray, shape=(pairs,), dtype=int64
         Indices, ordered by change, then by the window's place on the genome.
+
+    Examples
+    --------
+    >>> from cisnake.variants.windows import Change, Window, pair_with_genes
+    >>> windows = [Window("chr1", 50, 150, "+", 60, 90), Window("chr1", 0, 100, "-", 60, 90)]
+    >>> change, window = pair_with_genes(["chr1", "chr2"], [Change(70, 71, "A"), Change(70, 71, "A")], windows)
+    >>> change.tolist(), window.tolist()
+    ([0, 0], [1, 0])
     """
     window_chroms = np.array([window.chrom for window in windows], dtype=object)
     window_starts = np.array([window.start for window in windows], dtype=np.int64)
@@ -175,6 +202,17 @@ def alternative_windows(
     mask_end: numpy.ndarray, shape=(n,), dtype=int64
         Where the gene body ends in the window, at most at its length; it moves with indels inside the body, which starts at
         `window.mask_start` as before.
+
+    Examples
+    --------
+    A deletion upstream of the TSS, at 6, moves bases from beyond the window in, here unknown ones; downstream bases stay:
+
+    >>> from cisnake.data.genome import decode, encode
+    >>> from cisnake.variants.windows import Change, Window, alternative_windows
+    >>> window, reference = Window("chr1", 100, 110, "+", 6, 9), encode("ACGTACGTAC")
+    >>> codes, mask_end = alternative_windows(None, window, reference, [Change(102, 104, ""), Change(107, 108, "A")])
+    >>> [decode(row) for row in codes], mask_end.tolist()
+    (['NNACACGTAC', 'ACGTACGAAC'], [9, 9])
     """
     codes = np.repeat(reference[None], len(changes), axis=0)
     mask_end = np.full(len(changes), min(window.mask_end, len(reference)), dtype=np.int64)

@@ -69,6 +69,14 @@ def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=object
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.interpret.attribution.collect import judge_predictions
+    >>> judge_predictions(pd.Series([0.0, 4.0, 8.0, np.nan]), pd.Series([1.0, 4.5, 1.0, 2.0])).tolist()
+    ['good', 'good', 'poor', 'not_measured']
     """
     measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
     known = np.isfinite(measured)

@@ -28,6 +28,13 @@ def correct(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions: numpy.ndarray, shape=(..., length, 4)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.attribution.gradients import correct
+    >>> correct(np.array([[1.0, 2.0, 3.0, 6.0]])).tolist()
+    [[-2.0, -1.0, 0.0, 3.0]]
     """
     return contributions - contributions.mean(axis=-1, keepdims=True)
 

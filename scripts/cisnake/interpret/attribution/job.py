@@ -173,6 +173,12 @@ def deal_evenly(count: int, n: int) -> np.ndarray:
     """Return how many of `count` draws each of n genes gets, spread evenly over their order; shape=(n,), dtype=int64.
 
     Numbers differ by one at most: with more draws than genes every gene gets some.
+
+    Examples
+    --------
+    >>> from cisnake.interpret.attribution.job import deal_evenly
+    >>> deal_evenly(3, 6).tolist(), deal_evenly(7, 3).tolist()
+    ([0, 1, 0, 1, 0, 1], [2, 3, 2])
     """
     return np.bincount(((2 * np.arange(count) + 1) * n) // (2 * max(count, 1)), minlength=n) if n else np.zeros(0, np.int64)
 
@@ -217,6 +223,13 @@ def sampled_positions(codes: np.ndarray, genes: Sequence[str], seed: int) -> np.
     Returns
     -------
     numpy.ndarray, shape=(n, length), dtype=bool
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.attribution.job import sampled_positions
+    >>> sampled_positions(encode("ACNNG")[None], ["g1"], seed=0).tolist()
+    [[True, True, False, False, True]]
     """
     known = codes != N
     if codes.shape[1] <= WHOLE_WINDOW:

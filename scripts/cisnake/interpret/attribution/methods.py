@@ -95,6 +95,15 @@ def project(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(..., n, 4, length), dtype=float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import encode, one_hot
+    >>> from cisnake.interpret.attribution import project
+    >>> contributions = np.arange(8.0).reshape(1, 2, 4)
+    >>> project(one_hot(encode("GA"))[None], contributions).tolist()
+    [[[0.0, 4.0], [0.0, 0.0], [2.0, 0.0], [0.0, 0.0]]]
     """
     return np.swapaxes(contributions * inputs[..., :4], -1, -2).astype(np.float32)
 

@@ -20,7 +20,17 @@ from cisnake.model import Views, reverse_complement_one_hot
 
 
 def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return Pearson correlations along the last axis over known positions, NaN where one side is constant there."""
+    """Return Pearson correlations along the last axis over known positions, NaN where one side is constant there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.attribution.quality import correlate
+    >>> a, b = np.array([[1.0, 2.0, 3.0, 9.0]]), np.array([[2.0, 4.0, 6.0, 0.0]])
+    >>> known = np.array([[True, True, True, False]])
+    >>> correlate(a, b, known).round(6).tolist(), correlate(a, 0 * b, known).tolist()
+    ([1.0], [nan])
+    """
     return np.sum(standardize(one, known) * standardize(other, known), axis=-1)
 
 

@@ -203,6 +203,12 @@ def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray |
     ------
     InputError
         A position is not in 0 .. length - 1.
+
+    Examples
+    --------
+    >>> from cisnake.interpret.attribution.target_scores import listed_position_weights
+    >>> listed_position_weights(4, [[1, 2], [3, 3]], [[1, 1], [1, 0]]).tolist()
+    [[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
     """
     indices = np.atleast_2d(indices)
     outside = indices[(indices < 0) | (indices >= length)]

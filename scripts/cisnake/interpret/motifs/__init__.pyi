@@ -1,3 +1,6 @@
+from .clusters import cluster_motifs as cluster_motifs
+from .clusters import motif_similarity as motif_similarity
+from .enrichment import SiteCounts as SiteCounts
 from .enrichment import enrichment_table as enrichment_table
 from .enrichment import rank_clusters as rank_clusters
 from .hits import HitFile as HitFile

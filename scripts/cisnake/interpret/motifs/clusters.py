@@ -38,6 +38,17 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     -------
     numpy.ndarray, shape=(n, n), dtype=float64
         Symmetric, at most 1, with 1 on the diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.motifs import motif_similarity
+    >>> words = ["TGACTCA", "GTGACTCAC", "GGGGCGG"]
+    >>> motifs = [Motif(word, word, np.eye(4)[encode(word)], 20) for word in words]
+    >>> motif_similarity(motifs).round(2).tolist()
+    [[1.0, 1.0, 0.31], [1.0, 1.0, 0.31], [0.31, 0.31, 1.0]]
     """
     # The widest first, so that those that a shift leaves in reach of one another are the first ones.
     order = np.argsort([-len(motif) for motif in motifs], kind="stable")
@@ -119,6 +130,16 @@ def cluster_motifs(motifs: Sequence[Motif], min_similarity: float = MIN_SIMILARI
     -------
     numpy.ndarray, shape=(n,), dtype=int
         Cluster of each motif, numbered from 0 by first member.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.motifs import cluster_motifs
+    >>> words = ["TGACTCA", "GGGGCGG", "GTGAGTCAC"]
+    >>> cluster_motifs([Motif(word, word, np.eye(4)[encode(word)], 20) for word in words]).tolist()
+    [0, 1, 0]
     """
     if len(motifs) < 2:
         return np.zeros(len(motifs), dtype=int)

@@ -69,6 +69,20 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
         The columns of `ENRICHMENT_COLUMNS`, one row a motif, best first: by p, then |mean attribution|, then id. Clusters are
         numbered from 1 in the order of their best motif, which also names them. mean_attribution is empty where no
         hit is in a peak; n_positive and n_negative are peaks of either sign with a hit.
+
+    Examples
+    --------
+    Of 100 peaks 40 have a hit of M1, of 300 background windows 12:
+
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> from cisnake.interpret.motifs import SiteCounts, enrichment_table
+    >>> motifs = [Motif(f"M{i}", f"m{i}", np.eye(4)[[i, 0, 1, 2, i]], 20) for i in (1, 2)]
+    >>> positive, negative, background = np.array([35, 4]), np.array([5, 1]), np.array([12, 16])
+    >>> counts = SiteCounts(100, 300, positive, negative, background, positive + negative, np.array([30.0, 1.0]))
+    >>> table = enrichment_table(motifs, counts)
+    >>> table["motif_id"].tolist(), table["odds_ratio"].round(1).tolist(), (table["q_value"] < 0.05).tolist()
+    (['M1', 'M2'], [15.5, 1.0], [True, False])
     """
     inside, outside = counts.positive + counts.negative, counts.background
     n, m = counts.n_peaks, counts.n_background

@@ -31,6 +31,20 @@ class MotifScores:
         The least sum that was followed, in steps: of all sums, where no threshold was given.
     tail: numpy.ndarray, dtype=float64
         tail[i]: chance, under the background, of a sum of at least lowest + i; up to the greatest sum.
+
+    Examples
+    --------
+    One of 256 words of four bases reaches the greatest sum, and 13 have at most one mismatch:
+
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> from cisnake.interpret.motifs import STEP, motif_scores
+    >>> motif = Motif("M1", "TATA", np.array([[0, 0, 0, 1], [1, 0, 0, 0]] * 2, float), 20)
+    >>> scores = motif_scores(motif, np.full(4, 0.25))
+    >>> round(float(scores.steps.max(axis=1).sum() * STEP), 2), float(scores.tail[-1])
+    (8.0, 0.00390625)
+    >>> float(scores.tail[scores.cut(0.06) - scores.lowest]) == 13 / 256
+    True
     """
 
     steps: np.ndarray
@@ -147,6 +161,14 @@ def base_composition(sequences: Iterable[np.ndarray]) -> np.ndarray:
     -------
     numpy.ndarray, shape=(4,), dtype=float64
         A = T and C = G.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.motifs import base_composition
+    >>> base_composition([encode("AACN"), encode("GGTT")]).round(3).tolist()
+    [0.273, 0.227, 0.227, 0.273]
     """
     counts = sum((np.bincount(codes.ravel().astype(np.uint8), minlength=5)[:4] for codes in sequences), np.zeros(4))
     return pooled_frequencies(counts)

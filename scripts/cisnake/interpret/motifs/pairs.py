@@ -134,6 +134,13 @@ def first_of_overlapping(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) 
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.motifs.pairs import first_of_overlapping
+    >>> first_of_overlapping(np.array(["chr1", "chr1", "chr2"]), np.array([5, 0, 0]), np.array([15, 10, 10])).tolist()
+    [True, False, True]
     """
     # Chromosomes one after the other on a line, with a gap.
     origin = np.unique(chrom, return_inverse=True)[1] * (int(end.max(initial=0)) + 1)

@@ -22,6 +22,18 @@ class Axis:
     ----------
     windows: pandas.DataFrame
         chrom, start, end, strand; one row a gene.
+
+    Examples
+    --------
+    Two windows of ten bases; the second is on the minus strand and overlaps the first by half:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.interpret.motifs.places import Axis
+    >>> axis = Axis(pd.DataFrame({"chrom": "chr1", "start": [100, 105], "end": [110, 115], "strand": ["+", "-"]}))
+    >>> first, last = axis.place(np.array([0, 1]), np.array([6, 6]), np.array([9, 9]))
+    >>> first.tolist(), last.tolist()
+    ([106, 106], [109, 109])
     """
 
     def __init__(self, windows: pd.DataFrame) -> None:
@@ -93,6 +105,14 @@ def distinct(first: np.ndarray, last: np.ndarray, rank: np.ndarray, min_share: f
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.motifs.places import distinct
+    >>> first, last, rank = np.array([0, 4, 30]), np.array([10, 14, 40]), np.array([1, 0, 2])
+    >>> distinct(first, last, rank, min_share=0.5).tolist()
+    [False, True, True]
     """
     order = np.argsort(first, kind="stable")
     ordered = first[order]
@@ -168,6 +188,17 @@ def draw_background(
     -------
     pandas.DataFrame
         row, start, end; as many rows as windows drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.interpret.motifs.places import draw_background
+    >>> free = np.ones((1, 30), bool)
+    >>> free[0, 12:18] = False
+    >>> peaks = pd.DataFrame({"row": [0], "start": [12], "end": [18]})
+    >>> draw_background(free, np.array(["g1"]), peaks, seed=0, per_peak=2).to_numpy().tolist()
+    [[0, 4, 10], [0, 18, 24]]
     """
     drawn: list[tuple[int, int, int]] = []
     starts, ends = peaks["start"].to_numpy(), peaks["end"].to_numpy()
@@ -210,6 +241,15 @@ def sites_within(
         -1 for none.
     shared: numpy.ndarray, shape=(sites,), dtype=int64
         Bases of the overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.motifs.places import sites_within
+    >>> first, last = np.array([0, 8, 50]), np.array([8, 16, 58])
+    >>> interval, shared = sites_within(first, last, np.array([5, 11]), np.array([9, 30]), np.array([True, True]))
+    >>> interval.tolist(), shared.tolist()
+    ([0, 1, -1], [3, 5, 0])
     """
     number = np.flatnonzero(eligible)
     order = number[np.argsort(begin[number], kind="stable")]

@@ -246,6 +246,13 @@ def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:
     -------
     numpy.ndarray, shape=(windows,), dtype=int64
         Windows of N alone are in class 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.motifs.scan import classes_of_gc
+    >>> classes_of_gc(np.array([[9, 1, 0, 0], [2, 3, 4, 1], [4, 2, 1, 3], [1, 4, 5, 0]]), n_classes=2).tolist()
+    [0, 1, 0, 1]
     """
     known = counts.sum(axis=1)
     gc = np.divide(counts[:, 1] + counts[:, 2], known, out=np.zeros(len(counts)), where=known > 0)
@@ -269,6 +276,13 @@ def seen_before(windows: pd.DataFrame, length: int) -> np.ndarray:
     -------
     numpy.ndarray, shape=(windows,), dtype=int64
         From 0, none, to `length`, all.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.interpret.motifs.scan import seen_before
+    >>> seen_before(pd.DataFrame({"chrom": ["chr1", "chr1", "chr2"], "start": [40, 0, 40]}), length=100).tolist()
+    [60, 0, 0]
     """
     seen = np.zeros(len(windows), np.int64)
     chrom, start = np.unique(windows["chrom"].to_numpy(str), return_inverse=True)[1], windows["start"].to_numpy(np.int64)

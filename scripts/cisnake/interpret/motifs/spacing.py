@@ -103,6 +103,19 @@ def measure_spacing(
     Returns
     -------
     Spacing, or None where no gene has a pair
+
+    Examples
+    --------
+    The second motif is 20 bases downstream of the first in each of 30 genes; widths are 8 bases:
+
+    >>> import numpy as np
+    >>> from cisnake.interpret.motifs.spacing import ORIENTATIONS, Sites, measure_spacing
+    >>> gene, at, rng = np.arange(30), np.random.default_rng(0).integers(-300, -50, 30), np.random.default_rng(1)
+    >>> ones = np.ones(30, np.int32)
+    >>> first, second = (Sites(gene, (2 * (at + by)).astype(np.int32), 8 * ones, ones) for by in (0, 20))
+    >>> spacing = measure_spacing(first, second, bin_width=10, n_bins=20, permutations=99, rng=rng)
+    >>> spacing.median_distance, ORIENTATIONS[spacing.orientation], spacing.count, spacing.p_value
+    (20.0, 'first_second', 30, 0.01)
     """
     alone = second is None
     first, second = _of_shared_genes(first, second)

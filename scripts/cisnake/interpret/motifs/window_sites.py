@@ -26,6 +26,16 @@ def scan_windows(codes: np.ndarray, steps: np.ndarray, cut: int) -> tuple[np.nda
     -------
     row, start, orientation, total: numpy.ndarray, dtype=int
         Window, position of the site in it, +1 or -1, and sum in steps; by row, start and orientation (+ first).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.motifs.window_sites import scan_windows
+    >>> steps = np.eye(4, dtype=np.int64)[encode("GATA")]
+    >>> row, start, orientation, total = scan_windows(encode("CCGATACCTATCN")[None], steps, cut=4)
+    >>> start.tolist(), orientation.tolist()
+    ([2, 8], [1, -1])
     """
     windows = Windows(codes)
     place, orientation, total = windows.sites(steps, cut)

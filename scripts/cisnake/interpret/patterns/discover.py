@@ -54,6 +54,16 @@ class Pattern:
         The columns of `SEQLET_COLUMNS`: the places of the pattern, by gene and position. start and end are of the genome,
         window_start and window_end of the gene-oriented window; strand is the genome's strand along which the pattern reads,
         orientation the same relative to the gene; contribution is the sum over the seqlet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.interpret.patterns import Pattern
+    >>> shares = np.array([[0, 0, 0, 1], [0.6, 0.2, 0.1, 0.1], [0.3, 0.3, 0.2, 0.2]])
+    >>> pattern = Pattern("negative_1", shares, -shares, pd.DataFrame())
+    >>> pattern.consensus, pattern.sign, len(pattern)
+    ('Tan', '-', 3)
     """
 
     id: str

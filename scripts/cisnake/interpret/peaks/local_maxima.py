@@ -91,6 +91,14 @@ def find_attr_peaks(
     ------
     InputError
         Parameters that make no sense, or attributions that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks import find_attr_peaks
+    >>> peaks = find_attr_peaks(np.array([0, 2, 0, 0, 0, 0, 0, 3, 3, 0]), tss_pos=5, min_dist=3)
+    >>> peaks[["peak", "height", "from_tss"]].to_numpy().tolist()
+    [[7, 3, 2], [1, 2, -4]]
     """
     _check(n, min_dist, height)
     scores = np.asarray(attr)

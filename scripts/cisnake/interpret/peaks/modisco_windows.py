@@ -108,6 +108,16 @@ def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int 
     ------
     InputError
         Parameters that make no sense, or scores that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks import tfmodisco_seqlets
+    >>> scores = np.random.default_rng(0).laplace(size=(2, 200))
+    >>> scores[1, 90:99] += 30
+    >>> spans = tfmodisco_seqlets(scores, window=9, flank=3).sort_values("attribution")
+    >>> spans[["row", "start", "end"]].to_numpy().tolist()[-1]
+    [1, 87, 102]
     """
     blocks = as_blocks(scores)
     spans = call_spans(ModiscoWindows(window, flank, precision).fit(blocks), blocks())[["row", "start", "end", "attribution"]]

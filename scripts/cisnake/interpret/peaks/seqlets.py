@@ -107,6 +107,16 @@ def recursive_seqlets(
     ------
     InputError
         Lengths or threshold that make no sense, or scores that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks import recursive_seqlets
+    >>> scores = np.random.default_rng(0).normal(size=(20, 100))
+    >>> scores[3, 40:48] += 5
+    >>> spans = recursive_seqlets(scores, threshold=0.001)
+    >>> spans[["row", "start", "end"]].to_numpy().tolist()
+    [[3, 38, 50]]
     """
     blocks = as_blocks(scores)
     caller = _fit(blocks, RecursiveSeqlets(threshold, min_length, max_length), signs=(1,))

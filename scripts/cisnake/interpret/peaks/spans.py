@@ -55,6 +55,16 @@ def call_spans(caller: Caller, blocks: Iterable[np.ndarray]) -> pd.DataFrame:
     ----------
     caller: Caller
     blocks: iterable of numpy.ndarray, shape=(genes, length)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks import LocalMaxima
+    >>> from cisnake.interpret.peaks.spans import as_blocks, call_spans
+    >>> blocks = as_blocks(np.array([[0, 0, 4, 0, 0, 0, 0], [0, 0, 0, 0, -6, 0, 0]], float))
+    >>> caller = LocalMaxima(min_dist=3, height=1).fit(blocks)
+    >>> call_spans(caller, blocks())[["row", "start", "end", "sign"]].to_numpy().tolist()
+    [[0, 1, 4, 1], [1, 3, 6, -1]]
     """
     found, first = [], 0
     for block in blocks:
@@ -94,6 +104,15 @@ def span_table(
     -------
     pandas.DataFrame
         row start end sign attribution (sum of the span) p_value summit height (score at the summit).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks.spans import span_table
+    >>> one = np.array([1])
+    >>> table = span_table(np.array([[0, 0, 0, 0.0], [0, 1, 3, 0]]), row=one, start=one, end=one + 2, sign=one)
+    >>> table[["start", "end", "attribution", "summit", "height"]].to_numpy().tolist()
+    [[1.0, 3.0, 4.0, 2.0, 3.0]]
     """
     at = start[:, None] + np.arange(int((end - start).max(initial=1)))
     inside = at < end[:, None]
@@ -136,6 +155,13 @@ def highest_apart(row: np.ndarray, position: np.ndarray, size: np.ndarray, apart
     -------
     numpy.ndarray, dtype=int64
         Indices of those that stay, in the order in which they were taken.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.peaks.spans import highest_apart
+    >>> highest_apart(np.zeros(3, int), np.array([4, 6, 9]), np.array([2.0, 3.0, 1.0]), apart=3).tolist()
+    [1, 2]
     """
     if not len(row):
         return np.empty(0, np.int64)

@@ -13,7 +13,16 @@ _PERMUTATIONS = 9999
 
 
 def central(controls: np.ndarray) -> tuple[float, float]:
-    """Return an interval that one more control would leave in 5 % of cases; NaN for too few controls."""
+    """Return an interval that one more control would leave in 5 % of cases; NaN for too few controls.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.probe import controls
+    >>> low, high = controls.central(np.arange(39.0))
+    >>> low, high, controls.moves(np.array([-1.0, 5.0, 40.0]), low, high).tolist()
+    (0.0, 38.0, [-1, 0, 1])
+    """
     if len(controls) < FEWEST_CONTROLS:
         return np.nan, np.nan
     low, high = np.quantile(controls, [0.025, 0.975], method="weibull")
@@ -40,6 +49,16 @@ def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rn
     -------
     float
         At least 1 / (permutations + 1); NaN without controls.
+
+    Examples
+    --------
+    Ten sites, each with four controls that do nothing:
+
+    >>> import numpy as np
+    >>> from cisnake.interpret.probe.controls import permutation_p
+    >>> site, control = np.repeat(np.arange(10), 5), np.tile([False, True, True, True, True], 10)
+    >>> permutation_p(np.where(control, 0.0, 1.0), control, site, np.random.default_rng(0))
+    0.0001
     """
     size = np.bincount(site)
     used = size[site] > 1
@@ -57,7 +76,16 @@ def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rn
 
 
 def interval(effects: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return the mean of effects and its 95 % bootstrap interval."""
+    """Return the mean of effects and its 95 % bootstrap interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.interpret.probe.controls import interval
+    >>> mean, low, high = interval(np.array([1.0, 2.0, 2.0, 3.0]), np.random.default_rng(0))
+    >>> mean, low, high
+    (2.0, 1.25, 2.75)
+    """
     if len(effects) < 2:
         return (float(effects[0]) if len(effects) else np.nan), np.nan, np.nan
     resampled = bootstrap((effects,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=rng)

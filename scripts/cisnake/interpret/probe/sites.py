@@ -36,6 +36,17 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
     ------
     InputError
         A motif of the table is not among the motifs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.data import Motif
+    >>> from cisnake.interpret.probe import choose_motifs
+    >>> motifs = [Motif(name, name, np.full((6, 4), 0.25), 20) for name in ("M1", "M2", "M3")]
+    >>> enrichment = pd.DataFrame({"motif_id": ["M1", "M2", "M3"], "cluster": [1, 2, 1], "rank": [2, 3, 1]})
+    >>> [motif.id for motif in choose_motifs(enrichment, motifs, top=2)]
+    ['M3', 'M2']
     """
     ordered = enrichment.assign(rank=pd.to_numeric(enrichment["rank"])).sort_values("rank", kind="stable")
     family = ordered["cluster"].astype(str).mask(ordered["cluster"].astype(str) == "", "motif " + ordered["motif_id"])
@@ -94,6 +105,16 @@ def choose_sites(hits: pd.DataFrame, number: int, rng: np.random.Generator) -> p
     number: int
         How many sites at most.
     rng: numpy.random.Generator
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.interpret.probe.sites import choose_sites
+    >>> hits = pd.DataFrame({"row": [0, 0, 1], "window_start": [5, 5, 9], "window_end": [13, 13, 17]})
+    >>> hits = hits.assign(orientation=["+", "-", "+"], p_value=[1e-5, 1e-6, 1e-4])
+    >>> choose_sites(hits, 2, np.random.default_rng(0))[["row", "orientation"]].to_numpy().tolist()
+    [[0, '-'], [1, '+']]
     """
     ordered = hits.sort_values(["p_value", "row", "window_start", "orientation"], kind="stable")
     ordered = ordered.drop_duplicates(["row", "window_start", "window_end"])
@@ -120,6 +141,15 @@ def control_starts(window: np.ndarray, taken: np.ndarray, width: int, number: in
     -------
     numpy.ndarray, shape=(at most number,), dtype=int64
         Where they begin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.probe.sites import control_starts
+    >>> window = encode("ACGTNACGTACG")
+    >>> sorted(control_starts(window, np.arange(12) < 2, width=4, number=9, rng=np.random.default_rng(0)).tolist())
+    [5, 6, 7, 8]
     """
     before = np.concatenate([[0], np.cumsum(taken | (window == N))])
     free = np.flatnonzero(before[width:] == before[:-width]) if width <= len(window) else np.empty(0, np.int64)
@@ -149,6 +179,16 @@ def replacements(
     Returns
     -------
     numpy.ndarray, shape=(draws, width), dtype=int8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import decode, encode
+    >>> from cisnake.interpret.probe.sites import replacements
+    >>> steps, window = np.eye(4, dtype=np.int64)[encode("GATA")], encode("CCACGATACCAACCA")
+    >>> drawn = replacements(window, start=4, draws=3, steps=steps, cut=3, rng=np.random.default_rng(0))
+    >>> [decode(bases) for bases in drawn]
+    ['CACT', 'AAGG', 'AACC']
     """
     width = len(steps)
     # Every match that shares a base with the site lies in here.
@@ -170,7 +210,16 @@ def replacements(
 
 
 def peak_places(peaks: pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
-    """Return where peaks lie: row (of `genes`), start, end in the window; int64. Those of other genes are left out."""
+    """Return where peaks lie: row (of `genes`), start, end in the window; int64. Those of other genes are left out.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.interpret.probe import peak_places
+    >>> peaks = pd.DataFrame({"gene_id": ["g2", "g9"], "window_start": [4, 7], "window_end": [12, 15]})
+    >>> peak_places(peaks, ["g1", "g2"]).to_numpy().tolist()
+    [[1, 4, 12]]
+    """
     rows = pd.Index(genes).get_indexer(peaks["gene_id"])
     table = pd.DataFrame({"row": rows, "start": peaks["window_start"], "end": peaks["window_end"]}, dtype=np.int64)
     return table[rows >= 0].reset_index(drop=True)
