@@ -1,8 +1,9 @@
 """Call peaks of attribution: the short spans of each gene's window that drive its score, up or down.
 
-recursive_seqlets takes the spans whose every part is unlikely under the distribution of all attributions of the file;
-find_attr_peaks takes the highest local maxima of each gene; tfmodisco_seqlets takes windows whose sum is beyond a fitted law of
-nothing. All look for either sign. Where the file has attributions of shuffled windows, each peak gets an empirical q-value.
+recursive_seqlets takes spans in which every sub-span is unlikely given the distribution of all attributions of the file;
+find_attr_peaks takes the highest local maxima of each gene; tfmodisco_seqlets takes windows whose sum is larger than expected
+under a fitted null distribution. All call peaks of either sign. If the file has attributions of shuffled windows, each peak
+gets an empirical q-value.
 """
 
 from __future__ import annotations

@@ -166,13 +166,13 @@ def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def _chosen(contrast: str, side: str, asked: list[str] | str | None, table: pd.DataFrame) -> tuple[str, ...]:
-    if isinstance(asked, str):
-        return _queried(contrast, side, asked, table)
+def _chosen(contrast: str, side: str, names: list[str] | str | None, table: pd.DataFrame) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return _queried(contrast, side, names, table)
     tasks = table["task"].tolist()
     known = set(tasks)
     chosen: dict[str, None] = {}
-    for name in asked or ():
+    for name in names or ():
         members = [name] if name in known else table["task"][table["group"] == name].tolist()
         if not members:
             raise unknown_name(f"task or group in contrast {contrast}", name, [*tasks, *dict.fromkeys(table["group"])])
@@ -185,17 +185,17 @@ def _queried(contrast: str, side: str, query: str, table: pd.DataFrame) -> tuple
     advice = f"it is of columns of the task table ({', '.join(table.columns)}); a list, as [{query}], names tasks or groups"
     try:
         # An engine of its own, numexpr, is used where it happens to be installed: this one always is.
-        found = typed.query(query, engine="python", local_dict={}, global_dict={})
+        rows = typed.query(query, engine="python", local_dict={}, global_dict={})
     except Exception as error:  # pandas raises whatever evaluating the text raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"contrast {contrast}: the query {side}: {query!r} cannot be answered ({reason}): {advice}."
         ) from error
-    if not isinstance(found, pd.DataFrame):
+    if not isinstance(rows, pd.DataFrame):
         raise InputError(f"contrast {contrast}: the query {side}: {query!r} chooses no rows: {advice}.")
-    if found.empty:
+    if rows.empty:
         raise InputError(f"contrast {contrast}: no task fits the query {side}: {query!r}.")
-    return tuple(found["task"])
+    return tuple(rows["task"])
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -203,5 +203,5 @@ def _numbers(column: pd.Series) -> pd.Series:
     if column.name in ("task", "group"):
         return column
     numbers = pd.to_numeric(column, errors="coerce")
-    given = column.notna() & (column.astype(str) != "")
-    return numbers if numbers.notna().equals(given) else column
+    filled = column.notna() & (column.astype(str) != "")
+    return numbers if numbers.notna().equals(filled) else column

@@ -1,4 +1,4 @@
-"""Sequences with nothing to find in them that still look like the genome."""
+"""Null sequences with the composition of the genome."""
 
 from __future__ import annotations
 

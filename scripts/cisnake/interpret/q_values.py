@@ -1,4 +1,10 @@
-"""Error rates of what is called among many."""
+"""False discovery rates.
+
+- `empirical_q_values` needs no p-values: it compares statistics with those of a null data set, such as shuffled windows.
+- `bh_q_values` (Benjamini and Hochberg) takes the p-values of all tests, and leaves out NaN.
+- `bh_q_values_of_smallest` takes only the smallest p-values of many tests, counted by value, and the number of all tests: for
+  scans of millions of sites, of which only hits are kept.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +13,12 @@ from scipy.stats import false_discovery_control
 
 
 def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_windows: int, n_null_windows: int) -> np.ndarray:
-    """Return the empirical q-value of each peak: the share of nulls among the peaks that are at least as high.
+    """Return the empirical q-value of each peak: the expected share of nulls among peaks at least as high.
 
-    Peaks of windows whose dinucleotides were shuffled are called by the same cuts. Calling peaks from a height s on, a window
-    gives n(s) / n_windows of them and a shuffled one (n_null(s) + 1) / n_null_windows; the ratio is how many of the called ones
-    nothing at all would give, and q of a peak is the least ratio of all cuts that keep it, at most 1. The one that is added
-    keeps q from zero where too few shuffles were looked at to say.
+    Null peaks come from windows whose dinucleotides were shuffled, and are called with the same thresholds. At a height s, a
+    window gives n(s) / n_windows peaks and a shuffled one (n_null(s) + 1) / n_null_windows; their ratio estimates the share of
+    false peaks, and q of a peak is the smallest ratio of all heights that keep it, at most 1. The added 1 keeps q above zero
+    where shuffled windows are too few to tell.
 
     Parameters
     ----------
@@ -47,7 +53,20 @@ def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_wind
 
 
 def bh_q_values(p: np.ndarray) -> np.ndarray:
-    """Return q-values by Benjamini and Hochberg of p-values, NaN where these are; shape=(n,), dtype=float64.
+    """Return q-values by Benjamini and Hochberg.
+
+    Unlike `scipy.stats.false_discovery_control`, tests without a p-value are allowed, and so are no tests at all.
+
+    Parameters
+    ----------
+    p: numpy.ndarray, shape=(n,), dtype=float64
+        p-values of all tests; NaN for what was not tested, which does not count.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n,), dtype=float64
+        NaN where p is.
+
 
     Examples
     --------
@@ -64,7 +83,7 @@ def bh_q_values(p: np.ndarray) -> np.ndarray:
 
 
 def bh_q_values_of_smallest(p: np.ndarray, counts: np.ndarray, n_tests: int) -> np.ndarray:
-    """Return Benjamini-Hochberg q-values of the smallest of many tests.
+    """Return Benjamini-Hochberg q-values of the smallest p-values of many tests.
 
     q of a p-value is the least of p' n_tests / #{tests with p <= p'} over all p' >= p. Ranks are right, since every smaller
     p-value is given; what is not given are the p' above the threshold, so that q is an upper bound of the q-value that the

@@ -1,4 +1,4 @@
-"""What variants do to each gene near them, as the models see it."""
+"""Predicted effects of variants on the genes around them."""
 
 from __future__ import annotations
 
@@ -254,6 +254,14 @@ def long_table(
 ) -> pd.DataFrame:
     """Return one row for each variant, gene and task of a block; one, without gene and task, for a variant without effect.
 
+    Parameters
+    ----------
+    block: Block
+    variants, genes: pandas.DataFrame
+        Of the pairs.
+    tasks, replicates: list of str
+        Names along the axes of the effects.
+
     Returns
     -------
     pandas.DataFrame
@@ -278,7 +286,16 @@ def long_table(
 
 
 def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield, for each pair of a block, the index of the VCF's record and the entry of its INFO field."""
+    """Yield, for each pair of a block, the index of the VCF's record and the entry of its INFO field.
+
+    Parameters
+    ----------
+    block: Block
+    variants, genes: pandas.DataFrame
+        Of the pairs.
+    tasks: list of str
+        Names along the last axis of the effects.
+    """
     size = np.where(np.isnan(block.mean), -1, np.abs(block.mean))
     strongest = size.argmax(axis=1) if len(size) else np.zeros(0, int)
     names = genes["gene_id"].to_numpy(object)

@@ -140,15 +140,15 @@ class VariantDataset(keras.utils.PyDataset):
         stored = self._reader.codes(self._gene[distinct], self._before, self._after)
         codes, body = np.empty((len(places), self.seq_len), np.int8), np.empty((len(places), 2), np.int64)
         for number, row in enumerate(distinct.tolist()):
-            here = np.flatnonzero(of == number)
-            has_change = alleles[here] != self._flipped[row]
+            rows_of_pair = np.flatnonzero(of == number)
+            has_change = alleles[rows_of_pair] != self._flipped[row]
             for changed in (False, True):
-                those = here[has_change == changed]
-                if len(those):
+                chosen = rows_of_pair[has_change == changed]
+                if len(chosen):
                     whole, bounds, start = self._window(row, stored[number], changed)
-                    firsts = start + shifts[those]
-                    codes[those] = np.lib.stride_tricks.sliding_window_view(whole, self.seq_len)[firsts]
-                    body[those] = bounds - firsts[:, None]
+                    firsts = start + shifts[chosen]
+                    codes[chosen] = np.lib.stride_tricks.sliding_window_view(whole, self.seq_len)[firsts]
+                    body[chosen] = bounds - firsts[:, None]
         return (model_input(codes, body[:, 0], body[:, 1], self.depth),)
 
     def alleles(self, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,8 +180,8 @@ class VariantDataset(keras.utils.PyDataset):
             stored, window = self._reader.codes(self._gene[run[:1]], self._before, self._after)[0], self._whole[gene]
             for row in run.tolist():
                 start, ref, alt = (columns[column][row] for column in ("start", "ref", "alt"))
-                there = _bases(stored, window, genome, start, start + max(len(ref), len(alt)))
-                status[row] = compare_alleles(there, ref, alt)
+                sequence = _bases(stored, window, genome, start, start + max(len(ref), len(alt)))
+                status[row] = compare_alleles(sequence, ref, alt)
                 if status[row] == "mismatch":
                     continue
                 change = trim(start, ref, alt) if status[row] == "ok" else trim(start, alt, ref)

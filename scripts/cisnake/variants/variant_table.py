@@ -138,8 +138,8 @@ def _paired(table: pd.DataFrame, named: np.ndarray | None, genes: list[str], win
     variant, gene = pair_with_genes(table["chrom"].to_numpy(object)[open_rows].tolist(), changes, windows)
     variant = open_rows[variant]
     if named is not None:
-        of_its_gene = named[variant] == gene
-        variant, gene = variant[of_its_gene], gene[of_its_gene]
+        kept = named[variant] == gene
+        variant, gene = variant[kept], gene[kept]
     alone = np.setdiff1d(np.arange(len(table)), variant)
     table.loc[np.intersect1d(alone, open_rows), "status"] = "outside"
     variant, gene = np.concatenate([variant, alone]), np.concatenate([gene, np.full(len(alone), -1)])

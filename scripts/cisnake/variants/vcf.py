@@ -113,15 +113,15 @@ def unscorable_alleles(ref: str, alt: str) -> str:
     return ""
 
 
-def compare_alleles(there: np.ndarray, ref: str, alt: str) -> str:
+def compare_alleles(sequence: np.ndarray, ref: str, alt: str) -> str:
     """Return `ok`, `flipped` or `mismatch`: which of two alleles a sequence has.
 
     Parameters
     ----------
-    there: numpy.ndarray, shape=(the longer allele,), dtype=int8
+    sequence: numpy.ndarray, shape=(the longer allele,), dtype=int8
         Codes of the sequence from the first base of REF; a code below 0 is not known and agrees with every base.
     ref, alt: str
-        On the strand of `there`.
+        On the strand of `sequence`.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def compare_alleles(there: np.ndarray, ref: str, alt: str) -> str:
     """
 
     def is_there(allele: str) -> bool:
-        codes = there[: len(allele)]
+        codes = sequence[: len(allele)]
         return bool(((codes < 0) | (codes == encode(allele))).all())
 
     if is_there(ref):
@@ -176,7 +176,14 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
 
 
 def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> str:
-    """Return one entry of the INFO field; an effect that is NaN is left empty.
+    """Return one entry of the INFO field.
+
+    Parameters
+    ----------
+    alt, gene, status, task: str
+        Characters that VCF reserves are percent-encoded.
+    effect: float
+        prediction(ALT) - prediction(REF); NaN is written as an empty field.
 
     Examples
     --------

@@ -118,9 +118,9 @@ def trim(start: int, ref: str, alt: str) -> Change:
     return Change(start + head, start + len(ref), alt[head:])
 
 
-def _shared(one: str, other: str) -> int:
+def _shared(first: str, second: str) -> int:
     """Return how many letters two texts have in common at their starts."""
-    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+    return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
 
 
 def pair_with_genes(
@@ -157,18 +157,18 @@ def pair_with_genes(
     starts = np.array([change.start for change in changes], dtype=np.int64)
     ends = np.array([change.end for change in changes], dtype=np.int64)
     all_chroms = np.array(chroms, dtype=object)
-    found: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    pairs: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for chrom in dict.fromkeys(chroms):
-        here = np.flatnonzero(all_chroms == chrom)
-        there = np.flatnonzero(window_chroms == chrom)
-        there = there[np.argsort(window_starts[there], kind="stable")]
+        rows = np.flatnonzero(all_chroms == chrom)
+        candidates = np.flatnonzero(window_chroms == chrom)
+        candidates = candidates[np.argsort(window_starts[candidates], kind="stable")]
         # Windows of one length are ordered by end as well as by start: those touched are neighbours.
-        first = np.searchsorted(window_ends[there], starts[here], side="right")
-        last = np.searchsorted(window_starts[there], ends[here], side="left")
+        first = np.searchsorted(window_ends[candidates], starts[rows], side="right")
+        last = np.searchsorted(window_starts[candidates], ends[rows], side="left")
         counts = np.maximum(last - first, 0)
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        found.append((np.repeat(here, counts), there[np.repeat(first, counts) + offsets]))
-    change, window = (np.concatenate(part) for part in zip(*found, strict=True))
+        pairs.append((np.repeat(rows, counts), candidates[np.repeat(first, counts) + offsets]))
+    change, window = (np.concatenate(part) for part in zip(*pairs, strict=True))
     order = np.argsort(change, kind="stable")
     return change[order], window[order]
 

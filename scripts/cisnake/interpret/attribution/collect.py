@@ -1,4 +1,4 @@
-"""Shards of attributions joined to one file, to a track for genome browsers, and to a table of how far they can be trusted."""
+"""Shards of attributions joined to one file, to a track for genome browsers, and to a table of their quality."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
 
 
 def quality_table(file: AttributionFile) -> pd.DataFrame:
-    """Return how far each gene's attribution can be trusted, a row a gene in the order of the file."""
+    """Return the quality of each gene's attribution, one row per gene in the order of the file."""
     return file.windows[["gene_id", "split", "measured", "predicted", "predicted_sd"]].join(
         file.quality.drop(columns="gene_id")
     )

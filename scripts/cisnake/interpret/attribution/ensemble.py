@@ -1,4 +1,4 @@
-"""Attribution by an ensemble, with how far its models agree and its sums come out."""
+"""Attribution by an ensemble, the agreement of its models, and the completeness of its sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class EnsembleAttribution:
-    """What an ensemble says of windows.
+    """Attributions of windows by an ensemble.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def attribute_ensemble(
     views: Views,
     baseline: Callable[..., np.ndarray] | None = None,
 ) -> EnsembleAttribution:
-    """Return what an ensemble says of windows; as `attribution.attribute`, in memory that does not grow with the models.
+    """Attribute windows by an ensemble; as `attribution.attribute`, in memory that does not grow with the models.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def attribute_ensemble(
         From (network, inputs, scores) to the scores of what the method compares with; see `attribution.BASELINE_SCORES`.
         Default None, the method has no baseline.
     """
-    asked = method if baseline is None else _with_sums(method, baseline)
+    explained = method if baseline is None else _with_sums(method, baseline)
     count, kinds = len(networks), len(scores)
     total = np.zeros((kinds, *inputs.shape[:2], 4), networks[0].dtype)
     # Welford's running mean and sum of squares of the projection: nothing cancels where models agree well.
     mean = np.zeros(total.shape[:3], total.dtype)
     squares, together = np.zeros_like(mean), np.zeros_like(mean)
     values, known = [], known_bases(inputs)
-    for number, (value, contributions) in enumerate(attribute_each(networks, inputs, scores, asked, views), start=1):
+    for number, (value, contributions) in enumerate(attribute_each(networks, inputs, scores, explained, views), start=1):
         values.append(value)
         total += contributions
         if count > 1:
@@ -106,10 +106,10 @@ def _with_sums(method: Method, baseline: Callable[..., np.ndarray]) -> Method:
     return ask
 
 
-def _completeness(score: np.ndarray, of_baseline: np.ndarray, total: np.ndarray) -> np.ndarray:
-    difference = score - of_baseline
+def _completeness(score: np.ndarray, baseline: np.ndarray, total: np.ndarray) -> np.ndarray:
+    difference = score - baseline
     # A difference that is rounding in single precision (a shuffle that gives the same window) can be missed by any factor.
-    real = np.abs(difference) > _ROUNDING * np.maximum(np.abs(score), np.abs(of_baseline))
+    real = np.abs(difference) > _ROUNDING * np.maximum(np.abs(score), np.abs(baseline))
     return np.divide(np.abs(total - difference), np.abs(difference), out=np.full(total.shape, np.nan), where=real)
 
 

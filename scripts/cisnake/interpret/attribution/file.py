@@ -1,4 +1,4 @@
-"""attributions/<contrast>.h5: attribution of every gene's window for one contrast, and how far it can be trusted."""
+"""attributions/<contrast>.h5: attribution of every gene's window for one contrast, and its quality."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class AttributionFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with open_hdf5(path, "attributions", faults=(OSError, KeyError)) as file:
-            found = file.attrs.get("schema_version")
-            if "attributions" in file and found != ATTRIBUTION_SCHEMA_VERSION:
-                said = "no schema version" if found is None else f"schema version {found}"
-                raise InputError(f"{path} has {said}, this release reads {ATTRIBUTION_SCHEMA_VERSION}: make it again.")
+            version = file.attrs.get("schema_version")
+            if "attributions" in file and version != ATTRIBUTION_SCHEMA_VERSION:
+                stated = "no schema version" if version is None else f"schema version {version}"
+                raise InputError(f"{path} has {stated}, this release reads {ATTRIBUTION_SCHEMA_VERSION}: make it again.")
             self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
             for column in ATTRIBUTED_WINDOW_COLUMNS:
                 values = file[f"windows/{column}"]
@@ -96,7 +96,7 @@ class AttributionFile:
 
     @property
     def contrast(self) -> Contrast:
-        """What was asked of the models."""
+        """The contrast whose score is attributed."""
         attrs = self.attrs
         return Contrast(attrs["contrast"], tuple(attrs["on_tasks"]), tuple(attrs["off_tasks"]), attrs["score"])
 

@@ -68,6 +68,11 @@ def input_x_gradient(
     """Return scores and their corrected gradients; as `gradient`, but corrected by default.
 
     The product with the input is that of `attribution.project`, which every method goes through.
+
+    Parameters
+    ----------
+    network, inputs, scores, correct_mean
+        As of `gradient`.
     """
     return gradient(network, inputs, scores, correct_mean)
 
@@ -75,7 +80,13 @@ def input_x_gradient(
 def saliency(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and the absolute values of their corrected gradients: how much a base matters, not which way."""
+    """Return scores and the absolute values of their corrected gradients: how much a base matters, not in which direction.
+
+    Parameters
+    ----------
+    network, inputs, scores, correct_mean
+        As of `gradient`.
+    """
     values, slopes = gradient(network, inputs, scores, correct_mean)
     return values, np.abs(slopes)
 

@@ -53,20 +53,26 @@ def integrated_gradients(
     InputError
         The baseline is unknown or has another shape.
     """
-    given = _baselines(inputs, baseline)
+    baselines = _baselines(inputs, baseline)
 
     def references(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        return _where_known(given[rows, numbers // n_steps], inputs[rows]).astype(network.dtype)
+        return _where_known(baselines[rows, numbers // n_steps], inputs[rows]).astype(network.dtype)
 
-    return network.scores(inputs, scores), _integrate(network, inputs, scores, n_steps, given.shape[1], references)
+    return network.scores(inputs, scores), _integrate(network, inputs, scores, n_steps, baselines.shape[1], references)
 
 
 def mean_baseline_scores(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], baseline: str | np.ndarray = "uniform"
 ) -> np.ndarray:
-    """Return the mean score of the baselines of `integrated_gradients`, shape (scores, n)."""
-    given = _baselines(inputs, baseline)
-    return _mean_scores(network, inputs, scores, (_where_known(given[:, i], inputs) for i in range(given.shape[1])))
+    """Return the mean score of the baselines of `integrated_gradients`, shape (scores, n).
+
+    Parameters
+    ----------
+    network, inputs, scores, baseline
+        As of `integrated_gradients`.
+    """
+    baselines = _baselines(inputs, baseline)
+    return _mean_scores(network, inputs, scores, (_where_known(baselines[:, i], inputs) for i in range(baselines.shape[1])))
 
 
 def _baselines(inputs: np.ndarray, baseline: str | np.ndarray) -> np.ndarray:
@@ -89,11 +95,11 @@ def _mean_scores(
 ) -> np.ndarray:
     """Return the mean over baselines, each of shape (n, length, 4), of the score with these bases instead."""
     x = np.array(inputs)
-    found = []
+    values = []
     for bases in baselines:
         x[..., :4] = bases
-        found.append(network.scores(x, scores))
-    return np.mean(found, axis=0)
+        values.append(network.scores(x, scores))
+    return np.mean(values, axis=0)
 
 
 def expected_integrated_gradients(
@@ -134,7 +140,13 @@ def expected_integrated_gradients(
 def shuffle_scores(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], n_shuffles: int = 10, seed: int = 42
 ) -> np.ndarray:
-    """Return the mean score of the shuffles of `expected_integrated_gradients`, shape (scores, n)."""
+    """Return the mean score of the shuffles of `expected_integrated_gradients`, shape (scores, n).
+
+    Parameters
+    ----------
+    network, inputs, scores, n_shuffles, seed
+        As of `expected_integrated_gradients`.
+    """
     shuffles = shuffled_codes(inputs, n_shuffles, seed)
     return _mean_scores(network, inputs, scores, (one_hot(shuffles[:, i]) for i in range(n_shuffles)))
 

@@ -52,15 +52,15 @@ BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a method: those given, and its defaults for the others.
+def method_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a method, with its defaults for those that are not given.
 
     Parameters
     ----------
     name: str
         One of `ATTRIBUTION_METHODS`.
-    given: mapping
-        May have options that only other methods take.
+    options: mapping
+        May have options that only other methods take, which are left aside.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def method_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if name not in ATTRIBUTION_METHODS:
         raise unknown_name("attribution method", name, ATTRIBUTION_METHODS)
     defaults = {method: _defaults(function) for method, function in ATTRIBUTION_METHODS.items()}
-    known = {option for of_method in defaults.values() for option in of_method}
-    for option in given:
+    known = {option for names in defaults.values() for option in names}
+    for option in options:
         if option not in known:
             raise unknown_name("option of an attribution method", option, sorted(known))
-    return {option: given.get(option, default) for option, default in defaults[name].items()}
+    return {option: options.get(option, default) for option, default in defaults[name].items()}
 
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def attribute(
     method: Method = input_x_gradient,
     views: Views = ONE_VIEW,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return contributions that an ensemble gives to the bases of windows, and the scores that each model gives to the windows.
+    """Return the contributions of bases, averaged over an ensemble, and the scores of windows by each of its models.
 
-    Each model is asked with every view of a window. Contributions are turned and moved back to the window and averaged; a base
+    Each model attributes every view of a window. Contributions are turned and moved back to the window and averaged; a base
     that a shift moves out of the window is averaged over the views that have it.
 
     Parameters
@@ -150,7 +150,7 @@ def attribute(
 def attribute_each(
     networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: Views
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what each model of an ensemble answers, the mean over its views.
+    """Yield the scores and contributions of each model of an ensemble, averaged over its views.
 
     Parameters
     ----------
@@ -165,15 +165,15 @@ def attribute_each(
         0 where no view has the base.
     """
     strands = (False, True) if views.reverse_complement else (False,)
-    there = np.ones((1, inputs.shape[1], 1), inputs.dtype)
-    seen = np.concatenate([_back(shift_windows(there, by), by, False) for by in views.shifts]).sum(axis=0) * len(strands)
+    ones = np.ones((1, inputs.shape[1], 1), inputs.dtype)
+    seen = np.concatenate([_back(shift_windows(ones, by), by, False) for by in views.shifts]).sum(axis=0) * len(strands)
     for network in networks:
         total, values = np.zeros((), inputs.dtype), []
         for by, turned in itertools.product(views.shifts, strands):
             shown = shift_windows(inputs, by)
             if turned:
-                asked = [score.on_reverse(views.strand_pair) for score in scores]
-                value, contributions = method(network, reverse_complement_one_hot(shown), asked)
+                reversed_scores = [score.on_reverse(views.strand_pair) for score in scores]
+                value, contributions = method(network, reverse_complement_one_hot(shown), reversed_scores)
             else:
                 value, contributions = method(network, shown, scores)
             total = total + _back(contributions, by, turned)
@@ -182,7 +182,7 @@ def attribute_each(
 
 
 def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:
-    """Return what is said of a view, shape=(..., length, 4), of the window itself; zeros where the view has nothing of it."""
+    """Return contributions of a view, shape=(..., length, 4), by position in the window; zeros where the view lacks it."""
     rows = contributions.reshape(-1, *contributions.shape[-2:])
     rows = shift_windows(reverse_complement_one_hot(rows) if turned else rows, -shift)
     return rows.reshape(contributions.shape)
@@ -224,10 +224,10 @@ def jacobian(
     width = min(tasks_at_once, len(columns))
     network = ScoredModel(model, min(batch_size, max(1, len(inputs))))
     method = functools.partial(gradient, correct_mean=correct_mean)
-    found = np.zeros((len(columns), *inputs.shape[:2], 4), np.float32)
+    slopes = np.zeros((len(columns), *inputs.shape[:2], 4), np.float32)
     for first in range(0, len(columns), width or 1):
         chosen = columns[first : first + width]
         # The last few tasks are filled up too: fewer scores would be compiled anew.
         weights = np.eye(count, dtype=np.float32)[np.resize(chosen, width)]
-        found[first : first + width] = method(network, inputs, [Score(row, positions) for row in weights])[1][: len(chosen)]
-    return found
+        slopes[first : first + width] = method(network, inputs, [Score(row, positions) for row in weights])[1][: len(chosen)]
+    return slopes

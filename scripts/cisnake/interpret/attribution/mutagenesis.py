@@ -48,6 +48,8 @@ def mutate_positions(
 
     Parameters
     ----------
+    network, inputs, scores, correct_mean
+        As of `in_silico_mutagenesis`.
     positions: numpy.ndarray, shape=(n, length), dtype=bool
         Where to substitute; contributions are 0 elsewhere.
     """
@@ -57,11 +59,11 @@ def mutate_positions(
         rows = np.arange(first, min(first + network.batch_size, len(inputs)))
         row, position = np.nonzero(inputs[rows, :, :4].any(axis=-1) & positions[rows])
         row, position, base = np.repeat(row, 4), np.repeat(position, 4), np.tile(np.arange(4), len(row))
-        other = inputs[rows[row], position, base] == 0
-        mutants = np.stack([row, position, base], axis=1)[other]
-        asked = _mutant_scores(network, inputs[fill(rows, network.batch_size)], [s.take(rows) for s in scores], mutants)
+        substituted = inputs[rows[row], position, base] == 0
+        mutants = np.stack([row, position, base], axis=1)[substituted]
+        mutated = _mutant_scores(network, inputs[fill(rows, network.batch_size)], [s.take(rows) for s in scores], mutants)
         row, position, base = mutants.T
-        effects[:, rows[row], position, base] = asked - values[:, rows[row]]
+        effects[:, rows[row], position, base] = mutated - values[:, rows[row]]
     return values, correct(effects) if correct_mean else effects
 
 
@@ -196,15 +198,15 @@ def _mutant_scores(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Sc
         chosen = np.arange(first, min(first + size, len(mutants)))
         rows, positions, bases = mutants[fill(chosen, size)].T
         arrays = network.tensors([score.take(rows) for score in scores])
-        found = function(tensor, bins, *(tf.constant(part, tf.int32) for part in (rows, positions, bases)), arrays)
-        parts.append(found.numpy()[:, : len(chosen)])
+        values = function(tensor, bins, *(tf.constant(part, tf.int32) for part in (rows, positions, bases)), arrays)
+        parts.append(values.numpy()[:, : len(chosen)])
     return np.concatenate(parts, axis=1)
 
 
 def _mutate(x: tf.Tensor, at: tf.Tensor, bases: tf.Tensor) -> tf.Tensor:
     """Put a base at one position of each sequence, shape (batch, length, depth)."""
-    here = (tf.range(tf.shape(x)[1])[None] == at[:, None])[..., None]
-    return tf.concat([tf.where(here, tf.one_hot(bases, 4, dtype=x.dtype)[:, None], x[..., :4]), x[..., 4:]], axis=-1)
+    mutated = (tf.range(tf.shape(x)[1])[None] == at[:, None])[..., None]
+    return tf.concat([tf.where(mutated, tf.one_hot(bases, 4, dtype=x.dtype)[:, None], x[..., :4]), x[..., 4:]], axis=-1)
 
 
 def _whole(network: ScoredModel, forms: Sequence[Form]) -> Callable[..., tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Checks of attributions: against mutagenesis, the other strand, and a network that has learnt nothing."""
+"""Checks of attributions: against mutagenesis, the other strand, and an untrained network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,18 @@ from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import Views, reverse_complement_one_hot
 
 
-def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return Pearson correlations along the last axis over known positions, NaN where one side is constant there.
+def correlate(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return Pearson correlations along the last axis over known positions.
+
+    Parameters
+    ----------
+    first, second: numpy.ndarray, shape=(..., n, length)
+    known: numpy.ndarray, shape=(n, length), dtype=bool
+
+    Returns
+    -------
+    numpy.ndarray, shape=(..., n), dtype=float64
+        NaN where one side is constant.
 
     Examples
     --------
@@ -31,7 +41,7 @@ def correlate(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> np.ndarr
     >>> correlate(a, b, known).round(6).tolist(), correlate(a, 0 * b, known).tolist()
     ([1.0], [nan])
     """
-    return np.sum(standardize(one, known) * standardize(other, known), axis=-1)
+    return np.sum(standardize(first, known) * standardize(second, known), axis=-1)
 
 
 def mutagenesis_agreement(
@@ -44,7 +54,7 @@ def mutagenesis_agreement(
 ) -> np.ndarray:
     """Return the Spearman correlation of attributions with the effects of substitutions in the same ensemble.
 
-    At each position asked, the effect is the score less the mean score with the three other bases.
+    At each of the positions, the effect is the score less the mean score with the three other bases.
 
     Parameters
     ----------
@@ -63,12 +73,12 @@ def mutagenesis_agreement(
     # The positions travel as one more channel, which is turned and moved with the window.
     marked = np.concatenate([inputs, positions[..., None]], axis=-1, dtype=inputs.dtype)
     effects = _projected(inputs, attribute(networks, marked, scores, _mutate_marked, views)[0])
-    found = np.full(effects.shape[:2], np.nan)
-    for row, asked in enumerate(positions):
-        if asked.sum() > 1:
-            one, other = (rankdata(side[:, row][:, asked], axis=-1) for side in (projected, effects))
-            found[:, row] = correlate(one, other, np.ones(asked.sum(), bool))
-    return found
+    agreement = np.full(effects.shape[:2], np.nan)
+    for row, mutated in enumerate(positions):
+        if mutated.sum() > 1:
+            attributed, measured = (rankdata(side[:, row][:, mutated], axis=-1) for side in (projected, effects))
+            agreement[:, row] = correlate(attributed, measured, np.ones(mutated.sum(), bool))
+    return agreement
 
 
 def _mutate_marked(network: ScoredModel, marked: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
@@ -102,10 +112,10 @@ def strand_agreement(
     if views.reverse_complement:
         projected = _projected(inputs, attribute(networks, inputs, scores, method, forward)[0])
     turned = reverse_complement_one_hot(inputs)
-    asked = [score.on_reverse(views.strand_pair) for score in scores]
+    reversed_scores = [score.on_reverse(views.strand_pair) for score in scores]
     back = dataclasses.replace(forward, shifts=[-by for by in views.shifts])
-    other = _projected(turned, attribute(networks, turned, asked, method, back)[0])
-    return correlate(projected, other[..., ::-1], known_bases(inputs))
+    reversed_attributions = _projected(turned, attribute(networks, turned, reversed_scores, method, back)[0])
+    return correlate(projected, reversed_attributions[..., ::-1], known_bases(inputs))
 
 
 def random_agreement(
@@ -116,7 +126,7 @@ def random_agreement(
     method: Method,
     views: Views,
 ) -> np.ndarray:
-    """Return the Pearson correlation of attributions with those of a network that has learnt nothing; see `random_network`.
+    """Return the Pearson correlation of attributions with those of an untrained network; see `random_network`.
 
     Near 0 where attributions tell of what was learnt; high where they come from the architecture or from the sequence alone
     (Adebayo et al. 2018, arXiv:1810.03292).
@@ -133,8 +143,8 @@ def random_agreement(
     -------
     numpy.ndarray, shape=(scores, n)
     """
-    of_random = _projected(inputs, attribute([network], inputs, scores, method, views)[0])
-    return correlate(projected, of_random, known_bases(inputs))
+    untrained = _projected(inputs, attribute([network], inputs, scores, method, views)[0])
+    return correlate(projected, untrained, known_bases(inputs))
 
 
 def _projected(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:

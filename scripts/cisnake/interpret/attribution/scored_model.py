@@ -1,4 +1,4 @@
-"""A model that answers for scores and their gradients, compiled once."""
+"""Scores of a model's predictions and their gradients, compiled once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ScoredModel:
     Parameters
     ----------
     model: keras.Model
-        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks). It is asked as in inference.
+        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks), run in inference mode.
     batch_size: int
         Examples in one pass.
 
@@ -51,6 +51,7 @@ class ScoredModel:
 
     @property
     def tracings(self) -> int:
+        """How often something was traced so far."""
         return sum(function.experimental_get_tracing_count() for function in self._compiled.values())
 
     def compiled(self, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
@@ -132,7 +133,7 @@ class ScoredModel:
     def answer(self, forms: Sequence[Form], predictions: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tf.Tensor:
         """Return the scores of predictions, shape (scores, batch), in a function that is compiled."""
         predictions = tf.cast(predictions, self.dtype)
-        return tf.stack([score_predictions(form, predictions, own) for form, own in zip(forms, arrays, strict=True)])
+        return tf.stack([score_predictions(form, predictions, weights) for form, weights in zip(forms, arrays, strict=True)])
 
     def _batches(self, inputs: np.ndarray, scores: Sequence[Score]) -> Iterator[tuple[int, tuple[Any, Any]]]:
         for first in range(0, len(inputs), self.batch_size):

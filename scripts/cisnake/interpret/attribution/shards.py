@@ -165,8 +165,7 @@ def _write_quality(writers: Sequence[AttributionWriter], quality: Sequence[Mappi
     """Write numbers of `QUALITY_NUMBERS`, each (contrasts, genes), of the genes of one fold after the other."""
     for i, append in enumerate(writers):
         columns = {
-            name: np.concatenate([np.zeros(0, np.float32), *(of_fold[name][i] for of_fold in quality)])
-            for name in QUALITY_NUMBERS
+            name: np.concatenate([np.zeros(0, np.float32), *(fold[name][i] for fold in quality)]) for name in QUALITY_NUMBERS
         }
         append.quality(pd.DataFrame(columns))
 

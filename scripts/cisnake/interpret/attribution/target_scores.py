@@ -1,4 +1,4 @@
-"""Scores: what is asked of a model's predictions, as one differentiable number for each example."""
+"""Scores: the quantity to explain, as one differentiable number for each example."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Which tasks and positions are asked about, and how they become one number.
+    """Tasks and positions whose predictions are combined to one number, and how.
 
     Predictions y, shape (batch, tasks) or (batch, positions, tasks), are first brought back to the scale of measurements, if a
     transform is given. A = sum over positions of weight times (sum over tasks of weight times y), B the same with the weights
@@ -106,8 +106,8 @@ class Score:
 
     def take(self, rows: np.ndarray) -> Score:
         """Return the score of these examples, which may be repeated; weights that all examples share stay as they are."""
-        own = {name: weights[rows] for name, weights in self.arrays.items() if np.ndim(getattr(self, name)) == 2}
-        return dataclasses.replace(self, **own) if own else self
+        weights_by_name = {name: weights[rows] for name, weights in self.arrays.items() if np.ndim(getattr(self, name)) == 2}
+        return dataclasses.replace(self, **weights_by_name) if weights_by_name else self
 
     def on_reverse(self, strand_pair: Sequence[int] | None) -> Score:
         """Return the score of the same examples, for predictions of their reverse complements."""
@@ -155,16 +155,16 @@ def score_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]) -
 
 
 def _asked(rank: int, arrays: Mapping[str, Any]) -> Any:
-    asked = ops.not_equal(arrays["tasks"], 0)
+    weighted = ops.not_equal(arrays["tasks"], 0)
     if rank == 2:
-        return asked
-    asked = ops.expand_dims(asked, 1)
+        return weighted
+    weighted = ops.expand_dims(weighted, 1)
     if "positions" not in arrays:
-        return asked
-    where = ops.not_equal(arrays["positions"], 0)
+        return weighted
+    positions = ops.not_equal(arrays["positions"], 0)
     if "denominator" in arrays:
-        where = ops.logical_or(where, ops.not_equal(arrays["denominator"], 0))
-    return ops.logical_and(asked, ops.expand_dims(where, -1))
+        positions = ops.logical_or(positions, ops.not_equal(arrays["denominator"], 0))
+    return ops.logical_and(weighted, ops.expand_dims(positions, -1))
 
 
 def _over_positions(form: Form, profile: Any, weights: Any | None) -> Any:

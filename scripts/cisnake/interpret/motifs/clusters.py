@@ -55,16 +55,16 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     forward, reverse = (_stack([motifs[index] for index in order], turned) for turned in (False, True))
     needed = np.minimum(min_overlap, np.minimum(forward.widths[:, None], forward.widths[None]))
     best = np.full((len(motifs), len(motifs)), -1.0)
-    for other in (forward, reverse):
+    for stack in (forward, reverse):
         for shift in range(1 - forward.information.shape[1], forward.information.shape[1]):
-            similarity, overlap = _at_shift(forward, other, shift)
+            similarity, overlap = _at_shift(forward, stack, shift)
             a, b = similarity.shape
             np.copyto(best[:a, :b], similarity, where=(overlap >= needed[:a, :b]) & (similarity > best[:a, :b]))
     best = np.clip(np.maximum(best, best.T), -1, 1)
     np.fill_diagonal(best, 1.0)
-    unsorted = np.empty_like(best)
-    unsorted[np.ix_(order, order)] = best
-    return unsorted
+    similarities = np.empty_like(best)
+    similarities[np.ix_(order, order)] = best
+    return similarities
 
 
 @dataclass(frozen=True, eq=False)

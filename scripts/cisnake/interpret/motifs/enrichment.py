@@ -1,4 +1,4 @@
-"""Which motifs stand in peaks of attribution more often than beside them."""
+"""Enrichment of motifs in peaks of attribution over background windows beside them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
     motifs: sequence of Motif
     counts: SiteCounts
     min_similarity: float
-        Of `motif_clusters.cluster_motifs`.
+        Of `clusters.cluster_motifs`.
 
     Returns
     -------

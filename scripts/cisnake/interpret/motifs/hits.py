@@ -138,10 +138,10 @@ class HitFile:
             # Neighbouring genes in one piece: a call of HDF5 costs as much as a hundred genes.
             for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
                 if len(run) and ends[run[-1]] > ends[run[0]] - number[run[0]]:
-                    here = slice(ends[run[0]] - number[run[0]], ends[run[-1]])
-                    there = slice(self._offsets[rows[run[0]]], self._offsets[rows[run[-1]] + 1])
+                    target = slice(ends[run[0]] - number[run[0]], ends[run[-1]])
+                    stored = slice(self._offsets[rows[run[0]]], self._offsets[rows[run[-1]] + 1])
                     for name, values in parts.items():
-                        values[here] = file[f"hits/{name}"][there]
+                        values[target] = file[f"hits/{name}"][stored]
         motif, start = parts["motif"].astype(np.int64), parts["start"].astype(np.int64)
         end = start + self.motifs["width"].to_numpy(np.int64)[motif]
         row = np.repeat(np.arange(len(rows)), number)
@@ -204,12 +204,12 @@ def site_table(
     gene = {name: windows[name].to_numpy()[hits.row] for name in ("gene_id", "chrom", "start", "end", "strand", "mask_start")}
     start, end = to_genome(gene["start"], gene["end"], gene["strand"], hits.start, hits.end)
     along = hits.orientation > 0
-    of_level = {name: levels[name].to_numpy()[hits.level] for name in ("score", "p_value", "q_value")}
+    scores = {name: levels[name].to_numpy()[hits.level] for name in ("score", "p_value", "q_value")}
     columns = [
         motifs["motif_id"].to_numpy(object)[hits.motif], motifs["motif_name"].to_numpy(object)[hits.motif], gene["gene_id"],
         gene["chrom"], start, end, np.where((gene["strand"] == "+") == along, "+", "-"), hits.start, hits.end,
         np.where(along, "+", "-"), (hits.start + hits.end - 1) // 2 - gene["mask_start"].astype(np.int64),
-        *of_level.values(), _matched(hits, codes),
+        *scores.values(), _matched(hits, codes),
     ]  # fmt: skip
     return pd.DataFrame(dict(zip(SITE_COLUMNS, columns, strict=True)))
 
@@ -316,9 +316,9 @@ def _matched(hits: Hits, codes: np.ndarray) -> np.ndarray:
     letters = np.zeros((len(hits), widest), np.uint8)
     reverse = hits.orientation < 0
     for i in range(widest):
-        here = np.flatnonzero(width > i)
-        turned = reverse[here]
-        at = np.where(turned, hits.end[here] - 1 - i, hits.start[here] + i)
-        base = codes[hits.row[here], at]
-        letters[here, i] = _LETTERS[np.where(turned, reverse_complement(base[:, None])[:, 0], base)]
+        longer = np.flatnonzero(width > i)
+        turned = reverse[longer]
+        at = np.where(turned, hits.end[longer] - 1 - i, hits.start[longer] + i)
+        base = codes[hits.row[longer], at]
+        letters[longer, i] = _LETTERS[np.where(turned, reverse_complement(base[:, None])[:, 0], base)]
     return letters.view(f"S{widest}")[:, 0].astype(str)

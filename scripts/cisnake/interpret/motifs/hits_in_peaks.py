@@ -207,10 +207,8 @@ def _count(blocks: Sequence[_SearchedBlock], peaks: pd.DataFrame, n_motifs: int)
     # By place, for the same reason as sites.
     apart = distinct(first, last, np.argsort(np.lexsort((last, first))), 0)
     before = np.cumsum([0, *(len(block.drawn_first) for block in blocks)])
-    of_blocks = [
-        replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)
-    ]
-    drawn = _IntervalHits.join(of_blocks)
+    parts = [replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)]
+    drawn = _IntervalHits.join(parts)
     drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
     motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
     positive = peaks["positive"].to_numpy()[interval]
@@ -231,8 +229,8 @@ def _search(job: _SearchJob, bounds: tuple[int, int]) -> _SearchedBlock:
     rows = np.arange(begin, end)
     attributions, codes = job.attributions.read_block(begin, end)
     hits = job.hits.read(job.stored[rows])
-    here = job.peaks[job.peaks["row"].between(begin, end - 1)]
-    peaks = here.assign(row=here["row"] - begin)
+    inside_block = job.peaks[job.peaks["row"].between(begin, end - 1)]
+    peaks = inside_block.assign(row=inside_block["row"] - begin)
     counted = peaks["counted"].to_numpy(bool)
     free = unoccupied(codes != N, rows, job.axis, job.occupied)
     genes = job.attributions.windows["gene_id"].to_numpy()[rows]
@@ -243,18 +241,18 @@ def _search(job: _SearchJob, bounds: tuple[int, int]) -> _SearchedBlock:
     in_peak, shared = _within(hits, peaks, counted, job.axis.length)
     counts = np.flatnonzero(in_peak >= 0)
     site, _ = _site_scores(attributions, hits[counts], job.motifs)
-    of_file = peaks.index.to_numpy()[in_peak[counts]]
-    in_peaks = _sites(job.axis, begin, hits[counts], of_file, shared[counts], site)
+    file_rows = peaks.index.to_numpy()[in_peak[counts]]
+    in_peaks = _sites(job.axis, begin, hits[counts], file_rows, shared[counts], site)
     in_drawn, shared = _within(hits, drawn, np.ones(len(drawn), bool), job.axis.length)
     beside = np.flatnonzero(in_drawn >= 0)
-    of_drawn = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
+    in_drawn_windows = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
     place = job.axis.place(drawn["row"].to_numpy() + begin, drawn["start"].to_numpy(), drawn["end"].to_numpy())
-    return _SearchedBlock(begin, in_peaks, *place, of_drawn)
+    return _SearchedBlock(begin, in_peaks, *place, in_drawn_windows)
 
 
 def _within(hits: Hits, intervals: pd.DataFrame, eligible: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    offset, of_interval = hits.row * length, intervals["row"].to_numpy(np.int64) * length
-    start, end = (of_interval + intervals[name].to_numpy(np.int64) for name in ("start", "end"))
+    offset, interval_offset = hits.row * length, intervals["row"].to_numpy(np.int64) * length
+    start, end = (interval_offset + intervals[name].to_numpy(np.int64) for name in ("start", "end"))
     return sites_within(offset + hits.start, offset + hits.end, start, end, eligible)
 
 
@@ -284,14 +282,14 @@ def _site_scores(attributions: np.ndarray, hits: Hits, motifs: Sequence[Motif]) 
     site, match = np.zeros((2, len(hits)))
     widths = np.array([len(motif) for motif in motifs], dtype=np.int64)
     for width in np.unique(widths[hits.motif]):
-        of_width = np.flatnonzero(widths == width)
-        here = np.flatnonzero(widths[hits.motif] == width)
-        at = hits.start[here, None] + np.arange(width)
+        same_width = np.flatnonzero(widths == width)
+        sites = np.flatnonzero(widths[hits.motif] == width)
+        at = hits.start[sites, None] + np.arange(width)
         # (sites, width, 4): the two indices around the slice bring their axes to the front.
-        local = attributions[hits.row[here, None], :, at].astype(np.float64)
-        matrices = np.stack([motifs[index].probabilities for index in of_width.tolist()])[
-            np.searchsorted(of_width, hits.motif[here])
+        local = attributions[hits.row[sites, None], :, at].astype(np.float64)
+        matrices = np.stack([motifs[index].probabilities for index in same_width.tolist()])[
+            np.searchsorted(same_width, hits.motif[sites])
         ]
-        oriented = np.where((hits.orientation[here] > 0)[:, None, None], matrices, matrices[:, ::-1, ::-1])
-        site[here], match[here] = local.sum(axis=2).mean(axis=1), (local * oriented).sum(axis=2).mean(axis=1)
+        oriented = np.where((hits.orientation[sites] > 0)[:, None, None], matrices, matrices[:, ::-1, ::-1])
+        site[sites], match[sites] = local.sum(axis=2).mean(axis=1), (local * oriented).sum(axis=2).mean(axis=1)
     return site, match

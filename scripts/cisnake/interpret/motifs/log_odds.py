@@ -1,4 +1,4 @@
-"""Scores of motifs on a grid, with exact p-values, and q-values of the smallest of many tests."""
+"""Log odds of motifs on a grid, with exact p-values."""
 
 from __future__ import annotations
 

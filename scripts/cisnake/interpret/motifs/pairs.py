@@ -83,13 +83,13 @@ def read_places(path: str | Path, enrichment: pd.DataFrame, top: int) -> Places:
     kept = hits.iloc[_best_places(hits)].sort_values(["gene", "window_start"], kind="stable")
     sites = []
     for cluster in range(len(chosen)):
-        here = kept[kept["cluster"] == cluster]
-        start, end = here["window_start"].to_numpy(np.int64), here["window_end"].to_numpy(np.int64)
+        of_cluster = kept[kept["cluster"] == cluster]
+        start, end = of_cluster["window_start"].to_numpy(np.int64), of_cluster["window_end"].to_numpy(np.int64)
         # from_tss is that of the base before the middle.
-        tss = (start + end - 1) // 2 - here["from_tss"].to_numpy(np.int64)
-        orientation = np.where(here["orientation"] == "+", 1, -1).astype(np.int32)
+        tss = (start + end - 1) // 2 - of_cluster["from_tss"].to_numpy(np.int64)
+        orientation = np.where(of_cluster["orientation"] == "+", 1, -1).astype(np.int32)
         centre = (start + end - 2 * tss).astype(np.int32)
-        sites.append(Sites(here["gene"].to_numpy(np.int64), centre, (end - start).astype(np.int32), orientation))
+        sites.append(Sites(of_cluster["gene"].to_numpy(np.int64), centre, (end - start).astype(np.int32), orientation))
     return Places(n_genes, names.tolist(), ordered["cluster"].astype(str)[chosen.index].tolist(), sites)
 
 
@@ -154,7 +154,7 @@ def pair_table(places: Places, max_distance: int, permutations: int, seed: int, 
     independent. Genes differ in how many peaks they have, which makes all motifs occur together a little more often. Left
     empty for a cluster with itself, for which there is no such table; n_both then counts genes with two sites or more.
 
-    Spacing: see `pair_spacing.measure_spacing`. Small p-values are measured again with `REFINED` times as many permutations.
+    Spacing: see `spacing.measure_spacing`. Small p-values are measured again with `REFINED` times as many permutations.
 
     Parameters
     ----------
@@ -241,8 +241,8 @@ def _measure_pair(task: tuple[Places, int, int, int], pair: tuple[int, int]) -> 
     first, second = pair
     key = zlib.crc32("\n".join(places.names[at] + places.numbers[at] for at in pair).encode())
     rng = np.random.default_rng([seed, key])
-    other = None if first == second else places.sites[second]
-    spacing = measure_spacing(places.sites[first], other, BIN_WIDTH, n_bins, permutations, rng)
+    second_sites = None if first == second else places.sites[second]
+    spacing = measure_spacing(places.sites[first], second_sites, BIN_WIDTH, n_bins, permutations, rng)
     if spacing is not None and spacing.p_value <= REFINED_P / (permutations + 1):
-        spacing = measure_spacing(places.sites[first], other, BIN_WIDTH, n_bins, REFINED * permutations, rng)
+        spacing = measure_spacing(places.sites[first], second_sites, BIN_WIDTH, n_bins, REFINED * permutations, rng)
     return pair, spacing

@@ -1,4 +1,4 @@
-"""Peaks as places on the genome: which are the same, what lies beside them, and which sites lie in them."""
+"""Places of peaks on the genome: overlapping peaks, background windows beside them, and the sites in them."""
 
 from __future__ import annotations
 
@@ -117,13 +117,16 @@ def distinct(first: np.ndarray, last: np.ndarray, rank: np.ndarray, min_share: f
     order = np.argsort(first, kind="stable")
     ordered = first[order]
     number = np.searchsorted(ordered, last[order], side="left") - np.arange(len(order)) - 1
-    one, other = _pairs(np.maximum(number, 0), np.arange(1, len(order) + 1))
-    one, other = order[one], order[other]
-    shared = np.minimum(last[one], last[other]) - np.maximum(first[one], first[other])
-    same = (shared > 0) & (shared >= min_share * np.minimum(last[one] - first[one], last[other] - first[other]))
-    one, other = one[same], other[same]
-    worse = np.where(rank[one] > rank[other], one, other)
-    better = one + other - worse
+    first_of_pair, second_of_pair = _pairs(np.maximum(number, 0), np.arange(1, len(order) + 1))
+    first_of_pair, second_of_pair = order[first_of_pair], order[second_of_pair]
+    shared = np.minimum(last[first_of_pair], last[second_of_pair]) - np.maximum(first[first_of_pair], first[second_of_pair])
+    same = (shared > 0) & (
+        shared
+        >= min_share * np.minimum(last[first_of_pair] - first[first_of_pair], last[second_of_pair] - first[second_of_pair])
+    )
+    first_of_pair, second_of_pair = first_of_pair[same], second_of_pair[same]
+    worse = np.where(rank[first_of_pair] > rank[second_of_pair], first_of_pair, second_of_pair)
+    better = first_of_pair + second_of_pair - worse
     removed, kept = np.zeros(len(first), bool), np.zeros(len(first), bool)
     while len(worse):
         # What no interval that is still there is better than, stays; then what it removes goes.
@@ -266,16 +269,16 @@ def sites_within(
     site, interval, shared = site[good], interval[good], shared[good]
     best = np.lexsort((interval, -shared, site))
     site, chosen = np.unique(site[best], return_index=True)
-    of_site, of_shared = np.full(len(first), -1, np.int64), np.zeros(len(first), np.int64)
-    of_site[site], of_shared[site] = interval[best][chosen], shared[best][chosen]
-    return of_site, of_shared
+    interval_of_site, shared_with_site = np.full(len(first), -1, np.int64), np.zeros(len(first), np.int64)
+    interval_of_site[site], shared_with_site[site] = interval[best][chosen], shared[best][chosen]
+    return interval_of_site, shared_with_site
 
 
 def _pairs(number: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (i, low[i] + k) for all i and all k < number[i]."""
-    one = np.repeat(np.arange(len(number)), number)
-    within = np.arange(len(one)) - np.repeat(np.cumsum(number) - number, number)
-    return one, low[one] + within
+    index = np.repeat(np.arange(len(number)), number)
+    within = np.arange(len(index)) - np.repeat(np.cumsum(number) - number, number)
+    return index, low[index] + within
 
 
 def _nearest_free(taken: np.ndarray, start: int, size: int, nearest: int) -> np.ndarray:

@@ -33,7 +33,7 @@ _BLOCK_HITS = 4_000_000
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan found.
+    """Summary of a scan.
 
     Attributes
     ----------
@@ -62,6 +62,7 @@ class _Source:
 
     @property
     def length(self) -> int:
+        """Bases of a window."""
         return self.columns[1] - self.columns[0]
 
     def sequences(self) -> Iterator[np.ndarray]:

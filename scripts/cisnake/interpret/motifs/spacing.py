@@ -1,4 +1,4 @@
-"""Whether two motifs keep a distance and an orientation to each other, more than their own preferences make them."""
+"""Preferred distances and orientations of two motifs, beyond what their own positions explain."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def scan_windows(codes: np.ndarray, steps: np.ndarray, cut: int) -> tuple[np.nda
     ----------
     codes: numpy.ndarray, shape=(windows, length), dtype=int8
     steps: numpy.ndarray, shape=(width, 4), dtype=int64
-        Scores of the motif, as of `motif_scores.MotifScores`.
+        Scores of the motif, as of `log_odds.MotifScores`.
     cut: int
         Least sum of a site, in steps. Sites with an N, and such as would leave the window, are none.
 
@@ -76,7 +76,7 @@ class Windows:
         import lightmotif
 
         width = len(steps)
-        found = [np.empty((0, 3), np.int64)]
+        parts = [np.empty((0, 3), np.int64)]
         for orientation, oriented in ((1, steps), (-1, steps[::-1, ::-1])):
             if self._striped is None or width > self.length or cut > steps.max(axis=1).sum():
                 continue
@@ -84,7 +84,7 @@ class Windows:
             matrix = lightmotif.ScoringMatrix({base: column.tolist() for base, column in zip("ACGT", oriented.T, strict=True)})
             scanner = lightmotif.scan(matrix, self._striped, threshold=cut - 0.5, block_size=_SCAN_ROWS)
             hits = np.array([(hit.position, orientation, hit.score) for hit in scanner], dtype=np.float64)
-            found.append(np.rint(hits.reshape(-1, 3)).astype(np.int64))
-        sites = np.concatenate(found)
+            parts.append(np.rint(hits.reshape(-1, 3)).astype(np.int64))
+        sites = np.concatenate(parts)
         sites = sites[self._n_before[sites[:, 0] + width] == self._n_before[sites[:, 0]]]
         return sites[:, 0], sites[:, 1], sites[:, 2]

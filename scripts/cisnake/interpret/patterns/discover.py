@@ -255,9 +255,9 @@ def _read_windows(file: AttributionFile, rows: np.ndarray, width: int) -> _Windo
     for block, _, codes in file.blocks():
         values = file.read_hypothetical(block.start, block.stop)
         assert values is not None
-        own = np.flatnonzero(place[block] >= 0)
-        to = place[block][own]
+        chosen = np.flatnonzero(place[block] >= 0)
+        to = place[block][chosen]
         at = first[to][:, None] + np.arange(width)
-        one_hot[to] = letters[codes[own[:, None], at]]
-        hypothetical[to] = values[own[:, None], :, at]
+        one_hot[to] = letters[codes[chosen[:, None], at]]
+        hypothetical[to] = values[chosen[:, None], :, at]
     return _Windows(one_hot, hypothetical, first, table)

@@ -120,12 +120,12 @@ def write_patterns(patterns: Sequence[Pattern], matches: pd.DataFrame, paths: Se
     paths: sequence of Path
         Of the files of `FILES`, in that order.
     """
-    meme, table, seqlets, of_matches = paths
+    meme, table, seqlets, matches_path = paths
     write_meme([pattern.motif for pattern in patterns], meme)
     write_table(pattern_table(patterns, matches), table)
     places = [pattern.seqlets for pattern in patterns] or [pd.DataFrame({column: [] for column in SEQLET_COLUMNS})]
     write_table(pd.concat(places), seqlets)
-    write_table(matches, of_matches)
+    write_table(matches, matches_path)
 
 
 def read_patterns(folder: Path, database: Sequence[Motif]) -> list[FoundPattern]:
@@ -149,18 +149,18 @@ def read_patterns(folder: Path, database: Sequence[Motif]) -> list[FoundPattern]
         return []
     motifs, known = {motif.id: motif for motif in read_meme(folder / "patterns.meme")}, {motif.id: motif for motif in database}
     matches = read_table(folder / "matches.tsv", p_value="float", q_value="float", overlap="int", offset="int")
-    found = []
+    patterns = []
     for row in table.itertuples():
         contributions = np.array([position.split(",") for position in row.contributions.split(";")], dtype=np.float64)
         if row.pattern not in motifs or motifs[row.pattern].probabilities.shape != contributions.shape:
             raise InputError(f"{folder}: patterns.tsv and patterns.meme disagree on {row.pattern}; make them again.")
-        own = matches[matches["pattern"] == row.pattern]
-        if not set(own["motif_id"]) <= set(known):
+        of_row = matches[matches["pattern"] == row.pattern]
+        if not set(of_row["motif_id"]) <= set(known):
             raise InputError(f"{folder}/matches.tsv has motifs that the database lacks: make it again with this database.")
         of_pattern = tuple(
-            PatternMatch(known[m.motif_id], m.p_value, m.q_value, m.overlap, m.offset, m.strand) for m in own.itertuples()
+            PatternMatch(known[m.motif_id], m.p_value, m.q_value, m.overlap, m.offset, m.strand) for m in of_row.itertuples()
         )
         matrix = motifs[row.pattern].probabilities
         facts = (row.pattern, row.sign, row.consensus, row.n_seqlets, row.n_genes, row.mean_contribution)
-        found.append(FoundPattern(*facts, matrix, contributions, of_pattern))
-    return found
+        patterns.append(FoundPattern(*facts, matrix, contributions, of_pattern))
+    return patterns

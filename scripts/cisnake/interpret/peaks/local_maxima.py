@@ -107,8 +107,8 @@ def find_attr_peaks(
         raise InputError("attributions hold values that are not finite: the model that made them has diverged.")
     _, peak = _highest(scores, n, min_dist, height)
     order = np.lexsort((peak, -scores[0, peak]))
-    found = pd.DataFrame({"peak": peak[order], "height": scores[0, peak[order]]})
-    return found.assign(from_tss=np.nan if tss_pos is None else found["peak"] - tss_pos)
+    peaks = pd.DataFrame({"peak": peak[order], "height": scores[0, peak[order]]})
+    return peaks.assign(from_tss=np.nan if tss_pos is None else peaks["peak"] - tss_pos)
 
 
 def _check(n: int | None, min_dist: int, height: float) -> None:

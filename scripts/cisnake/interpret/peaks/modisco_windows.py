@@ -1,4 +1,4 @@
-"""Windows of attribution after TF-MoDISco: those whose sum is more than a fitted law of nothing would give."""
+"""Windows of attribution after TF-MoDISco: those whose sum is larger than expected under a fitted null distribution."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ModiscoWindows:
 
 
 def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int = 10, precision: float = 0.8) -> pd.DataFrame:
-    """Return the seqlets that TF-MoDISco starts from: windows of either sign with much attribution, and their flanks.
+    """Return the seqlets that TF-MoDISco starts from: windows of either sign with large attribution, and their flanks.
 
     v is the sum of each window. Its null is a Laplace law of two rates about the mode of v (the centre of the fullest of 1000
     bins, of which the fullest of 1000 bins): on each side the greatest rate that one of the percentiles 5 .. 95 asks for. For
@@ -144,13 +144,13 @@ def _sample(blocks: Blocks, window: int) -> np.ndarray:
         chosen = ((np.arange(N_SAMPLED) + inner) * (total / N_SAMPLED)).astype(np.int64)
     else:
         chosen = np.arange(total)
-    found, first = [np.empty(0)], 0
+    samples, first = [np.empty(0)], 0
     for block in blocks():
         sums = _window_sums(block, window).ravel()
         inside = chosen[slice(*np.searchsorted(chosen, [first, first + len(sums)]))]
-        found.append(sums[inside - first])
+        samples.append(sums[inside - first])
         first += len(sums)
-    return np.concatenate(found)
+    return np.concatenate(samples)
 
 
 def _thresholds(values: np.ndarray, precision: float) -> tuple[float, float]:

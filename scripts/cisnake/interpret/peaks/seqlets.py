@@ -1,4 +1,4 @@
-"""Seqlets: spans of attribution whose every part is unlikely under the distribution of all attributions."""
+"""Seqlets: spans of attribution in which every sub-span is unlikely given the distribution of all attributions."""
 
 from __future__ import annotations
 
@@ -185,23 +185,23 @@ def _spans(
     A span is called when it passes itself and the two spans one base shorter within it are called, so that only the
     neighbourhoods of called spans are ever looked at again. `position` counts through the genes of the block.
     """
-    position, total, own = _shortest_spans(bins, tails, settings)
-    greatest, flat = own, bins.ravel()
+    position, total, p_value = _shortest_spans(bins, tails, settings)
+    greatest, flat = p_value, bins.ravel()
     candidates = []
     for m in range(settings.min_length, settings.max_length + 1):
         if not len(position):
             break
-        candidates.append((m, position, greatest, own))
+        candidates.append((m, position, greatest, p_value))
         # Spans of m + 1: both inner spans of m are called. The last starts of a gene and the first of the next are never
         # neighbours, as every span is of two bases at least.
         both = np.flatnonzero(position[1:] == position[:-1] + 1)
         if m == settings.max_length or not len(both):
             break
         total = total[both] + flat[position[both] + m]
-        own = tails[m + 1][total]
-        passes = own < settings.threshold
-        position, total, own = position[both][passes], total[passes], own[passes]
-        greatest = np.maximum(own, greatest[both][passes])
+        p_value = tails[m + 1][total]
+        passes = p_value < settings.threshold
+        position, total, p_value = position[both][passes], total[passes], p_value[passes]
+        greatest = np.maximum(p_value, greatest[both][passes])
     return _without_overlaps(candidates, *bins.shape)
 
 
@@ -229,7 +229,7 @@ def _without_overlaps(
     taken = bytearray(n * length)
     seen = np.frombuffer(taken, np.uint8)
     first, last, p_value = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
-    for m, position, greatest, own in reversed(candidates):
+    for m, position, greatest, p_of_length in reversed(candidates):
         # Longer spans came before: one that overlaps this one covers one of its ends. Most fall here, outside of the loop.
         free = np.flatnonzero((seen[position] == 0) & (seen[position + m - 1] == 0))
         free = free[np.lexsort((position[free], greatest[free]))]
@@ -241,7 +241,7 @@ def _without_overlaps(
         chosen = np.array(kept, np.int64)
         first.append(position[chosen])
         last.append(position[chosen] + m)
-        p_value.append(own[chosen])
+        p_value.append(p_of_length[chosen])
     starts = np.concatenate(first)
     row = starts // max(length, 1)
     return row, starts - row * length, np.concatenate(last) - row * length, np.concatenate(p_value)

@@ -14,13 +14,15 @@ Blocks = Callable[[], Iterable[np.ndarray]]
 """Gives projected scores, (genes, length) by block of consecutive genes, anew each time it is called."""
 
 Caller = Callable[[np.ndarray], pd.DataFrame]
-"""Returns the spans of one block, by cuts that were found before; the table is that of `span_table`."""
+"""Returns the spans of one block, by thresholds that were fitted before; the table is that of `span_table`."""
 
 
 class PeakMethod(Protocol):
     """Settings of a way to call peaks; `fit` takes thresholds from the scores of genes, which then serve any scores."""
 
-    def fit(self, blocks: Blocks) -> Caller: ...
+    def fit(self, blocks: Blocks) -> Caller:
+        """Return the caller with thresholds from these scores."""
+        ...
 
 
 _BATCH = 50_000
@@ -66,13 +68,13 @@ def call_spans(caller: Caller, blocks: Iterable[np.ndarray]) -> pd.DataFrame:
     >>> call_spans(caller, blocks())[["row", "start", "end", "sign"]].to_numpy().tolist()
     [[0, 1, 4, 1], [1, 3, 6, -1]]
     """
-    found, first = [], 0
+    tables, first = [], 0
     for block in blocks:
         spans = caller(block)
-        found.append(spans.assign(row=spans["row"] + first))
+        tables.append(spans.assign(row=spans["row"] + first))
         first += len(block)
-    found = [spans for spans in found if len(spans)] or [no_spans()]
-    return pd.concat(found, ignore_index=True).sort_values(["row", "start", "end", "sign"], kind="stable", ignore_index=True)
+    tables = [spans for spans in tables if len(spans)] or [no_spans()]
+    return pd.concat(tables, ignore_index=True).sort_values(["row", "start", "end", "sign"], kind="stable", ignore_index=True)
 
 
 def span_table(
@@ -140,7 +142,7 @@ def no_spans() -> pd.DataFrame:
 
 
 def highest_apart(row: np.ndarray, position: np.ndarray, size: np.ndarray, apart: int) -> np.ndarray:
-    """Return which positions stay when they are taken in falling order of size, each shutting out what is too near.
+    """Return which positions are kept when they are taken in falling order of size, each excluding those too near.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether effects differ from those of controls, and how well their mean is known."""
+"""Tests of effects against those of controls, and confidence intervals of their mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What motifs do, tested in silico: their sites destroyed where they are, and put where they were not."""
+"""Effects of motifs in silico: of deleting their sites, and of inserting them elsewhere."""
 
 from __future__ import annotations
 
@@ -327,22 +327,22 @@ def _summarise(
     effects = deleted.mean(axis=1)
     spread = deleted[~control].std(axis=1, ddof=1) if deleted.shape[1] > 1 else np.nan
     low, high = controls.central(effects[control])
-    moves = controls.moves(effects[~control], low, high)
+    direction = controls.moves(effects[~control], low, high)
     known = len(sites) > 0 and not np.isnan(low)
     row: dict[str, object] = {
         "n_sites": len(sites), "n_controls": int(control.sum()), "control_low": low, "control_high": high,
-        "share_inert": float((moves == 0).mean()) if known else np.nan,
+        "share_inert": float((direction == 0).mean()) if known else np.nan,
         "deletion_p_value": controls.permutation_p(effects, control, spots["site"].to_numpy(np.int64), rng),
         "n_backgrounds": len(inserted),
     }  # fmt: skip
-    for name, values, others in (("deletion", effects[~control], effects[control]), ("insertion", inserted, words)):
+    for name, values, nulls in (("deletion", effects[~control], effects[control]), ("insertion", inserted, words)):
         row |= zip((f"{name}_mean", f"{name}_low", f"{name}_high"), controls.interval(values, rng), strict=True)
-        row[f"{name}_excess"] = values.mean() - others.mean() if len(values) and len(others) else np.nan
-    of_insertion = np.concatenate([np.arange(len(inserted)), np.repeat(np.arange(len(inserted)), _each(len(inserted)))])
-    is_word = np.arange(len(of_insertion)) >= len(inserted)
-    row["insertion_p_value"] = controls.permutation_p(np.concatenate([inserted, words]), is_word, of_insertion, rng)
+        row[f"{name}_excess"] = values.mean() - nulls.mean() if len(values) and len(nulls) else np.nan
+    background = np.concatenate([np.arange(len(inserted)), np.repeat(np.arange(len(inserted)), _each(len(inserted)))])
+    is_word = np.arange(len(background)) >= len(inserted)
+    row["insertion_p_value"] = controls.permutation_p(np.concatenate([inserted, words]), is_word, background, rng)
     # What deleting a site takes away, the site gives.
-    verdicts = np.array(["lowers", "inert", "raises"], object)[1 - moves] if known else "no_controls"
+    verdicts = np.array(["lowers", "inert", "raises"], object)[1 - direction] if known else "no_controls"
     return row, sites.assign(effect=effects[~control], effect_sd=spread, control_low=low, control_high=high, verdict=verdicts)
 
 

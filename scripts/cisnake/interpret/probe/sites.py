@@ -1,4 +1,4 @@
-"""Which sites of which motifs to test in silico, the places that they are compared with, and what to put in their stead."""
+"""Sites to test in silico, control places, and replacement sequences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cisnake.errors import unknown_name
 from cisnake.files import read_chunks
 from cisnake.interpret.nulls import markov_bases
 
-# Draws of a replacement that spells the motif again are drawn anew, up to so many times; what then is left stays.
+# Redraw replacements that recreate the motif, at most this many times; keep the last draw.
 _REDRAWS = 20
 # Less than any sum of log odds, so that no site with an N is a match.
 _NO_MATCH = -(1 << 40)
@@ -171,7 +171,7 @@ def replacements(
         Where the site, as long as the motif, begins.
     draws: int
     steps: numpy.ndarray, shape=(width, 4), dtype=int64
-        Scores of the motif, as of `motifs.MotifScores`.
+        Scores of the motif, as of `log_odds.MotifScores`.
     cut: int
         Least sum of a match.
     rng: numpy.random.Generator
@@ -202,7 +202,9 @@ def replacements(
         around = np.tile(window[low:high], (len(again), 1))
         around[:, start - low : start - low + width] = drawn[again]
         words = np.lib.stride_tricks.sliding_window_view(around, width, axis=1)
-        best = np.maximum(*(of_strand[np.arange(width), words].sum(axis=2).max(axis=1) for of_strand in (scores, reverse)))
+        best = np.maximum(
+            *(strand_scores[np.arange(width), words].sum(axis=2).max(axis=1) for strand_scores in (scores, reverse))
+        )
         again = again[best >= cut]
         if not len(again):
             break

@@ -82,9 +82,9 @@ class Scorer:
         progress = Progress(what, len(rows))
         size = max(1, _BASES // self.length)
         for fold in np.unique(folds).tolist():
-            of_fold = np.flatnonzero(folds == fold)
-            for first in range(0, len(of_fold), size):
-                at = of_fold[first : first + size]
+            members = np.flatnonzero(folds == fold)
+            for first in range(0, len(members), size):
+                at = members[first : first + size]
                 codes = make(at)
                 replicates = [predictor(codes, starts[at], ends[at], stored[at]) for predictor in self.predictors[fold]]
                 scores[at] = np.mean([predicted @ self.weights for predicted in replicates], axis=0)
