@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import Genome
+from cisnake.data.genome import Genome, to_window
 from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.program import Progress
@@ -192,11 +192,13 @@ def _score_block(
 
 
 def _from_tss(pairs: VariantGenes, variant: np.ndarray, gene: np.ndarray) -> np.ndarray:
-    distances = [
-        pairs.windows[g].place(pairs.changes[v])[0] - pairs.windows[g].mask_start if g >= 0 else 0
-        for v, g in zip(variant.tolist(), gene.tolist(), strict=True)
-    ]
-    return np.array(distances, dtype=np.int64)
+    distances = np.zeros(len(gene), dtype=np.int64)
+    rows = np.flatnonzero(gene >= 0)
+    windows = pd.DataFrame([pairs.windows[g] for g in gene[rows]], columns=Window._fields)
+    changes = pd.DataFrame([pairs.changes[v] for v in variant[rows]], columns=Change._fields)
+    first, _ = to_window(windows["start"], windows["end"], windows["strand"], changes["start"], changes["end"])
+    distances[rows] = first - windows["mask_start"].to_numpy(np.int64)
+    return distances
 
 
 def replicate_names(predictors: Mapping[int, Mapping[str, Predictor]]) -> list[str]:

@@ -109,7 +109,11 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
             "n_negative": counts.negative,
         }
     )
-    table["log_p"], table["size"] = log_p, table["mean_attribution"].abs().fillna(0)
+    return _ranked(table.assign(log_p=log_p, size=table["mean_attribution"].abs().fillna(0)))
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Return motifs best first, by log_p and size, with clusters numbered and named by their best motifs."""
     table = table.sort_values(["log_p", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
     table["rank"] = np.arange(1, len(table) + 1)
     best = table.drop_duplicates("cluster")
