@@ -41,11 +41,11 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.interpret.attribution import AttributionSettings, Extras, GeneShard, attribute_shard
-    from cisnake.model import Views, configure
+    from cisnake.model import WindowViews, configure_devices
 
-    program.log.info("attributing on %s", configure(args.threads))
+    program.log.info("attributing on %s", configure_devices(args.threads))
     extras = Extras(args.dtype, args.hypothetical, args.null_windows, args.quality_genes, args.seed)
-    settings = AttributionSettings(args.method, args.options, Views(args.shifts, args.reverse_complement), extras)
+    settings = AttributionSettings(args.method, args.options, WindowViews(args.shifts, args.reverse_complement), extras)
     shard = GeneShard(args.genes, args.shard, args.n_shards)
     attribute_shard(args.dataset, args.models, args.tasks, args.contrasts, shard, settings, args.batch_size, args.output)
 

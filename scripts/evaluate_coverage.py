@@ -36,9 +36,9 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.evaluate import evaluate_tiles, gene_profiles
-    from cisnake.model import configure
+    from cisnake.model import configure_devices
 
-    program.log.info("evaluating on %s", configure(args.threads))
+    program.log.info("evaluating on %s", configure_devices(args.threads))
     with open_dataset(args.dataset) as file:
         tasks = read_tasks_table(args.tasks, read_tasks(file))
     genes = read_genes_table(args.genes)

@@ -45,9 +45,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import configure, gene_readout, predictors
+    from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
-    configure(args.threads)
+    configure_devices(args.threads)
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
         windows = windows.iloc[rows].assign(row=rows).reset_index(drop=True)
         first, length = int(file["pad"][()]), int(file["seq_len"][()])
-        models = predictors(args.models, gene_readout(file), args.batch_size)
+        models = predictors_by_fold(args.models, gene_readout(file), args.batch_size)
         scorer = Scorer(
             windows,
             length,

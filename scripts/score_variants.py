@@ -36,9 +36,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import configure, gene_readout, predictors
+    from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
-    configure(args.threads)
+    configure_devices(args.threads)
     reference = Genome(args.genome)
     genes = read_genes_table(args.genes)
     variants = read_variants(args.vcf, reference)
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         tasks, seq_len = read_tasks(file), int(file["seq_len"][()])
         if list(read_windows(file)["gene_id"]) != list(genes["gene_id"]):
             raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
-        models = predictors(args.models, gene_readout(file), args.batch_size)
+        models = predictors_by_fold(args.models, gene_readout(file), args.batch_size)
         pairs = find_genes(variants, genes, seq_len)
         blocks = score_variants(pairs, reference, models, len(tasks), args.batch_size)
         write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf)

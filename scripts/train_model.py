@@ -41,19 +41,19 @@ def main(args: argparse.Namespace) -> None:
     # Checked before TensorFlow takes its seconds to start.
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model import configure, describe, distribution, is_chief
+    from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
     from cisnake.model.training import Tracker, Trainer, training_data
 
-    device = configure(args.threads, args.gpus)
-    strategy = distribution()
+    device = configure_devices(args.threads, args.gpus)
+    strategy = distribution_strategy()
     data = training_data(args.dataset, params, args.fold, args.seed)
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")
     sizes = [len(data[split].rows) for split in ("train", "val")]
-    device = describe(device, strategy)
+    device = describe_devices(device, strategy)
     program.log.info("training on %s: %d windows, %d to validate on", device, *sizes)
-    chief = is_chief(strategy)
+    chief = is_chief_worker(strategy)
     tracker = Tracker(args.trackers if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], args.seed, args.checkpoints / run[:16], tracker, strategy)
     models, history = trainer.fit()

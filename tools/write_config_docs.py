@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cisnake.model import TRAIN_SETTINGS, TRANSFER_SETTINGS, Setting  # noqa: E402
+from cisnake.model import TRAIN_SETTINGS, TRANSFER_SETTINGS, ParamSetting  # noqa: E402
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 MODEL = ROOT / "scripts" / "cisnake" / "model" / "network"
@@ -204,7 +204,7 @@ def first_line(function: ast.FunctionDef) -> str:
     return " ".join(inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")[0].split())
 
 
-def setting_table(settings: dict[str, Setting]) -> str:
+def setting_table(settings: dict[str, ParamSetting]) -> str:
     """Return a table of the keys of a section of a parameter file."""
     lines = [[f"`{key}`", f"`{json.dumps(s.default)}`", s.about] for key, s in settings.items()]
     return table(["key", "default", "meaning"], lines)

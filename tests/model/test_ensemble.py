@@ -52,27 +52,27 @@ def test_predictions_do_not_depend_on_the_batch(depth):
         inputs = np.concatenate([inputs, body[..., None].astype(np.float32)], axis=-1)
     expected = np.asarray(model(inputs))
     for batch_size in (1, 3, 10, 64):
-        predicted = ensemble.predict(model, codes, start, end, batch_size=batch_size)
+        predicted = ensemble.predict_with_model(model, codes, start, end, batch_size=batch_size)
         assert (predicted.shape, predicted.dtype) == ((10, 3), np.float32)
         np.testing.assert_allclose(predicted, expected, atol=1e-6)
 
 
 def test_no_window_gives_no_prediction():
-    assert ensemble.predict(network(), *windows(0)).shape == (0, 3)
+    assert ensemble.predict_with_model(network(), *windows(0)).shape == (0, 3)
 
 
 def test_predictions_by_position():
     inputs = keras.Input((LENGTH, 5))
     model = keras.Model(inputs, keras.layers.Conv1D(2, 6, strides=6)(inputs))
     codes, start, end = windows(5)
-    assert ensemble.predict(model, codes, start, end, batch_size=2).shape == (5, 4, 2)
-    assert ensemble.predict(model, *windows(0)).shape == (0, 4, 2)
+    assert ensemble.predict_with_model(model, codes, start, end, batch_size=2).shape == (5, 4, 2)
+    assert ensemble.predict_with_model(model, *windows(0)).shape == (0, 4, 2)
 
 
 def test_windows_of_another_length_are_refused():
     codes, start, end = windows(2)
     with pytest.raises(InputError, match="windows of 24 bases and cannot be asked about 20"):
-        ensemble.predict(network(), codes[:, :20], start, end)
+        ensemble.predict_with_model(network(), codes[:, :20], start, end)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text"])
@@ -98,12 +98,12 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
             paths.append(path)
     loaded = []
     monkeypatch.setattr(keras.saving, "load_model", lambda path, compile: loaded.append(path) or models[ask])
-    of = ensemble.predictors(paths, batch_size=4)
+    of = ensemble.predictors_by_fold(paths, batch_size=4)
     assert not loaded
     for ask in models:
         predicted = [of[ask[0]][f"replicate_{ask[1]}"](*windows(5), np.arange(5)) for _ in range(2)]
         for part in predicted:
-            np.testing.assert_array_equal(part, ensemble.predict(models[ask], *windows(5), batch_size=4))
+            np.testing.assert_array_equal(part, ensemble.predict_with_model(models[ask], *windows(5), batch_size=4))
     assert loaded == paths
 
 

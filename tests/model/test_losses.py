@@ -218,13 +218,13 @@ def test_bce_is_that_of_keras():
 @pytest.mark.parametrize("length", [2, 5, 8])
 def test_position_weights_are_alike_at_both_ends_and_span_the_range(length):
     for exponent in (1, 3, 4, 0.5):
-        weights = losses.position_weights(length, 8.0, exponent)
+        weights = losses.middle_weights(length, 8.0, exponent)
         np.testing.assert_allclose(weights, weights[::-1])
         assert weights.max() == 1 and (np.diff(weights[: (length + 1) // 2]) > 0).all()
         if length % 2:
             np.testing.assert_allclose(weights[[0, -1]], 1 / 8)
-    np.testing.assert_array_equal(losses.position_weights(length, 1.0, 4), 1)
-    np.testing.assert_array_equal(losses.position_weights(1, 8.0, 4), 1)
+    np.testing.assert_array_equal(losses.middle_weights(length, 1.0, 4), 1)
+    np.testing.assert_array_equal(losses.middle_weights(1, 8.0, 4), 1)
 
 
 def test_multinomial_sees_where_and_poisson_how_much():

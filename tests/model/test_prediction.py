@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from cisnake.errors import InputError
 from cisnake.model import prediction
 from cisnake.model.losses import parse_loss
-from cisnake.model.prediction import Views, evaluate, predict_batches, predict_to_hdf5
+from cisnake.model.prediction import WindowViews, evaluate, predict_batches, predict_to_hdf5
 
 LENGTH, TASKS, POSITIONS = 24, 4, 6
 PAIR = [1, 0, 2, 3]
@@ -85,11 +85,11 @@ def plain(models, x, views):
 
 
 VIEWS = {
-    "as they are": Views(),
-    "shifts": Views(shifts=(0, 3, -5)),
-    "one shift": Views(shifts=(2,)),
-    "strands": Views(reverse_complement=True),
-    "all": Views(shifts=(1, -2), reverse_complement=True, strand_pair=PAIR),
+    "as they are": WindowViews(),
+    "shifts": WindowViews(shifts=(0, 3, -5)),
+    "one shift": WindowViews(shifts=(2,)),
+    "strands": WindowViews(reverse_complement=True),
+    "all": WindowViews(shifts=(1, -2), reverse_complement=True, strand_pair=PAIR),
 }
 
 
@@ -113,7 +113,9 @@ def test_a_model_that_treats_both_strands_alike_says_the_same_with_both():
         [keras.ops.flip(keras.ops.flip(inputs[..., :4], 1), 2), keras.ops.flip(inputs[..., 4:], 1)]
     )
     symmetric = keras.Model(inputs, one(inputs) + keras.ops.flip(one(flipped), 1))
-    alone, both = (np.concatenate(list(predict_batches([symmetric], [x], 6, views))) for views in (Views(), VIEWS["strands"]))
+    alone, both = (
+        np.concatenate(list(predict_batches([symmetric], [x], 6, views))) for views in (WindowViews(), VIEWS["strands"])
+    )
     np.testing.assert_allclose(alone, both, atol=1e-6)
 
 
@@ -136,16 +138,16 @@ def test_what_does_not_fit_is_refused():
     model, x = network(), windows(2)
     heads = keras.Model(model.input, {"head_a": model.output, "head_b": model.output})
     for models, batch, views, message in (
-        ([model], x[:, 1:], Views(), "windows of 24 bases and depth 5 and cannot be asked about windows of 23"),
-        ([model], x[..., :4], Views(), "depth 4"),
-        ([heads], x, Views(), "has 2 heads: choose one with"),
-        ([model, network(rank=3)], x, Views(), "2 models with 2 different shapes"),
-        ([], x, Views(), "0 models"),
-        ([model], x, Views(strand_pair=[0, 1]), "each of the 4 tasks"),
-        ([model], x, Views(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),
-        ([model], x, Views(strand_pair=[1, 0, 2, 4]), "each of the 4 tasks"),
-        ([model], x, Views(shifts=(24,)), "a shift of 24 bases leaves nothing"),
-        ([model], x, Views(shifts=()), "shifts are empty"),
+        ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5 and cannot be asked about windows of 23"),
+        ([model], x[..., :4], WindowViews(), "depth 4"),
+        ([heads], x, WindowViews(), "has 2 heads: choose one with"),
+        ([model, network(rank=3)], x, WindowViews(), "2 models with 2 different shapes"),
+        ([], x, WindowViews(), "0 models"),
+        ([model], x, WindowViews(strand_pair=[0, 1]), "each of the 4 tasks"),
+        ([model], x, WindowViews(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),
+        ([model], x, WindowViews(strand_pair=[1, 0, 2, 4]), "each of the 4 tasks"),
+        ([model], x, WindowViews(shifts=(24,)), "a shift of 24 bases leaves nothing"),
+        ([model], x, WindowViews(shifts=()), "shifts are empty"),
     ):
         with pytest.raises(InputError, match=message):
             list(predict_batches(models, [batch], 2, views))

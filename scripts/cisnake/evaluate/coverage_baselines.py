@@ -33,7 +33,7 @@ class Tiles:
     n_bins: int
 
 
-class Baseline(Protocol):
+class CoverageBaseline(Protocol):
     """Learns from blocks of training tiles, and then predicts."""
 
     def add(self, tiles: Tiles, labels: np.ndarray) -> None:

@@ -14,13 +14,13 @@ from cisnake.data.coverage import TargetTransform
 from cisnake.data.dataset import model_input, open_dataset, read_codes, read_label_rows, read_transform, read_windows
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
-from cisnake.evaluate.coverage_baselines import Baseline, KmerRidge, Tiles, TrainMean, TssProfile
+from cisnake.evaluate.coverage_baselines import CoverageBaseline, KmerRidge, Tiles, TrainMean, TssProfile
 from cisnake.evaluate.scores import pearson, summarize
 from cisnake.model import R2, PearsonR, load_model, models_by_fold, predict_batches
 from cisnake.program import Progress
 
 EXAMPLE_COLUMNS = ["tile", "quantile", "pearson", "chrom", "start", "end", "task", "measured", "predicted"]
-BASELINES = ("train_mean", "tss_profile", "kmer_ridge")
+COVERAGE_BASELINES = ("train_mean", "tss_profile", "kmer_ridge")
 
 # Bins that the ridge regression learns from, and bins held at a time.
 _RIDGE_BINS = 100_000
@@ -71,7 +71,7 @@ def evaluate_tiles(
     """
     folds = models_by_fold(models)
     n_tasks, n_replicates = len(tasks), len(next(iter(folds.values())))
-    names = ["model", *(f"replicate_{i}" for i in range(n_replicates)), *BASELINES]
+    names = ["model", *(f"replicate_{i}" for i in range(n_replicates)), *COVERAGE_BASELINES]
     metrics = {name: [kind(n_tasks, summarize=False) for kind in (PearsonR, R2)] for name in names}
     n_bins, of_tiles, found = np.zeros(n_tasks, np.int64), [], []
     with open_dataset(dataset) as file:
@@ -119,7 +119,7 @@ def evaluate_tiles(
         "n_bins": int(n_bins.max()),
         "n_tasks": n_tasks,
         "model": summarize(tables["model"]),
-        "baselines": {name: summarize(tables[name]) for name in BASELINES},
+        "baselines": {name: summarize(tables[name]) for name in COVERAGE_BASELINES},
         "replicates": [summarize(tables[f"replicate_{i}"]) for i in range(n_replicates)],
     }
     return summary, by_task.drop(columns="train_mean_pearson"), examples[EXAMPLE_COLUMNS]
@@ -170,10 +170,10 @@ def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size
 
 def _fit(
     file: h5py.File, windows: pd.DataFrame, train: np.ndarray, genes: pd.DataFrame, baseline: Mapping[str, Any]
-) -> dict[str, Baseline]:
+) -> dict[str, CoverageBaseline]:
     n_tasks, n_bins = file["labels"].shape[1:]
     sample = min(1.0, _RIDGE_BINS / max(1, len(train) * n_bins))
-    baselines: dict[str, Baseline] = {
+    baselines: dict[str, CoverageBaseline] = {
         "train_mean": TrainMean(n_tasks),
         "tss_profile": TssProfile(genes, int(file.attrs["bin_size"]), n_tasks),
         "kmer_ridge": KmerRidge(n_tasks, baseline["k"], baseline["counts"], baseline["alpha"], sample=sample),

@@ -15,7 +15,7 @@ from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate import baselines, scores
 from cisnake.files import write_json, write_table, write_whole
-from cisnake.model import gene_readout, load_model, models_by_fold, predict
+from cisnake.model import gene_readout, load_model, models_by_fold, predict_with_model
 from cisnake.program import Progress
 
 
@@ -70,7 +70,7 @@ def evaluate_split(
             masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
             of_fold = []
             for path in paths:
-                of_fold.append(predict(load_model(path), codes, *masks, rows, readout, batch_size))
+                of_fold.append(predict_with_model(load_model(path), codes, *masks, rows, readout, batch_size))
                 progress.advance()
             region = slice(pad + anchor - baseline["upstream"], pad + anchor + baseline["downstream"])
             of_train = read_codes(file, train, region.start, region.stop)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from cisnake.errors import InputError
 
 
-def configure(threads: int, gpus: int = 0) -> str:
+def configure_devices(threads: int, gpus: int = 0) -> str:
     """Set the number of threads and repeatable arithmetic, before any computation, and return the device's name.
 
     Parameters
@@ -43,7 +43,7 @@ def configure(threads: int, gpus: int = 0) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def distribution() -> tf.distribute.Strategy:
+def distribution_strategy() -> tf.distribute.Strategy:
     """Return how training is spread: over the nodes of a cluster, the GPUs of this machine, or not at all.
 
     A cluster is what `TF_CONFIG` describes, or the tasks of a SLURM step with more than one. To be called before anything is
@@ -71,13 +71,13 @@ def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     )
 
 
-def describe(device: str, strategy: tf.distribute.Strategy) -> str:
+def describe_devices(device: str, strategy: tf.distribute.Strategy) -> str:
     """Return in words what a training runs on: the device of a node, and how many nodes there are."""
     nodes = strategy.num_replicas_in_sync // len(local_shares(strategy))
     return f"{device}, on each of {nodes} nodes" if nodes > 1 else device
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
+def is_chief_worker(strategy: tf.distribute.Strategy) -> bool:
     """Return whether this process is the one that writes files."""
     return local_shares(strategy)[0] == 0
 

@@ -71,7 +71,7 @@ def gene_readout(file: h5py.File) -> Readout | None:
     )
 
 
-def predict(
+def predict_with_model(
     model: keras.Model,
     codes: np.ndarray,
     mask_start: np.ndarray,
@@ -117,7 +117,9 @@ def predict(
     return np.concatenate([readout(of_part, rows[part]) for part, of_part in zip(parts, predicted, strict=True)])
 
 
-def predictors(paths: list[Path], readout: Readout | None = None, batch_size: int = 64) -> dict[int, dict[str, Predictor]]:
+def predictors_by_fold(
+    paths: list[Path], readout: Readout | None = None, batch_size: int = 64
+) -> dict[int, dict[str, Predictor]]:
     """Return what predicts genes, by fold and name of the replicate.
 
     A model is loaded when its predictor is first called, and stays in memory.
@@ -125,7 +127,7 @@ def predictors(paths: list[Path], readout: Readout | None = None, batch_size: in
     load = functools.cache(load_model)
 
     def predictor(path: Path) -> Predictor:
-        return lambda codes, mask_start, mask_end, rows: predict(
+        return lambda codes, mask_start, mask_end, rows: predict_with_model(
             load(path), codes, mask_start, mask_end, rows, readout, batch_size
         )
 

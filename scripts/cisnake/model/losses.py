@@ -219,7 +219,7 @@ class PoissonMultinomial(MaskedLoss):
     def of_measured(self, true: Any, predicted: Any, measured: Any) -> Any:
         if len(true.shape) == 2:
             true, predicted, measured = (ops.expand_dims(values, 1) for values in (true, predicted, measured))
-        weight = ops.cast(position_weights(true.shape[1], self.weight_range, self.weight_exp), self.dtype)[:, None]
+        weight = ops.cast(middle_weights(true.shape[1], self.weight_range, self.weight_exp), self.dtype)[:, None]
         true, _ = _shares(weight * true, measured, self.epsilon, 1)
         predicted, share = _shares(weight * predicted, measured, self.epsilon, 1)
         multinomial = -ops.sum(true * ops.log(share), axis=1)
@@ -232,7 +232,7 @@ class PoissonMultinomial(MaskedLoss):
         return loss * (2 / (1 + self.total_weight)) if self.rescale else loss
 
 
-def position_weights(length: int, weight_range: float, weight_exp: float) -> np.ndarray:
+def middle_weights(length: int, weight_range: float, weight_exp: float) -> np.ndarray:
     """Return how much each position counts in `PoissonMultinomial`; shape=(length,), dtype=float64, the largest is 1."""
     if weight_range == 1 or length == 1:
         return np.ones(length)

@@ -12,7 +12,7 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.program import log
 
 
-class Setting(NamedTuple):
+class ParamSetting(NamedTuple):
     """A key of a section: its default, the kind of its values, and what it does."""
 
     default: Any
@@ -21,60 +21,62 @@ class Setting(NamedTuple):
 
 
 # Defaults are Basenji's, so that its params.json means here what it meant there.
-TRAIN_SETTINGS: dict[str, Setting] = {
-    "batch_size": Setting(64, int, "Examples in a batch, over all devices."),
-    "loss": Setting("poisson", str, "mse, mse_udot, poisson, poisson_kl, poisson_mn, task_poisson_mn or bce."),
-    "spec_weight": Setting(1.0, float, "Weight of the second part of mse_udot and poisson_kl."),
-    "total_weight": Setting(None, float, "Weight of the total in poisson_mn (null: 1) and task_poisson_mn (null: 0.0001)."),
-    "weight_range": Setting(1.0, float, "poisson_mn: how many times the middle outweighs the ends."),
-    "weight_exp": Setting(1.0, float, "poisson_mn: the greater, the flatter the middle and the steeper the ends."),
-    "rescale": Setting(False, bool, "poisson_mn: multiply by 2 / (1 + total_weight)."),
-    "optimizer": Setting("sgd", str, "sgd, adam, adamw, or another optimizer of Keras by name."),
-    "learning_rate": Setting(0.01, float, "Where schedules begin."),
-    "lr_schedule": Setting(
+TRAIN_SETTINGS: dict[str, ParamSetting] = {
+    "batch_size": ParamSetting(64, int, "Examples in a batch, over all devices."),
+    "loss": ParamSetting("poisson", str, "mse, mse_udot, poisson, poisson_kl, poisson_mn, task_poisson_mn or bce."),
+    "spec_weight": ParamSetting(1.0, float, "Weight of the second part of mse_udot and poisson_kl."),
+    "total_weight": ParamSetting(
+        None, float, "Weight of the total in poisson_mn (null: 1) and task_poisson_mn (null: 0.0001)."
+    ),
+    "weight_range": ParamSetting(1.0, float, "poisson_mn: how many times the middle outweighs the ends."),
+    "weight_exp": ParamSetting(1.0, float, "poisson_mn: the greater, the flatter the middle and the steeper the ends."),
+    "rescale": ParamSetting(False, bool, "poisson_mn: multiply by 2 / (1 + total_weight)."),
+    "optimizer": ParamSetting("sgd", str, "sgd, adam, adamw, or another optimizer of Keras by name."),
+    "learning_rate": ParamSetting(0.01, float, "Where schedules begin."),
+    "lr_schedule": ParamSetting(
         None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: what the keys below say."
     ),
-    "warmup_steps": Setting(0, int, "Batches over which the rate rises from zero first."),
-    "initial_learning_rate": Setting(None, float, "cyclical1: where it begins."),
-    "maximal_learning_rate": Setting(None, float, "cyclical1: what it rises to."),
-    "final_learning_rate": Setting(None, float, "cyclical1: what stays after the cycle."),
-    "train_epochs_cycle1": Setting(None, int, "cyclical1: epochs up, and as many down."),
-    "decay_steps": Setting(None, int, "exponential: after as many batches the rate is multiplied by decay_rate."),
-    "decay_rate": Setting(None, float, "exponential; 0.96 if decay_steps is given."),
-    "momentum": Setting(0.99, float, "Of sgd."),
-    "adam_beta1": Setting(0.9, float, "Of optimizers of Adam's family."),
-    "adam_beta2": Setting(0.999, float, "Likewise."),
-    "weight_decay": Setting(0.0, float, "Of adamw and others; spares biases and normalisation."),
-    "clip_norm": Setting(None, float, "Largest norm of the gradient of each weight tensor."),
-    "global_clipnorm": Setting(None, float, "Largest norm of the gradients of all weights together."),
-    "agc_clip": Setting(None, float, "Largest norm of a unit's gradient, as a share of the norm of its weights."),
-    "gradient_accumulation": Setting(
+    "warmup_steps": ParamSetting(0, int, "Batches over which the rate rises from zero first."),
+    "initial_learning_rate": ParamSetting(None, float, "cyclical1: where it begins."),
+    "maximal_learning_rate": ParamSetting(None, float, "cyclical1: what it rises to."),
+    "final_learning_rate": ParamSetting(None, float, "cyclical1: what stays after the cycle."),
+    "train_epochs_cycle1": ParamSetting(None, int, "cyclical1: epochs up, and as many down."),
+    "decay_steps": ParamSetting(None, int, "exponential: after as many batches the rate is multiplied by decay_rate."),
+    "decay_rate": ParamSetting(None, float, "exponential; 0.96 if decay_steps is given."),
+    "momentum": ParamSetting(0.99, float, "Of sgd."),
+    "adam_beta1": ParamSetting(0.9, float, "Of optimizers of Adam's family."),
+    "adam_beta2": ParamSetting(0.999, float, "Likewise."),
+    "weight_decay": ParamSetting(0.0, float, "Of adamw and others; spares biases and normalisation."),
+    "clip_norm": ParamSetting(None, float, "Largest norm of the gradient of each weight tensor."),
+    "global_clipnorm": ParamSetting(None, float, "Largest norm of the gradients of all weights together."),
+    "agc_clip": ParamSetting(None, float, "Largest norm of a unit's gradient, as a share of the norm of its weights."),
+    "gradient_accumulation": ParamSetting(
         1, int, "Pieces of a batch that go through the network one after another, to save memory."
     ),
-    "precision": Setting("float32", str, "float32, mixed_bfloat16, or mixed_float16 with a scaled loss."),
-    "jit_compile": Setting(False, bool, "Compile with XLA."),
-    "monitor": Setting(
+    "precision": ParamSetting("float32", str, "float32, mixed_bfloat16, or mixed_float16 with a scaled loss."),
+    "jit_compile": ParamSetting(False, bool, "Compile with XLA."),
+    "monitor": ParamSetting(
         None,
         str,
         "Validation score that picks the best epoch: loss, pearsonr, r2, spearmanr, gene_pearsonr, auroc, auprc; "
         "null: pearsonr + r2 / 4, or loss for bce.",
     ),
-    "patience": Setting(20, int, "Epochs without a better score after which training stops."),
-    "train_epochs_min": Setting(1, int, "Epochs before it may stop."),
-    "train_epochs_max": Setting(10000, int, "Epochs after which it stops."),
-    "stages": Setting(None, list, "Parts of a training, each with epochs, train (what is not frozen) and learning_rate."),
+    "patience": ParamSetting(20, int, "Epochs without a better score after which training stops."),
+    "train_epochs_min": ParamSetting(1, int, "Epochs before it may stop."),
+    "train_epochs_max": ParamSetting(10000, int, "Epochs after which it stops."),
+    "stages": ParamSetting(None, list, "Parts of a training, each with epochs, train (what is not frozen) and learning_rate."),
 }
-TRANSFER_SETTINGS: dict[str, Setting] = {
-    "weights": Setting(None, str, "File of the trained network whose trunk training starts from."),
-    "mode": Setting(
+TRANSFER_SETTINGS: dict[str, ParamSetting] = {
+    "weights": ParamSetting(None, str, "File of the trained network whose trunk training starts from."),
+    "mode": ParamSetting(
         "full", str, "full: all weights are trained; linear: those of the heads; adapter: those and the adapter's."
     ),
-    "adapter": Setting(None, str, "lora, lora_full, lora_conv, locon, ia3, houlsby or houlsby_se."),
-    "adapter_latent": Setting(8, int, "Rank, or width of the bottleneck."),
-    "lora_alpha": Setting(16.0, float, "A low-rank change counts lora_alpha / adapter_latent times."),
-    "conv_select": Setting(4, int, "How many convolutions, from the end of the trunk, are adapted."),
-    "conv_latent": Setting(4, int, "Rank of the change of a convolution."),
-    "locon_alpha": Setting(1.0, float, "It counts locon_alpha / conv_latent times."),
+    "adapter": ParamSetting(None, str, "lora, lora_full, lora_conv, locon, ia3, houlsby or houlsby_se."),
+    "adapter_latent": ParamSetting(8, int, "Rank, or width of the bottleneck."),
+    "lora_alpha": ParamSetting(16.0, float, "A low-rank change counts lora_alpha / adapter_latent times."),
+    "conv_select": ParamSetting(4, int, "How many convolutions, from the end of the trunk, are adapted."),
+    "conv_latent": ParamSetting(4, int, "Rank of the change of a convolution."),
+    "locon_alpha": ParamSetting(1.0, float, "It counts locon_alpha / conv_latent times."),
 }
 TRAIN_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRAIN_SETTINGS.items()}
 TRANSFER_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRANSFER_SETTINGS.items()}
@@ -142,7 +144,7 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     return params
 
 
-def _checked(section: str, given: dict[str, Any], settings: dict[str, Setting], path: str | Path) -> dict[str, Any]:
+def _checked(section: str, given: dict[str, Any], settings: dict[str, ParamSetting], path: str | Path) -> dict[str, Any]:
     checked = {}
     for key, value in given.items():
         if key in _WITHOUT_EFFECT:

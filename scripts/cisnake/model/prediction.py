@@ -25,7 +25,7 @@ _STRING = h5py.string_dtype("utf-8")
 
 
 @dataclass(frozen=True)
-class Views:
+class WindowViews:
     """The ways in which every window is shown to every model; predictions are the mean over all.
 
     - shifts: bases by which the window's content moves towards its end (below 0: towards its beginning). What moves in is
@@ -42,7 +42,7 @@ class Views:
     strand_pair: Sequence[int] | None = None
 
 
-ONE_VIEW = Views()
+ONE_VIEW = WindowViews()
 
 
 def shift_windows(inputs: np.ndarray, shift: int) -> np.ndarray:
@@ -99,7 +99,7 @@ def turn_back(predictions: np.ndarray, strand_pair: Sequence[int] | None) -> np.
 
 
 def predict_batches(
-    models: Sequence[keras.Model], batches: Iterable[np.ndarray], batch_size: int = 64, views: Views = ONE_VIEW
+    models: Sequence[keras.Model], batches: Iterable[np.ndarray], batch_size: int = 64, views: WindowViews = ONE_VIEW
 ) -> Iterator[np.ndarray]:
     """Yield the mean prediction for each batch of windows, before the next batch is asked for.
 
@@ -113,7 +113,7 @@ def predict_batches(
     batches: iterable of numpy.ndarray, shape=(b, length, depth), dtype=float32
     batch_size: int
         Windows in one pass. Default 64.
-    views: Views
+    views: WindowViews
         How windows are shown. Default: as they are.
 
     Yields
@@ -141,7 +141,7 @@ def predict_batches(
         yield np.concatenate(parts) if parts else np.zeros((0, *models[0].output_shape[1:]), np.float32)
 
 
-def _check_models(models: Sequence[keras.Model], views: Views) -> None:
+def _check_models(models: Sequence[keras.Model], views: WindowViews) -> None:
     for model in models:
         if not isinstance(model.output_shape, tuple):
             raise InputError(f"the model has {len(model.output_shape)} heads: choose one with seqnn.head_model.")
@@ -156,7 +156,7 @@ def _check_models(models: Sequence[keras.Model], views: Views) -> None:
         raise InputError("shifts are empty: give 0 to show windows as they are.")
 
 
-def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_size: int, views: Views) -> np.ndarray:
+def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_size: int, views: WindowViews) -> np.ndarray:
     n = len(windows)
     if n < batch_size:
         windows = np.concatenate([windows, np.zeros((batch_size - n, *windows.shape[1:]), windows.dtype)])
@@ -179,7 +179,7 @@ def predict_to_hdf5(
     genes: Sequence[str],
     tasks: Sequence[str],
     batch_size: int = 64,
-    views: Views = ONE_VIEW,
+    views: WindowViews = ONE_VIEW,
 ) -> None:
     """Write predictions to an HDF5 file, batch by batch as they come.
 
@@ -224,7 +224,7 @@ def evaluate(
     batches: Iterable[tuple[Any, ...]],
     loss: MaskedLoss,
     batch_size: int = 64,
-    views: Views = ONE_VIEW,
+    views: WindowViews = ONE_VIEW,
 ) -> tuple[pd.DataFrame, float]:
     """Return how well predictions fit the labels, target by target, and the loss of all; in memory that does not grow.
 

@@ -93,7 +93,7 @@ def test_short_sequences_are_read_in_decimas_order():
 def test_models_take_them(windows):
     inputs = keras.Input((LENGTH, 5))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
-    found = ensemble.predict(model, *from_table(as_table(windows))[1:])
+    found = ensemble.predict_with_model(model, *from_table(as_table(windows))[1:])
     expected = model(model_input(windows.codes, windows.mask_start, windows.mask_end, 5))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 

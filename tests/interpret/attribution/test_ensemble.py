@@ -9,10 +9,10 @@ from cisnake.interpret.attribution.integrated import shuffled_codes
 from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, BASELINE_SCORES, attribute, project
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model.prediction import Views, reverse_complement_one_hot, shift_windows
+from cisnake.model.prediction import WindowViews, reverse_complement_one_hot, shift_windows
 
 SCORES = [Score(np.array([1.0, -0.5, -0.5])), Score(np.array([0.0, 0.5, 0.5]))]
-BOTH = Views((0, 3), True)
+BOTH = WindowViews((0, 3), True)
 
 
 def summed(x, contributions):
@@ -36,14 +36,16 @@ def test_spread_and_agreement_are_those_of_the_models_asked_alone(smooth, window
 
 
 def test_one_model_has_neither_spread_nor_agreement(smooth, windows):
-    answer = attribute_ensemble([ScoredModel(smooth(), 8)], windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], Views())
+    answer = attribute_ensemble(
+        [ScoredModel(smooth(), 8)], windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], WindowViews()
+    )
     assert np.isnan(answer.spread).all()
     assert np.isnan(answer.replicates).all()
 
 
 def test_models_that_agree_have_no_spread(smooth, windows):
     network = ScoredModel(smooth(), 8)
-    answer = attribute_ensemble([network] * 3, windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], Views())
+    answer = attribute_ensemble([network] * 3, windows(), SCORES, ATTRIBUTION_METHODS["input_x_gradient"], WindowViews())
     np.testing.assert_allclose(answer.spread, 0, atol=1e-7)
     np.testing.assert_allclose(answer.replicates, 1, atol=1e-5)
 
@@ -52,11 +54,13 @@ def test_models_that_agree_have_no_spread(smooth, windows):
 def test_sums_of_a_linear_model_are_complete(name, linear, windows):
     networks = [ScoredModel(linear(seed), 8) for seed in range(2)]
     method, baseline = partial(ATTRIBUTION_METHODS[name], n_steps=2), BASELINE_SCORES[name]
-    answer = attribute_ensemble(networks, windows(unknown=False), SCORES, method, Views(), baseline)
+    answer = attribute_ensemble(networks, windows(unknown=False), SCORES, method, WindowViews(), baseline)
     assert (answer.completeness < 1e-4).all()
 
 
-@pytest.mark.parametrize(("name", "views"), [("integrated_gradients", BOTH), ("expected_integrated_gradients", Views((2,)))])
+@pytest.mark.parametrize(
+    ("name", "views"), [("integrated_gradients", BOTH), ("expected_integrated_gradients", WindowViews((2,)))]
+)
 def test_completeness_is_what_the_sum_misses(name, views, smooth, windows):
     """With few steps on a curved way, of the mean over models and views."""
     x, networks = windows(unknown=False), [ScoredModel(smooth(seed), 8) for seed in range(2)]
@@ -87,7 +91,7 @@ def test_a_window_that_scores_like_its_baseline_has_no_completeness(smooth, wind
     x = windows()
     x[1, :, :4] = np.eye(4)[2]
     method, baseline = (table["expected_integrated_gradients"] for table in (ATTRIBUTION_METHODS, BASELINE_SCORES))
-    answer = attribute_ensemble([ScoredModel(smooth(), 8)], x, SCORES, partial(method, n_steps=2), Views(), baseline)
+    answer = attribute_ensemble([ScoredModel(smooth(), 8)], x, SCORES, partial(method, n_steps=2), WindowViews(), baseline)
     assert np.isnan(answer.completeness[:, 1]).all()
     assert np.isfinite(answer.completeness[:, 2:]).all()
 

@@ -15,14 +15,14 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score, listed_position_weights
 from cisnake.model.network.layers import StrandMaxConv1D
 from cisnake.model.network.seqnn import build_model, head_model
-from cisnake.model.prediction import Views, reverse_complement_one_hot, shift_windows
+from cisnake.model.prediction import WindowViews, reverse_complement_one_hot, shift_windows
 from cisnake.model.weights import load_weights
 
 SCORES = [Score(np.array([0.5, 0.5, -1.0])), Score(np.array([1.0, 0, 0]))]
 FEW = {"n_steps": 3, "n_shuffles": 2, "n_samples": 2}
 
 
-BOTH = Views(reverse_complement=True)
+BOTH = WindowViews(reverse_complement=True)
 
 
 def reverse(channels):
@@ -93,7 +93,7 @@ def test_profiles_of_the_other_strand_are_turned_round(profile, windows):
     """Positions and stranded tasks are those of the window, whichever strand the model saw."""
     x, network = windows(2), ScoredModel(profile(), 4)
     positions, tasks, pair = np.arange(10.0), np.array([1.0, 0.0, -0.5, 0.0]), (1, 0, 3, 2)
-    views = Views(reverse_complement=True, strand_pair=pair)
+    views = WindowViews(reverse_complement=True, strand_pair=pair)
     found = attribute([network], x, [Score(tasks, positions)], gradient, views)[0]
     other = Score(np.array([0.0, 1.0, 0.0, -0.5]), positions[::-1])
     parts = [network.gradients(x, [Score(tasks, positions)])[1], reverse(network.gradients(reverse(x), [other])[1])]
@@ -102,7 +102,7 @@ def test_profiles_of_the_other_strand_are_turned_round(profile, windows):
 
 def test_shifts_are_moved_back_and_averaged_over_what_was_shown(smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 8)
-    found, scores = attribute([network], x, SCORES, gradient, Views(shifts=(0, 3, -2)))
+    found, scores = attribute([network], x, SCORES, gradient, WindowViews(shifts=(0, 3, -2)))
     # By hand: moved by 3 towards the end, the last three bases leave, three unknown ones come in at the start.
     total, seen = np.zeros((2, 5, 20, 4)), np.zeros((20, 1))
     values = []
@@ -121,13 +121,13 @@ def test_shifts_are_moved_back_and_averaged_over_what_was_shown(smooth, windows)
 
 
 def test_what_no_view_shows_gets_nothing(smooth, windows):
-    found = attribute([ScoredModel(smooth(), 8)], windows(), SCORES, gradient, Views(shifts=(4, 6)))[0]
+    found = attribute([ScoredModel(smooth(), 8)], windows(), SCORES, gradient, WindowViews(shifts=(4, 6)))[0]
     assert np.array_equal(found.any(axis=(0, 1, 3)), np.arange(20) < 16)
 
 
 def test_both_strands_of_a_shift_are_those_of_the_same_bases(smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 8)
-    found = attribute([network], x, SCORES, gradient, Views(shifts=(4,), reverse_complement=True))[0]
+    found = attribute([network], x, SCORES, gradient, WindowViews(shifts=(4,), reverse_complement=True))[0]
     moved = shift_windows(x, 4)
     parts = [network.gradients(moved, SCORES)[1], reverse(network.gradients(reverse_complement_one_hot(moved), SCORES)[1])]
     expected = np.mean(parts, axis=0)

@@ -18,13 +18,13 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model.network.batch_normalization import BatchNormalization
 from cisnake.model.network.layers import FactorInverse, StrandMaxConv1D
-from cisnake.model.prediction import Views, reverse_complement_one_hot
+from cisnake.model.prediction import WindowViews, reverse_complement_one_hot
 
 SCORES = [Score(np.array([1.0, -0.5, -0.5])), Score(np.array([0.0, 0.5, 0.5]))]
 IXG = ATTRIBUTION_METHODS["input_x_gradient"]
 
 
-def projected(networks, x, views=Views(), scores=SCORES):  # noqa: B008
+def projected(networks, x, views=WindowViews(), scores=SCORES):  # noqa: B008
     return project(x, attribute(networks, x, scores, IXG, views)[0]).sum(axis=-2)
 
 
@@ -53,14 +53,14 @@ def test_what_is_unknown_agrees_with_nothing():
 
 def test_mutagenesis_of_a_linear_model_ranks_as_its_gradients(linear, windows):
     x, networks = windows(), [ScoredModel(linear(seed), 8) for seed in range(2)]
-    found = mutagenesis_agreement(networks, x, SCORES, projected(networks, x), some_positions(x), Views())
+    found = mutagenesis_agreement(networks, x, SCORES, projected(networks, x), some_positions(x), WindowViews())
     np.testing.assert_allclose(found, 1)
     np.testing.assert_allclose(
-        mutagenesis_agreement(networks, x, SCORES, -projected(networks, x), some_positions(x), Views()), -1
+        mutagenesis_agreement(networks, x, SCORES, -projected(networks, x), some_positions(x), WindowViews()), -1
     )
 
 
-@pytest.mark.parametrize("views", [Views(), Views((0, 2), True)])
+@pytest.mark.parametrize("views", [WindowViews(), WindowViews((0, 2), True)])
 def test_effects_are_scores_less_the_mean_of_the_three_mutants(smooth, windows, views):
     x, networks = windows(3), [ScoredModel(smooth(seed), 8) for seed in range(2)]
     given, positions = np.random.default_rng(1).normal(size=(2, 3, 20)), some_positions(x)
@@ -84,7 +84,7 @@ def test_effects_are_scores_less_the_mean_of_the_three_mutants(smooth, windows, 
 def test_a_window_without_bases_is_not_compared(smooth, windows):
     x, network = windows(2), ScoredModel(smooth(), 8)
     x[0, :, :4] = 0
-    found = mutagenesis_agreement([network], x, SCORES, projected([network], x), x[..., :4].any(axis=-1), Views())
+    found = mutagenesis_agreement([network], x, SCORES, projected([network], x), x[..., :4].any(axis=-1), WindowViews())
     assert np.isnan(found[:, 0]).all()
     assert np.isfinite(found[:, 1]).all()
 
@@ -93,19 +93,21 @@ def test_a_symmetric_model_agrees_with_its_other_strand(windows):
     keras.utils.set_random_seed(0)
     layers = [StrandMaxConv1D(6, 4), keras.layers.ReLU(), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3)]
     network, x = ScoredModel(keras.Sequential([keras.Input((20, 5)), *layers]), 8), windows(unknown=False)
-    np.testing.assert_allclose(strand_agreement([network], x, SCORES, projected([network], x), IXG, Views()), 1, atol=1e-4)
+    np.testing.assert_allclose(
+        strand_agreement([network], x, SCORES, projected([network], x), IXG, WindowViews()), 1, atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("views", [Views((0, 2)), Views((0, 2), True)])
+@pytest.mark.parametrize("views", [WindowViews((0, 2)), WindowViews((0, 2), True)])
 def test_strands_are_compared_each_asked_by_itself(profile, windows, views):
     x, networks = windows(4, depth=4), [ScoredModel(profile(seed, depth=4), 4) for seed in range(2)]
     positions, pair = np.arange(10.0), (1, 0, 3, 2)
-    views = Views(views.shifts, views.reverse_complement, pair)
+    views = WindowViews(views.shifts, views.reverse_complement, pair)
     tasks = np.array([1.0, 0.0, -0.5, 0.0])
     scores, other = [Score(tasks, positions)], [Score(tasks[list(pair)], positions[::-1])]
     found = strand_agreement(networks, x, scores, projected(networks, x, views, scores), IXG, views)
-    forward = projected(networks, x, Views((0, 2)), scores)
-    back = projected(networks, reverse_complement_one_hot(x), Views((0, -2)), other)[..., ::-1]
+    forward = projected(networks, x, WindowViews((0, 2)), scores)
+    back = projected(networks, reverse_complement_one_hot(x), WindowViews((0, -2)), other)[..., ::-1]
     known = x[..., :4].any(axis=-1)
     expected = [np.corrcoef(one[of], two[of])[0, 1] for one, two, of in zip(forward[0], back[0], known)]
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
@@ -168,7 +170,8 @@ def test_what_was_learnt_is_not_in_a_random_network(windows):
     network = ScoredModel(model, 40)
     own = projected([network], x)
     found = [
-        random_agreement(ScoredModel(random_network(model, seed, x), 40), x, SCORES, own, IXG, Views()) for seed in range(8)
+        random_agreement(ScoredModel(random_network(model, seed, x), 40), x, SCORES, own, IXG, WindowViews())
+        for seed in range(8)
     ]
     assert abs(np.mean(found)) < 0.15
-    np.testing.assert_allclose(random_agreement(network, x, SCORES, own, IXG, Views()), 1, atol=1e-5)
+    np.testing.assert_allclose(random_agreement(network, x, SCORES, own, IXG, WindowViews()), 1, atol=1e-5)

@@ -26,7 +26,7 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.shards import GeneShard, attribute_shard
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import devices, ensemble
-from cisnake.model.prediction import Views
+from cisnake.model.prediction import WindowViews
 
 LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
 CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
@@ -144,7 +144,7 @@ def test_attributes_say_what_was_done(folder, tmp_path):
 def test_every_method_writes_what_each_base_adds(folder, tmp_path, method):
     options = {"n_steps": 3, "n_shuffles": 2, "n_samples": 2, "seed": 5}
     only = {"first": CONTRASTS["first"]}
-    asked = {"contrasts": only, "method": method, "options": options, "views": Views([0, 2], True)}
+    asked = {"contrasts": only, "method": method, "options": options, "views": WindowViews([0, 2], True)}
     file = AttributionFile(run(folder, tmp_path, **asked)[0])
     # No gene is known to more than the models of its fold, shards make no difference, and scores are those that were asked.
     part = AttributionFile(run(folder, tmp_path, shard=(1, 3), batch_size=3, **asked)[0])
@@ -162,7 +162,7 @@ def test_every_method_writes_what_each_base_adds(folder, tmp_path, method):
 
 def test_other_views_give_other_attributions_and_scores(folder, tmp_path):
     only = {"first": CONTRASTS["first"]}
-    views = [Views(), Views(reverse_complement=True), Views([0, 3])]
+    views = [WindowViews(), WindowViews(reverse_complement=True), WindowViews([0, 3])]
     files = [AttributionFile(run(folder, tmp_path / str(i), contrasts=only, views=each)[0]) for i, each in enumerate(views)]
     blocks = [file.read_block(0, N)[0] for file in files]
     for i, j in ((0, 1), (0, 2), (1, 2)):
@@ -237,7 +237,7 @@ def test_shuffled_windows_are_the_same_whatever_the_shards(folder, tmp_path, cou
 
 def test_a_shuffled_window_is_asked_as_its_gene(folder, tmp_path):
     """Of the models of the gene's fold, with its gene body, with the method and views of the genes."""
-    asked = {"views": Views([0, 2], True), "method": "integrated_gradients", "options": {"n_steps": 3}}
+    asked = {"views": WindowViews([0, 2], True), "method": "integrated_gradients", "options": {"n_steps": 3}}
     files = [AttributionFile(path) for path in run(folder, tmp_path, extras=Extras(null_windows=N, seed=3), **asked)]
     with layout.open_dataset(folder / "dataset.h5") as data:
         codes = layout.read_codes(data, np.arange(N), PAD, PAD + LENGTH)
@@ -315,7 +315,7 @@ def test_batches_are_cut_where_contributions_would_fill_memory(folder, tmp_path,
 def test_program(folder, tmp_path, monkeypatch):
     """The command line gives what the function gives."""
     # Threads can be set only before TensorFlow's first computation, which was in another test.
-    monkeypatch.setattr(devices, "configure", lambda threads, require_gpu=False: "CPU")
+    monkeypatch.setattr(devices, "configure_devices", lambda threads, require_gpu=False: "CPU")
     outputs = [tmp_path / f"{name}.h5" for name in CONTRASTS]
     # fmt: off
     command = [
@@ -325,7 +325,7 @@ def test_program(folder, tmp_path, monkeypatch):
         "--dtype", "float16", "--hypothetical", "--null-windows", "3", "--quality-genes", "2", "--seed", "4",
     ]
     # fmt: on
-    asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": Views([-1, 1], True)}
+    asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": WindowViews([-1, 1], True)}
     asked["extras"] = Extras("float16", True, 3, 2, 4)
     attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))
     for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2), **asked), strict=True):
@@ -410,7 +410,7 @@ def test_of_coverage_the_contrast_of_gene_values_is_attributed(covered, tmp_path
                 np.testing.assert_allclose(attributions[at], expected, atol=2e-3 * np.abs(expected).max() + 1e-5)
     network, nowhere = load_model(out / "fold_0/replicate_0/model.keras"), np.zeros(1)
     with layout.open_dataset(out / "dataset.h5") as file:
-        found = ensemble.predict(network, codes[[2]], nowhere, nowhere, np.array([2]), ensemble.gene_readout(file))
+        found = ensemble.predict_with_model(network, codes[[2]], nowhere, nowhere, np.array([2]), ensemble.gene_readout(file))
     bins = np.asarray(network(x[[2]]), np.float64)
     np.testing.assert_allclose(found, np.log2(1 + np.einsum("b,nbt->nt", weights[2], transform.inverse(bins))), atol=1e-5)
 
@@ -419,7 +419,7 @@ def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covere
     """On the other strand the tracks of the two strands change places, so that their contrast is asked the other way round."""
     out, _, weights, transform = covered
     contrasts = {"strand": {"on_tasks": ["t0"]}}
-    file = AttributionFile(run(out, tmp_path, contrasts=contrasts, views=Views([0], True))[0])
+    file = AttributionFile(run(out, tmp_path, contrasts=contrasts, views=WindowViews([0], True))[0])
     with layout.open_dataset(out / "dataset.h5") as data:
         windows, codes = layout.read_windows(data), layout.read_codes(data, np.arange(N), PAD, PAD + LENGTH)
     row = int(np.flatnonzero(windows["gene_id"] == file.genes[0])[0])

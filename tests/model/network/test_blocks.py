@@ -8,7 +8,7 @@ from keras import layers
 from cisnake.errors import InputError
 from cisnake.model.network.attention_layers import MultiheadAttention
 from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
-from cisnake.model.network.context import Defaults, Network
+from cisnake.model.network.context import BlockContext, Defaults
 from cisnake.model.network.convolution_blocks import tower_filters
 from cisnake.model.network.layers import Scale, SoftmaxPool1D
 
@@ -24,8 +24,8 @@ def build(name, shared=None, depth=4, finer=(), **arguments):
     """Return a model of one block, after representations of the given lengths and channels if any."""
     x = keras.Input((LENGTH, depth))
     kept = [layers.Dense(channels)(layers.UpSampling1D(factor)(x)) for factor, channels in finer]
-    network = Network(Defaults(**(shared or {})), representations=[*kept, x])
-    return keras.Model(x, BLOCKS[name](x, network, **arguments))
+    context = BlockContext(Defaults(**(shared or {})), representations=[*kept, x])
+    return keras.Model(x, BLOCKS[name](x, context, **arguments))
 
 
 def kinds(model):
@@ -159,12 +159,12 @@ def test_order_of_operations(name, arguments, expected):
 def test_order_of_operations_of_unets():
     x = keras.Input((LENGTH, 4))
     finer = keras.Input((2 * LENGTH, 6))
-    network = Network(Defaults(**BATCH), representations=[finer, x])
-    model = keras.Model([x, finer], BLOCKS["unet_conv"](x, network, upsample_conv=True))
+    context = BlockContext(Defaults(**BATCH), representations=[finer, x])
+    model = keras.Model([x, finer], BLOCKS["unet_conv"](x, context, upsample_conv=True))
     twice = ["BatchNormalization", "Activation", "Dense"]
     assert sorted(kinds(model)) == sorted([*twice, *twice, "UpSampling1D", "Add", "SeparableConv1D"])
     assert [layer.units for layer in of_kind(model, layers.Dense)] == [4, 4]
-    model = keras.Model([x, finer], BLOCKS["unet_concat"](x, network))
+    model = keras.Model([x, finer], BLOCKS["unet_concat"](x, context))
     assert [layer.units for layer in of_kind(model, layers.Dense)] == [9]
     # The addition's first input is the earlier representation as it was.
     np.testing.assert_array_equal(build_zero(model)([windows(), windows(6, length=48)]), windows(6, length=48))
@@ -277,17 +277,17 @@ def test_only_the_first_of_a_residual_step_is_wide():
 
 def test_towers_keep_what_unets_go_back_to():
     for name, lengths in (("res_tower", [24, 12]), ("convnext_tower", [12, 6]), ("conv_tower", [12, 6])):
-        x, network = keras.Input((LENGTH, 4)), Network()
-        BLOCKS[name](x, network, filters_init=4, filters_mult=1, repeat=2, pool_size=2)
-        assert [kept.shape[1] for kept in network.representations] == lengths
+        x, context = keras.Input((LENGTH, 4)), BlockContext()
+        BLOCKS[name](x, context, filters_init=4, filters_mult=1, repeat=2, pool_size=2)
+        assert [kept.shape[1] for kept in context.representations] == lengths
 
 
 def test_unets_go_back_to_the_last_of_twice_the_length():
     x, early, late = keras.Input((LENGTH, 4)), keras.Input((48, 3)), keras.Input((48, 5))
-    network = Network(representations=[early, late, keras.Input((24, 9)), x])
-    assert network.finer(x) is late
+    context = BlockContext(representations=[early, late, keras.Input((24, 9)), x])
+    assert context.finer(x) is late
     with pytest.raises(ValueError, match="no earlier block has a length of 48"):
-        Network(representations=[keras.Input((24, 9)), late]).finer(x)
+        BlockContext(representations=[keras.Input((24, 9)), late]).finer(x)
 
 
 # What is shared
@@ -359,7 +359,7 @@ def test_activations_by_basenjis_names():
         None: x,
     }.items():
         tensor = keras.Input(x.shape[1:])
-        model = keras.Model(tensor, layers.Identity()(Network().activate(tensor, name)))
+        model = keras.Model(tensor, layers.Identity()(BlockContext().activate(tensor, name)))
         np.testing.assert_allclose(model(x), expected, atol=1e-5, err_msg=str(name))
 
 
@@ -434,7 +434,7 @@ def test_layers_are_named_by_place_and_kind():
     for _ in range(2):
         x = keras.Input((LENGTH, 4))
         y = BLOCKS["conv_tower"](
-            x, Network(Defaults(**BATCH), "trunk_3_conv_tower"), filters_init=4, filters_mult=1, repeat=2, pool_size=2
+            x, BlockContext(Defaults(**BATCH), "trunk_3_conv_tower"), filters_init=4, filters_mult=1, repeat=2, pool_size=2
         )
         assert [layer.name for layer in keras.Model(x, y).layers[1:]] == [
             f"trunk_3_conv_tower_{kind}_{number}"

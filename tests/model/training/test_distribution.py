@@ -65,7 +65,7 @@ def alone(tmp_path_factory):
 def test_two_devices_follow_the_curve_of_one(tmp_path, mirrored, alone):
     model, history = train(tmp_path, mirrored)
     assert_alike(history, alone)
-    assert devices.is_chief(mirrored) and list(devices.local_shares(mirrored)) == [0, 1]
+    assert devices.is_chief_worker(mirrored) and list(devices.local_shares(mirrored)) == [0, 1]
     # What comes out is a plain model of one device.
     assert isinstance(model.weights[0].value, tf.Variable) and not hasattr(model.weights[0].value, "values")
 
@@ -92,8 +92,8 @@ WORKER = f"""
 import sys
 sys.path[:0] = [{str(SCRIPTS)!r}, {str(Path(__file__).parent)!r}]
 from cisnake.model import devices
-devices.configure(1)
-strategy = devices.distribution()
+devices.configure_devices(1)
+strategy = devices.distribution_strategy()
 from test_distribution import train
 model, history = train(sys.argv[1], strategy, train_epochs_max=int(sys.argv[3]))
 history.to_csv(sys.argv[2], sep="\\t", index=False, float_format="%.17g")

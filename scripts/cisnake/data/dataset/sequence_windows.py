@@ -20,7 +20,7 @@ _MASK = ("gene_mask_start", "gene_mask_end")
 
 
 class SequenceWindows(NamedTuple):
-    """Windows that are in memory: what `ensemble.predict` and `model_inputs.model_input` take.
+    """Windows that are in memory: what `ensemble.predict_with_model` and `model_inputs.model_input` take.
 
     ids: n names, each once. codes: (n, length) int8, A0 C1 G2 T3 N4, in the gene's direction. mask_start, mask_end: (n,) int64,
     the gene body, half-open, from 0 at the first base; both 0 without one.

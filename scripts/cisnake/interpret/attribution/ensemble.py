@@ -10,7 +10,7 @@ import numpy as np
 from cisnake.interpret.attribution.methods import Method, attribute_each, project
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model import Views
+from cisnake.model import WindowViews
 
 _ROUNDING = 1e-6
 
@@ -50,7 +50,7 @@ def attribute_ensemble(
     inputs: np.ndarray,
     scores: Sequence[Score],
     method: Method,
-    views: Views,
+    views: WindowViews,
     baseline: Callable[..., np.ndarray] | None = None,
 ) -> EnsembleAttribution:
     """Attribute windows by an ensemble; as `attribution.attribute`, in memory that does not grow with the models.

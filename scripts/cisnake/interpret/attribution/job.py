@@ -19,7 +19,7 @@ from cisnake.data.genome import N
 from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, BASELINE_SCORES, Method, method_options
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.interpret.nulls import dinucleotide_shuffle
-from cisnake.model import ONE_VIEW, Views
+from cisnake.model import ONE_VIEW, WindowViews
 
 # Agreement with mutagenesis is measured at all positions of windows up to this length, and at so many of longer ones.
 WHOLE_WINDOW, SAMPLED_POSITIONS = 512, 256
@@ -67,7 +67,7 @@ class AttributionSettings:
         One of `ATTRIBUTION_METHODS`.
     options: mapping
         Of the method; those of other methods are left aside. Default is its own defaults.
-    views: Views
+    views: WindowViews
         Shifts and strands to average over. Default: windows as they are.
     extras: Extras
         What is computed besides the attributions of genes. Default: nothing.
@@ -75,7 +75,7 @@ class AttributionSettings:
 
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    views: Views = ONE_VIEW
+    views: WindowViews = ONE_VIEW
     extras: Extras = NO_EXTRAS
 
     @property

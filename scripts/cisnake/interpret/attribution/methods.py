@@ -26,7 +26,7 @@ from cisnake.interpret.attribution.integrated import (
 from cisnake.interpret.attribution.mutagenesis import in_silico_mutagenesis
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model import ONE_VIEW, Views, reverse_complement_one_hot, shift_windows
+from cisnake.model import ONE_VIEW, WindowViews, reverse_complement_one_hot, shift_windows
 
 # From a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
 Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
@@ -113,7 +113,7 @@ def attribute(
     inputs: np.ndarray,
     scores: Sequence[Score],
     method: Method = input_x_gradient,
-    views: Views = ONE_VIEW,
+    views: WindowViews = ONE_VIEW,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the contributions of bases, averaged over an ensemble, and the scores of windows by each of its models.
 
@@ -129,7 +129,7 @@ def attribute(
         Those with weights of their own for each example have n rows.
     method: callable
         One of `ATTRIBUTION_METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
-    views: Views
+    views: WindowViews
         Shifts, and whether the other strand is shown too. Default: windows as they are.
 
     Returns
@@ -148,7 +148,7 @@ def attribute(
 
 
 def attribute_each(
-    networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: Views
+    networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: WindowViews
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the scores and contributions of each model of an ensemble, averaged over its views.
 

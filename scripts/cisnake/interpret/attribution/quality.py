@@ -16,7 +16,7 @@ from cisnake.interpret.attribution.methods import Method, attribute, project
 from cisnake.interpret.attribution.mutagenesis import mutate_positions
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
-from cisnake.model import Views, reverse_complement_one_hot
+from cisnake.model import WindowViews, reverse_complement_one_hot
 
 
 def correlate(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def mutagenesis_agreement(
     scores: Sequence[Score],
     projected: np.ndarray,
     positions: np.ndarray,
-    views: Views,
+    views: WindowViews,
 ) -> np.ndarray:
     """Return the Spearman correlation of attributions with the effects of substitutions in the same ensemble.
 
@@ -91,7 +91,7 @@ def strand_agreement(
     scores: Sequence[Score],
     projected: np.ndarray,
     method: Method,
-    views: Views,
+    views: WindowViews,
 ) -> np.ndarray:
     """Return the Pearson correlation of attributions of windows with those of their reverse complements, turned back.
 
@@ -101,7 +101,7 @@ def strand_agreement(
         As of `attribution.attribute`.
     projected: numpy.ndarray, shape=(scores, n, length)
         What each base adds, with the same views.
-    views: Views
+    views: WindowViews
         Where both strands are shown, windows are asked once more, each strand for itself.
 
     Returns
@@ -124,7 +124,7 @@ def random_agreement(
     scores: Sequence[Score],
     projected: np.ndarray,
     method: Method,
-    views: Views,
+    views: WindowViews,
 ) -> np.ndarray:
     """Return the Pearson correlation of attributions with those of an untrained network; see `random_network`.
 

@@ -8,13 +8,13 @@ from keras import layers
 
 from cisnake.errors import InputError
 from cisnake.model.network.attention_layers import MultiheadAttention
-from cisnake.model.network.context import Network
+from cisnake.model.network.context import BlockContext
 from cisnake.model.network.layers import GlobalContext, SqueezeExcite, WheezeExcite
 
 
 def transformer(
     x: Any,
-    network: Network,
+    context: BlockContext,
     key_size: int,
     heads: int = 1,
     out_size: int | None = None,
@@ -40,8 +40,8 @@ def transformer(
         raise ValueError(f"out_size is {out_size}: it must be the number of channels, {channels}.")
     if channels % heads:
         raise ValueError(f"{heads} heads do not divide {channels} channels.")
-    y = network.layer(layers.LayerNormalization)(x)
-    y = network.layer(
+    y = context.layer(layers.LayerNormalization)(x)
+    y = context.layer(
         MultiheadAttention,
         channels // heads,
         key_size,
@@ -55,27 +55,27 @@ def transformer(
         qkv_width=qkv_width,
         seqlen_train=seqlen_train,
     )(y)
-    x = network.add(x, network.drop(y, dropout))
+    x = context.add(x, context.drop(y, dropout))
     if not dense_expansion:
         return x
-    y = network.layer(layers.LayerNormalization)(x)
-    y = network.drop(network.dense(y, int(dense_expansion * channels)), dropout)
-    y = network.dense(network.activate(y, "relu"), channels)
-    return network.add(x, network.drop(y, dropout))
+    y = context.layer(layers.LayerNormalization)(x)
+    y = context.drop(context.dense(y, int(dense_expansion * channels)), dropout)
+    y = context.dense(context.activate(y, "relu"), channels)
+    return context.add(x, context.drop(y, dropout))
 
 
-def transformer_tower(x: Any, network: Network, repeat: int = 2, block_type: str = "transformer", **arguments: Any) -> Any:
+def transformer_tower(x: Any, context: BlockContext, repeat: int = 2, block_type: str = "transformer", **arguments: Any) -> Any:
     """`repeat` transformers, whose arguments it takes as well."""
     if block_type != "transformer":
         raise InputError(f"transformer_tower's block_type {block_type} is not supported: leave it out.")
     for _ in range(repeat):
-        x = transformer(x, network, **arguments)
+        x = transformer(x, context, **arguments)
     return x
 
 
 def squeeze_excite(
     x: Any,
-    network: Network,
+    context: BlockContext,
     bottleneck_ratio: int = 8,
     additive: bool = False,
     use_bias: bool = True,
@@ -85,9 +85,9 @@ def squeeze_excite(
 
     A normalisation of the gate is Basenji's, `use_bias` and `scale_fun` (sigmoid or tanh) are Baskerville's.
     """
-    shared = network.defaults
-    x = network.activate(x, shared.activation)
-    return network.layer(
+    shared = context.defaults
+    x = context.activate(x, shared.activation)
+    return context.layer(
         SqueezeExcite,
         x.shape[-1] // bottleneck_ratio,
         additive,
@@ -99,11 +99,11 @@ def squeeze_excite(
     )(x)
 
 
-def wheeze_excite(x: Any, network: Network, pool_size: int) -> Any:
+def wheeze_excite(x: Any, context: BlockContext, pool_size: int) -> Any:
     """Gate each channel and position by the means of all channels over the `pool_size` positions around."""
-    return network.layer(WheezeExcite, pool_size)(x)
+    return context.layer(WheezeExcite, pool_size)(x)
 
 
-def global_context(x: Any, network: Network) -> Any:
+def global_context(x: Any, context: BlockContext) -> Any:
     """Add to every position the same attention-weighted summary of all."""
-    return network.layer(GlobalContext)(x)
+    return context.layer(GlobalContext)(x)

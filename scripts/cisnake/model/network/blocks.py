@@ -16,7 +16,7 @@ from keras import layers
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network.attention_blocks import global_context, squeeze_excite, transformer, transformer_tower, wheeze_excite
-from cisnake.model.network.context import Network
+from cisnake.model.network.context import BlockContext
 from cisnake.model.network.convolution_blocks import (
     conv_block,
     conv_dna,
@@ -38,55 +38,57 @@ from cisnake.model.network.convolution_blocks import (
 from cisnake.model.network.layers import ConcatPosition, Exp, FactorInverse, SoftmaxPool1D, StrandMaxConv1D
 
 
-def conv_motif(x: Any, network: Network, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0) -> Any:
+def conv_motif(
+    x: Any, context: BlockContext, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0
+) -> Any:
     """Motif detectors that read both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
 
     Pooling comes first: it leaves a `pool_size`-th of the positions to normalise, and a maximum is what counts for a site.
     """
-    initializer, penalty = network.defaults.kernel_initializer, network.penalty()
-    x = network.layer(StrandMaxConv1D, filters, kernel_size, pool_size, initializer, penalty)(x)
-    x = network.activate(network.normalize(x), network.defaults.activation)
-    return network.drop(x, dropout)
+    initializer, penalty = context.defaults.kernel_initializer, context.penalty()
+    x = context.layer(StrandMaxConv1D, filters, kernel_size, pool_size, initializer, penalty)(x)
+    x = context.activate(context.normalize(x), context.defaults.activation)
+    return context.drop(x, dropout)
 
 
 # Positions
 
 
-def center_slice(x: Any, network: Network, center: int) -> Any:
+def center_slice(x: Any, context: BlockContext, center: int) -> Any:
     """Keep the middle `center` positions."""
     length = x.shape[1]
     if not 0 < center <= length:
         raise ValueError(f"center is {center}, and the input has {length} positions.")
     start = (length - center) // 2
-    return network.layer(layers.Cropping1D, (start, length - start - center))(x)
+    return context.layer(layers.Cropping1D, (start, length - start - center))(x)
 
 
-def center_average(x: Any, network: Network, center: int) -> Any:
+def center_average(x: Any, context: BlockContext, center: int) -> Any:
     """Mean of the middle `center` positions, as one position."""
-    return network.layer(layers.GlobalAveragePooling1D, keepdims=True)(center_slice(x, network, center))
+    return context.layer(layers.GlobalAveragePooling1D, keepdims=True)(center_slice(x, context, center))
 
 
-def average_pooling(x: Any, network: Network, pool_size: int = 2) -> Any:
+def average_pooling(x: Any, context: BlockContext, pool_size: int = 2) -> Any:
     """Mean of every `pool_size` positions."""
-    return network.layer(layers.AveragePooling1D, pool_size, padding="same")(x)
+    return context.layer(layers.AveragePooling1D, pool_size, padding="same")(x)
 
 
-def concat_position(x: Any, network: Network, transform: str | None = "abs", power: float = 1) -> Any:
+def concat_position(x: Any, context: BlockContext, transform: str | None = "abs", power: float = 1) -> Any:
     """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed")."""
-    return network.layer(ConcatPosition, transform, power)(x)
+    return context.layer(ConcatPosition, transform, power)(x)
 
 
-def flatten(x: Any, network: Network) -> Any:
+def flatten(x: Any, context: BlockContext) -> Any:
     """All positions side by side, so that a dense layer after it knows where each of them is."""
-    return network.layer(layers.Flatten)(x)
+    return context.layer(layers.Flatten)(x)
 
 
-def global_pool(x: Any, network: Network, pool_type: str = "avg") -> Any:
+def global_pool(x: Any, context: BlockContext, pool_type: str = "avg") -> Any:
     """Mean ("avg") or maximum ("max") over positions."""
     pools = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
     if pool_type not in pools:
         raise unknown_name("pool_type", str(pool_type), pools)
-    return network.layer(pools[pool_type])(x)
+    return context.layer(pools[pool_type])(x)
 
 
 # Dense layers
@@ -94,7 +96,7 @@ def global_pool(x: Any, network: Network, pool_type: str = "avg") -> Any:
 
 def dense_block(
     x: Any,
-    network: Network,
+    context: BlockContext,
     units: int | None = None,
     activation_end: str | None = None,
     flatten: bool = False,
@@ -108,20 +110,20 @@ def dense_block(
     With `flatten`, over all positions at once. Without `use_bias`, there is a bias if there is no normalisation.
     """
     if use_bias is None:
-        use_bias = network.defaults.norm_type is None
-    y = network.activate(x, network.defaults.activation)
-    y = _flatten(y, network) if flatten else y
-    y = network.dense(y, units or x.shape[-1], l1=True, use_bias=use_bias)
-    y = network.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
-    y = network.drop(y, dropout)
+        use_bias = context.defaults.norm_type is None
+    y = context.activate(x, context.defaults.activation)
+    y = _flatten(y, context) if flatten else y
+    y = context.dense(y, units or x.shape[-1], l1=True, use_bias=use_bias)
+    y = context.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
+    y = context.drop(y, dropout)
     if residual:
-        y = network.add(x, y)
-    return network.activate(y, activation_end)
+        y = context.add(x, y)
+    return context.activate(y, activation_end)
 
 
 def dense_nac(
     x: Any,
-    network: Network,
+    context: BlockContext,
     units: int | None = None,
     flatten: bool = False,
     dropout: float = 0.0,
@@ -129,48 +131,48 @@ def dense_nac(
     norm_gamma: str | None = None,
 ) -> Any:
     """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added."""
-    y = network.normalize(x, norm_gamma or ("zeros" if residual else "ones"))
-    y = network.activate(y, network.defaults.activation)
-    y = _flatten(y, network) if flatten else y
-    y = network.drop(network.dense(y, units or x.shape[-1], l1=True), dropout)
-    return network.add(x, y) if residual else y
+    y = context.normalize(x, norm_gamma or ("zeros" if residual else "ones"))
+    y = context.activate(y, context.defaults.activation)
+    y = _flatten(y, context) if flatten else y
+    y = context.drop(context.dense(y, units or x.shape[-1], l1=True), dropout)
+    return context.add(x, y) if residual else y
 
 
-def dense(x: Any, network: Network, units: int) -> Any:
+def dense(x: Any, context: BlockContext, units: int) -> Any:
     """Dense layer over channels, with activation after it; linear if neither block nor model names one."""
-    return network.dense(x, units, l1=True, activation=network.defaults.activation)
+    return context.dense(x, units, l1=True, activation=context.defaults.activation)
 
 
-def final(x: Any, network: Network, units: int, flatten: bool = False) -> Any:
+def final(x: Any, context: BlockContext, units: int, flatten: bool = False) -> Any:
     """Dense layer to the tasks, with activation after it, in float32 whatever the precision of the trunk.
 
     The activation, by Keras's name, is the model's if the block gives none, and linear if neither does. With `flatten`, it
     sees all positions at once and leaves one.
     """
-    x = _flatten(x, network) if flatten else x
-    return network.dense(x, units, l1=True, activation=network.defaults.activation, dtype="float32")
+    x = _flatten(x, context) if flatten else x
+    return context.dense(x, units, l1=True, activation=context.defaults.activation, dtype="float32")
 
 
-def _flatten(x: Any, network: Network) -> Any:
+def _flatten(x: Any, context: BlockContext) -> Any:
     """Set all positions side by side, and keep one position."""
-    return network.layer(layers.Reshape, (1, math.prod(x.shape[1:])))(x)
+    return context.layer(layers.Reshape, (1, math.prod(x.shape[1:])))(x)
 
 
-def factor_inverse(x: Any, network: Network, components_file: str) -> Any:
+def factor_inverse(x: Any, context: BlockContext, components_file: str) -> Any:
     """Multiplies by the matrix (channels, tasks) of a .npy file: from components of the tasks back to the tasks."""
     try:
         components = np.load(components_file)
     except (OSError, ValueError) as error:
         raise InputError(f"components_file {components_file} cannot be read: {error}") from error
-    layer = network.layer(FactorInverse, components.shape[-1])
+    layer = context.layer(FactorInverse, components.shape[-1])
     y = layer(x)
     layer.components.assign(components)
     return y
 
 
-def exp(x: Any, network: Network, base: float | None = None, minus: float | None = None) -> Any:
+def exp(x: Any, context: BlockContext, base: float | None = None, minus: float | None = None) -> Any:
     """Raise `base` (e) to the power of the input, and take `minus` away."""
-    return network.layer(Exp, base, minus)(x)
+    return context.layer(Exp, base, minus)(x)
 
 
 BLOCKS: dict[str, Callable[..., Any]] = {

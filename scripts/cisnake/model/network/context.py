@@ -38,8 +38,8 @@ class Defaults:
     padding: str = "same"
 
 
-class Network:
-    """What a block knows of the network that it is added to.
+class BlockContext:
+    """Where a block stands in the network that is being built, and the settings that hold there.
 
     Parameters
     ----------

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from cisnake.model.network.context import Network
+from cisnake.model.network.context import BlockContext
 from cisnake.model.network.layers import Scale, SqueezeExcite
 
 
 def conv_block(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int | None = None,
     kernel_size: int = 1,
     activation_end: str | None = None,
@@ -28,22 +28,22 @@ def conv_block(
     residual: bool = False,
 ) -> Any:
     """Activation, convolution, normalisation, dropout, the input added back if `residual`, `activation_end`, pooling."""
-    y = network.activate(x, network.defaults.activation)
-    y = network.convolve(
+    y = context.activate(x, context.defaults.activation)
+    y = context.convolve(
         y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", dilation_rate=dilation_rate,
-        use_bias=network.defaults.norm_type is None,
+        use_bias=context.defaults.norm_type is None,
     )  # fmt: skip
-    y = network.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
-    y = network.drop(y, dropout)
+    y = context.normalize(y, norm_gamma or ("zeros" if residual else "ones"))
+    y = context.drop(y, dropout)
     if residual:
-        y = network.add(x, y)
-    y = network.activate(y, activation_end)
-    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+        y = context.add(x, y)
+    y = context.activate(y, activation_end)
+    return context.pool(y, pool_size, pool_type, context.defaults.padding)
 
 
 def conv_dna(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int | None = None,
     kernel_size: int = 15,
     stride: int = 1,
@@ -62,22 +62,22 @@ def conv_dna(
     Without `use_bias`, the convolution has a bias if there is neither normalisation nor a residual branch.
     """
     if use_bias is None:
-        use_bias = network.defaults.norm_type is None and not residual
-    x = network.convolve(x, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", use_bias=use_bias)
+        use_bias = context.defaults.norm_type is None and not residual
+    x = context.convolve(x, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", use_bias=use_bias)
     if se:
-        x = _gate(x, network)
+        x = _gate(x, context)
     if residual:
-        y = conv_nac(x, network, dropout=dropout_residual, conv_type=conv_type, se=se, norm_gamma=norm_gamma)
-        x = network.add(x, network.layer(Scale)(y))
+        y = conv_nac(x, context, dropout=dropout_residual, conv_type=conv_type, se=se, norm_gamma=norm_gamma)
+        x = context.add(x, context.layer(Scale)(y))
     else:
-        x = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
-    x = network.drop(x, dropout)
-    return network.pool(x, pool_size, pool_type, network.defaults.padding)
+        x = context.activate(context.normalize(x, norm_gamma), context.defaults.activation)
+    x = context.drop(x, dropout)
+    return context.pool(x, pool_size, pool_type, context.defaults.padding)
 
 
 def conv_nac(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int | None = None,
     kernel_size: int = 1,
     stride: int = 1,
@@ -91,27 +91,27 @@ def conv_nac(
     se: bool = False,
 ) -> Any:
     """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling."""
-    y = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
-    y = network.convolve(
-        y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding=network.defaults.padding,
+    y = context.activate(context.normalize(x, norm_gamma), context.defaults.activation)
+    y = context.convolve(
+        y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding=context.defaults.padding,
         dilation_rate=dilation_rate,
     )  # fmt: skip
     if se:
-        y = _gate(y, network)
-    y = network.drop(y, dropout)
+        y = _gate(y, context)
+    y = context.drop(y, dropout)
     if residual:
-        y = network.add(x, y)
-    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+        y = context.add(x, y)
+    return context.pool(y, pool_size, pool_type, context.defaults.padding)
 
 
-def _gate(x: Any, network: Network) -> Any:
+def _gate(x: Any, context: BlockContext) -> Any:
     """Squeeze and excite as inside of a convolution: whatever the model's settings, ReLU and no normalisation."""
-    return network.layer(SqueezeExcite, x.shape[-1] // 8)(network.activate(x, "relu"))
+    return context.layer(SqueezeExcite, x.shape[-1] // 8)(context.activate(x, "relu"))
 
 
 def conv_next(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int | None = None,
     kernel_size: int = 7,
     dense_expansion: float = 2.0,
@@ -123,18 +123,18 @@ def conv_next(
 ) -> Any:
     """ConvNeXt: separable convolution, layer normalisation, dense to `dense_expansion` times the filters and back; pooling."""
     filters = filters or x.shape[-1]
-    y = network.convolve(x, filters, kernel_size, "separable", padding="same", dilation_rate=dilation_rate)
-    y = network.layer(layers.LayerNormalization, epsilon=1e-5)(y)
-    y = network.drop(network.dense(y, int(dense_expansion) * filters), dropout)
-    y = network.dense(network.activate(y, network.defaults.activation), filters)
+    y = context.convolve(x, filters, kernel_size, "separable", padding="same", dilation_rate=dilation_rate)
+    y = context.layer(layers.LayerNormalization, epsilon=1e-5)(y)
+    y = context.drop(context.dense(y, int(dense_expansion) * filters), dropout)
+    y = context.dense(context.activate(y, context.defaults.activation), filters)
     if residual:
-        y = network.add(x, y)
-    return network.pool(y, pool_size, pool_type, network.defaults.padding)
+        y = context.add(x, y)
+    return context.pool(y, pool_size, pool_type, context.defaults.padding)
 
 
 def tconv_nac(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int | None = None,
     kernel_size: int = 1,
     stride: int = 1,
@@ -142,12 +142,12 @@ def tconv_nac(
     norm_gamma: str | None = None,
 ) -> Any:
     """Normalisation, activation, transposed convolution that lengthens by `stride`, dropout."""
-    y = network.activate(network.normalize(x, norm_gamma), network.defaults.activation)
-    y = network.layer(
+    y = context.activate(context.normalize(x, norm_gamma), context.defaults.activation)
+    y = context.layer(
         layers.Conv1DTranspose, filters or x.shape[-1], kernel_size, strides=stride, padding="same",
-        kernel_initializer=network.defaults.kernel_initializer, kernel_regularizer=network.penalty(),
+        kernel_initializer=context.defaults.kernel_initializer, kernel_regularizer=context.penalty(),
     )(y)  # fmt: skip
-    return network.drop(y, dropout)
+    return context.drop(y, dropout)
 
 
 # Towers
@@ -173,7 +173,7 @@ def tower_filters(
 
 def conv_tower(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters_init: int,
     filters_end: int | None = None,
     filters_mult: float | None = None,
@@ -183,14 +183,14 @@ def conv_tower(
 ) -> Any:
     """`repeat` blocks conv_block, whose arguments it takes as well, with more filters in each."""
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
-        x = conv_block(x, network, filters, **arguments)
-        network.keep(x)
+        x = conv_block(x, context, filters, **arguments)
+        context.keep(x)
     return x
 
 
 def conv_tower_nac(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters_init: int,
     filters_end: int | None = None,
     filters_mult: float | None = None,
@@ -200,14 +200,14 @@ def conv_tower_nac(
 ) -> Any:
     """`repeat` blocks conv_nac, whose arguments it takes as well, with more filters in each."""
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
-        x = conv_nac(x, network, filters, **arguments)
-        network.keep(x)
+        x = conv_nac(x, context, filters, **arguments)
+        context.keep(x)
     return x
 
 
 def res_tower(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters_init: int,
     filters_end: int | None = None,
     filters_mult: float | None = None,
@@ -225,19 +225,19 @@ def res_tower(
     Takes the arguments of conv_nac as well. U-net blocks find each step's output before pooling.
     """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
-        x = y = conv_nac(x, network, filters, kernel_size, **arguments)
+        x = y = conv_nac(x, context, filters, kernel_size, **arguments)
         for _ in range(1, num_convs):
-            y = conv_nac(y, network, filters, **arguments)
-        y = network.drop(y, dropout)
-        x = network.add(x, network.layer(Scale)(y)) if num_convs > 1 else y
-        network.keep(x)
-        x = network.pool(x, pool_size, pool_type, "same")
+            y = conv_nac(y, context, filters, **arguments)
+        y = context.drop(y, dropout)
+        x = context.add(x, context.layer(Scale)(y)) if num_convs > 1 else y
+        context.keep(x)
+        x = context.pool(x, pool_size, pool_type, "same")
     return x
 
 
 def convnext_tower(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters_init: int,
     filters_end: int | None = None,
     filters_mult: float | None = None,
@@ -255,12 +255,12 @@ def convnext_tower(
     Takes the arguments of conv_next as well.
     """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
-        x = y = conv_next(x, network, filters, kernel_size, dropout=dropout, **arguments)
+        x = y = conv_next(x, context, filters, kernel_size, dropout=dropout, **arguments)
         for _ in range(1, num_convs):
-            y = conv_next(y, network, filters, kernel_size, dropout=dropout, **arguments)
-        x = network.add(x, network.layer(Scale)(y)) if num_convs > 1 else y
-        x = network.pool(x, pool_size, pool_type, "same")
-        network.keep(x)
+            y = conv_next(y, context, filters, kernel_size, dropout=dropout, **arguments)
+        x = context.add(x, context.layer(Scale)(y)) if num_convs > 1 else y
+        x = context.pool(x, pool_size, pool_type, "same")
+        context.keep(x)
     return x
 
 
@@ -269,7 +269,7 @@ def convnext_tower(
 
 def dilated_residual(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int,
     kernel_size: int = 3,
     rate_mult: float = 2,
@@ -287,13 +287,13 @@ def dilated_residual(
     rate = 1.0
     for _ in range(repeat):
         y = conv_block(
-            x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, norm_gamma="ones",
+            x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, norm_gamma="ones",
             **arguments,
         )  # fmt: skip
-        y = conv_block(y, network, x.shape[-1], dropout=dropout, norm_gamma="zeros", **arguments)
-        if network.defaults.norm_type is None:
-            y = network.layer(Scale)(y)
-        x = network.add(x, y)
+        y = conv_block(y, context, x.shape[-1], dropout=dropout, norm_gamma="zeros", **arguments)
+        if context.defaults.norm_type is None:
+            y = context.layer(Scale)(y)
+        x = context.add(x, y)
         rate *= rate_mult
         if round:
             rate = float(np.round(rate))
@@ -302,7 +302,7 @@ def dilated_residual(
 
 def dilated_residual_nac(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int,
     kernel_size: int = 3,
     rate_mult: float = 2,
@@ -316,16 +316,16 @@ def dilated_residual_nac(
     """
     rate = 1.0
     for _ in range(repeat):
-        y = conv_nac(x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), **arguments)
-        y = conv_nac(y, network, x.shape[-1], dropout=dropout, **arguments)
-        x = network.add(x, y)
+        y = conv_nac(x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), **arguments)
+        y = conv_nac(y, context, x.shape[-1], dropout=dropout, **arguments)
+        x = context.add(x, y)
         rate *= rate_mult
     return x
 
 
 def dilated_dense(
     x: Any,
-    network: Network,
+    context: BlockContext,
     filters: int,
     kernel_size: int = 3,
     rate_mult: float = 2,
@@ -341,10 +341,10 @@ def dilated_dense(
     rate = 1.0
     for _ in range(repeat):
         y = conv_block(
-            x, network, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, dropout=dropout,
+            x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, dropout=dropout,
             **arguments,
         )  # fmt: skip
-        x = network.layer(layers.Concatenate)([x, y])
+        x = context.layer(layers.Concatenate)([x, y])
         rate *= rate_mult
     return x
 
@@ -353,43 +353,43 @@ def dilated_dense(
 
 
 def unet_conv(
-    x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1, upsample_conv: bool = False
+    x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1, upsample_conv: bool = False
 ) -> Any:
     """Lengthens by `stride` and adds the earlier representation of that length, both normalised and activated; convolution.
 
     The earlier one goes through a dense layer, the input through one before lengthening if `upsample_conv`, and their sum
     through a separable convolution. Basenji has it as fpn_unet, always with `upsample_conv`.
     """
-    filters, earlier = x.shape[-1], network.finer(x)
-    x, earlier = network.normalize(x), network.normalize(earlier)
-    x, earlier = (network.activate(part, network.defaults.activation) for part in (x, earlier))
+    filters, earlier = x.shape[-1], context.finer(x)
+    x, earlier = context.normalize(x), context.normalize(earlier)
+    x, earlier = (context.activate(part, context.defaults.activation) for part in (x, earlier))
     if upsample_conv:
-        x = network.dense(x, filters)
-    earlier = network.dense(earlier, filters)
-    x = network.add(network.layer(layers.UpSampling1D, stride)(x), earlier)
-    x = network.convolve(x, filters, kernel_size, "separable", padding="same")
-    return network.drop(x, dropout)
+        x = context.dense(x, filters)
+    earlier = context.dense(earlier, filters)
+    x = context.add(context.layer(layers.UpSampling1D, stride)(x), earlier)
+    x = context.convolve(x, filters, kernel_size, "separable", padding="same")
+    return context.drop(x, dropout)
 
 
-def fpn_unet(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+def fpn_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
     """Basenji's name of unet_conv with `upsample_conv`."""
-    return unet_conv(x, network, stride, dropout, kernel_size, upsample_conv=True)
+    return unet_conv(x, context, stride, dropout, kernel_size, upsample_conv=True)
 
 
-def unet_concat(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
     """Lengthens by `stride`, sets it beside the earlier representation of that length, and adds to that what two layers see.
 
     Basenji has it as upsample_unet.
     """
-    earlier = network.finer(x)
-    channels, activation = earlier.shape[-1], network.defaults.activation
-    x, y = network.normalize(x), network.normalize(earlier)
-    y = network.layer(layers.Concatenate)([y, network.layer(layers.UpSampling1D, stride)(x)])
-    y = network.drop(network.dense(network.activate(y, activation), int(1.5 * channels)), dropout)
-    y = network.convolve(network.activate(y, activation), channels, kernel_size, padding="same")
-    return network.add(earlier, network.drop(y, dropout))
+    earlier = context.finer(x)
+    channels, activation = earlier.shape[-1], context.defaults.activation
+    x, y = context.normalize(x), context.normalize(earlier)
+    y = context.layer(layers.Concatenate)([y, context.layer(layers.UpSampling1D, stride)(x)])
+    y = context.drop(context.dense(context.activate(y, activation), int(1.5 * channels)), dropout)
+    y = context.convolve(context.activate(y, activation), channels, kernel_size, padding="same")
+    return context.add(earlier, context.drop(y, dropout))
 
 
-def upsample_unet(x: Any, network: Network, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
+def upsample_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
     """Basenji's name of unet_concat."""
-    return unet_concat(x, network, stride, dropout, kernel_size)
+    return unet_concat(x, context, stride, dropout, kernel_size)

@@ -14,7 +14,7 @@ from keras import layers
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network.augmentation_layers import StochasticReverseComplement, StochasticShift, SwitchReverse
 from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
-from cisnake.model.network.context import Defaults, Network
+from cisnake.model.network.context import BlockContext, Defaults
 
 _SHARED = [field.name for field in dataclasses.fields(Defaults)]
 _OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "strand_pair")
@@ -40,7 +40,7 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
         - `seq_length` (bases) and `seq_depth` (4 bases, default, or 5 with the gene body);
         - `trunk`, a list of blocks, each with its `name` and arguments, and one or more heads, keys that begin with `head`,
           each a block or a list of them;
-        - what blocks share, the fields of `network.Defaults`: a block takes them from here unless it says otherwise; 0, false
+        - what blocks share, the fields of `context.Defaults`: a block takes them from here unless it says otherwise; 0, false
           and null leave a block's own default;
         - `augment_rc`: while training, show each window reverse-complemented with probability 1/2, and turn its predictions
           back; `strand_pair`: a list with one entry a head (null, or for each task the task of the other strand);
@@ -77,7 +77,7 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
         x = _apply(x, params, block, "trunk", number, kept, None)
         kept.append(x)
     try:
-        trunk = Network(prefix=f"trunk_{len(params['trunk']) + 1}_end").activate(x, params.get("activation", "relu"))
+        trunk = BlockContext(prefix=f"trunk_{len(params['trunk']) + 1}_end").activate(x, params.get("activation", "relu"))
     except InputError as error:
         raise InputError(f"activation of the model section: {error}") from error
     outputs = {}
@@ -176,9 +176,9 @@ def _apply(
     prefix = f"{part}_{number}_{name}"
     try:
         if name in KERAS_LAYERS:
-            return Network(prefix=prefix).layer(KERAS_LAYERS[name], **arguments)(x)
+            return BlockContext(prefix=prefix).layer(KERAS_LAYERS[name], **arguments)(x)
         given = {key: arguments.pop(key) for key in (*_SHARED, "batch_norm") if key in arguments}
-        return BLOCKS[name](x, Network(_defaults(params, name, given), prefix, kept), **arguments)
+        return BLOCKS[name](x, BlockContext(_defaults(params, name, given), prefix, kept), **arguments)
     except InputError as error:
         raise InputError(f"{name} ({place}): {error}") from error
     except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:

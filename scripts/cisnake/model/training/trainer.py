@@ -15,7 +15,7 @@ import pandas as pd
 import tensorflow as tf
 
 from cisnake.errors import InputError, unknown_name
-from cisnake.model.devices import is_chief, local_shares
+from cisnake.model.devices import is_chief_worker, local_shares
 from cisnake.model.losses import parse_loss
 from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
 from cisnake.model.network import adapter_layers, build_model, head_model, merge_adapters
@@ -71,7 +71,7 @@ class Trainer:
     tracker: Tracker, optional
         Told of every epoch.
     strategy: tf.distribute.Strategy, optional
-        From `devices.distribution`. Default: one device.
+        From `devices.distribution_strategy`. Default: one device.
 
     Raises
     ------
@@ -194,7 +194,7 @@ class Trainer:
         while not self._finished(stage):
             rows = self._run_epoch(stage)
             self.checkpoint.history += rows
-            if is_chief(self.strategy):
+            if is_chief_worker(self.strategy):
                 self.checkpoint.save(variables)
                 if self.tracker:
                     self.tracker.epoch(rows)
