@@ -2,7 +2,6 @@
 
 import itertools
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from cisnake.errors import InputError
 from cisnake.model import prediction
 from cisnake.model.losses import parse_loss
-from cisnake.model.prediction import WindowViews, evaluate, predict_batches, predict_to_hdf5
+from cisnake.model.prediction import WindowViews, predict_batches, score_predictions
 
 LENGTH, TASKS, POSITIONS = 24, 4, 6
 PAIR = [1, 0, 2, 3]
@@ -153,38 +152,17 @@ def test_what_does_not_fit_is_refused():
             list(predict_batches(models, [batch], 2, views))
 
 
-@pytest.mark.parametrize("rank", [2, 3])
-def test_file_has_the_predictions_and_names(tmp_path, rank):
-    models, x, genes = [network(seed, rank) for seed in (0, 1)], windows(7), [f"g{i}" for i in range(7)]
-    tasks = ["liver", "brain", "NA", "ü"]
-    predict_to_hdf5(tmp_path / "p.h5", models, dealt(x, 3), genes, tasks, 2, VIEWS["all"])
-    with h5py.File(tmp_path / "p.h5") as file:
-        assert file["predictions"].dtype == np.float32
-        np.testing.assert_allclose(file["predictions"][()], plain(models, x, VIEWS["all"]), atol=1e-6)
-        assert list(file["genes"].asstr()) == genes and list(file["tasks"].asstr()) == tasks
-    assert [path.name for path in tmp_path.iterdir()] == ["p.h5"]
-
-
-def test_a_batch_is_written_before_the_next_is_read(tmp_path, monkeypatch):
-    events, write = [], h5py.Dataset.__setitem__
-    monkeypatch.setattr(h5py.Dataset, "__setitem__", lambda self, at, v: events.append(("write", len(v))) or write(self, at, v))
+def test_a_batch_is_predicted_before_the_next_is_read():
+    events = []
 
     def batches():
         for size in (3, 1, 2):
             events.append(("read", size))
             yield windows(size)
 
-    predict_to_hdf5(tmp_path / "p.h5", [network()], batches(), list("abcdef"), list("wxyz"), 2)
-    assert events == [(what, size) for size in (3, 1, 2) for what in ("read", "write")]
-
-
-@pytest.mark.parametrize("n", [4, 6])
-def test_file_does_not_appear_unless_all_windows_came(tmp_path, n):
-    with pytest.raises(InputError, match=r"(4|more) windows for 5 genes"):
-        predict_to_hdf5(tmp_path / "p.h5", [network()], dealt(windows(n), 2), list("abcde"), list("wxyz"))
-    with pytest.raises(InputError, match="predicts 4 tasks, but 2 are named"):
-        predict_to_hdf5(tmp_path / "p.h5", [network()], dealt(windows(5), 2), list("abcde"), ["liver", "brain"])
-    assert not list(tmp_path.iterdir())
+    for predicted in predict_batches([network()], batches(), 2):
+        events.append(("predicted", len(predicted)))
+    assert events == [(what, size) for size in (3, 1, 2) for what in ("read", "predicted")]
 
 
 def labels_of(n, rank, binary=False):
@@ -197,12 +175,14 @@ def labels_of(n, rank, binary=False):
 
 
 @pytest.mark.parametrize(("label", "rank"), [("mse", 2), ("poisson", 3), ("poisson_mn", 3), ("task_poisson_mn", 2), ("bce", 2)])
-def test_evaluation_by_target_is_that_of_all_at_once(label, rank):
+def test_scores_by_target_are_those_of_all_at_once(label, rank):
     models = [network(seed, rank, activation="sigmoid") for seed in (0, 1)]
     x, true, loss = windows(40), labels_of(40, rank, label == "bce"), parse_loss(label)
     views = VIEWS["shifts"]
     predicted = plain(models, x, views).astype(np.float32)
-    tables = [evaluate(models, zip(dealt(x, size), dealt(true, size), dealt(x, size)), loss, 16, views) for size in (40, 7)]
+    tables = [
+        score_predictions(models, zip(dealt(x, size), dealt(true, size), dealt(x, size)), loss, 16, views) for size in (40, 7)
+    ]
     for table, value in tables:
         np.testing.assert_allclose(value, np.mean(np.asarray(loss.call(true, predicted))), rtol=1e-5)
         extra = ["auroc", "auprc"] if label == "bce" else []
@@ -225,15 +205,15 @@ def test_evaluation_by_target_is_that_of_all_at_once(label, rank):
     assert tables[0][0].equals(tables[1][0]) or np.allclose(tables[0][0], tables[1][0], rtol=1e-6, equal_nan=True)
 
 
-def test_evaluation_of_nothing_is_nan():
+def test_scores_of_nothing_are_nan():
     for batches in ([], [(windows(0), np.zeros((0, TASKS), np.float32))]):
-        table, value = evaluate([network()], batches, parse_loss("mse"))
+        table, value = score_predictions([network()], batches, parse_loss("mse"))
         assert np.isnan(value) and table["n"].tolist() == [0] * TASKS and table.drop(columns="n").isna().all(axis=None)
 
 
 def test_labels_of_another_shape_are_refused():
     with pytest.raises(InputError, match=r"labels have the shape \(3, 2\), predictions \(3, 4\)"):
-        evaluate([network()], [(windows(3), np.zeros((3, 2)))], parse_loss("mse"))
+        score_predictions([network()], [(windows(3), np.zeros((3, 2)))], parse_loss("mse"))
 
 
 def test_reverse_complement_and_shift_undo_themselves():

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError
-from cisnake.files import write_whole
 from cisnake.model.losses import BinaryCrossentropy, MaskedLoss
 from cisnake.model.metrics import R2, PearsonR, SeqAUC
 
 # From codes (n, length), mask_start (n,), mask_end (n,) of windows, and rows (n,) of their genes in the data set, to one value
 # for each gene and task, (n, tasks).
 Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-_STRING = h5py.string_dtype("utf-8")
 
 
 @dataclass(frozen=True)
@@ -172,54 +167,7 @@ def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_s
     return (total[:n] / count).astype(np.float32)
 
 
-def predict_to_hdf5(
-    path: str | Path,
-    models: Sequence[keras.Model],
-    batches: Iterable[np.ndarray],
-    genes: Sequence[str],
-    tasks: Sequence[str],
-    batch_size: int = 64,
-    views: WindowViews = ONE_VIEW,
-) -> None:
-    """Write predictions to an HDF5 file, batch by batch as they come.
-
-    The file has `predictions`, shape (n, tasks) or (n, positions, tasks), float32, and the names `genes` and `tasks`. It
-    appears under its name when it is whole.
-
-    Parameters
-    ----------
-    path: str or Path
-    models: sequence of keras.Model
-    batches: iterable of numpy.ndarray, shape=(b, length, depth), dtype=float32
-        As many windows as there are genes, in their order.
-    genes, tasks: sequence of str
-        What rows and columns are called.
-    batch_size, views
-        As for `predict_batches`.
-
-    Raises
-    ------
-    InputError
-        As for `predict_batches`, or there are not as many windows as genes, or as many predictions as tasks.
-    """
-    shape = models[0].output_shape[1:]
-    if shape[-1] != len(tasks):
-        raise InputError(f"the model predicts {shape[-1]} tasks, but {len(tasks)} are named.")
-    with write_whole(path) as part, h5py.File(part, "w") as file:
-        written = file.create_dataset("predictions", (len(genes), *shape), np.float32)
-        row = 0
-        for predicted in predict_batches(models, batches, batch_size, views):
-            row += len(predicted)
-            if row > len(genes):
-                break
-            written[row - len(predicted) : row] = predicted
-        if row != len(genes):
-            raise InputError(f"there are {'more' if row > len(genes) else row} windows for {len(genes)} genes.")
-        file.create_dataset("genes", data=list(genes), dtype=_STRING)
-        file.create_dataset("tasks", data=list(tasks), dtype=_STRING)
-
-
-def evaluate(
+def score_predictions(
     models: Sequence[keras.Model],
     batches: Iterable[tuple[Any, ...]],
     loss: MaskedLoss,
@@ -254,12 +202,7 @@ def evaluate(
     InputError
         As for `predict_batches`, or labels are not of the shape of the predictions.
     """
-    tasks = models[0].output_shape[-1]
-    metrics: dict[str, Any] = {kind.__name__.lower(): kind(tasks, summarize=False) for kind in (PearsonR, R2)}
-    if isinstance(loss, BinaryCrossentropy):
-        metrics |= {f"au{curve}": SeqAUC(name, False, num_targets=tasks) for curve, name in (("roc", "ROC"), ("prc", "PR"))}
-    n = np.zeros(tasks, np.int64)
-    costs, examples = np.zeros((2, tasks)), np.zeros(2)
+    scores = _TargetScores(loss, models[0].output_shape[-1])
     # Labels of the one batch whose predictions are awaited.
     labels: list[np.ndarray] = []
 
@@ -269,26 +212,48 @@ def evaluate(
             yield np.asarray(batch[0])
 
     for predicted in predict_batches(models, inputs(), batch_size, views):
-        true = labels.pop()
+        scores.add(labels.pop(), predicted)
+    return scores.table(), scores.loss_of_all()
+
+
+class _TargetScores:
+    """Running scores of predictions: sums that do not depend on how examples are cut into batches."""
+
+    def __init__(self, loss: MaskedLoss, tasks: int) -> None:
+        self._loss = loss
+        self._metrics: dict[str, Any] = {kind.__name__.lower(): kind(tasks, summarize=False) for kind in (PearsonR, R2)}
+        if isinstance(loss, BinaryCrossentropy):
+            curves = {"auroc": "ROC", "auprc": "PR"}
+            self._metrics |= {name: SeqAUC(curve, False, num_targets=tasks) for name, curve in curves.items()}
+        self._labels = np.zeros(tasks, np.int64)
+        # Sum of the loss, and number of examples: of each target alone, and of all together.
+        self._by_target, self._of_all = np.zeros((2, tasks)), np.zeros(2)
+
+    def add(self, true: np.ndarray, predicted: np.ndarray) -> None:
         if true.shape != predicted.shape:
             raise InputError(f"labels have the shape {true.shape}, predictions {predicted.shape}.")
         if not len(true):
-            continue
-        for metric in metrics.values():
+            return
+        for metric in self._metrics.values():
             metric.update_state(true, predicted)
         measured = ~np.isnan(true)
-        n += measured.sum(axis=tuple(range(true.ndim - 1)))
-        examples += np.sum(np.asarray(loss.call(true, predicted), np.float64)), len(true)
-        if not loss.compares_tasks:
-            known = measured.reshape(len(true), -1, tasks).any(axis=1)
-            costs += _of_each_target(loss, true, predicted).sum(axis=0), known.sum(axis=0)
-    table = pd.DataFrame({"n": n} | {name: np.asarray(metric.result()) for name, metric in metrics.items()})
-    if not loss.compares_tasks:
-        table["loss"] = _ratio(*costs)
-    return table, float(_ratio(*examples))
+        self._labels += measured.sum(axis=tuple(range(true.ndim - 1)))
+        self._of_all += np.sum(np.asarray(self._loss.call(true, predicted), np.float64)), len(true)
+        if not self._loss.compares_tasks:
+            known = measured.reshape(len(true), -1, true.shape[-1]).any(axis=1)
+            self._by_target += _loss_by_target(self._loss, true, predicted).sum(axis=0), known.sum(axis=0)
+
+    def table(self) -> pd.DataFrame:
+        table = pd.DataFrame(
+            {"n": self._labels} | {name: np.asarray(metric.result()) for name, metric in self._metrics.items()}
+        )
+        return table if self._loss.compares_tasks else table.assign(loss=_ratio(*self._by_target))
+
+    def loss_of_all(self) -> float:
+        return float(_ratio(*self._of_all))
 
 
-def _of_each_target(loss: MaskedLoss, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _loss_by_target(loss: MaskedLoss, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Return the loss that each example would have if it had one target alone; shape=(b, targets)."""
     alone = (np.moveaxis(values, -1, 1).reshape(-1, *true.shape[1:-1], 1) for values in (true, predicted))
     return np.asarray(loss.call(*alone), np.float64).reshape(len(true), -1)
