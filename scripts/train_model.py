@@ -42,11 +42,12 @@ def main(args: argparse.Namespace) -> None:
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
-    from cisnake.model.training import Tracker, Trainer, training_data
+    from cisnake.model.training import Tracker, Trainer, complete_params, training_batches
 
     device = configure_devices(args.threads, args.gpus)
     strategy = distribution_strategy()
-    data = training_data(args.dataset, params, args.fold, args.seed)
+    params = complete_params(params, args.dataset)
+    data = training_batches(args.dataset, params, args.fold, args.seed)
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")

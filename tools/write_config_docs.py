@@ -146,7 +146,7 @@ def tree(module: str) -> ast.Module:
 
 
 def shared_keys() -> str:
-    """Return a table of what the blocks of a model share: the fields of `network.Defaults`."""
+    """Return a table of what the blocks of a model share: the fields of `context.Defaults`."""
     fields = next(node for node in tree("context").body if isinstance(node, ast.ClassDef) and node.name == "Defaults").body
     return table(
         ["key", "default"],

@@ -14,6 +14,7 @@ import tensorflow as tf
 from cisnake.data.dataset import writer
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
+from cisnake.data.windows.gene_windows import place_windows
 
 LENGTH, PAD = 40, 4
 
@@ -34,6 +35,24 @@ def mirrored() -> tf.distribute.Strategy:
 def repeatable() -> None:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(1)
+
+
+@pytest.fixture
+def random_windows(tiny) -> Callable[..., pd.DataFrame]:
+    """Return a function that draws genes of the tiny genome, with windows of 40 bases around their starts."""
+
+    def draw(n: int, rng: np.random.Generator, split: str | list[str] = "train") -> pd.DataFrame:
+        start = rng.integers(60, 480, n)
+        genes = pd.DataFrame(
+            {
+                "gene_id": [f"g{i}" for i in range(n)], "chrom": rng.choice(list(tiny.chromosomes), n), "start": start,
+                "end": start + rng.integers(10, 60, n), "strand": rng.choice(["+", "-"], n), "split": split, "fold": 0,
+            }
+        )  # fmt: skip
+        genes["tss"] = np.where(genes["strand"] == "+", genes["start"], genes["end"] - 1)
+        return place_windows(genes, "tss", 15, 25)
+
+    return draw
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,11 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 
 from cisnake.data.dataset import augment, writer
 from cisnake.data.genome.bases import one_hot
 from cisnake.data.genome.fasta import Genome
-from cisnake.data.windows.gene_windows import place_windows
 from cisnake.errors import InputError
 from cisnake.model import keras_dataset
 from cisnake.model.keras_dataset import HDF5Dataset
@@ -26,31 +24,19 @@ PAIR = [1, 0, 2]
 
 
 @pytest.fixture
-def write(tiny, tmp_path: Path):
+def write(tiny, random_windows, tmp_path: Path):
     """A function that writes an expression (no bins) or coverage data set; labels tell the example, task and bin."""
 
     def write_file(bins: bool = False) -> Path:
         rng = np.random.default_rng(0)
-        start = rng.integers(60, 480, N)
-        genes = pd.DataFrame(
-            {
-                "gene_id": [f"g{i}" for i in range(N)],
-                "chrom": rng.choice(list(tiny.chromosomes), N),
-                "start": start,
-                "end": start + rng.integers(10, 60, N),
-                "strand": rng.choice(["+", "-"], N),
-                "split": ["val" if i % 5 == 1 else "train" for i in range(N)],
-                "fold": 0,
-            }
-        )
-        genes["tss"] = np.where(genes["strand"] == "+", genes["start"], genes["end"] - 1)
+        windows = random_windows(N, rng, ["val" if i % 5 == 1 else "train" for i in range(N)])
         number, task, place = np.meshgrid(np.arange(N), np.arange(3), np.arange(BINS if bins else 1), indexing="ij")
         labels = (number * 1000 + task * 100 + place).astype(np.float32)
         labels[3, 1] = np.nan
         path = tmp_path / ("coverage.h5" if bins else "expression.h5")
         writer.write_dataset(
             path,
-            place_windows(genes, "tss", 15, 25),
+            windows,
             writer.Labels(labels if bins else labels[:, :, 0], ["a", "b", "c"]),
             Genome(tiny.fasta),
             writer.Layout(PAD, BIN, CROP) if bins else writer.Layout(PAD),

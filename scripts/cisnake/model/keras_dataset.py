@@ -106,51 +106,45 @@ class HDF5Dataset(keras.utils.PyDataset):
         max_queue_size: int = 4,
     ) -> None:
         super().__init__(workers=workers, use_multiprocessing=use_multiprocessing, max_queue_size=max_queue_size)
-        if augment_mode not in AUGMENT_MODES:
-            raise unknown_name("augment_mode", str(augment_mode), [str(mode) for mode in AUGMENT_MODES])
-        if key is not None and key not in SPLITS:
-            raise unknown_name("split", key, SPLITS)
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: it must be at least 1.")
-        if reverse_complement and augment_mode != "random":
-            raise InputError("reverse_complement is drawn for each window, and needs augment_mode 'random'.")
-        self.h5_file, self.key, self.seed, self.augment_mode, self.batch_size = (
-            Path(h5_file),
-            key,
-            seed,
-            augment_mode,
-            batch_size,
-        )
-        self.shuffle, self.reverse_complement, self.epoch = shuffle, reverse_complement, 0
+        _check_arguments(key, augment_mode, batch_size, reverse_complement)
+        self.key, self.h5_file, self.seed, self.batch_size, self.depth = key, Path(h5_file), seed, batch_size, depth
+        self.augment_mode, self.shuffle, self.reverse_complement = augment_mode, shuffle, reverse_complement
         self.max_seq_shift = 0 if augment_mode is None else max_seq_shift
+        self.n_augmented = 2 * self.max_seq_shift + 1 if augment_mode == "serial" else 1
+        self.epoch = 0
+        self._drawn: tuple[int, Draws] | None = None
         self._windows = WindowReader(h5_file, seq_len, self.max_seq_shift, depth)
-        self.seq_len, self.depth = self._windows.seq_len, depth
-        with open_dataset(h5_file) as file:
+        self.seq_len = self._windows.seq_len
+        self._open(strand_pair)
+
+    def _open(self, strand_pair: Sequence[int] | None) -> None:
+        """Read what the file says of the examples, and their labels if these are small."""
+        with open_dataset(self.h5_file) as file:
             genes = file["genes"].asstr()[:]
-            self.gene_index = np.arange(len(genes)) if key is None else np.flatnonzero(genes[:, 1] == key)
             self.tasks = read_tasks(file)
-            coverage = int(file.attrs.get("bin_size", 0)) > 0
+            self._coverage = int(file.attrs.get("bin_size", 0)) > 0
             stored = int(file["seq_len"][()])
             self._label_reader = RowReader(file, "labels")
             if strand_pair is None and "strand_pair" in file.attrs:
                 strand_pair = file.attrs["strand_pair"].tolist()
+        self.gene_index = np.arange(len(genes)) if self.key is None else np.flatnonzero(genes[:, 1] == self.key)
         self.genes = genes[self.gene_index, 0].tolist()
         self.n_seqs = len(self.gene_index)
-        self.n_augmented = 2 * self.max_seq_shift + 1 if augment_mode == "serial" else 1
-        if not self.n_seqs:
-            raise InputError(f"{h5_file} has no window" + (f" of split '{key}'." if key else "."))
-        if coverage and self.seq_len != stored:
-            raise InputError(f"{h5_file} has bins for windows of {stored} bases: windows of {self.seq_len} have none.")
-        if reverse_complement and not coverage:
-            raise InputError(
-                f"{h5_file} has expression, measured in the gene's direction: reverse_complement is for coverage alone."
-            )
-        self._coverage = coverage
+        self._check_file(stored)
         self._strand_pair = None if strand_pair is None else check_strand_pair(strand_pair, len(self.tasks))
-        _, *of_one = self._label_reader.shape
-        small = self.n_seqs * int(np.prod(of_one)) * self._label_reader.dtype.itemsize <= _LABEL_BYTES
-        self._labels = self._label_reader.read(self.gene_index) if small else None
-        self._drawn: tuple[int, Draws] | None = None
+        size = int(np.prod(self._label_reader.shape[1:])) * self._label_reader.dtype.itemsize
+        self._labels = self._label_reader.read(self.gene_index) if self.n_seqs * size <= _LABEL_BYTES else None
+
+    def _check_file(self, stored: int) -> None:
+        """Refuse a file that has nothing of the split, or too little for the arguments; `stored` is its windows' length."""
+        if not self.n_seqs:
+            raise InputError(f"{self.h5_file} has no window" + (f" of split '{self.key}'." if self.key else "."))
+        if self._coverage and self.seq_len != stored:
+            raise InputError(f"{self.h5_file} has bins for windows of {stored} bases: windows of {self.seq_len} have none.")
+        if self.reverse_complement and not self._coverage:
+            raise InputError(
+                f"{self.h5_file} has expression, measured in the gene's direction: reverse_complement is for coverage alone."
+            )
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -204,3 +198,14 @@ class HDF5Dataset(keras.utils.PyDataset):
         else:
             labels = self._label_reader.read(self.gene_index[examples])
         return np.ascontiguousarray(labels.swapaxes(1, 2)) if self._coverage else labels[:, :, 0]
+
+
+def _check_arguments(key: str | None, augment_mode: str | None, batch_size: int, reverse_complement: bool) -> None:
+    if augment_mode not in AUGMENT_MODES:
+        raise unknown_name("augment_mode", str(augment_mode), [str(mode) for mode in AUGMENT_MODES])
+    if key is not None and key not in SPLITS:
+        raise unknown_name("split", key, SPLITS)
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}: it must be at least 1.")
+    if reverse_complement and augment_mode != "random":
+        raise InputError("reverse_complement is drawn for each window, and needs augment_mode 'random'.")

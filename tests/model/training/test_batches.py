@@ -12,7 +12,6 @@ from cisnake.data.dataset import layout, writer
 from cisnake.data.dataset.model_inputs import model_input
 from cisnake.data.genome.bases import one_hot
 from cisnake.data.genome.fasta import Genome
-from cisnake.data.windows.gene_windows import place_windows
 from cisnake.errors import InputError
 from cisnake.model.training import batches as datasets
 from cisnake.model.training.batches import GeneBatches
@@ -21,27 +20,15 @@ N, PAD = 23, 4
 
 
 @pytest.fixture
-def dataset(tiny, tmp_path: Path) -> Path:
+def dataset(tiny, random_windows, tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    start = rng.integers(60, 480, N)
-    genes = pd.DataFrame(
-        {
-            "gene_id": [f"g{i}" for i in range(N)],
-            "chrom": rng.choice(list(tiny.chromosomes), N),
-            "start": start,
-            "end": start + rng.integers(10, 60, N),
-            "strand": rng.choice(["+", "-"], N),
-            "split": "train",
-            "fold": 0,
-        }
-    )
-    genes["tss"] = np.where(genes["strand"] == "+", genes["start"], genes["end"] - 1)
+    windows = random_windows(N, rng)
     # The label tells the gene, and a window of 40 bases its place.
     labels = np.stack([np.arange(N), rng.normal(size=N)], axis=1).astype(np.float32)
     labels[3, 1] = np.nan
     writer.write_dataset(
         tmp_path / "d.h5",
-        place_windows(genes, "tss", 15, 25),
+        windows,
         writer.Labels(labels, ["number", "x"]),
         Genome(tiny.fasta),
         writer.Layout(PAD),

@@ -19,10 +19,11 @@ import tensorflow as tf
 from cisnake.errors import InputError
 from cisnake.model import devices
 from cisnake.model.params import TRAIN_DEFAULTS
-from cisnake.model.training.batches import ArrayBatches
 from cisnake.model.training.trainer import Trainer
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
+from .array_batches import ArrayBatches
+
+ROOT = Path(__file__).parents[3]
 MODEL = {
     "seq_length": 16,
     "norm_type": "batch-sync",
@@ -90,11 +91,11 @@ def test_what_does_not_go_with_synchronised_normalisation_is_refused(tmp_path, m
 
 WORKER = f"""
 import sys
-sys.path[:0] = [{str(SCRIPTS)!r}, {str(Path(__file__).parent)!r}]
+sys.path[:0] = [{str(ROOT / "scripts")!r}, {str(ROOT)!r}]
 from cisnake.model import devices
 devices.configure_devices(1)
 strategy = devices.distribution_strategy()
-from test_distribution import train
+from tests.model.training.test_distribution import train
 model, history = train(sys.argv[1], strategy, train_epochs_max=int(sys.argv[3]))
 history.to_csv(sys.argv[2], sep="\\t", index=False, float_format="%.17g")
 """

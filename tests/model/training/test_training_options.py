@@ -10,8 +10,9 @@ from cisnake.errors import InputError
 from cisnake.model.network.seqnn import build_model
 from cisnake.model.params import TRAIN_DEFAULTS
 from cisnake.model.training import trainer
-from cisnake.model.training.batches import ArrayBatches
 from cisnake.model.training.trainer import Trainer
+
+from .array_batches import ArrayBatches
 
 LENGTH = 24
 TRUNK = [{"name": "conv_block", "filters": 6, "kernel_size": 5, "pool_size": 4}, {"name": "conv_block", "filters": 4}]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -345,46 +346,64 @@ def insert_adapter(
     """
     if adapter not in ADAPTERS:
         raise unknown_name("adapter", adapter, ADAPTERS)
+    convs, trained = _select_layers(model, adapter, conv_select)
+    insertion = _Insertion(adapter, convs, latent, lora_alpha, conv_latent, locon_alpha)
+    adapted = _rebuild(model, insertion.replace, insertion.call)
+    if not adapter_layers(adapted) and not trained:
+        raise InputError(
+            f"the trunk has no layer for the adapter {adapter}: it has neither transformers nor selected convolutions."
+        )
+    return adapted, ["adapters", "head", *trained]
+
+
+def _select_layers(model: keras.Model, adapter: str, conv_select: int) -> tuple[list[str], list[str]]:
+    """Return the names of the convolutions that an adapter is put on, and of the layers that are trained as they are."""
     trunk = [layer for layer in model.layers if layer.name.startswith("trunk_")]
     convs = [layer.name for layer in trunk if type(layer) is layers.Conv1D]
     if adapter in ("locon", "lora_conv", "houlsby_se") and not 0 <= conv_select <= len(convs):
         raise InputError(f"conv_select is {conv_select}, but the trunk has {len(convs)} Conv1D layers.")
     selected = convs[len(convs) - conv_select :]
-    trained = ["adapters", "head"]
     if adapter == "locon" and len(selected) == len(convs):
-        trained += selected[:1]
-        selected = selected[1:]
-    elif adapter == "lora_conv":
-        trained += selected
-    elif adapter.startswith("houlsby"):
-        trained += [layer.name for layer in trunk if isinstance(layer, layers.LayerNormalization)]
+        return selected[1:], selected[:1]
+    if adapter == "lora_conv":
+        return selected, selected
+    if adapter.startswith("houlsby"):
+        return selected, [layer.name for layer in trunk if isinstance(layer, layers.LayerNormalization)]
+    return selected, []
 
-    def replace(layer: layers.Layer) -> layers.Layer:
-        if type(layer) is MultiheadAttention and adapter in _LOW_RANK:
-            return _adapt_attention(layer, low_rank=_LOW_RANK[adapter], rank=latent, alpha=lora_alpha)
-        if type(layer) is MultiheadAttention and adapter == "ia3":
+
+@dataclass(frozen=True)
+class _Insertion:
+    """What becomes of each layer of a network when an adapter is put in."""
+
+    adapter: str
+    convs: list[str]
+    latent: int
+    lora_alpha: float
+    conv_latent: int
+    locon_alpha: float
+
+    def replace(self, layer: layers.Layer) -> layers.Layer:
+        """Return the layer that stands for a layer of the network."""
+        if type(layer) is MultiheadAttention and self.adapter in _LOW_RANK:
+            return _adapt_attention(layer, low_rank=_LOW_RANK[self.adapter], rank=self.latent, alpha=self.lora_alpha)
+        if type(layer) is MultiheadAttention and self.adapter == "ia3":
             return _adapt_attention(layer, rescaled=_RESCALED)
-        if adapter == "ia3" and _SECOND_DENSE.fullmatch(layer.name):
+        if self.adapter == "ia3" and _SECOND_DENSE.fullmatch(layer.name):
             return Rescaled(_copy(layer), inputs=True)
-        if adapter == "locon" and layer.name in selected:
-            return LowRank(_copy(layer), conv_latent, locon_alpha)
+        if self.adapter == "locon" and layer.name in self.convs:
+            return LowRank(_copy(layer), self.conv_latent, self.locon_alpha)
         return _copy(layer)
 
-    def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        if adapter.startswith("houlsby") and _RESIDUAL_SUM.fullmatch(layer.name):
+    def call(self, layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        """Apply a layer, with a layer of the adapter before or behind it."""
+        if self.adapter.startswith("houlsby") and _RESIDUAL_SUM.fullmatch(layer.name):
             ((x, branch),) = args
-            return layer([x, Bottleneck(latent, name=f"{layer.name}_adapter", dtype=layer.dtype_policy)(branch)], **kwargs)
+            return layer([x, Bottleneck(self.latent, **_beside(layer))(branch)], **kwargs)
         y = layer(*args, **kwargs)
-        if adapter == "houlsby_se" and layer.name in selected:
-            y = ChannelGate(conv_latent, name=f"{layer.name}_adapter", dtype=layer.dtype_policy)(y)
+        if self.adapter == "houlsby_se" and layer.name in self.convs:
+            return ChannelGate(self.conv_latent, **_beside(layer))(y)
         return y
-
-    adapted = _rebuild(model, replace, call)
-    if not adapter_layers(adapted) and len(trained) == 2:
-        raise InputError(
-            f"the trunk has no layer for the adapter {adapter}: it has neither transformers nor selected convolutions."
-        )
-    return adapted, trained
 
 
 def merge_adapters(model: keras.Model) -> keras.Model:
@@ -415,6 +434,11 @@ def _is_merged(layer: layers.Layer) -> bool:
 
 def _copy(layer: layers.Layer) -> layers.Layer:
     return type(layer).from_config(layer.get_config() | {"trainable": True})
+
+
+def _beside(layer: layers.Layer) -> dict[str, Any]:
+    """Return the name and the precision of a layer that is put in beside another."""
+    return {"name": f"{layer.name}_adapter", "dtype": layer.dtype_policy}
 
 
 def _adapt_attention(layer: MultiheadAttention, **adapters: Any) -> AdaptedAttention:

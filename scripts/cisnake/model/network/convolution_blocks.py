@@ -267,6 +267,16 @@ def convnext_tower(
 # Dilated convolutions
 
 
+def dilations(rate_mult: float, repeat: int, rounded: bool = False) -> list[int]:
+    """Return the dilation of each step: powers of `rate_mult`, rounded; if `rounded`, each is a multiple of the rounded one."""
+    rate, steps = 1.0, []
+    for _ in range(repeat):
+        steps.append(int(np.round(rate)))
+        rate *= rate_mult
+        rate = float(np.round(rate)) if rounded else rate
+    return steps
+
+
 def dilated_residual(
     x: Any,
     context: BlockContext,
@@ -284,19 +294,14 @@ def dilated_residual(
     Takes the arguments of conv_block as well. A unit starts as the identity. With `round`, the rate is rounded at every step
     and grows from there; the dilation is rounded either way.
     """
-    rate = 1.0
-    for _ in range(repeat):
+    for dilation in dilations(rate_mult, repeat, round):
         y = conv_block(
-            x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, norm_gamma="ones",
-            **arguments,
-        )  # fmt: skip
+            x, context, filters, kernel_size, dilation_rate=dilation, conv_type=conv_type, norm_gamma="ones", **arguments
+        )
         y = conv_block(y, context, x.shape[-1], dropout=dropout, norm_gamma="zeros", **arguments)
         if context.defaults.norm_type is None:
             y = context.layer(Scale)(y)
         x = context.add(x, y)
-        rate *= rate_mult
-        if round:
-            rate = float(np.round(rate))
     return x
 
 
@@ -314,12 +319,10 @@ def dilated_residual_nac(
 
     Takes the arguments of conv_nac as well.
     """
-    rate = 1.0
-    for _ in range(repeat):
-        y = conv_nac(x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), **arguments)
+    for dilation in dilations(rate_mult, repeat):
+        y = conv_nac(x, context, filters, kernel_size, dilation_rate=dilation, **arguments)
         y = conv_nac(y, context, x.shape[-1], dropout=dropout, **arguments)
         x = context.add(x, y)
-        rate *= rate_mult
     return x
 
 
@@ -338,14 +341,11 @@ def dilated_dense(
 
     Takes the arguments of conv_block as well. Basenji takes `dropout` and leaves it out; here it is applied.
     """
-    rate = 1.0
-    for _ in range(repeat):
+    for dilation in dilations(rate_mult, repeat):
         y = conv_block(
-            x, context, filters, kernel_size, dilation_rate=int(np.round(rate)), conv_type=conv_type, dropout=dropout,
-            **arguments,
-        )  # fmt: skip
+            x, context, filters, kernel_size, dilation_rate=dilation, conv_type=conv_type, dropout=dropout, **arguments
+        )
         x = context.layer(layers.Concatenate)([x, y])
-        rate *= rate_mult
     return x
 
 

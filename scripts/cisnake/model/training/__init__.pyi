@@ -1,4 +1,5 @@
 from .batches import GeneBatches as GeneBatches
-from .examples import training_data as training_data
+from .examples import complete_params as complete_params
+from .examples import training_batches as training_batches
 from .tracking import Tracker as Tracker
 from .trainer import Trainer as Trainer

@@ -125,38 +125,6 @@ class Batches:
         return data.with_options(options)
 
 
-class ArrayBatches(Batches):
-    """Batches of inputs that are in memory already.
-
-    Parameters
-    ----------
-    inputs: numpy.ndarray, shape=(n, length, depth), dtype=float32
-    labels: numpy.ndarray, shape=(n, tasks) or (n, length, tasks), dtype=float32
-    batch_size: int
-    seed: int, optional
-        As for `Batches`.
-    names, tasks: sequence of str, optional
-        Default: numbers.
-    """
-
-    def __init__(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int,
-        seed: int | None = None,
-        names: Sequence[str] | None = None,
-        tasks: Sequence[str] | None = None,
-    ) -> None:
-        names = names or [str(i) for i in range(len(labels))]
-        tasks = tasks or [str(i) for i in range(labels.shape[-1])]
-        super().__init__(labels, names, tasks, "the arrays", inputs.shape[1:], batch_size, seed)
-        self.inputs = inputs
-
-    def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        return self.inputs[chosen]
-
-
 class StoredLabels:
     """Labels by bin of some rows of a data set, which are read when they are asked for.
 

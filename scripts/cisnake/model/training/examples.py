@@ -13,14 +13,43 @@ from cisnake.model.losses import check_labels
 from cisnake.model.training.batches import GeneBatches
 
 
-def training_data(dataset: str | Path, params: dict[str, Any], fold: int, seed: int) -> dict[str, GeneBatches]:
-    """Return the batches of the splits `train` and `val`, and complete the parameters with what the data set knows.
+def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, Any]:
+    """Return parameters completed by what the data set knows: the length of windows, and which tracks are of two strands.
+
+    Parameters
+    ----------
+    params: dict
+        As `read_params` gives them; left as they are. What they say themselves stays.
+    dataset: str or Path
+        dataset.h5.
+
+    Returns
+    -------
+    dict
+        With `model.seq_length` and, if tracks are stranded, `model.strand_pair`.
+
+    Raises
+    ------
+    InputError
+        The file is no data set.
+    """
+    with open_dataset(dataset) as file:
+        known: dict[str, Any] = {"seq_length": int(file["seq_len"][()])}
+        if "strand_pair" in file.attrs:
+            known["strand_pair"] = [file.attrs["strand_pair"].tolist()]
+    model = params["model"]
+    return params | {"model": model | {key: value for key, value in known.items() if key not in model}}
+
+
+def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, seed: int) -> dict[str, GeneBatches]:
+    """Return the batches of the splits `train` and `val`.
 
     Parameters
     ----------
     dataset: str or Path
+        dataset.h5.
     params: dict
-        As `read_params` gives them. `model.seq_length` and, of stranded tracks, `model.strand_pair` are set where they are not.
+        As `read_params` gives them: `model.seq_depth`, `train.batch_size` and `train.loss` count.
     fold: int
         The fold that is held out.
     seed: int
@@ -29,7 +58,7 @@ def training_data(dataset: str | Path, params: dict[str, Any], fold: int, seed: 
     Raises
     ------
     InputError
-        The loss is not defined for the labels.
+        The file is no data set, or the loss is not defined for its labels.
     """
     model, train = params["model"], params["train"]
     with open_dataset(dataset) as file:
@@ -37,9 +66,6 @@ def training_data(dataset: str | Path, params: dict[str, Any], fold: int, seed: 
         tasks, pad = read_tasks(file), int(file["pad"][()])
         for rows in row_blocks(file["labels"]):
             check_labels(train["loss"], file["labels"][rows], tasks)
-        model.setdefault("seq_length", int(file["seq_len"][()]))
-        if "strand_pair" in file.attrs:
-            model.setdefault("strand_pair", [file.attrs["strand_pair"].tolist()])
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
     augmented = {"train": (pad, seed), "val": ()}
     return {
