@@ -81,7 +81,7 @@ def test_constant_measurements_are_undefined_and_constant_predictions_explain_no
     assert (table.loc[1, ["pearson", "spearman"]] == 0).all()
     assert np.isnan(table.loc[0, "r2"]) and table.loc[1, "r2"] == pytest.approx(plain_r2(true[:, 1], predicted[:, 1]))
     assert table.loc[2:].notna().all(axis=None)
-    summary = scores.summarize(table)
+    summary = scores.summarize_scores(table)
     assert summary["pearson_median"] == pytest.approx(np.median(table.loc[1:, "pearson"]))
     assert summary["pearson_max"] == pytest.approx(table.loc[1:, "pearson"].max())
     assert summary["pearson_mean"] == pytest.approx(table.loc[1:, "pearson"].mean())
@@ -99,7 +99,7 @@ def test_few_rows(n):
     assert table["n"].tolist() == [n, n]
     if n < 2:
         assert table[["pearson", "spearman", "r2"]].isna().all(axis=None)
-        assert set(scores.summarize(table).values()) == {None}
+        assert set(scores.summarize_scores(table).values()) == {None}
     else:
         assert table["pearson"].tolist() == pytest.approx([1, -1]) and table["spearman"].tolist() == pytest.approx([1, -1])
 

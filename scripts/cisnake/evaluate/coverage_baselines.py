@@ -20,8 +20,16 @@ from cisnake.evaluate.baselines import count_kmers
 class Tiles:
     """A block of n tiles of the genome.
 
-    chrom, start: (n,), where the windows lie; codes: (n, length + 2 pad) int8, the padded windows; crop, bin_size, n_bins: bins
-    lie from `crop` bases after the start of a window on.
+    Attributes
+    ----------
+    chrom: numpy.ndarray, shape=(n,), of str
+    start: numpy.ndarray, shape=(n,), dtype=int64
+        Where windows begin on their chromosome, 0-based.
+    codes: numpy.ndarray, shape=(n, length + 2 pad), dtype=int8
+        The windows, with `pad` more bases at either end.
+    pad: int
+    crop, bin_size, n_bins: int
+        A window has `n_bins` bins of `bin_size` bases, of which the first begins `crop` bases after the window.
     """
 
     chrom: np.ndarray
@@ -44,7 +52,18 @@ class CoverageBaseline(Protocol):
 
 
 class TrainMean:
-    """Each task's mean over all bins of the training tiles."""
+    """Each task's mean over all bins of the training tiles.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import Tiles, TrainMean
+    >>> tiles = Tiles(np.array(["chr1"]), np.array([0]), np.zeros((1, 4), np.int8), pad=0, crop=0, bin_size=2, n_bins=2)
+    >>> mean = TrainMean(tasks=1)
+    >>> mean.add(tiles, np.array([[[1.0], [2.0]]]))
+    >>> mean.predict(tiles).tolist()
+    [[[1.5], [1.5]]]
+    """
 
     def __init__(self, tasks: int) -> None:
         self._profile = _Means(1, tasks)
@@ -70,6 +89,20 @@ class TssProfile:
     tasks: int
     reach: int
         Bases. Default 2,000.
+
+    Examples
+    --------
+    The middle of the second bin is at the start of a gene, that of the third 2 bases downstream.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from cisnake.evaluate import Tiles, TssProfile
+    >>> genes = pd.DataFrame({"chrom": ["chr1"], "strand": ["+"], "tss": [3]})
+    >>> profile = TssProfile(genes, bin_size=2, tasks=1, reach=4)
+    >>> tiles = Tiles(np.array(["chr1"]), np.array([0]), np.zeros((1, 6), np.int8), pad=0, crop=0, bin_size=2, n_bins=3)
+    >>> profile.add(tiles, np.array([[[0.0], [6.0], [3.0]]]))
+    >>> profile.predict(tiles).tolist()
+    [[[0.0], [6.0], [3.0]]]
     """
 
     def __init__(self, genes: pd.DataFrame, bin_size: int, tasks: int, reach: int = 2000) -> None:
@@ -113,6 +146,13 @@ def nearest_signed(position: np.ndarray, starts: np.ndarray, strand: np.ndarray)
     Returns
     -------
     numpy.ndarray of int64, the shape of `position`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import nearest_signed
+    >>> nearest_signed(np.array([90, 120, 480]), np.array([100, 500]), np.array([1, -1])).tolist()
+    [-10, 20, 20]
     """
     after = np.searchsorted(starts, position)
     left, right = np.maximum(after - 1, 0), np.minimum(after, len(starts) - 1)
@@ -136,6 +176,18 @@ class KmerRidge:
         Bases around the middle of a bin in which words are counted. Default 500.
     sample: float
         Share of the training bins that is learnt from, spread evenly over the tiles. Default 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.evaluate import KmerRidge, Tiles
+    >>> codes = encode("AAAACCAC")[None]
+    >>> tiles = Tiles(np.array(["chr1"]), np.array([0]), codes, pad=0, crop=0, bin_size=2, n_bins=4)
+    >>> ridge = KmerRidge(tasks=1, k=1, counts="counts", alpha=1e-9, span=2)
+    >>> ridge.add(tiles, np.array([[[0.0], [0.0], [2.0], [1.0]]]))
+    >>> ridge.predict(tiles).round(3).tolist()
+    [[[0.0], [0.0], [2.0], [1.0]]]
     """
 
     def __init__(self, tasks: int, k: int, counts: str, alpha: float, span: int = 500, sample: float = 1.0) -> None:

@@ -15,7 +15,7 @@ from cisnake.data.dataset import model_input, open_dataset, read_codes, read_lab
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate.coverage_baselines import CoverageBaseline, KmerRidge, Tiles, TrainMean, TssProfile
-from cisnake.evaluate.scores import pearson, summarize
+from cisnake.evaluate.scores import pearson, summarize_scores
 from cisnake.model import R2, PearsonR, load_model, models_by_fold, predict_batches
 from cisnake.program import Progress
 
@@ -70,10 +70,7 @@ def evaluate_tiles(
         predicted.
     """
     folds = models_by_fold(models)
-    n_tasks, n_replicates = len(tasks), len(next(iter(folds.values())))
-    names = ["model", *(f"replicate_{i}" for i in range(n_replicates)), *COVERAGE_BASELINES]
-    metrics = {name: [kind(n_tasks, summarize=False) for kind in (PearsonR, R2)] for name in names}
-    n_bins, of_tiles, found = np.zeros(n_tasks, np.int64), [], []
+    totals = _Totals(len(tasks), len(next(iter(folds.values()))))
     with open_dataset(dataset) as file:
         windows = read_windows(file)
         for fold, paths in folds.items():
@@ -86,43 +83,63 @@ def evaluate_tiles(
             progress = Progress(f"{split} tiles scored", len(rows))
             for block, tiles, labels in _blocks(file, windows, rows):
                 replicates = _predict(loaded, tiles, batch_size)
-                predictions = {"model": np.mean(replicates, axis=0)}
-                predictions |= {f"replicate_{i}": predicted for i, predicted in enumerate(replicates)}
-                predictions |= {name: learnt.predict(tiles) for name, learnt in baselines.items()}
-                for name, predicted in predictions.items():
-                    for metric in metrics[name]:
-                        metric.update_state(labels, predicted)
-                n_bins += np.isfinite(labels).sum(axis=(0, 1))
-                of_tiles.append(_by_tile(labels, predictions["model"]))
+                totals.add(block, fold, labels, replicates, {name: b.predict(tiles) for name, b in baselines.items()})
                 progress.advance(len(block))
-            found += [(row, fold) for row in rows.tolist()]
-        by_tile = np.concatenate(of_tiles)
-        chosen = _typical(by_tile)
+        by_tile = totals.by_tile()
         parts = [
-            _example(file, windows, found[i][0], quantile, folds[found[i][1]], tasks, batch_size).assign(pearson=by_tile[i])
-            for quantile, i in chosen.items()
+            _example(file, windows, row, quantile, folds[fold], tasks, batch_size).assign(pearson=pearson_of_tile)
+            for quantile, row, fold, pearson_of_tile in _typical(by_tile)
         ]
-        examples = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EXAMPLE_COLUMNS)
-    tables = {
-        name: pd.DataFrame({key: np.asarray(metric.result()) for key, metric in zip(("pearson", "r2"), pair, strict=True)})
-        for name, pair in metrics.items()
-    }
-    # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
-    tables["train_mean"]["pearson"] = np.nan
-    by_task = tasks[["task", "group", "description"]].reset_index(drop=True).assign(n=n_bins)
-    by_task = pd.concat([by_task, tables["model"]], axis=1)
-    for name in names[1:]:
-        by_task[f"{name}_pearson"], by_task[f"{name}_r2"] = tables[name]["pearson"], tables[name]["r2"]
-    summary = {
-        "split": split,
-        "n_tiles": len(found),
-        "n_bins": int(n_bins.max()),
-        "n_tasks": n_tasks,
-        "model": summarize(tables["model"]),
-        "baselines": {name: summarize(tables[name]) for name in COVERAGE_BASELINES},
-        "replicates": [summarize(tables[f"replicate_{i}"]) for i in range(n_replicates)],
-    }
-    return summary, by_task.drop(columns="train_mean_pearson"), examples[EXAMPLE_COLUMNS]
+    examples = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EXAMPLE_COLUMNS)
+    summary, by_task = totals.scores(tasks)
+    return {"split": split, "n_tiles": len(by_tile)} | summary, by_task, examples[EXAMPLE_COLUMNS]
+
+
+class _Totals:
+    """Running scores over tiles of the ensemble, of each replicate, and of the baselines."""
+
+    def __init__(self, n_tasks: int, n_replicates: int) -> None:
+        self._replicates = [f"replicate_{i}" for i in range(n_replicates)]
+        names = ("model", *self._replicates, *COVERAGE_BASELINES)
+        self._metrics = {name: [kind(n_tasks, summarize=False) for kind in (PearsonR, R2)] for name in names}
+        self._n_bins = np.zeros(n_tasks, np.int64)
+        self._tiles: list[pd.DataFrame] = []
+
+    def add(
+        self, rows: np.ndarray, fold: int, labels: np.ndarray, replicates: list[np.ndarray], baselines: dict[str, np.ndarray]
+    ) -> None:
+        """Take in a block of tiles: their rows and fold, and labels and predictions, each of shape (n, bins, tasks)."""
+        ensemble = np.mean(replicates, axis=0)
+        predictions = {"model": ensemble, **dict(zip(self._replicates, replicates, strict=True)), **baselines}
+        for name, predicted in predictions.items():
+            for metric in self._metrics[name]:
+                metric.update_state(labels, predicted)
+        self._n_bins += np.isfinite(labels).sum(axis=(0, 1))
+        self._tiles.append(pd.DataFrame({"row": rows, "fold": fold, "pearson": _by_tile(labels, ensemble)}))
+
+    def by_tile(self) -> pd.DataFrame:
+        """Return row, fold and pearson (of the median task) of every tile."""
+        return pd.concat(self._tiles, ignore_index=True)
+
+    def scores(self, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
+        """Return the summary of all scores, and those of each task."""
+        tables = {
+            name: pd.DataFrame({"pearson": np.asarray(correlation.result()), "r2": np.asarray(r2.result())})
+            for name, (correlation, r2) in self._metrics.items()
+        }
+        # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
+        tables["train_mean"]["pearson"] = np.nan
+        by_task = tasks[["task", "group", "description"]].reset_index(drop=True).assign(n=self._n_bins)
+        beside = [table.add_prefix(f"{name}_") for name, table in tables.items() if name != "model"]
+        by_task = pd.concat([by_task, tables["model"], *beside], axis=1).drop(columns="train_mean_pearson")
+        summary = {
+            "n_bins": int(self._n_bins.max()),
+            "n_tasks": len(tasks),
+            "model": summarize_scores(tables["model"]),
+            "baselines": {name: summarize_scores(tables[name]) for name in COVERAGE_BASELINES},
+            "replicates": [summarize_scores(tables[name]) for name in self._replicates],
+        }
+        return summary, by_task
 
 
 def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size: int) -> np.ndarray:
@@ -214,12 +231,16 @@ def _by_tile(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return pd.DataFrame(pearson(*across).reshape(len(labels), -1)).median(axis=1).to_numpy()
 
 
-def _typical(by_tile: np.ndarray) -> dict[float, int]:
-    """Return the tile nearest to each quartile of the correlations."""
-    if not np.isfinite(by_tile).any():
-        return {}
-    quartiles = {q: float(np.nanquantile(by_tile, q)) for q in (0.25, 0.5, 0.75)}
-    return {q: int(np.nanargmin(np.abs(by_tile - value))) for q, value in quartiles.items()}
+def _typical(by_tile: pd.DataFrame) -> list[tuple[float, int, int, float]]:
+    """Return, for each quartile of the tiles' correlations, the nearest tile: quantile, row, fold, correlation."""
+    correlations = by_tile["pearson"].to_numpy()
+    if not np.isfinite(correlations).any():
+        return []
+    typical = []
+    for quantile in (0.25, 0.5, 0.75):
+        at = int(np.nanargmin(np.abs(correlations - np.nanquantile(correlations, quantile))))
+        typical.append((quantile, int(by_tile["row"].iloc[at]), int(by_tile["fold"].iloc[at]), correlations[at]))
+    return typical
 
 
 def _example(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -56,83 +60,141 @@ def evaluate_split(
     n_replicates = len(next(iter(folds.values())))
     if any(len(paths) != n_replicates for paths in folds.values()):
         raise InputError("the folds have different numbers of replicates: give the models of all.")
-    parts: list[dict[str, Any]] = []
     with open_dataset(dataset) as file:
-        windows, labels, readout = read_windows(file), measured_values(file), gene_readout(file)
-        pad, length, stored = int(file["pad"][()]), int(file["seq_len"][()]), read_transform(file)
+        windows, labels, transform = read_windows(file), measured_values(file), read_transform(file)
         progress = Progress(f"models asked about the {split} genes", len(models))
+        parts = []
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows, train = np.flatnonzero(role == split), np.flatnonzero(role == "train")
             if not len(rows):
                 raise InputError(f"no gene is in the split {split}: check the section splits.")
-            codes = read_codes(file, rows, pad, pad + length)
-            masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
-            of_fold = []
-            for path in paths:
-                of_fold.append(predict_with_model(load_model(path), codes, *masks, rows, readout, batch_size))
-                progress.advance()
-            region = slice(pad + anchor - baseline["upstream"], pad + anchor + baseline["downstream"])
-            of_train = read_codes(file, train, region.start, region.stop)
-            of_split = codes[:, region.start - pad : region.stop - pad]
-            ridge = baselines.kmer_ridge(
-                of_train, labels[train], of_split, k=baseline["k"], counts=baseline["counts"], alpha=baseline["alpha"]
-            )
-            parts.append(
-                {
-                    "rows": rows,
-                    "replicates": np.stack(of_fold),
-                    "kmer_ridge": ridge,
-                    "train_mean": baselines.train_mean(labels[train], len(rows)),
-                }
-            )
-    rows = np.concatenate([part["rows"] for part in parts])
-    replicates = np.concatenate([part["replicates"] for part in parts], axis=1)
-    ridge, mean = (np.concatenate([part[name] for part in parts]) for name in ("kmer_ridge", "train_mean"))
-    true, ensemble = labels[rows], replicates.mean(axis=0)
-    model, of_ridge, of_mean = (scores.score_tasks(true, predicted) for predicted in (ensemble, ridge, mean))
-    # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
-    of_mean[["pearson", "spearman"]] = np.nan
-    single = [scores.score_tasks(true, predicted) for predicted in replicates]
-    by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
-        kmer_ridge_pearson=of_ridge["pearson"],
-        kmer_ridge_r2=of_ridge["r2"],
-        train_mean_r2=of_mean["r2"],
-        specificity_pearson=scores.specificity(true, ensemble, [""] * len(tasks)),
-        **{f"replicate_{i}_pearson": table["pearson"] for i, table in enumerate(single)},
-    )
+            replicates = _predict_replicates(file, windows, rows, paths, batch_size, progress)
+            ridge = _predict_kmer_ridge(file, labels, train, rows, baseline, anchor)
+            parts.append(_Predictions(rows, replicates, ridge, baselines.train_mean(labels[train], len(rows))))
+    predictions = _Predictions.join(parts)
+    genes, true = windows.iloc[predictions.rows], labels[predictions.rows]
+    summary, by_task = _score(true, predictions, tasks)
     by_gene = pd.concat(
-        [windows.iloc[rows][["gene_id", "fold"]].reset_index(drop=True), scores.score_genes(true, ensemble)], axis=1
+        [genes[["gene_id", "fold"]].reset_index(drop=True), scores.score_genes(true, predictions.ensemble)], axis=1
+    )
+    return {"split": split} | summary, by_task, by_gene, _as_anndata(true, predictions, genes, tasks, transform, split)
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What models and baselines predict for genes.
+
+    rows: (n,), the genes' rows in the data set; replicates: (replicates, n, tasks) float32; kmer_ridge, train_mean: (n, tasks).
+    """
+
+    rows: np.ndarray
+    replicates: np.ndarray
+    kmer_ridge: np.ndarray
+    train_mean: np.ndarray
+
+    @classmethod
+    def join(cls, parts: Sequence[_Predictions]) -> _Predictions:
+        """Return the predictions of several folds as one."""
+        rows, ridge, mean = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "kmer_ridge", "train_mean")
+        )
+        return cls(rows, np.concatenate([part.replicates for part in parts], axis=1), ridge, mean)
+
+    @cached_property
+    def ensemble(self) -> np.ndarray:
+        """Mean over replicates; shape=(n, tasks)."""
+        return self.replicates.mean(axis=0)
+
+
+def _predict_replicates(
+    file: h5py.File, windows: pd.DataFrame, rows: np.ndarray, paths: list[Path], batch_size: int, progress: Progress
+) -> np.ndarray:
+    """Return the predictions of each model for genes of a data set; shape=(models, n, tasks), dtype=float32."""
+    pad, length, readout = int(file["pad"][()]), int(file["seq_len"][()]), gene_readout(file)
+    codes = read_codes(file, rows, pad, pad + length)
+    masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
+    replicates = []
+    for path in paths:
+        replicates.append(predict_with_model(load_model(path), codes, *masks, rows, readout, batch_size))
+        progress.advance()
+    return np.stack(replicates)
+
+
+def _predict_kmer_ridge(
+    file: h5py.File, labels: np.ndarray, train: np.ndarray, rows: np.ndarray, baseline: dict[str, Any], anchor: int
+) -> np.ndarray:
+    """Return what the k-mers around the anchor tell of genes, learnt from training genes; shape=(n, tasks), dtype=float64."""
+    middle = int(file["pad"][()]) + anchor
+    region = middle - baseline["upstream"], middle + baseline["downstream"]
+    settings = {name: baseline[name] for name in ("k", "counts", "alpha")}
+    train_codes, codes = (read_codes(file, genes, *region) for genes in (train, rows))
+    return baselines.kmer_ridge(train_codes, labels[train], codes, **settings)
+
+
+def _score(true: np.ndarray, predictions: _Predictions, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return the summary of all scores, and those of each task."""
+    ensemble = predictions.ensemble
+    model, ridge, mean = (
+        scores.score_tasks(true, predicted) for predicted in (ensemble, predictions.kmer_ridge, predictions.train_mean)
+    )
+    # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
+    mean[["pearson", "spearman"]] = np.nan
+    replicates = [scores.score_tasks(true, predicted) for predicted in predictions.replicates]
+    by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
+        kmer_ridge_pearson=ridge["pearson"],
+        kmer_ridge_r2=ridge["r2"],
+        train_mean_r2=mean["r2"],
+        specificity_pearson=scores.specificity(true, ensemble, [""] * len(tasks)),
+        **{f"replicate_{i}_pearson": table["pearson"] for i, table in enumerate(replicates)},
     )
     summary = {
-        "split": split,
-        "n_genes": len(rows),
+        "n_genes": len(true),
         "n_tasks": len(tasks),
-        "model": scores.summarize(model),
-        "baselines": {"train_mean": scores.summarize(of_mean), "kmer_ridge": scores.summarize(of_ridge)},
-        "replicates": [scores.summarize(table) for table in single],
+        "model": scores.summarize_scores(model),
+        "baselines": {"train_mean": scores.summarize_scores(mean), "kmer_ridge": scores.summarize_scores(ridge)},
+        "replicates": [scores.summarize_scores(table) for table in replicates],
     }
-    layers = {"predicted": ensemble.T, "kmer_ridge": ridge.T.astype(np.float32)}
-    layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(replicates)}
-    if stored["kind"] in KINDS and stored["kind"] != "none":
+    return summary, by_task
+
+
+def _as_anndata(
+    true: np.ndarray,
+    predictions: _Predictions,
+    genes: pd.DataFrame,
+    tasks: pd.DataFrame,
+    transform: dict[str, Any],
+    split: str,
+) -> anndata.AnnData:
+    """Return measurements and predictions, obs tasks, var genes; `transform` is what became of the measured values."""
+    layers = {"predicted": predictions.ensemble.T, "kmer_ridge": predictions.kmer_ridge.T.astype(np.float32)}
+    layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(predictions.replicates)}
+    if transform["kind"] in KINDS and transform["kind"] != "none":
         # A network may say more than any measurement, of which the inverse of log1p is then infinite.
         with np.errstate(over="ignore"):
-            original = ExpressionTransform.from_dict(stored).inverse(ensemble.astype(np.float64)).astype(np.float32)
-        layers["predicted_original"] = original.T
-    predictions = anndata.AnnData(
+            original = ExpressionTransform.from_dict(transform).inverse(predictions.ensemble.astype(np.float64))
+            layers["predicted_original"] = original.astype(np.float32).T
+    return anndata.AnnData(
         X=true.T,
         obs=tasks.set_index("task"),
-        var=windows.iloc[rows].set_index("gene_id")[["chrom", "start", "end", "strand", "fold"]],
+        var=genes.set_index("gene_id")[["chrom", "start", "end", "strand", "fold"]],
         layers=layers,
         uns={"split": split},
     )
-    return summary, by_task, by_gene, predictions
 
 
 def write_evaluation(
     folder: Path, summary: dict[str, Any], by_task: pd.DataFrame, by_gene: pd.DataFrame, predictions: anndata.AnnData
 ) -> None:
-    """Write summary.json, tasks.tsv, genes.tsv and predictions.h5ad to a folder."""
+    """Write summary.json, tasks.tsv, genes.tsv and predictions.h5ad.
+
+    Parameters
+    ----------
+    folder: Path
+        Made if it is missing.
+    summary, by_task, by_gene, predictions
+        As from `evaluate_split`.
+    """
     with write_whole(folder / "predictions.h5ad") as part:
         predictions.write_h5ad(part)
     write_table(by_task, folder / "tasks.tsv")

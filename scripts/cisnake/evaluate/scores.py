@@ -30,6 +30,14 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     numpy.ndarray, shape=(columns,), dtype=float64
         0 where the predictions are constant and the measurements are not: they explain nothing. NaN where the measurements are
         constant or fewer than two rows were measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import pearson
+    >>> true = np.array([[1.0, 0.0], [2.0, 5.0], [3.0, np.nan]])
+    >>> pearson(true, np.array([[2.0, 1.0], [4.0, 0.0], [6.0, 9.0]])).round(6).tolist()
+    [1.0, -1.0]
     """
     measured = np.isfinite(true)
     t, p = _deviations(true, measured), _deviations(predicted, measured)
@@ -49,7 +57,25 @@ def _deviations(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the Spearman correlation (Pearson's of mid-ranks) of each column over its measured rows; shape=(columns,)."""
+    """Return the Spearman correlation (Pearson's of mid-ranks) of each column over its measured rows.
+
+    Parameters
+    ----------
+    true, predicted: numpy.ndarray, shape=(n, columns)
+        As for `pearson`.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(columns,), dtype=float64
+        0 and NaN as for `pearson`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import spearman
+    >>> spearman(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [10.0], [100.0]])).round(6).tolist()
+    [1.0]
+    """
     measured = np.isfinite(true)
     missed = measured & np.isnan(predicted)
     ranks = [rankdata(np.where(measured, values, np.nan), axis=0, nan_policy="omit") for values in (true, predicted)]
@@ -57,7 +83,25 @@ def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return 1 - sum (t - p)² / sum (t - mean t)² of each column over its measured rows; NaN for constant labels."""
+    """Return the coefficient of determination, 1 - sum (t - p)² / sum (t - mean t)², of each column over its measured rows.
+
+    Parameters
+    ----------
+    true, predicted: numpy.ndarray, shape=(n, columns)
+        Measurements t, NaN where not measured, and predictions p.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(columns,), dtype=float64
+        NaN for constant measurements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import r2
+    >>> r2(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [2.0], [2.0]])).tolist()
+    [0.5]
+    """
     measured = np.isfinite(true)
     spread = (_deviations(true, measured) ** 2).sum(axis=0)
     error = (np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2).sum(axis=0)
@@ -78,6 +122,13 @@ def quantile_normalize(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(n, columns), dtype=float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import quantile_normalize
+    >>> quantile_normalize(np.array([[1.0, 30.0], [2.0, 10.0], [3.0, 20.0]])).tolist()
+    [[5.5, 16.5], [11.0, 5.5], [16.5, 11.0]]
     """
     values = np.asarray(values, np.float64)
     grid = _quantiles((~np.isnan(values)).sum(axis=0).max(initial=0))
@@ -125,6 +176,14 @@ def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], 
     -------
     numpy.ndarray, shape=(tasks,), dtype=float64
         NaN where undefined (see `pearson`) and in groups that are too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import specificity
+    >>> true = np.array([[1.0, 3.0, 7.0], [2.0, 2.0, 8.0], [3.0, 1.0, 9.0]])
+    >>> specificity(true, true * 2, ["RNA", "RNA", "ATAC"]).round(6).tolist()
+    [1.0, 1.0, nan]
     """
     measured = np.isfinite(true)
     found = np.full(true.shape[1], np.nan)
@@ -156,6 +215,14 @@ def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     ----------
     true, predicted: numpy.ndarray, shape=(genes, tasks)
         NaN labels were not measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import score_tasks
+    >>> table = score_tasks(np.array([[1.0], [2.0], [3.0], [np.nan]]), np.array([[1.0], [2.0], [2.0], [9.0]]))
+    >>> table.round(3).to_dict("records")
+    [{'n': 3, 'pearson': 0.866, 'spearman': 0.866, 'r2': 0.5}]
     """
     return pd.DataFrame(
         {
@@ -167,8 +234,21 @@ def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
     )
 
 
-def summarize(scores: pd.DataFrame) -> dict[str, Any]:
-    """Return `SUMMARY_KEYS`, of those scores that there are, over the tasks that have a value; None where none has."""
+def summarize_scores(scores: pd.DataFrame) -> dict[str, Any]:
+    """Return `SUMMARY_KEYS`, of those scores that there are, over the tasks that have a value; None where none has.
+
+    Parameters
+    ----------
+    scores: pandas.DataFrame
+        One row a task, with some of the columns pearson, spearman, r2.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.evaluate import summarize_scores
+    >>> summarize_scores(pd.DataFrame({"pearson": [0.5, 0.75, 0.25, float("nan")]}))
+    {'pearson_median': 0.5, 'pearson_max': 0.75, 'pearson_mean': 0.5}
+    """
 
     def over_tasks(column: str, how: str) -> float | None:
         values = scores[column].dropna()
@@ -178,7 +258,20 @@ def summarize(scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def score_genes(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Return one row a gene: n (tasks measured), pearson across tasks, and mean squared error over measured tasks."""
+    """Return one row a gene: n (tasks measured), pearson across tasks, and mean squared error over measured tasks.
+
+    Parameters
+    ----------
+    true, predicted: numpy.ndarray, shape=(genes, tasks)
+        NaN labels were not measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.evaluate import score_genes
+    >>> score_genes(np.array([[1.0, 2.0, np.nan]]), np.array([[2.0, 4.0, 0.0]])).round(6).to_dict("records")
+    [{'n': 2, 'pearson': 1.0, 'mse': 2.5}]
+    """
     measured = np.isfinite(true)
     error = np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2
     n = measured.sum(axis=1)

@@ -123,6 +123,17 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     ------
     InputError
         The file is missing or malformed, a key is unknown (the nearest is named), or a value is not of its kind.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from cisnake.model import read_params
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "params.yaml")
+    ...     _ = file.write_text("{model: {trunk: []}, train: {learning_rate: 1e-3}}")
+    ...     train = read_params(file, {"train.batch_size": 32})["train"]
+    >>> train["learning_rate"], train["batch_size"], train["loss"]
+    (0.001, 32, 'poisson')
     """
     try:
         params = yaml.load(Path(path).read_text(), _Loader)
