@@ -108,7 +108,17 @@ class _Totals:
     def add(
         self, rows: np.ndarray, fold: int, labels: np.ndarray, replicates: list[np.ndarray], baselines: dict[str, np.ndarray]
     ) -> None:
-        """Take in a block of tiles: their rows and fold, and labels and predictions, each of shape (n, bins, tasks)."""
+        """Take in a block of tiles.
+
+        Parameters
+        ----------
+        rows: numpy.ndarray, shape=(n,), dtype=int
+        fold: int
+        labels: numpy.ndarray, shape=(n, bins, tasks)
+            NaN where not measured.
+        replicates, baselines: list, and dict by name, of numpy.ndarray, shape=(n, bins, tasks)
+            Predictions.
+        """
         ensemble = np.mean(replicates, axis=0)
         predictions = {"model": ensemble, **dict(zip(self._replicates, replicates, strict=True)), **baselines}
         for name, predicted in predictions.items():

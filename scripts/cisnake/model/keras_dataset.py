@@ -84,8 +84,10 @@ class HDF5Dataset(keras.utils.PyDataset):
 
     Examples
     --------
-    >>> train = HDF5Dataset("train", "dataset.h5", max_seq_shift=500, batch_size=32, shuffle=True)
-    >>> model.fit(train, validation_data=HDF5Dataset("val", "dataset.h5", augment_mode=None))
+    With a data set and a model at hand::
+
+        train = HDF5Dataset("train", "dataset.h5", max_seq_shift=500, batch_size=32, shuffle=True)
+        model.fit(train, validation_data=HDF5Dataset("val", "dataset.h5", augment_mode=None))
     """
 
     def __init__(

@@ -34,6 +34,17 @@ def transformer(
     The dense part (layer normalisation, `dense_expansion` times the channels, dropout, ReLU, back, dropout) is left out if
     `dense_expansion` is 0. Its activation is ReLU and normalisation is by layer whatever the model's settings, as in Basenji.
     `out_size` can only be the number of channels.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    key_size, heads: int
+        Width of queries and keys in each head, and number of heads, which must divide the channels.
+    attention_dropout, position_dropout: float
+        Dropout of attention and of the features of relative positions.
+    num_position_features, content_position_bias, qkv_width, seqlen_train, mha_initializer, mha_l2_scale
+        See `MultiheadAttention`.
     """
     channels = x.shape[-1]
     if (out_size or channels) != channels:
@@ -65,7 +76,13 @@ def transformer(
 
 
 def transformer_tower(x: Any, context: BlockContext, repeat: int = 2, block_type: str = "transformer", **arguments: Any) -> Any:
-    """`repeat` transformers, whose arguments it takes as well."""
+    """`repeat` transformers, whose arguments it takes as well.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     if block_type != "transformer":
         raise InputError(f"transformer_tower's block_type {block_type} is not supported: leave it out.")
     for _ in range(repeat):
@@ -84,6 +101,11 @@ def squeeze_excite(
     """Activation, then a gate on each channel that depends on the means of all, through a `bottleneck_ratio`-th of them.
 
     A normalisation of the gate is Basenji's, `use_bias` and `scale_fun` (sigmoid or tanh) are Baskerville's.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     shared = context.defaults
     x = context.activate(x, shared.activation)

@@ -3,6 +3,23 @@
 Names, arguments, defaults, order of operations, and thus weights are those of Basenji and its successor Baskerville, of which
 the second counts where they differ. They part from both in that a normalisation starts with a gamma of ones, or of zeros at
 the end of a residual branch, which both intend but miss where a block leaves `norm_gamma` open.
+
+Every block takes `x`, a Keras tensor of shape (batch, length, channels), and `context`, a `BlockContext`, which makes its
+layers. All further arguments are keys of the parameter file, and mean the same in every block:
+
+- filters, units: channels of the output; those of the input if null. kernel_size, stride, dilation_rate: of the convolution, in
+  positions. conv_type: standard or separable. use_bias: whether the layer has a bias.
+- pool_size, pool_type: positions that become one, and how: max, avg or softmax.
+- dropout: share of the values that are set to zero in training, and dropout_residual that of a residual branch.
+- residual: whether the input is added to the output. norm_gamma: what the gain of the normalisation starts as, zeros or ones.
+  activation_end: an activation after all else. flatten: whether a dense layer sees all positions at once. se: whether squeeze
+  and excite gates the channels.
+- repeat: how often a tower repeats its block. filters_init, filters_end, filters_mult: filters of its first and of its last
+  block, or the factor from one to the next. divisible_by: what filters are rounded to. num_convs: convolutions in a step.
+  rate_mult: factor by which the dilation grows from one block to the next.
+- dense_expansion: width of a dense part, in channels of the input.
+
+What only one block has is described there.
 """
 
 from __future__ import annotations
@@ -44,6 +61,11 @@ def conv_motif(
     """Motif detectors that read both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
 
     Pooling comes first: it leaves a `pool_size`-th of the positions to normalise, and a maximum is what counts for a site.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     initializer, penalty = context.defaults.kernel_initializer, context.penalty()
     x = context.layer(StrandMaxConv1D, filters, kernel_size, pool_size, initializer, penalty)(x)
@@ -74,7 +96,13 @@ def average_pooling(x: Any, context: BlockContext, pool_size: int = 2) -> Any:
 
 
 def concat_position(x: Any, context: BlockContext, transform: str | None = "abs", power: float = 1) -> Any:
-    """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed")."""
+    """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed").
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     return context.layer(ConcatPosition, transform, power)(x)
 
 
@@ -108,6 +136,11 @@ def dense_block(
     """Activation, dense layer over channels, normalisation, dropout, the input added back if `residual`, `activation_end`.
 
     With `flatten`, over all positions at once. Without `use_bias`, there is a bias if there is no normalisation.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     if use_bias is None:
         use_bias = context.defaults.norm_type is None
@@ -130,7 +163,13 @@ def dense_nac(
     residual: bool = False,
     norm_gamma: str | None = None,
 ) -> Any:
-    """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added."""
+    """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     y = context.normalize(x, norm_gamma or ("zeros" if residual else "ones"))
     y = context.activate(y, context.defaults.activation)
     y = _flatten(y, context) if flatten else y
@@ -148,6 +187,11 @@ def final(x: Any, context: BlockContext, units: int, flatten: bool = False) -> A
 
     The activation, by Keras's name, is the model's if the block gives none, and linear if neither does. With `flatten`, it
     sees all positions at once and leaves one.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     x = _flatten(x, context) if flatten else x
     return context.dense(x, units, l1=True, activation=context.defaults.activation, dtype="float32")
@@ -171,7 +215,13 @@ def factor_inverse(x: Any, context: BlockContext, components_file: str) -> Any:
 
 
 def exp(x: Any, context: BlockContext, base: float | None = None, minus: float | None = None) -> Any:
-    """Raise `base` (e) to the power of the input, and take `minus` away."""
+    """Raise `base` (e) to the power of the input, and take `minus` away.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     return context.layer(Exp, base, minus)(x)
 
 

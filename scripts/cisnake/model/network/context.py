@@ -87,7 +87,17 @@ class BlockContext:
         return self.layer(layers.Add)([x, y])
 
     def convolve(self, x: Any, filters: int, kernel_size: int, conv_type: str = "standard", **arguments: Any) -> Any:
-        """Convolve. A separable convolution starts as Keras starts it and is not penalised, as in effect in Basenji."""
+        """Convolve. A separable convolution starts as Keras starts it and is not penalised, as in effect in Basenji.
+
+        Parameters
+        ----------
+        x: Keras tensor, shape=(batch, length, channels)
+        filters, kernel_size: int
+        conv_type: str
+            "standard" or "separable".
+        **arguments
+            Of the layer of Keras.
+        """
         if conv_type not in ("standard", "separable"):
             raise unknown_name("conv_type", str(conv_type), ("standard", "separable"))
         if conv_type == "separable":
@@ -103,6 +113,18 @@ class BlockContext:
         return self.layer(layers.Dense, units, kernel_regularizer=self.penalty(l1), **arguments)(x)
 
     def pool(self, x: Any, pool_size: int, pool_type: str, padding: str) -> Any:
+        """Make one position of several.
+
+        Parameters
+        ----------
+        x: Keras tensor, shape=(batch, length, channels)
+        pool_size: int
+            Positions; 1 leaves the tensor as it is.
+        pool_type: str
+            "max", "avg" or "softmax".
+        padding: str
+            "same" or "valid", what Keras makes of a rest; not of "softmax".
+        """
         if pool_type not in _POOLS:
             raise unknown_name("pool_type", str(pool_type), _POOLS)
         if pool_size == 1:

@@ -27,7 +27,13 @@ def conv_block(
     norm_gamma: str | None = None,
     residual: bool = False,
 ) -> Any:
-    """Activation, convolution, normalisation, dropout, the input added back if `residual`, `activation_end`, pooling."""
+    """Activation, convolution, normalisation, dropout, the input added back if `residual`, `activation_end`, pooling.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     y = context.activate(x, context.defaults.activation)
     y = context.convolve(
         y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding="same", dilation_rate=dilation_rate,
@@ -60,6 +66,11 @@ def conv_dna(
     """Convolution of bases, then normalisation and activation, or a residual conv_nac if `residual`; dropout, pooling.
 
     Without `use_bias`, the convolution has a bias if there is neither normalisation nor a residual branch.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     if use_bias is None:
         use_bias = context.defaults.norm_type is None and not residual
@@ -90,7 +101,13 @@ def conv_nac(
     norm_gamma: str | None = None,
     se: bool = False,
 ) -> Any:
-    """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling."""
+    """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     y = context.activate(context.normalize(x, norm_gamma), context.defaults.activation)
     y = context.convolve(
         y, filters or x.shape[-1], kernel_size, conv_type, strides=stride, padding=context.defaults.padding,
@@ -121,7 +138,13 @@ def conv_next(
     pool_size: int = 1,
     pool_type: str = "max",
 ) -> Any:
-    """ConvNeXt: separable convolution, layer normalisation, dense to `dense_expansion` times the filters and back; pooling."""
+    """ConvNeXt: separable convolution, layer normalisation, dense to `dense_expansion` times the filters and back; pooling.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     filters = filters or x.shape[-1]
     y = context.convolve(x, filters, kernel_size, "separable", padding="same", dilation_rate=dilation_rate)
     y = context.layer(layers.LayerNormalization, epsilon=1e-5)(y)
@@ -141,7 +164,13 @@ def tconv_nac(
     dropout: float = 0.0,
     norm_gamma: str | None = None,
 ) -> Any:
-    """Normalisation, activation, transposed convolution that lengthens by `stride`, dropout."""
+    """Normalisation, activation, transposed convolution that lengthens by `stride`, dropout.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     y = context.activate(context.normalize(x, norm_gamma), context.defaults.activation)
     y = context.layer(
         layers.Conv1DTranspose, filters or x.shape[-1], kernel_size, strides=stride, padding="same",
@@ -158,7 +187,16 @@ def tower_filters(
 ) -> list[int]:
     """Return the filters of each step of a tower: `filters_init` times powers of `filters_mult`, rounded.
 
-    Without `filters_mult`, it is what leads to `filters_end` at the last step. Rounding is to a multiple of `divisible_by`.
+    Parameters
+    ----------
+    filters_init, filters_end: int
+        Of the first and of the last step.
+    filters_mult: float
+        Factor from one step to the next. None: what leads to `filters_end`.
+    divisible_by: int
+        Filters are rounded to a multiple of it.
+    repeat: int
+        Steps.
     """
     if filters_mult is None:
         if filters_end is None:
@@ -181,7 +219,13 @@ def conv_tower(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` blocks conv_block, whose arguments it takes as well, with more filters in each."""
+    """`repeat` blocks conv_block, whose arguments it takes as well, with more filters in each.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
         x = conv_block(x, context, filters, **arguments)
         context.keep(x)
@@ -198,7 +242,13 @@ def conv_tower_nac(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` blocks conv_nac, whose arguments it takes as well, with more filters in each."""
+    """`repeat` blocks conv_nac, whose arguments it takes as well, with more filters in each.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
         x = conv_nac(x, context, filters, **arguments)
         context.keep(x)
@@ -223,6 +273,11 @@ def res_tower(
     """`repeat` steps: a conv_nac, then `num_convs` - 1 of width 1 as a residual branch, scaled from zero; dropout, pooling.
 
     Takes the arguments of conv_nac as well. U-net blocks find each step's output before pooling.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
         x = y = conv_nac(x, context, filters, kernel_size, **arguments)
@@ -253,6 +308,11 @@ def convnext_tower(
     """`repeat` steps: a conv_next, then `num_convs` - 1 more as a residual branch, scaled from zero; pooling.
 
     Takes the arguments of conv_next as well.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     for filters in tower_filters(filters_init, filters_end, filters_mult, divisible_by, repeat):
         x = y = conv_next(x, context, filters, kernel_size, dropout=dropout, **arguments)
@@ -293,6 +353,11 @@ def dilated_residual(
 
     Takes the arguments of conv_block as well. A unit starts as the identity. With `round`, the rate is rounded at every step
     and grows from there; the dilation is rounded either way.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     for dilation in dilations(rate_mult, repeat, round):
         y = conv_block(
@@ -318,6 +383,11 @@ def dilated_residual_nac(
     """`repeat` residual units whose dilation grows by `rate_mult`: a dilated conv_nac to `filters`, one of width 1 back.
 
     Takes the arguments of conv_nac as well.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     for dilation in dilations(rate_mult, repeat):
         y = conv_nac(x, context, filters, kernel_size, dilation_rate=dilation, **arguments)
@@ -340,6 +410,11 @@ def dilated_dense(
     """`repeat` dilated blocks conv_block, each given all that came before; dilation grows by `rate_mult`.
 
     Takes the arguments of conv_block as well. Basenji takes `dropout` and leaves it out; here it is applied.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     for dilation in dilations(rate_mult, repeat):
         y = conv_block(
@@ -359,6 +434,11 @@ def unet_conv(
 
     The earlier one goes through a dense layer, the input through one before lengthening if `upsample_conv`, and their sum
     through a separable convolution. Basenji has it as fpn_unet, always with `upsample_conv`.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     filters, earlier = x.shape[-1], context.finer(x)
     x, earlier = context.normalize(x), context.normalize(earlier)
@@ -372,7 +452,13 @@ def unet_conv(
 
 
 def fpn_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Basenji's name of unet_conv with `upsample_conv`."""
+    """Basenji's name of unet_conv with `upsample_conv`.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     return unet_conv(x, context, stride, dropout, kernel_size, upsample_conv=True)
 
 
@@ -380,6 +466,11 @@ def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float =
     """Lengthens by `stride`, sets it beside the earlier representation of that length, and adds to that what two layers see.
 
     Basenji has it as upsample_unet.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
     """
     earlier = context.finer(x)
     channels, activation = earlier.shape[-1], context.defaults.activation
@@ -391,5 +482,11 @@ def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float =
 
 
 def upsample_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Basenji's name of unet_concat."""
+    """Basenji's name of unet_concat.
+
+    Parameters
+    ----------
+    x, context, and keys of the parameter file
+        See the module `blocks`.
+    """
     return unet_concat(x, context, stride, dropout, kernel_size)
