@@ -258,3 +258,17 @@ def test_the_table_flows_one_way() -> None:
 def test_every_folder_is_described() -> None:
     described = re.findall(r"^\| `cisnake\.(\S+)` \|", (ROOT / "docs" / "library.md").read_text(), flags=re.MULTILINE)
     assert sorted(described) == sorted(name for name in MAY_IMPORT if name)
+
+
+def test_a_name_means_one_thing() -> None:
+    """A function, class or constant that others may import has its name to itself in the whole library."""
+    homes: dict[str, list[str]] = {}
+    for path in (SCRIPTS / "cisnake").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            names += [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+            for name in names:
+                if not name.startswith("_"):
+                    homes.setdefault(name, []).append(dotted(path, SCRIPTS))
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}

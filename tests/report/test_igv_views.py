@@ -82,7 +82,7 @@ def test_a_view_is_that_of_the_forward_strand(strand):
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize(("region", "expected"), [((100, 104), (100, 120)), ((156, 160), (140, 160)), ((128, 134), (121, 141))])
 def test_a_long_window_is_cut_around_the_region(monkeypatch, strand, region, expected):
-    monkeypatch.setattr(igv_views, "MAX_BASES", 20)
+    monkeypatch.setattr(igv_views, "MAX_SHOWN_BASES", 20)
     found = view(strand, region)
     start, end = expected
     assert (found.start, found.end, found.focus) == (start, end, region)

@@ -51,7 +51,7 @@ def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Pa
 def test_hits_are_those_in_peaks_of_the_genes_asked_for(whole: Path, monkeypatch):
     monkeypatch.setattr(files, "CHUNK_ROWS", 11)
     every = read_table(whole / "motifs/heat/hits.tsv")
-    hits = module.read_peak_hits(whole / "motifs/heat/hits.tsv", ["Y0003W", "Y0020W"])
+    hits = module.read_hits_of_genes(whole / "motifs/heat/hits.tsv", ["Y0003W", "Y0020W"])
     assert len(hits) == every["gene_id"].isin(["Y0003W", "Y0020W"]).sum() > 0
     assert set(hits["gene_id"]) == {"Y0003W", "Y0020W"} and hits["p_value"].dtype == float
 
@@ -59,7 +59,7 @@ def test_hits_are_those_in_peaks_of_the_genes_asked_for(whole: Path, monkeypatch
 def test_hits_of_an_empty_table(tmp_path: Path, whole: Path):
     header = (whole / "motifs/heat/hits.tsv").read_text().splitlines()[0]
     (tmp_path / "hits.tsv").write_text(header + "\n")
-    assert module.read_peak_hits(tmp_path / "hits.tsv", ["Y0003W"]).empty
+    assert module.read_hits_of_genes(tmp_path / "hits.tsv", ["Y0003W"]).empty
 
 
 def test_predictions_are_one_task_of_the_file(whole: Path):

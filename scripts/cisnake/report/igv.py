@@ -2,7 +2,7 @@
 
 The page asks for nothing over the network. igv.js itself (576 kB) and each view (a gene in a contrast) are stored compressed,
 as base64, and unpacked by the web browser when they are shown. A view takes two to five bytes for each base that it covers, of
-which there are at most `igv_views.MAX_BASES`, with its peaks, hits, genes and variants: 3 kB for a window of 600 bases.
+which there are at most `igv_views.MAX_SHOWN_BASES`, with its peaks, hits, genes and variants: 3 kB for a window of 600 bases.
 
 igv-reports, which makes such pages too, does not serve: it reads no BigWig and draws no letters as high as their attribution.
 """

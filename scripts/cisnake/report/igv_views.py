@@ -18,12 +18,12 @@ from cisnake.files import read_chunks
 from cisnake.report.figures import BLUE, VERMILION
 from cisnake.report.shown_genes import ShownGene
 
-MAX_BASES = 20_000
+MAX_SHOWN_BASES = 20_000
 # Hits of alike motifs lie on each other: of a peak, these many are shown.
 HITS_OF_PEAK = 3
 GREY, SLATE, DARK = "#8a939c", "#5b6570", "#1b1f24"
 
-HIT_COLUMNS = ("motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value")
+SHOWN_HIT_COLUMNS = ("motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value")
 VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task", "effect_mean")
 
 
@@ -64,7 +64,7 @@ class View:
 def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
     """Turn what is known of a gene's window, in the gene's orientation, into a view of the genome.
 
-    Of a window longer than `MAX_BASES` those around the region are shown.
+    Of a window longer than `MAX_SHOWN_BASES` those around the region are shown.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
     """
     window, forward = gene.window, gene.window["strand"] == "+"
     middle = sum(gene.region) // 2
-    first = max(min(middle - MAX_BASES // 2, len(gene.scores) - MAX_BASES), 0)
-    last = min(first + MAX_BASES, len(gene.scores))
+    first = max(min(middle - MAX_SHOWN_BASES // 2, len(gene.scores) - MAX_SHOWN_BASES), 0)
+    last = min(first + MAX_SHOWN_BASES, len(gene.scores))
     (start, end), focus = _on_genome(window, first, last), _on_genome(window, *gene.region)
     codes, scores = gene.codes[first:last], np.nan_to_num(gene.scores[first:last].astype(np.float32))
     genes = _gene_features(annotation[annotation["chrom"] == window["chrom"]], window["gene_id"])
@@ -130,7 +130,7 @@ def _peak_features(gene: ShownGene) -> pd.DataFrame:
 
 
 def _hit_features(gene: ShownGene) -> pd.DataFrame:
-    hits = pd.DataFrame(columns=list(HIT_COLUMNS)) if gene.hits is None else gene.hits
+    hits = pd.DataFrame(columns=list(SHOWN_HIT_COLUMNS)) if gene.hits is None else gene.hits
     best = hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
     orientation = best["orientation"]
     return _features(gene.window, best).assign(

@@ -229,7 +229,7 @@ def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Con
     )
 
 
-def read_peak_hits(path: Path, genes: Collection[str]) -> pd.DataFrame:
+def read_hits_of_genes(path: Path, genes: Collection[str]) -> pd.DataFrame:
     """Return the hits in peaks of some genes from a hits.tsv, which may be far larger than those few rows.
 
     Returns

@@ -28,7 +28,7 @@ class ShownGene:
         Rows of peaks/<contrast>.tsv: peak_id, window_start, window_end, attribution, and p_value and q_value where there are
         such columns.
     hits: pandas.DataFrame, optional
-        Hits in its peaks, as `results.read_peak_hits` returns them. Default None: motifs were not scanned for.
+        Hits in its peaks, as `results.read_hits_of_genes` returns them. Default None: motifs were not scanned for.
     variants: pandas.DataFrame, optional
         As `igv_views.read_strongest_effects` returns them. Default None: none were scored.
     """

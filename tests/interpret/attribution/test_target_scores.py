@@ -6,7 +6,7 @@ from cisnake.data.coverage.gene_bins import interval_weights
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.errors import InputError
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.attribution.target_scores import Score, listed_position_weights, score_predictions
+from cisnake.interpret.attribution.target_scores import Score, listed_position_weights, score_of_predictions
 
 N, POSITIONS, TASKS = 3, 10, 4
 RNG = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_what_is_not_asked_does_not_matter(float64):
     arrays = {name: tf.constant(weights) for name, weights in score.arrays.items()}
     with tf.GradientTape() as tape:
         tape.watch(y)
-        value = score_predictions(score.form, y, arrays)
+        value = score_of_predictions(score.form, y, arrays)
     np.testing.assert_allclose(value, [2 ** (4 / 3) + 4 ** (4 / 3) - 2])
     gradient = tape.gradient(value, y).numpy()[0]
     assert (gradient[[0, 2], 0] > 1).all()

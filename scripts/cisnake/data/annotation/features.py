@@ -10,7 +10,7 @@ import pandas as pd
 
 from cisnake.data.annotation import gff3
 from cisnake.data.annotation.bed import is_bed, read_bed
-from cisnake.data.annotation.gtf import attribute, is_gff3, read_rows, refuse
+from cisnake.data.annotation.gtf import attribute_values, is_gff3, read_rows, refuse
 from cisnake.data.genome import match_chromosomes
 from cisnake.errors import InputError
 from cisnake.text_files import check_file
@@ -65,13 +65,13 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
     if is_gff:
         table["gene_id"] = gff3.gene_ids(table, has_genes)
     elif has_genes:
-        table["gene_id"] = attribute(table["attributes"], ("gene_id",), gff3=False)
+        table["gene_id"] = attribute_values(table["attributes"], ("gene_id",), gff3=False)
     refuse(table["gene_id"] == "", path, 'the gene has no gene_id "…" (in GFF3, no ID=…) among its attributes.')
     if not has_genes:
         table = _spans(table, ["strand", "feature", "attributes"])
     names = {"gene_name": _NAMES[is_gff], "gene_biotype": _BIOTYPES} | {name: (name,) for name in wanted}
     for column, keys in names.items():
-        table[column] = attribute(table["attributes"], keys, is_gff)
+        table[column] = attribute_values(table["attributes"], keys, is_gff)
     if is_gff and has_genes:
         plain = (table["gene_biotype"] == "") & (table["feature"] != "gene")
         table["gene_biotype"] = table["gene_biotype"].mask(plain, table["feature"])
@@ -167,7 +167,7 @@ def _top_of_gtf(path: Path) -> tuple[pd.DataFrame, bool]:
         return pd.concat(blocks), True
     spans = []
     for block in read_rows(path):
-        block["gene_id"] = attribute(block["attributes"], ("gene_id",), gff3=False)
+        block["gene_id"] = attribute_values(block["attributes"], ("gene_id",), gff3=False)
         refuse(block["gene_id"] == "", path, 'the row has no gene_id "…" among its attributes.')
         spans.append(_spans(block, ["strand", "feature", "attributes"]))
     return (pd.concat(spans) if spans else pd.DataFrame()), False
@@ -180,7 +180,7 @@ def _members(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool)
         if is_gff:
             yield gff3.owners_of(block, owners)
         else:
-            yield block.assign(gene_id=attribute(block["attributes"], ("gene_id",), gff3=False))
+            yield block.assign(gene_id=attribute_values(block["attributes"], ("gene_id",), gff3=False))
 
 
 def _spans(rows: pd.DataFrame, first: list[str] | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 
-from cisnake.data.annotation.gtf import attribute, read_rows
+from cisnake.data.annotation.gtf import attribute_values, read_rows
 
 # Of Ensembl (gene:ENSG…, transcript:ENST…), WormBase (Gene:WBGene…) and NCBI (gene-TP53, rna-NM_…).
 _PREFIX = re.compile(r"^(?:gene|transcript)[:-]|^rna-", flags=re.IGNORECASE)
@@ -53,7 +53,7 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
     ['ENSG01', 'FBgn02']
     """
     keys = ("gene_id", "geneID", "ID") if has_genes else ("gene_id", "geneID", "locus_tag", "ID")
-    return attribute(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)
+    return attribute_values(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)
 
 
 def read_top(path: str | Path) -> tuple[pd.DataFrame, bool]:
@@ -69,14 +69,14 @@ def read_top(path: str | Path) -> tuple[pd.DataFrame, bool]:
         blocks = [block[(block["feature"] != "CDS") | own] for block, own in zip(blocks, alone, strict=True)]
         return (pd.concat(blocks) if blocks else pd.DataFrame()), False
     table = pd.concat(blocks)
-    ids = set(attribute(table["attributes"], ("ID",), gff3=True))
+    ids = set(attribute_values(table["attributes"], ("ID",), gff3=True))
     return table[[ids.isdisjoint(several) for several in parents(table)]], True
 
 
 def parents(rows: pd.DataFrame) -> list[list[str]]:
     """Return the IDs of each row's parents; none is [""]."""
     # A comma that separates them is no part of an ID, where it would be encoded.
-    raw = attribute(rows["attributes"], ("Parent",), gff3=True, decode=False)
+    raw = attribute_values(rows["attributes"], ("Parent",), gff3=True, decode=False)
     return [[unquote(parent) for parent in several.split(",")] for several in raw]
 
 
@@ -85,13 +85,13 @@ def read_owners(path: str | Path) -> dict[str, str]:
     top, has_genes = read_top(path)
     if top.empty:
         return {}
-    owners = dict(zip(attribute(top["attributes"], ("ID",), gff3=True), gene_ids(top, has_genes), strict=True))
+    owners = dict(zip(attribute_values(top["attributes"], ("ID",), gff3=True), gene_ids(top, has_genes), strict=True))
     owners.pop("", None)
     if not has_genes:
         return owners
     waiting: dict[str, str] = {}
     for block in read_rows(path, "Parent=", lambda feature: feature not in _LEAVES):
-        ids = attribute(block["attributes"], ("ID",), gff3=True)
+        ids = attribute_values(block["attributes"], ("ID",), gff3=True)
         waiting.update((i, several[0]) for i, several in zip(ids, parents(block), strict=True) if i and i not in owners)
     # A parent may come after its child, and have a parent itself.
     while found := {i: owners[parent] for i, parent in waiting.items() if parent in owners}:
@@ -107,5 +107,5 @@ def owners_of(rows: pd.DataFrame, owners: dict[str, str]) -> pd.DataFrame:
     """
     several = rows.assign(gene_id=parents(rows)).explode("gene_id")
     alone = (several["gene_id"] == "").to_numpy()
-    several.loc[alone, "gene_id"] = attribute(several["attributes"][alone], ("ID",), gff3=True).to_numpy()
+    several.loc[alone, "gene_id"] = attribute_values(several["attributes"][alone], ("ID",), gff3=True).to_numpy()
     return several.assign(gene_id=several["gene_id"].map(owners)).dropna(subset=["gene_id"])

@@ -126,7 +126,7 @@ def refuse(wrong: pd.Series, path: Path, message: str) -> None:
         raise InputError(f"{path}, line {wrong.index[wrong.to_numpy()][0]}: {message}")
 
 
-def attribute(attributes: pd.Series, keys: tuple[str, ...], gff3: bool, decode: bool = True) -> pd.Series:
+def attribute_values(attributes: pd.Series, keys: tuple[str, ...], gff3: bool, decode: bool = True) -> pd.Series:
     """Return the value of the first of several attributes that a row has; "" where it has none of them.
 
     GTF: `key "value";`, also with single quotes or none; what stands inside quotes, `;` too, belongs to the value. GFF3:
@@ -146,10 +146,10 @@ def attribute(attributes: pd.Series, keys: tuple[str, ...], gff3: bool, decode: 
     Examples
     --------
     >>> import pandas as pd
-    >>> from cisnake.data.annotation import attribute
-    >>> attribute(pd.Series(['gene_id "G1"; note "a; b";', "gene_id G2"]), ("gene_id",), gff3=False).tolist()
+    >>> from cisnake.data.annotation import attribute_values
+    >>> attribute_values(pd.Series(['gene_id "G1"; note "a; b";', "gene_id G2"]), ("gene_id",), gff3=False).tolist()
     ['G1', 'G2']
-    >>> attribute(pd.Series(["ID=gene-1;Name=a%2Cb"]), ("gene", "Name"), gff3=True).tolist()
+    >>> attribute_values(pd.Series(["ID=gene-1;Name=a%2Cb"]), ("gene", "Name"), gff3=True).tolist()
     ['a,b']
     """
     values = pd.Series("", index=attributes.index, dtype=object)

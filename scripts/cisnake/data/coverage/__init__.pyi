@@ -4,6 +4,7 @@ from .count_settings import check_counting as check_counting
 from .gene_bins import GeneBins as GeneBins
 from .gene_bins import gene_values as gene_values
 from .gene_bins import interval_weights as interval_weights
+from .quantile_clip import Rows as Rows
 from .reader import CoverageReader as CoverageReader
 from .reader import CoverageSettings as CoverageSettings
 from .reader import clipped as clipped

@@ -11,6 +11,7 @@ import numpy as np
 from cisnake.processes import map_apart
 from cisnake.program import Progress
 
+# From a slice of rows of a data set to their values.
 Rows = Callable[[slice], np.ndarray]
 
 

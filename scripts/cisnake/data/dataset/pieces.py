@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from cisnake.data.coverage import Rows
 from cisnake.data.genome import Genome
 from cisnake.files import write_whole
 from cisnake.processes import map_apart
-
-Rows = Callable[[slice], np.ndarray]
 
 _DTYPES: dict[str, np.dtype] = {
     "sequences": np.dtype(np.int8),

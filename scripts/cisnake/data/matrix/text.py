@@ -23,7 +23,7 @@ _BLOCK_CELLS = 2_000_000
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """Where in a text file genes, tasks and values stand.
 
     Attributes
@@ -52,7 +52,7 @@ class Layout:
     about_tasks: pd.DataFrame
 
 
-def read_layout(path: Path, gene_column: str | None = None) -> Layout:
+def read_layout(path: Path, gene_column: str | None = None) -> TextLayout:
     """Read the head of a text matrix.
 
     Parameters
@@ -95,7 +95,7 @@ def refusing_broken_files(path: Path) -> Iterator[None]:
         raise InputError(f"matrix {path} cannot be read as a table: {error}") from error
 
 
-def _table_layout(path: Path, commas: bool) -> Layout:
+def _table_layout(path: Path, commas: bool) -> TextLayout:
     separator = "," if commas else "\t"
     form: dict[str, Any] = {
         "sep": separator,
@@ -105,10 +105,10 @@ def _table_layout(path: Path, commas: bool) -> Layout:
         "compression": compression(path),
     }
     tasks = pd.read_csv(path, nrows=1, **form).iloc[0, 1:].tolist()
-    return Layout(separator, tasks, 1, 0, 1, None, pd.DataFrame({"task": tasks}))
+    return TextLayout(separator, tasks, 1, 0, 1, None, pd.DataFrame({"task": tasks}))
 
 
-def _gct_layout(path: Path, gene_column: str | None) -> Layout:
+def _gct_layout(path: Path, gene_column: str | None) -> TextLayout:
     with open_text(path) as file:
         lines = [file.readline().rstrip("\r\n").split("\t") for _ in range(3)]
         version, sizes = lines[0][0], [int(size) for size in lines[1] if size.isdecimal()]
@@ -132,7 +132,7 @@ def _gct_layout(path: Path, gene_column: str | None) -> Layout:
     if gene_column is not None and gene_column not in before:
         raise unknown_name(f"column of {path} (targets.gene_column)", gene_column, before)
     id_column = 0 if gene_column is None else before.index(gene_column)
-    return Layout("\t", tasks, 3 + n_about_tasks, id_column, len(before), n_genes, about)
+    return TextLayout("\t", tasks, 3 + n_about_tasks, id_column, len(before), n_genes, about)
 
 
 def read_text(path: Path, gene_column: str | None = None) -> tuple[pd.Index, list[str], np.ndarray]:
@@ -184,7 +184,7 @@ def read_text(path: Path, gene_column: str | None = None) -> tuple[pd.Index, lis
     return pd.Index(ids, dtype=object), layout.tasks, values
 
 
-def _blocks(path: Path, layout: Layout, as_text: bool) -> Iterator[pd.DataFrame]:
+def _blocks(path: Path, layout: TextLayout, as_text: bool) -> Iterator[pd.DataFrame]:
     """Yield rows without the blank ones; the index is the line, counted from 1. Values are float32 or, if asked for, text.
 
     Raises
@@ -220,7 +220,7 @@ def _blocks(path: Path, layout: Layout, as_text: bool) -> Iterator[pd.DataFrame]
             yield block[(block[layout.id_column] != "") | ((values != "") if as_text else values.notna()).any(axis=1)]
 
 
-def _check_short(path: Path, layout: Layout, lines: list[int]) -> None:
+def _check_short(path: Path, layout: TextLayout, lines: list[int]) -> None:
     """Refuse a row that ends too early, among those (lines, counted from 1) whose last cell seems to be empty."""
     wanted, n = set(lines), layout.n_before + len(layout.tasks)
     with open_text(path) as file:
@@ -232,7 +232,7 @@ def _check_short(path: Path, layout: Layout, lines: list[int]) -> None:
                 )
 
 
-def _bad_cell(path: Path, layout: Layout) -> InputError | None:
+def _bad_cell(path: Path, layout: TextLayout) -> InputError | None:
     """Return the error that names the first cell that is no finite number; None if there is none."""
     for block in _blocks(path, layout, as_text=True):
         text = block.iloc[:, layout.n_before :]

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cisnake.errors import InputError
-from cisnake.interpret.attribution.target_scores import Form, Score, score_predictions
+from cisnake.interpret.attribution.target_scores import Form, Score, score_of_predictions
 
 
 class ScoredModel:
@@ -133,7 +133,7 @@ class ScoredModel:
     def answer(self, forms: Sequence[Form], predictions: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tf.Tensor:
         """Return the scores of predictions, shape (scores, batch), in a function that is compiled."""
         predictions = tf.cast(predictions, self.dtype)
-        return tf.stack([score_predictions(form, predictions, weights) for form, weights in zip(forms, arrays, strict=True)])
+        return tf.stack([score_of_predictions(form, predictions, weights) for form, weights in zip(forms, arrays, strict=True)])
 
     def _batches(self, inputs: np.ndarray, scores: Sequence[Score]) -> Iterator[tuple[int, tuple[Any, Any]]]:
         for first in range(0, len(inputs), self.batch_size):

@@ -114,7 +114,7 @@ class Score:
         return dataclasses.replace(self, reverse=True, strand_pair=None if strand_pair is None else tuple(strand_pair))
 
 
-def score_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
+def score_of_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the score of predictions.
 
     Parameters

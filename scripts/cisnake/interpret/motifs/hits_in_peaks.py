@@ -23,7 +23,7 @@ from cisnake.interpret.motifs.places import Axis, distinct, draw_background, pla
 from cisnake.processes import map_apart
 from cisnake.program import Progress
 
-BLOCK_BASES = 1_000_000
+SEARCH_BLOCK_BASES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class HitSearch:
     flank: int = 5
     seed: int = 0
     processes: int = 1
-    block_bases: int = BLOCK_BASES
+    block_bases: int = SEARCH_BLOCK_BASES
 
     def __post_init__(self) -> None:
         if self.flank < 0 or self.processes < 1:

@@ -13,7 +13,7 @@ from cisnake.interpret.peaks.spans import Blocks, Caller, as_blocks, call_spans,
 
 N_SAMPLED = 1_000_000
 N_NULL = 10_000
-N_BINS = 1000
+_N_BINS = 1000
 PERCENTILES = np.arange(5, 100, 5) / 100
 LEAST_NULL = 0.95
 LEAST_PASSING, MOST_PASSING = 0.03, 0.2
@@ -183,7 +183,7 @@ def _null(values: np.ndarray) -> np.ndarray:
 
 def _mode(values: np.ndarray) -> float:
     for _ in range(2):
-        counts, edges = np.histogram(values, N_BINS)
+        counts, edges = np.histogram(values, _N_BINS)
         modal = int(counts.argmax())
         low, high = edges[modal], edges[modal + 1]
         inside = values[(values >= low) & (values <= high)]

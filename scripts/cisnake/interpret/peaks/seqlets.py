@@ -11,7 +11,7 @@ import pandas as pd
 from cisnake.errors import InputError
 from cisnake.interpret.peaks.spans import Blocks, Caller, as_blocks, call_spans, no_spans, span_table
 
-N_BINS = 1000
+_N_BINS = 1000
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,12 @@ def _nulls(blocks: Blocks, max_length: int, signs: Sequence[int]) -> dict[int, _
     low, high = _range(blocks())
     if not low < high:
         return {}
-    width = (high - low) / (N_BINS - 1)
+    width = (high - low) / (_N_BINS - 1)
     lows = {sign: low if sign > 0 else -high for sign in signs}
-    counts = {sign: np.zeros(N_BINS) for sign in signs}
+    counts = {sign: np.zeros(_N_BINS) for sign in signs}
     for block in blocks():
         for sign in signs:
-            counts[sign] += np.bincount(_bins(sign * block, lows[sign], width).ravel(), minlength=N_BINS)
+            counts[sign] += np.bincount(_bins(sign * block, lows[sign], width).ravel(), minlength=_N_BINS)
     return {sign: _Null(lows[sign], width, _tails(counts[sign] / counts[sign].sum(), max_length)) for sign in signs}
 
 
@@ -164,7 +164,7 @@ def _bins(scores: np.ndarray, low: float, width: float) -> np.ndarray:
     bins -= low
     bins /= width
     # Cut off before and after: what is far out of the range would not fit into an integer, and below zero does not round down.
-    return np.clip(bins, 0, N_BINS - 1, out=bins).astype(np.int32)
+    return np.clip(bins, 0, _N_BINS - 1, out=bins).astype(np.int32)
 
 
 def _tails(distribution: np.ndarray, max_length: int) -> list[np.ndarray]:

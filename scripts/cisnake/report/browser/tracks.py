@@ -8,7 +8,7 @@ from pathlib import Path
 # As "r,g,b", Okabe and Ito's: what raises a contrast is blue, what lowers it vermilion, as in the report.
 POSITIVE, NEGATIVE = "0,114,178", "213,94,0"
 # Of what lies above 0 and below. Peaks have colours of their own, which those of a track would hide.
-COLOURS = {
+TRACK_COLOURS = {
     "attribution": (POSITIVE, NEGATIVE),
     "peaks": (),
     "hits": ("91,101,112",),
@@ -25,7 +25,7 @@ class Track:
     Attributes
     ----------
     kind: str
-        A key of `COLOURS`.
+        A key of `TRACK_COLOURS`.
     label: str
         A word or two for the reader.
     description: str
@@ -54,4 +54,4 @@ def colour_settings(kind: str) -> dict[str, str]:
     >>> colour_settings("attribution")
     {'color': '0,114,178', 'altColor': '213,94,0'}
     """
-    return dict(zip(("color", "altColor"), COLOURS[kind]))
+    return dict(zip(("color", "altColor"), TRACK_COLOURS[kind]))

@@ -13,7 +13,7 @@ from cisnake.report import igv_views
 from cisnake.report.page.genes import show_gene
 from cisnake.report.page.motifs import show_motifs
 from cisnake.report.page.trust import count_quality
-from cisnake.report.results import ContrastResults, Results, read_peak_hits
+from cisnake.report.results import ContrastResults, Results, read_hits_of_genes
 from cisnake.report.shown_genes import ShownGene, best_hits, best_region, choose_shown_genes
 from cisnake.report.thresholds import SURE_Q
 
@@ -73,7 +73,7 @@ def _genes(
 ) -> tuple[list[dict[str, Any]], list[igv_views.View]]:
     """Return the genes of a contrast, and their views in the browser; `name` begins the ids of their figures."""
     attributions = contrast.attributions
-    hits = None if contrast.hits is None else read_peak_hits(contrast.hits, windows["gene_id"])
+    hits = None if contrast.hits is None else read_hits_of_genes(contrast.hits, windows["gene_id"])
     labels = {} if hits is None else best_hits(hits)
     prediction = attributions.quality.set_index("gene_id")["prediction"]
     genes, views = [], []

@@ -34,7 +34,7 @@ def _row(training: Training) -> dict[str, Any]:
 
 def _parameters(trainings: list[Training]) -> list[tuple[str, str]]:
     """Return each key with its value, or with that of each model where they differ."""
-    flat = [flatten(training.parameters) for training in trainings]
+    flat = [flatten_params(training.parameters) for training in trainings]
     rows = []
     for key in dict.fromkeys(key for parameters in flat for key in parameters):
         values = [parameters.get(key, DASH) for parameters in flat]
@@ -42,15 +42,15 @@ def _parameters(trainings: list[Training]) -> list[tuple[str, str]]:
     return rows
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+def flatten_params(value: Any, prefix: str = "") -> dict[str, str]:
     """Return nested mappings as one, keys joined by dots, values as JSON; lists stay whole.
 
     Examples
     --------
-    >>> flatten({"train": {"seed": 1, "optimizer": {"name": "adam"}}, "folds": [0, 1]})
+    >>> flatten_params({"train": {"seed": 1, "optimizer": {"name": "adam"}}, "folds": [0, 1]})
     {'train.seed': '1', 'train.optimizer.name': '"adam"', 'folds': '[0, 1]'}
     """
     if isinstance(value, dict) and value:
-        parts = (flatten(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
+        parts = (flatten_params(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items())
         return {key: text for part in parts for key, text in part.items()}
     return {prefix: json.dumps(value, ensure_ascii=False, default=str)}
