@@ -19,6 +19,10 @@ TASKS = ["a", "b", "c", "d"]
 GENES = pd.DataFrame({"gene_id": ["G1", "G2.7", "G3", "G4", "G5"], "matrix_id": ["g1", "G2", "g3", "g4", "twice"]})
 
 
+# The matrix has an id twice on purpose, of which AnnData warns whenever it is made or read.
+pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique:UserWarning")
+
+
 @pytest.fixture
 def matrix(tmp_path: Path) -> Path:
     values = scipy.sparse.random(4, 7, 0.5, "csr", rng=np.random.default_rng(0))
