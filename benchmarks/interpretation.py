@@ -39,11 +39,18 @@ METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "in_silico_mutagenesis": ("in_silico_mutagenesis", {}, False),
 }
 CALLERS: dict[str, list[str]] = {
-    "recursive_seqlets, threshold 0.01": ["--method", "recursive_seqlets", "--threshold", "0.01"],
-    "recursive_seqlets, threshold 0.05": ["--method", "recursive_seqlets", "--threshold", "0.05"],
-    "find_attr_peaks": ["--method", "find_attr_peaks"],
-    "find_attr_peaks, n 20, height 2": ["--method", "find_attr_peaks", "--n", "20", "--height", "2"],
-    "tfmodisco_seqlets": ["--method", "tfmodisco_seqlets"],
+    "recursive_seqlets, threshold 0.01": ["--set", "peaks.method=recursive_seqlets", "--set", "peaks.threshold=0.01"],
+    "recursive_seqlets, threshold 0.05": ["--set", "peaks.method=recursive_seqlets", "--set", "peaks.threshold=0.05"],
+    "find_attr_peaks": ["--set", "peaks.method=find_attr_peaks"],
+    "find_attr_peaks, n 20, height 2": [
+        "--set",
+        "peaks.method=find_attr_peaks",
+        "--set",
+        "peaks.n=20",
+        "--set",
+        "peaks.height=2",
+    ],
+    "tfmodisco_seqlets": ["--set", "peaks.method=tfmodisco_seqlets"],
 }
 PEAK_COLUMNS = {"start": "int", "end": "int", "attribution": "float", "q_value": "float"}
 

@@ -78,9 +78,17 @@ def programs(folder: Path, python: Path) -> dict[str, list[str | Path]]:
 
     def ours(method: str, name: str) -> list[str | Path]:
         outputs: list[str | Path] = ["--output-tsv", folder / "ours.tsv", "--output-bed", folder / "ours.bed"]
-        return [sys.executable, SCRIPTS / "call_peaks.py", "--attributions", folder / name, "--method", method, *outputs]
+        return [
+            sys.executable,
+            SCRIPTS / "call_peaks.py",
+            "--attributions",
+            folder / name,
+            "--set",
+            f"peaks.method={method}",
+            *outputs,
+        ]
 
-    found = {f"Cisnake `call_peaks.py --method {method}`": ours(method, "attributions.h5") for method in PEAK_METHODS}
+    found = {f"Cisnake `call_peaks.py`, {method}": ours(method, "attributions.h5") for method in PEAK_METHODS}
     found[f"the first, with q-values from {NULL} shuffled windows"] = ours("recursive_seqlets", "attributions_null.h5")
     found[THEIRS] = [python, HERE / "peers" / "tangermeme_peaks.py", folder / "scores.npy", folder / "theirs.npz"]
     return found

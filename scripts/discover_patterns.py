@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data import read_meme
 from cisnake.interpret.attribution import AttributionFile
 from cisnake.interpret.patterns import discover_patterns, match_motifs, write_patterns
@@ -17,12 +17,10 @@ from cisnake.interpret.patterns import discover_patterns, match_motifs, write_pa
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "discover_patterns")
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="known motifs, from fetch_motifs.py")
-    p.add_argument("--width", type=int, default=2000, help="bases around the TSS that are looked at (default: 2000)")
-    p.add_argument("--max-seqlets", type=int, default=20_000, help="places of either sign that are grouped (default: 20000)")
     p.add_argument("--matches", type=int, default=10, help="known motifs listed for each pattern (default: 10)")
-    p.add_argument("--seed", type=int, default=0, help="seed of the order of the genes (default: 0)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--output-meme", type=Path, required=True, metavar="MEME", help="the patterns as motifs")
     p.add_argument("--output-patterns", type=Path, required=True, metavar="TSV", help="table of patterns")
@@ -32,9 +30,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    settings = configuration.read(args, "discover_patterns")
     known = read_meme(args.motifs)
     file = AttributionFile(args.attributions)
-    found = discover_patterns(file, args.width, args.max_seqlets, args.seed, args.threads)
+    patterns = settings.motifs.patterns
+    found = discover_patterns(file, patterns.width, patterns.max_seqlets, settings.run.seed, args.threads)
     matches = match_motifs([pattern.motif for pattern in found], known, args.matches, args.threads)
     alike = matches.loc[matches["q_value"] <= 0.05, "pattern"].nunique()
     outputs = (args.output_meme, args.output_patterns, args.output_seqlets, args.output_matches)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "enrich_motifs")
     p.add_argument("--hits", type=Path, required=True, metavar="H5", help="all hits, from scan_motifs.py")
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
     p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="its peaks, from call_peaks.py")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
-    p.add_argument("--flank", type=int, default=5, help="bases added to both sides of a peak (default: 5)")
     p.add_argument("--processes", type=int, default=1, help="processes (default: 1)")
-    p.add_argument("--seed", type=int, default=0, help="seed of the draw of background windows (default: 0)")
     p.add_argument("--output-hits", type=Path, required=True, metavar="TSV", help="table of hits in peaks")
     p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the same for a genome browser")
     p.add_argument("--output-enrichment", type=Path, required=True, metavar="TSV", help="table of motifs, best first")
@@ -34,11 +33,12 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.interpret.attribution import AttributionFile
     from cisnake.interpret.motifs import HitSearch, enrichment_table, write_hits_in_peaks
 
+    settings = configuration.read(args, "enrich_motifs")
     peaks = read_table(args.peaks, window_start="int", window_end="int", attribution="float")
     motifs = read_meme(args.motifs)
     counts = write_hits_in_peaks(
         args.hits, AttributionFile(args.attributions), peaks, motifs, args.output_hits, args.output_bed,
-        HitSearch(args.flank, args.seed, args.processes),
+        HitSearch(settings.motifs.flank, settings.run.seed, args.processes),
     )  # fmt: skip
     enrichment = enrichment_table(motifs, counts)
     write_table(enrichment, args.output_enrichment)

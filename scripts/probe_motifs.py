@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data import read_meme
 from cisnake.data.dataset import open_dataset, read_codes, read_tasks, read_windows
 from cisnake.files import read_table, write_table
@@ -26,6 +26,7 @@ from cisnake.interpret.probe import ProbeSettings, Scorer, choose_motifs, peak_p
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "probe_motifs")
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="the contrast, and the genes that are probed")
     p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="table of call_peaks.py")
     p.add_argument("--hits", type=Path, required=True, metavar="TSV", help="hits.tsv of the contrast")
@@ -33,11 +34,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     program.add_model_options(p)
-    p.add_argument("--top", type=int, default=10, metavar="N", help="clusters of motifs to probe (default 10)")
-    p.add_argument("--sites", type=int, default=50, metavar="N", help="sites of a motif to delete, best first (default 50)")
-    p.add_argument("--draws", type=int, default=5, metavar="N", help="random replacements of each site (default 5)")
-    p.add_argument("--backgrounds", type=int, default=50, metavar="N", help="shuffled windows to insert into (default 50)")
-    p.add_argument("--seed", type=int, default=0, help="of sites, replacements, shuffles and intervals (default 0)")
     p.add_argument("--output", type=Path, required=True, metavar="TSV", help="effects.tsv: a row a motif")
     p.add_argument("--output-sites", type=Path, required=True, metavar="TSV", help="site_effects.tsv: a row a deleted site")
     return p
@@ -48,10 +44,12 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
     configure_devices(args.threads)
+    configured = configuration.read(args, "probe_motifs")
+    probe, seed = configured.motifs.probe, configured.run.seed
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
-    motifs = choose_motifs(enrichment, read_meme(args.motifs), args.top)
+    motifs = choose_motifs(enrichment, read_meme(args.motifs), probe.top)
     with open_dataset(args.dataset) as file:
         windows, tasks = read_windows(file), read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
@@ -68,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
         genes = windows["gene_id"].tolist()
         hits, places = read_peak_hits(args.hits, [motif.id for motif in motifs], genes)
         peaks = peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
-        settings = ProbeSettings(args.sites, args.draws, args.backgrounds, args.seed)
+        settings = ProbeSettings(probe.sites, probe.draws, probe.backgrounds, seed)
         effects, site_effects = probe_motifs(scorer, motifs, hits, pd.concat([peaks, places]), enrichment, settings)
     write_table(site_effects, args.output_sites)
     write_table(effects, args.output)

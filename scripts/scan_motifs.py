@@ -10,21 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "scan_motifs")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="windows, from write_dataset.py")
-    p.add_argument("--genes", default="all", metavar="WHICH", help="all, held_out, or a file of ids (default: all)")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="motifs, from fetch_motifs.py")
-    p.add_argument(
-        "--p-threshold",
-        type=float,
-        default=1e-4,
-        help="greatest p-value of a hit; a motif too short for it is matched by its best words alone (default: 1e-4)",
-    )
-    p.add_argument("--gc-classes", type=int, default=1, metavar="N", help="classes of GC content, 1 to 10 (default: 1)")
     p.add_argument("--processes", type=int, default=1, help="processes that scan (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5", help="all hits")
     return p
@@ -35,9 +28,17 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.data import read_meme
     from cisnake.interpret.motifs import scan_genes
 
+    settings = configuration.read(args, "scan_motifs")
     collection = read_meme(args.motifs)
-    names = ("p_threshold", "gc_classes", "processes")
-    scan = scan_genes(args.dataset, args.genes, collection, args.output, **{name: getattr(args, name) for name in names})
+    scan = scan_genes(
+        args.dataset,
+        settings.attribution.genes,
+        collection,
+        args.output,
+        p_threshold=settings.motifs.p_threshold,
+        gc_classes=settings.motifs.gc_classes,
+        processes=args.processes,
+    )
     program.log.info(
         "%d hits of %d motifs in %d genes, among %d sites", scan.n_hits, len(collection), scan.n_genes, scan.n_tests
     )
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         some = ", ".join(scan.best_only[:10]) + (", ..." if len(scan.best_only) > 10 else "")
         program.log.info(
             "%d motifs are too short for p <= %g and are matched by their best words alone: %s",
-            len(scan.best_only), args.p_threshold, some,
+            len(scan.best_only), settings.motifs.p_threshold, some,
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.12"
 
 # What the rules of each environment import.
-_TABLES = ["h5py", "lazy-loader", "numpy", "pandas", "pyyaml", "scipy"]
+_TABLES = ["h5py", "jsonschema", "lazy-loader", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
     "genomics": [*_GENOMICS, "anndata", "pybigtools"],
@@ -127,7 +127,7 @@ def environment(packages: Iterable[str], pins: dict[str, Pin], lock: str) -> str
 
 def pins_of(lock: str) -> dict[str, Pin]:
     """Return the packages of a file of requirements/ at the Python of the environments, by name."""
-    return at_python(read_lock((ROOT / "requirements" / lock).read_text()), PYTHON)
+    return at_python(read_lock((ROOT / "requirements" / lock).read_text(encoding="utf-8")), PYTHON)
 
 
 def environments() -> dict[str, str]:
@@ -138,4 +138,4 @@ def environments() -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, text in environments().items():
-        (ROOT / "envs" / f"{name}.yaml").write_text(text)
+        (ROOT / "envs" / f"{name}.yaml").write_text(text, encoding="utf-8")

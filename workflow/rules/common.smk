@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from cisnake.data.matrix import matrix_files
 
 R = f"results/{config['run']['name']}"
+# Programs read it; jobs depend on the keys that count for them alone (`settings`), and not on the file.
+CONFIG_FILE = (configuration.store if workflow.is_main_process else configuration.config_path)(config, f"{R}/config")
 SEED = config["run"]["seed"]
 SIMULATED = "simulate" in config["genome"]
 COVERAGE_RUN = config["targets"]["kind"] == "coverage"
@@ -91,6 +93,16 @@ def scripts(wildcards, output):
     return str(SCRIPTS)
 
 
+def config_file(wildcards, output):
+    """The completed configuration. A function of the output, as those are no reason to run again."""
+    return str(CONFIG_FILE)
+
+
+def settings(program):
+    """What of the configuration decides the output of a program: a job runs again when this changes, and only then."""
+    return configuration.canonical(configuration.deciding(config, program))
+
+
 def remote_url(wildcards):
     """Address of a remote input."""
     return REMOTE[wildcards.key]["url"]
@@ -136,9 +148,14 @@ def network_memory(wildcards, input, attempt):
 
 def table_memory(wildcards, input, attempt):
     """Memory of a job that holds tables; genomes, attributions and hits are streamed, and ask for nothing."""
-    streamed = (".fa", ".fa.gz", ".h5", ".bw", "hits.tsv", "effects.tsv")
-    held = [path for path in input if not str(path).endswith(streamed)]
+    streamed = (".h5", ".bw", "hits.tsv", "effects.tsv")
+    held = [path for path in besides_genome(input) if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
+
+
+def besides_genome(input):
+    """Inputs but the genome, of which regions are read: whatever its suffix is."""
+    return [path for path in input if str(path) != str(input.get("genome", ""))]
 
 
 def pattern_memory(wildcards, attempt):
@@ -168,9 +185,7 @@ def network_time(wildcards, attempt):
 
 def table_time(wildcards, input, attempt):
     """Minutes of a job that reads its input a few times; a motif scan takes a second for some 100 kB of attributions."""
-    # Of a genome regions are read.
-    whole = [path for path in input if not str(path).endswith((".fa", ".fa.gz", ".fasta", ".fasta.gz"))]
-    return attempt * (30 + int(sum(map(megabytes, whole)) / 3))
+    return attempt * (30 + int(sum(map(megabytes, besides_genome(input))) / 3))
 
 
 def replicate_seed(wildcards):

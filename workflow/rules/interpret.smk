@@ -89,14 +89,12 @@ rule call_peaks:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        **{key: value for key, value in config["peaks"].items() if key != "max_q"},
-        max_q=option("--max-q", config["peaks"]["max_q"] if config["peaks"]["max_q"] < 1 else None),
+        settings=settings("call_peaks"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/call_peaks.py --attributions {input} --method {params.method} --threshold {params.threshold} "
-        "--min-length {params.min_length} --max-length {params.max_length} --n {params.n} --min-dist {params.min_dist} "
-        "--height {params.height} --window {params.window} --flank {params.flank} --precision {params.precision} {params.max_q} "
+        "python {params.scripts:q}/call_peaks.py --config {params.config} --attributions {input} "
         "--output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
 
 
@@ -119,14 +117,13 @@ rule scan_motifs:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        genes=config["attribution"]["genes"],
-        p_threshold=config["motifs"]["p_threshold"],
-        gc_classes=config["motifs"]["gc_classes"],
+        settings=settings("scan_motifs"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/scan_motifs.py --dataset {input.dataset} --genes {params.genes:q} --motifs {input.motifs} "
-        "--p-threshold {params.p_threshold} --gc-classes {params.gc_classes} --processes {threads} --output {output} --log {log}"
+        "python {params.scripts:q}/scan_motifs.py --config {params.config} --dataset {input.dataset} --motifs {input.motifs} "
+        "--processes {threads} --output {output} --log {log}"
 
 
 rule enrich_motifs:
@@ -150,13 +147,13 @@ rule enrich_motifs:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        flank=config["motifs"]["flank"],
-        seed=SEED,
+        settings=settings("enrich_motifs"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/enrich_motifs.py --hits {input.hits} --attributions {input.attributions} "
-        "--peaks {input.peaks} --motifs {input.motifs} --flank {params.flank} --processes {threads} --seed {params.seed} "
+        "python {params.scripts:q}/enrich_motifs.py --config {params.config} --hits {input.hits} "
+        "--attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} --processes {threads} "
         "--output-hits {output.hits} --output-bed {output.bed} --output-enrichment {output.enrichment} --log {log}"
 
 
@@ -184,16 +181,15 @@ rule probe_motifs:
         runtime=network_time,
         gpu=min(GPUS, 1),
     params:
-        **config["motifs"]["probe"],
-        seed=SEED,
+        settings=settings("probe_motifs"),
+        config=config_file,
         scripts=scripts,
         batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/probe_motifs.py --attributions {input.attributions} --peaks {input.peaks} --hits {input.hits} "
-        "--enrichment {input.enrichment} --motifs {input.motifs} --dataset {input.dataset} --models {input.models} "
-        "--top {params.top} --sites {params.sites} --draws {params.draws} --backgrounds {params.backgrounds} "
-        "--seed {params.seed} --batch-size {params.batch_size} --threads {threads} --output {output.motifs} "
+        "python {params.scripts:q}/probe_motifs.py --config {params.config} --attributions {input.attributions} "
+        "--peaks {input.peaks} --hits {input.hits} --enrichment {input.enrichment} --motifs {input.motifs} "
+        "--dataset {input.dataset} --models {input.models} --batch-size {params.batch_size} --threads {threads} --output {output.motifs} "
         "--output-sites {output.sites} --log {log}"
 
 
@@ -214,14 +210,13 @@ rule pair_motifs:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        **config["motifs"]["pairs"],
-        seed=SEED,
+        settings=settings("pair_motifs"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/pair_motifs.py --hits {input.hits} --enrichment {input.enrichment} --top {params.top} "
-        "--max-distance {params.max_distance} --permutations {params.permutations} --seed {params.seed} --processes {threads} "
-        "--output {output} --log {log}"
+        "python {params.scripts:q}/pair_motifs.py --config {params.config} --hits {input.hits} --enrichment {input.enrichment} "
+        "--processes {threads} --output {output} --log {log}"
 
 
 if PATTERNS:
@@ -246,13 +241,12 @@ if PATTERNS:
             mem_mb=pattern_memory,
             runtime=network_time,
         params:
-            width=config["motifs"]["patterns"]["width"],
-            max_seqlets=config["motifs"]["patterns"]["max_seqlets"],
-            seed=SEED,
+            settings=settings("discover_patterns"),
+            config=config_file,
             scripts=scripts,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/discover_patterns.py --attributions {input.attributions} --motifs {input.motifs} "
-            "--width {params.width} --max-seqlets {params.max_seqlets} --seed {params.seed} --threads {threads} "
+            "python {params.scripts:q}/discover_patterns.py --config {params.config} --attributions {input.attributions} "
+            "--motifs {input.motifs} --threads {threads} "
             "--output-meme {output.meme} --output-patterns {output.patterns} --output-seqlets {output.seqlets} "
             "--output-matches {output.matches} --log {log}"

@@ -8,3 +8,10 @@ from .keys import GENES as GENES
 from .keys import ROOT as ROOT
 from .keys import SCHEMA as SCHEMA
 from .keys import SOURCES as SOURCES
+from .programs import PROGRAMS as PROGRAMS
+from .programs import canonical as canonical
+from .programs import deciding as deciding
+from .reading import add_options as add_options
+from .reading import read as read
+from .stored import config_path as config_path
+from .stored import store as store

@@ -230,7 +230,7 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
         index = Path(f"{fasta}.fai")
         # One of another file would refuse chromosomes that are there; whoever reads the genome makes it again.
         if isinstance(fasta, str) and fits(index, Path(fasta)):
-            chromosomes = [line.split("\t")[0] for line in index.read_text().splitlines()]
+            chromosomes = [line.split("\t")[0] for line in index.read_text(encoding="utf-8").splitlines()]
     try:
         table = known_tasks(config)
         if Path(config["targets"].get("tracks", "")).is_file():

@@ -174,7 +174,14 @@ def test_nothing_to_pair_gives_an_empty_table_and_nonsense_is_refused(tmp_path):
 def test_the_script_writes_the_table(tmp_path):
     pd.DataFrame(random_hits(np.random.default_rng(4), 30)).to_csv(tmp_path / "hits.tsv", sep="\t", index=False)
     CLUSTERS.to_csv(tmp_path / "enrichment.tsv", sep="\t", index=False)
-    arguments = ["--hits", tmp_path / "hits.tsv", "--enrichment", tmp_path / "enrichment.tsv", "--permutations", "20"]
+    arguments = [
+        "--hits",
+        tmp_path / "hits.tsv",
+        "--enrichment",
+        tmp_path / "enrichment.tsv",
+        "--set",
+        "motifs.pairs.permutations=100",
+    ]
     arguments += ["--output", tmp_path / "pairs.tsv"]
     pair_motifs.main(pair_motifs.parser().parse_args([str(argument) for argument in arguments]))
     assert list(read_table(tmp_path / "pairs.tsv")) == list(PAIR_COLUMNS)

@@ -223,7 +223,12 @@ def test_program(tmp_path):
     path = write_dataset(tmp_path, genome, windows_of(genome, places, 200)[0])
     collection = [consensus_motif("TGACTCAGC", "gcn4"), consensus_motif("ACGTT", "short")]
     write_meme(collection, tmp_path / "m.meme")
-    options = [f"--dataset={path}", f"--motifs={tmp_path / 'm.meme'}", "--p-threshold=0.01", "--gc-classes=2"]
+    options = [
+        f"--dataset={path}",
+        f"--motifs={tmp_path / 'm.meme'}",
+        "--set=motifs.p_threshold=0.01",
+        "--set=motifs.gc_classes=2",
+    ]
     scan_motifs.main(scan_motifs.parser().parse_args([*options, f"--output={tmp_path / 'program.h5'}"]))
     motifs.scan_genes(path, "all", collection, tmp_path / "function.h5", p_threshold=0.01, gc_classes=2)
     one, other = read_hits(tmp_path / "program.h5"), read_hits(tmp_path / "function.h5")
