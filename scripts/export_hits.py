@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     file, bed, n = HitFile(args.hits), args.output.suffix == ".bed", 0
-    with write_whole(args.output) as part, open(part, "w", newline="") as output:
+    with write_whole(args.output) as part, open(part, "w", encoding="utf-8", newline="") as output:
         for number, table in enumerate(file.tables(args.genes, args.motifs)):
             written = bed_table(table) if bed else table
             written.to_csv(output, sep="\t", index=False, header=not bed and number == 0, float_format="%.7g")

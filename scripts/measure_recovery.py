@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     group_of_task = dict(zip(tasks["task"], tasks["group"], strict=True))
     floats = dict.fromkeys([f"effect_{group}" for group in tasks["group"].unique()], "float")
     truth = read_table(args.truth, start="int", end="int", **floats)
-    summary = json.loads(args.evaluation.read_text())
+    summary = json.loads(args.evaluation.read_text(encoding="utf-8"))
     genes = read_table(args.genes)
     held_out = genes["gene_id"][genes["split"] == summary["split"]].to_list()
     noiseless, observed = (read_expression(args.simulation / f"{n}.tsv") for n in ("expression_noiseless", "expression"))

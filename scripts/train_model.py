@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     write_table(history, args.output_history)
     how = {"overrides": args.overrides, "fold": args.fold, "seed": args.seed, "device": device, "version": __version__}
     with write_whole(args.output_params) as part:
-        part.write_text(yaml.safe_dump(params | how, sort_keys=False))
+        part.write_text(yaml.safe_dump(params | how, sort_keys=False), encoding="utf-8")
     with write_whole(args.output_model) as part:
         models["head"].save(part)
     trainer.checkpoint.remove()

@@ -36,7 +36,7 @@ def read_config(text: str | None) -> dict | None:
     if text is None:
         return None
     try:
-        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"--config is neither JSON nor a file of JSON: {error}.") from error
 

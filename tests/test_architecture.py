@@ -13,7 +13,7 @@ from .import_graph import imported, module_file
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 
-GROUND = ("errors", "files", "processes", "program", "text_files")
+GROUND = ("errors", "files", "processes", "program", "sections", "text_files")
 DATA = ("data", "data.genome", "data.annotation", "data.matrix", "data.windows", "data.coverage", "data.dataset")
 MODEL = ("model", "model.network", "model.training")
 
@@ -272,3 +272,17 @@ def test_a_name_means_one_thing() -> None:
                 if not name.startswith("_"):
                     homes.setdefault(name, []).append(dotted(path, SCRIPTS))
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def test_text_files_are_utf_8_whatever_the_locale() -> None:
+    found = []
+    for path in [*sorted(SCRIPTS.rglob("*.py")), *sorted((ROOT / "tools").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or any(keyword.arg in ("encoding", None) for keyword in node.keywords):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            mode = next((arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)), "r")
+            opens = name == "open" and isinstance(node.func, ast.Name) and "b" not in str(mode)
+            if opens or name in ("read_text", "write_text"):
+                found.append(f"{path.name}:{node.lineno}")
+    assert found == []

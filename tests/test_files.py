@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +144,35 @@ def test_what_is_no_table_of_these_columns_is_refused(tmp_path, text):
         (tmp_path / "t.tsv").write_text(text)
     with pytest.raises(InputError, match=r"t\.tsv cannot be read as a table"):
         list(read_chunks(tmp_path / "t.tsv", {"a": str, "b": int}))
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    target = tmp_path / "a.tsv"
+    script = "import os, signal, sys\nfrom cisnake.files import write_whole\nwith write_whole(sys.argv[1]) as part:\n"
+    script += "    part.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    library = str(Path(files.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", script, target], env={**os.environ, "PYTHONPATH": library})
+    left = next(tmp_path.iterdir())
+    assert left.name.startswith(".part-")
+    os.utime(left, (0, 0))
+    others = [tmp_path / name for name in (".part-1-b-a.tsv", ".part-x-a.tsv", ".part-2-a.tsv.gz", ".part-3-a.tsv")]
+    for other in others:
+        other.write_text("of another file, or being written now")
+    for other in others[:3]:
+        os.utime(other, (0, 0))
+    with write_whole(target) as part:
+        part.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([target, *others])
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+    write_json({"a": [math.nan, math.inf, -math.inf, 1.5], "b": np.float32("inf")}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, None, 1.5], "b": None}
+
+
+def test_a_quotation_mark_swallows_no_row_of_a_users_table(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('task\tdescription\nx\t"5 prime\ny\tb"\n')
+    with pytest.raises(InputError, match=r"a.tsv, row 1, column description: a quotation mark"):
+        files.read_user_table(tmp_path / "a.tsv")
+    (tmp_path / "b.tsv").write_text('task\tdescription\nx\t"5"" prime"\ny\t5" b\n')
+    assert files.read_user_table(tmp_path / "b.tsv")["description"].tolist() == ['5" prime', '5" b']

@@ -63,13 +63,13 @@ def problems(documents: dict[str, str], makefile: str, root: Path = ROOT) -> lis
 
 def read_documents(paths: Iterable[str]) -> dict[str, str]:
     """Return the texts of those of `paths`, relative to the repository, that exist."""
-    return {path: (ROOT / path).read_text() for path in paths if (ROOT / path).exists()}
+    return {path: (ROOT / path).read_text(encoding="utf-8") for path in paths if (ROOT / path).exists()}
 
 
 def main() -> None:
     docs = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("**/*.md"))
     documents = read_documents(["README.md", "CONTRIBUTING.md", "config/README.md", *docs])
-    found = problems(documents, (ROOT / "Makefile").read_text())
+    found = problems(documents, (ROOT / "Makefile").read_text(encoding="utf-8"))
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     sys.exit(bool(found))
 

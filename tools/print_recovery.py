@@ -21,7 +21,7 @@ def lines(results: Path) -> list[str]:
         The path of the report, then six figures: score, baseline, motifs recovered, precision and recall of peaks, precision of
         the sure ones.
     """
-    found = json.loads((results / "recovery.json").read_text())
+    found = json.loads((results / "recovery.json").read_text(encoding="utf-8"))
 
     def figure(key: str) -> str:
         return "undefined" if found[key] is None else f"{found[key]:.2f}"

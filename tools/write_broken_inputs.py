@@ -28,7 +28,7 @@ def main() -> None:
     from broken_inputs.outcomes import PAGE, rows, run_cases
 
     with tempfile.TemporaryDirectory() as folder:
-        PAGE.write_text(INTRODUCTION + "\n".join(rows(run_cases(Path(folder)))) + "\n")
+        PAGE.write_text(INTRODUCTION + "\n".join(rows(run_cases(Path(folder)))) + "\n", encoding="utf-8")
     print(f"{PAGE} written")
 
 

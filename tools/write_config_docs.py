@@ -70,13 +70,13 @@ alone; {plain} heed none.
 
 
 def main() -> None:
-    README.write_text(page())
+    README.write_text(page(), encoding="utf-8")
     print(README.relative_to(ROOT))
 
 
 def page() -> str:
     """Return the text of config/README.md."""
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     parts = [INTRODUCTION]
     for name, section in schema["properties"].items():
         star = "*" if name in schema["required"] else ""
@@ -142,7 +142,7 @@ def table(header: list[str], lines: Iterator[list[str]] | list[list[str]]) -> st
 
 
 def tree(module: str) -> ast.Module:
-    return ast.parse((MODEL / f"{module}.py").read_text())
+    return ast.parse((MODEL / f"{module}.py").read_text(encoding="utf-8"))
 
 
 def shared_keys() -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
+import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,15 @@ from cisnake.errors import InputError
 # Rows of large tables that are in memory at once.
 CHUNK_ROWS = 200_000
 
+_STARTED = time.time()
+
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to, and rename it when the block ends well.
 
     The temporary name keeps the suffixes of `path`, because libraries choose formats by them. When the block raises, the
-    temporary file is removed and `path` stays as it was.
+    temporary file is removed and `path` stays as it was. What a process that was killed left of the same file goes, too.
 
     Parameters
     ----------
@@ -51,15 +56,29 @@ def write_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         yield part
         os.replace(part, path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _sweep(path: Path) -> None:
+    """Remove unfinished copies of a file that nobody has written to since this process began."""
+    for part in path.parent.glob(".part-*"):
+        if re.fullmatch(r"\.part-\d+-" + re.escape(path.name), part.name):
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime < _STARTED:
+                    _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -118,6 +137,25 @@ def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
             line = int(wrong.to_numpy().argmax()) + 2
             raise InputError(f"{path}, line {line}: {column} is {table[column][line - 2]!r}, no number: is the file cut?")
         table[column] = numbers.astype(kind)
+    return table
+
+
+def read_user_table(path: str | Path, **columns: str) -> pd.DataFrame:
+    """Read a TSV that a user wrote, as `read_table` does, and refuse a cell that goes on in the next line.
+
+    A quotation mark at the start of a cell that the cell does not end with takes in everything up to the next one: rows would
+    vanish without a word.
+    """
+    table = read_table(path, **columns)
+    for column in table.columns:
+        if table[column].dtype.kind == "O" or pd.api.types.is_string_dtype(table[column]):
+            broken = table[column].str.contains("\n", regex=False).to_numpy(bool)
+            if broken.any():
+                row = int(broken.argmax())
+                raise InputError(
+                    f"{path}, row {row + 1}, column {column}: a quotation mark opens a cell and is not closed: remove it, "
+                    "or double it and close the cell with another."
+                )
     return table
 
 
@@ -187,9 +225,9 @@ def _unreadable(path: str | Path, what: str, error: Exception, remedy: str) -> I
 
 
 def write_json(value: Any, path: str | Path) -> None:
-    """Write a value as indented JSON; NaN becomes null."""
+    """Write a value as indented JSON; NaN and infinities become null, as JSON has neither."""
     with write_whole(path) as part:
-        part.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+        part.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -199,7 +237,7 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if hasattr(value, "item"):
         value = value.item()
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def file_sha256(path: Path) -> str:

@@ -75,7 +75,7 @@ def _start_log(path: Path | None, name: str) -> None:
         # What libraries and the interpreter itself write to standard error, a crash's last words among it, belongs in the log.
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = os.fdopen(os.dup(2), "w", buffering=1)
-        with open(path, "w") as file:
+        with open(path, "w", encoding="utf-8") as file:
             os.dup2(file.fileno(), 2)
         to_file = logging.StreamHandler(sys.stderr)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))

@@ -198,7 +198,7 @@ def write_meme(motifs: Iterable[Motif], path: str | Path) -> None:
     ...     [(m.id, m.name, len(m), m.n_sites) for m in read_meme(Path(folder) / "motifs.meme")]
     [('M1', 'TF1', 2, 8)]
     """
-    with write_whole(path) as part, open(part, "w") as file:
+    with write_whole(path) as part, open(part, "w", encoding="utf-8") as file:
         file.write("MEME version 4\n\nALPHABET= ACGT\n\nstrands: + -\n\n")
         file.write("Background letter frequencies\nA 0.25 C 0.25 G 0.25 T 0.25\n")
         for motif in motifs:

@@ -136,7 +136,7 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     (0.001, 32, 'poisson')
     """
     try:
-        params = yaml.load(Path(path).read_text(), _Loader)
+        params = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error
     if isinstance(params, dict):

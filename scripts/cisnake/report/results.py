@@ -141,7 +141,7 @@ def _required(path: Path, rule: str) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON ({error}): make it again.") from error
 
@@ -168,7 +168,7 @@ def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]
     trainings = []
     for path in paths:
         history = _numbers(read_table(_required(path, "train_model"), best="bool"), ("best",))
-        parameters = yaml.safe_load(_required(path.with_name("params.yaml"), "train_model").read_text()) or {}
+        parameters = yaml.safe_load(_required(path.with_name("params.yaml"), "train_model").read_text(encoding="utf-8")) or {}
         fold, replicate = path.parts[-3:-1]
         trainings.append(Training(f"{fold}/{replicate}", fold, replicate, history, parameters))
     return trainings

@@ -335,7 +335,7 @@ def write_effects(
     variants, genes = pairs.variants, pairs.genes
     n_records = int(variants["record"].iloc[-1]) + 1 if len(variants) else 0
     entries: list[list[str]] = [[] for _ in range(n_records)]
-    with write_whole(table_path) as part, open(part, "w", newline="") as sink:
+    with write_whole(table_path) as part, open(part, "w", encoding="utf-8", newline="") as sink:
         for index, block in enumerate(blocks):
             table = long_table(block, variants, genes, tasks, replicates)
             table.to_csv(sink, sep="\t", index=False, header=index == 0, float_format="%.7g")

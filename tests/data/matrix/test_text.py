@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cisnake.data.matrix import text as text_matrix
-from cisnake.data.matrix.text import read_layout, read_text
+from cisnake.data.matrix.text import read_layout, read_text_matrix
 from cisnake.errors import InputError
 
 TEXT = "id\ta\tb\nNA\t1.5\t\n1e5\tNA\t-2\nnan\tNaN\t3e-2\n007\t0\t1\nNA\t9\t9\n"
@@ -31,14 +31,14 @@ def write(path: Path, text: str) -> Path:
 def test_ids_stay_text_and_missing_stays_missing(tmp_path, monkeypatch, name, block_cells):
     monkeypatch.setattr(text_matrix, "_BLOCK_CELLS", block_cells)
     text = TEXT.replace("\t", ",") if ".csv" in name else TEXT
-    genes, tasks, values = read_text(write(tmp_path / name, text))
+    genes, tasks, values = read_text_matrix(write(tmp_path / name, text))
     assert list(genes) == ["NA", "1e5", "nan", "007", "NA"] and tasks == ["a", "b"]
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, np.float32([[1.5, np.nan], [np.nan, -2], [np.nan, 0.03], [0, 1], [9, 9]]))
 
 
 def test_one_task_is_enough(tmp_path):
-    _, tasks, values = read_text(write(tmp_path / "m.tsv", "id\ta\ng1\t1\ng2\t\ng3\t-2.5\n"))
+    _, tasks, values = read_text_matrix(write(tmp_path / "m.tsv", "id\ta\ng1\t1\ng2\t\ng3\t-2.5\n"))
     assert tasks == ["a"]
     np.testing.assert_array_equal(values, np.float32([[1], [np.nan], [-2.5]]))
 
@@ -47,11 +47,11 @@ def test_one_task_is_enough(tmp_path):
 @pytest.mark.parametrize("name", ["m.gct", "m.gct.gz"])
 def test_gct_is_read_below_its_head(tmp_path, name, text):
     path = write(tmp_path / name, text)
-    genes, tasks, values = read_text(path)
+    genes, tasks, values = read_text_matrix(path)
     assert list(genes) == ["x1", "g2"] and tasks == ["a", "b", "c"]
     np.testing.assert_array_equal(values, np.float32([[1, 2, np.nan], [-3, 40, np.nan]]))
     column = "Description" if text is GCT_2 else "symbol"
-    assert list(read_text(path, column)[0]) == (["NA", "name two"] if text is GCT_2 else ["NA", "S2"])
+    assert list(read_text_matrix(path, column)[0]) == (["NA", "name two"] if text is GCT_2 else ["NA", "S2"])
     about = read_layout(path).about_tasks
     assert list(about["task"]) == tasks
     assert list(about.columns) == (["task"] if text is GCT_2 else ["task", "group"])
@@ -74,14 +74,14 @@ def test_gct_is_read_below_its_head(tmp_path, name, text):
 )
 def test_gct_that_contradicts_itself_is_refused(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message):
-        read_text(write(tmp_path / "m.gct", GCT_3.replace(old, new)))
+        read_text_matrix(write(tmp_path / "m.gct", GCT_3.replace(old, new)))
 
 
 def test_only_gct_names_the_column_of_ids(tmp_path):
     with pytest.raises(InputError, match="'symbl': did you mean symbol"):
-        read_text(write(tmp_path / "m.gct", GCT_3), "symbl")
+        read_text_matrix(write(tmp_path / "m.gct", GCT_3), "symbl")
     with pytest.raises(InputError, match="always in its first column"):
-        read_text(write(tmp_path / "m.tsv", TEXT), "id")
+        read_text_matrix(write(tmp_path / "m.tsv", TEXT), "id")
 
 
 @pytest.mark.parametrize("block_cells", [1, 10**6])
@@ -94,7 +94,7 @@ def test_bad_cell_is_named_with_gene_task_and_line(tmp_path, monkeypatch, cell, 
     # The blank line counts as a line of the file.
     path = write(tmp_path / "m.tsv", "id\ta\tb\ng1\t1\t2\n\ng2\t" + "\t".join(cells) + "\n")
     with pytest.raises(InputError, match=rf"line 4: gene g2, task {'ab'[column]} is '{cell}'"):
-        read_text(path)
+        read_text_matrix(path)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_bad_cell_is_named_with_gene_task_and_line(tmp_path, monkeypatch, cell, 
 )
 def test_tables_that_cannot_be_meant_are_refused(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
-        read_text(write(tmp_path / "m.tsv", text))
+        read_text_matrix(write(tmp_path / "m.tsv", text))
 
 
 def test_cut_and_binary_files_are_refused(tmp_path):
@@ -121,17 +121,17 @@ def test_cut_and_binary_files_are_refused(tmp_path):
     (tmp_path / "binary.tsv").write_bytes(b"\xff\xfe\x00\x01" * 100)
     for name in ("cut.tsv.gz", "bad.tsv.gz", "binary.tsv"):
         with pytest.raises(InputError, match="cannot be read"):
-            read_text(tmp_path / name)
+            read_text_matrix(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["m.tsv", "m.gct"])
 def test_contents_say_what_is_gzipped_and_not_the_name(tmp_path, name):
     text = GCT_2 if name == "m.gct" else TEXT
-    expected = read_text(write(tmp_path / name, text))
+    expected = read_text_matrix(write(tmp_path / name, text))
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed" / name).write_bytes(gzip.compress(text.encode()))
     (tmp_path / f"{name}.gz").write_text(text)
     for path in (tmp_path / "packed" / name, tmp_path / f"{name}.gz"):
-        genes, tasks, values = read_text(path)
+        genes, tasks, values = read_text_matrix(path)
         assert list(genes) == list(expected[0]) and tasks == expected[1]
         np.testing.assert_array_equal(values, expected[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,12 @@ def random_windows(seed: int, n: int = 60, length: int = 40, span: int = 4000, c
 
 
 def shared_bases(table: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
-    """Whether a training window, shifted either way, has a base of a test window: base by base."""
-    bases = {"train": set(), "test": set()}
+    """Whether windows of two parts, those of training shifted either way, have a base in common: base by base."""
+    bases: dict[str, set] = {"train": set(), "val": set(), "test": set()}
     for place, part in zip(table.itertuples(), role):
-        if part in bases:
-            extra = max_shift if part == "train" else 0
-            bases[part] |= {(place.chrom, i) for i in range(place.window_start - extra, place.window_end + extra)}
-    return bool(bases["train"] & bases["test"])
+        extra = max_shift if part == "train" else 0
+        bases[part] |= {(place.chrom, i) for i in range(place.window_start - extra, place.window_end + extra)}
+    return any(bases[one] & bases[other] for one, other in itertools.combinations(bases, 2))
 
 
 def test_by_chromosome():
@@ -111,7 +111,7 @@ def test_one_split_without_folds_is_as_the_table_says():
 def planted(seed: int) -> tuple[pd.DataFrame, int, int, bool]:
     """Random windows and parts, the shift and the number of folds, and whether training and test share a base."""
     rng = np.random.default_rng(seed)
-    table = random_windows(seed, n=14, length=30, span=1200, chromosomes=2)
+    table = random_windows(seed, n=10, length=30, span=1600, chromosomes=2)
     table["window_end"] += rng.integers(0, 60, len(table))
     table["split"] = rng.choice(["train", "val", "test"], len(table), p=[0.4, 0.3, 0.3])
     table["fold"] = rng.integers(0, 3, len(table))
@@ -136,6 +136,14 @@ def test_overlap_is_found_exactly_where_bases_are_shared(seed):
 def test_both_outcomes_are_among_the_random_windows():
     shared = [planted(seed)[-1] for seed in SEEDS]
     assert 10 < sum(shared) < len(shared) - 10
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val"), ("val", "test")])
+def test_no_two_parts_may_share_a_base(parts):
+    apart = windows(("chr1", 0, 100), ("chr1", 100, 200)).assign(split=list(parts))
+    check_overlap(apart, 1, 0)
+    with pytest.raises(InputError, match=r"of \w+ gene g0 \(chr1:0-100\) shares bases with that of \w+ gene g1 \(99-200\)"):
+        check_overlap(apart.assign(window_start=[0, 99]), 1, 0)
 
 
 def test_touching_windows_overlap_only_when_shifted():

@@ -82,7 +82,7 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
             raise InputError(f"{folder} has no {name}: it must be a data folder of basenji_data.py or hound_data.py.")
     path = folder / "statistics.json"
     try:
-        statistics = json.loads(path.read_text())
+        statistics = json.loads(path.read_text(encoding="utf-8"))
         seq_len, bins, bin_size, n_tasks = (int(statistics[name]) for name in _SIZES)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no JSON with the numbers {', '.join(_SIZES)} ({error!r}).") from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import read_table
+from cisnake.files import read_user_table
 
 FORMATS = ("bigwig", "bam", "bed", "fragments")
 COUNTS = ("fragments", "ends", "reads")
@@ -80,7 +82,7 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"table of tracks {path} is not there: check targets.tracks in the configuration.")
-    table = read_table(path)
+    table = read_user_table(path)
     # Names for the rows, with a header of one cell less, become the index.
     table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names="index")
     _check_columns(path, table)
@@ -91,11 +93,13 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
         tracks[name] = table[name].mask(table[name].isin(_MISSING), default) if name in table else default
     for name, number in _NUMBERS.items():
         tracks[name] = _numbers(table[name], name, number, problems) if name in table else number
-    for row in range(len(tracks)):
+    formats = tracks["format"].tolist()
+    for row, track in enumerate(tracks.to_dict("records")):
         try:
-            tracks.loc[row, "format"] = _check_row(tracks.loc[row])
+            formats[row] = _check_row(track)
         except InputError as error:
             problems.append(f"{_line(row)}: {error}")
+    tracks["format"] = formats
     for row in np.flatnonzero(tracks["identifier"].duplicated()).tolist():
         problems.append(f"{_line(row)}: the identifier {tracks['identifier'][row]} is there before: name each track once.")
     tracks["strand_pair"] = _pairs(table, problems)
@@ -172,7 +176,7 @@ def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) ->
     return values.astype(float).mask(missing, default)
 
 
-def _check_row(track: pd.Series) -> str:
+def _check_row(track: Mapping[str, Any]) -> str:
     """Return the format of a track's file; refuse what is wrong in its row."""
     name, file, form = track["identifier"], Path(track["file"]), track["format"]
     if not name or "/" in name or name != name.strip():

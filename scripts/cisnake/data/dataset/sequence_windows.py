@@ -12,7 +12,7 @@ import pandas as pd
 
 from cisnake.data.genome import N, encode
 from cisnake.errors import InputError
-from cisnake.files import read_table
+from cisnake.files import read_user_table
 from cisnake.text_files import open_text
 
 _LETTERS = frozenset("ACGTNacgtn")
@@ -85,7 +85,7 @@ def from_table(table: pd.DataFrame | str | Path) -> SequenceWindows:
     (['a'], [[0, 1, 2, 3]], [1])
     """
     source = "the table" if isinstance(table, pd.DataFrame) else str(table)
-    table = table if isinstance(table, pd.DataFrame) else read_table(table)
+    table = table if isinstance(table, pd.DataFrame) else read_user_table(table)
     missing = [column for column in ("name", "sequence", *_MASK) if column not in table]
     if missing:
         raise InputError(f"{source} has no column {missing[0]}: it needs name, sequence, gene_mask_start and gene_mask_end.")

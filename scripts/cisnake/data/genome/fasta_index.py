@@ -111,7 +111,7 @@ def fits(index: Path, path: Path) -> bool:
 
 def _records(index: Path) -> list[tuple[str, int, int, int, int]]:
     """Return the name of each sequence, its length, its first byte, and the bases and bytes of its lines."""
-    rows = (line.rsplit("\t", 4) for line in index.read_text().splitlines())
+    rows = (line.rsplit("\t", 4) for line in index.read_text(encoding="utf-8").splitlines())
     return [(name, int(length), int(first), int(bases), int(width)) for name, length, first, bases, width in rows]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from cisnake.data.matrix import h5ad, market, text
 from cisnake.data.matrix.market import market_file
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import read_table
+from cisnake.files import read_user_table
 from cisnake.text_files import check_file
 
 
@@ -54,7 +54,7 @@ def read_matrix(
     elif market.is_market(path):
         genes, tasks, values = market.read_market(path, gene_column)
     else:
-        genes, tasks, values = text.read_text(path, gene_column)
+        genes, tasks, values = text.read_text_matrix(path, gene_column)
     _check_tasks(path, tasks)
     if not values.size:
         raise InputError(f"matrix {path} is empty: it has {len(genes)} genes and {len(tasks)} tasks.")
@@ -165,4 +165,4 @@ def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[st
 def _describe_tasks(path: Path) -> pd.DataFrame:
     if path.suffix == ".h5ad":
         return h5ad.read_obs(path)
-    return text.read_layout(path).about_tasks if describes_tasks(path) else read_table(path)
+    return text.read_layout(path).about_tasks if describes_tasks(path) else read_user_table(path)

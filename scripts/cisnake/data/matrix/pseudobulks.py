@@ -15,7 +15,7 @@ from cisnake.data.matrix.h5ad import open_anndata
 from cisnake.data.matrix.market import is_market, market_file, open_market
 from cisnake.data.matrix.text import MISSING
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import read_table, write_whole
+from cisnake.files import read_user_table, write_whole
 from cisnake.program import Progress, log
 from cisnake.text_files import check_file
 
@@ -177,7 +177,7 @@ def _anndata_pieces(blocks: Iterator, progress: Progress) -> Iterator[Piece]:
 
 
 def _read_cell_table(path: str | Path, cells: pd.Index) -> pd.DataFrame:
-    table = read_table(path)
+    table = read_user_table(path)
     if "cell" not in table:
         raise InputError(f"table of cells {path} has no column cell: it has {', '.join(table.columns)}.")
     if table["cell"].duplicated().any():

@@ -135,7 +135,7 @@ def _gct_layout(path: Path, gene_column: str | None) -> TextLayout:
     return TextLayout("\t", tasks, 3 + n_about_tasks, id_column, len(before), n_genes, about)
 
 
-def read_text(path: Path, gene_column: str | None = None) -> tuple[pd.Index, list[str], np.ndarray]:
+def read_text_matrix(path: Path, gene_column: str | None = None) -> tuple[pd.Index, list[str], np.ndarray]:
     """Read a text matrix: one row a gene, one column a task.
 
     Parameters

@@ -43,9 +43,9 @@ def write_inputs(made: Simulation, folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as temporary:
         part = Path(temporary)
-        (part / "genome.fa").write_text(_fasta(made.chromosomes))
+        (part / "genome.fa").write_text(_fasta(made.chromosomes), encoding="utf-8")
         pysam.faidx(str(part / "genome.fa"))
-        (part / "genes.gtf").write_text(_gtf(made.genes, made.seed))
+        (part / "genes.gtf").write_text(_gtf(made.genes, made.seed), encoding="utf-8")
         _matrix(made, made.observed, labelled).to_csv(
             part / "expression.tsv", sep="\t", index=False, float_format="%.6g", na_rep="NA"
         )
@@ -53,7 +53,7 @@ def write_inputs(made: Simulation, folder: Path) -> dict[str, int]:
             part / "expression_noiseless.tsv", sep="\t", index=False, float_format="%.9g"
         )
         write_table(made.tasks, part / "tasks.tsv")
-        (part / "variants.vcf").write_text(write_vcf(made, variants, effects))
+        (part / "variants.vcf").write_text(write_vcf(made, variants, effects), encoding="utf-8")
         write_table(sites, part / "truth.tsv")
         write_json(describe(made, sites), part / "simulation.json")
         for path in sorted(part.iterdir()):

@@ -9,9 +9,10 @@ import pandas as pd
 
 from cisnake.data.genome import overlaps
 from cisnake.errors import InputError, unknown_name
-from cisnake.files import read_table
+from cisnake.files import read_user_table
 
 SPLITS = ("train", "val", "test")
+_IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
         return genes
     genes["fold"] = 0
     if splits.get("genes"):
-        table = read_table(splits["genes"])
+        table = read_user_table(splits["genes"])
         if not {"gene_id", "split"} <= set(table.columns):
             raise InputError(f"{splits['genes']} needs the columns gene_id and split.")
         for split in table["split"].unique():
@@ -211,7 +212,7 @@ def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray
 
 
 def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
-    """Refuse splits in which a base of a training window lies inside a test window.
+    """Refuse splits in which windows of two different parts (training, validation, test) share a base.
 
     Parameters
     ----------
@@ -240,21 +241,28 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     cisnake.errors.InputError: the window of training gene a (chr1:0-100), moved by up to 1 bases, shares bases ...
     """
     for fold in range(n_folds):
-        role = split_for_fold(genes, fold, n_folds)
-        for chrom, of_chrom in genes.assign(role=role).groupby("chrom"):
-            test, train = of_chrom[of_chrom["role"] == "test"], of_chrom[of_chrom["role"] == "train"]
-            if test.empty or train.empty:
-                continue
-            test = test.sort_values("window_start")
-            starts, ends = test["window_start"].to_numpy(), test["window_end"].cummax().to_numpy()
-            before = np.searchsorted(starts, train["window_end"].to_numpy() + max_shift, side="left") - 1
-            reached = (before >= 0) & (ends[np.maximum(before, 0)] > train["window_start"].to_numpy() - max_shift)
-            if reached.any():
-                first = int(np.argmax(reached))
-                gene, other = train.iloc[first], test.iloc[int(test["window_end"].to_numpy()[: before[first] + 1].argmax())]
-                raise InputError(
-                    f"the window of training gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']}), "
-                    f"moved by up to {max_shift} bases, shares bases with that of test gene {other['gene_id']} "
-                    f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} more there: split by "
-                    "chromosome, or set splits.allow_overlap: true and say so where you report the score."
-                )
+        table = genes.assign(role=split_for_fold(genes, fold, n_folds))
+        for chrom, windows in table.groupby("chrom"):
+            for first, second, shift in (("train", "test", max_shift), ("train", "val", max_shift), ("val", "test", 0)):
+                _refuse_shared(chrom, windows[windows["role"] == first], windows[windows["role"] == second], shift)
+
+
+def _refuse_shared(chrom: Any, windows: pd.DataFrame, others: pd.DataFrame, shift: int) -> None:
+    """Refuse windows of one split that share a base with those of another, both on one chromosome."""
+    if windows.empty or others.empty:
+        return
+    others = others.sort_values("window_start")
+    starts, ends = others["window_start"].to_numpy(), others["window_end"].cummax().to_numpy()
+    before = np.searchsorted(starts, windows["window_end"].to_numpy() + shift, side="left") - 1
+    reached = (before >= 0) & (ends[np.maximum(before, 0)] > windows["window_start"].to_numpy() - shift)
+    if not reached.any():
+        return
+    row = int(np.argmax(reached))
+    gene, other = windows.iloc[row], others.iloc[int(others["window_end"].to_numpy()[: before[row] + 1].argmax())]
+    moved = f", moved by up to {shift} bases," if shift else ""
+    raise InputError(
+        f"the window of {_IN_WORDS[gene['role']]} gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']})"
+        f"{moved} shares bases with that of {_IN_WORDS[other['role']]} gene {other['gene_id']} "
+        f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} more there: split by chromosome, or "
+        "set splits.allow_overlap: true and say so where you report the score."
+    )
