@@ -366,7 +366,7 @@ def test_a_job_that_fails_leaves_no_output_and_says_why(
     printed = snakemake(tmp_path, "results/foreign/dataset.h5", "--configfile", written(foreign, tmp_path))
     assert printed.endswith("exit 1")
     results = tmp_path / "results" / "foreign"
-    assert not [path.name for path in results.iterdir() if path.name not in ("logs", "benchmarks", "inputs")]
+    assert not [path.name for path in results.iterdir() if path.name not in ("logs", "benchmarks", "config", "inputs")]
     last = (results / "logs" / "select_genes.log").read_text().splitlines()[-1]
     assert "'oops'" in last and "G9z" in last
     assert "Traceback" not in printed.replace("Traceback (most recent call last) omitted", "")

@@ -384,6 +384,8 @@ def test_own_files_are_read_back(tmp_path, suffix):
     assert distance(predict(other, x), reference["outputs0"]) < 1e-5
 
 
+# Keras warns of what the test makes wrong on purpose.
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_own_files_of_other_networks_are_refused(tmp_path, suffix):
     model = build_model(read_params("gene"))

@@ -87,14 +87,15 @@ def window_tables(draw, values: str, n_values: int | None = None) -> pd.DataFram
 
 
 def shares_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> bool:
-    """Whether any training window, moved as far as it may be, has a base of a test window."""
+    """Whether windows of two different parts, those of training moved as far as they may be, have a base in common."""
     rows = list(table[["chrom", "window_start", "window_end"]].itertuples(index=False, name=None))
     for fold in range(n_folds):
         role = split_for_fold(table, fold, n_folds)
         for i, (chrom, start, end) in enumerate(rows):
             for j, (other, first, last) in enumerate(rows):
-                if role[i] == "train" and role[j] == "test" and chrom == other:
-                    bases = set(range(start - max_shift, end + max_shift))
+                if role[i] != role[j] and chrom == other:
+                    reach = max_shift if role[i] == "train" else 0
+                    bases = set(range(start - reach, end + reach))
                     if bases & set(range(first, last)):
                         return True
     return False

@@ -79,6 +79,7 @@ def numbered(tmp_path_factory):
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
+@pytest.mark.filterwarnings("ignore:Variable names are not unique:UserWarning")
 @given(
     values=arrays(
         np.float32,
@@ -103,6 +104,7 @@ def test_every_format_gives_the_same_numbers(numbered, values, missing, block):
             assert read_task_names(path) == tasks, path.name
 
 
+@pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
 def test_a_task_that_is_there_twice_is_refused_in_every_format(tmp_path):
     for path in written(tmp_path, GENES[:2], ["a", "b", "a"], np.ones((2, 3), np.float32)):
         for read in (read_matrix, read_task_names):

@@ -107,7 +107,7 @@ def test_a_file_without_peaks_gives_a_header_and_an_empty_bed(tmp_path, method, 
     attribution_file(tmp_path / "a.h5", np.zeros((genes, 50)))
     outputs = {"attributions": "a.h5", "output-tsv": "p.tsv", "output-bed": "p.bed"}
     options = [f"--{name}={tmp_path / file}" for name, file in outputs.items()]
-    script.main(script.parser().parse_args([*options, f"--method={method}"]))
+    script.main(script.parser().parse_args([*options, f"--set=peaks.method={method}"]))
     assert (tmp_path / "p.tsv").read_text() == "\t".join(call.PEAK_COLUMNS) + "\n"
     assert (tmp_path / "p.bed").read_text() == ""
 
