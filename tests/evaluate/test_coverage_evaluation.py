@@ -150,4 +150,5 @@ def test_profiles_along_genes_are_of_those_that_vary_most(tmp_path, genome):
                 found.append((t[known].var(), np.corrcoef(t[known], p[known])[0, 1]))
         variance, correlation = np.array(found).T
         expected.append(correlation[variance >= np.quantile(variance, 0.8)].mean())
-    np.testing.assert_allclose(gene_profiles(path, paths, "test", 4), expected, rtol=1e-5)
+    # One of the correlations is near 0: of it, float32 leaves few digits.
+    np.testing.assert_allclose(gene_profiles(path, paths, "test", 4), expected, rtol=1e-5, atol=1e-6)
