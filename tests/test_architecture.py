@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def home(name: str, root: Path) -> tuple[str, str] | None:
 
 def all_imports(path: Path, root: Path) -> list[tuple[str, bool, int]]:
     """Every dotted name that a file imports anywhere, whether by a face, and in which line."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(parsed(path, path.stat().st_mtime_ns))
     return [(*found, node.lineno) for node in nodes if isinstance(node, ast.stmt) for found in imported(node, path, root)]
 
 
@@ -143,10 +144,16 @@ def reaches(path: Path, root: Path) -> set[str]:
     return tops
 
 
+@cache
+def parsed(path: Path, changed: int) -> ast.Module:
+    """A file's syntax tree, read anew only where the file has changed since."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def at_import(path: Path, root: Path) -> set[str]:
     """The dotted names that a module imports when it is imported: not in functions, nor for type checkers."""
     names: set[str] = set()
-    todo: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    todo: list[ast.AST] = list(parsed(path, path.stat().st_mtime_ns).body)
     while todo:
         node = todo.pop()
         if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
