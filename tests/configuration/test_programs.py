@@ -138,7 +138,7 @@ def test_without_a_file_the_schemas_defaults_hold_and_single_keys_are_set() -> N
         ("peaks.treshold=1", r"peaks.treshold.*did you mean peaks.threshold"),
         ("windows.upstream=1", "unknown key of the configuration that this program reads"),
         ("peaks", "write it as section.key=value"),
-        ("peaks.threshold=[", "no YAML"),
+        ("peaks.threshold=[", "cannot be read as YAML"),
         ("peaks.threshold=3", "peaks.threshold: 3 is greater"),
         ("peaks.n=many", "peaks.n: 'many' is not of type 'integer'"),
     ],
@@ -149,7 +149,7 @@ def test_a_wrong_key_is_refused_in_a_sentence(word: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "cannot be read"), ("- a", "no configuration"), (None, "cannot be read")]
+    ("text", "message"), [("a: [", "cannot be read"), ("- a", "has no sections"), (None, "cannot be read")]
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:

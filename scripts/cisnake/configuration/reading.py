@@ -44,7 +44,7 @@ def read(args: argparse.Namespace, program: str) -> Sections:
     args: argparse.Namespace
         With what `add_options` adds.
     program: str
-        A key of `PROGRAMS`. Keys that its row lacks are no attributes of what is returned.
+        A key of `PROGRAMS`. Only the keys of its row are attributes of what is returned.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as a configuration in YAML: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f"{path} is no configuration: it must have sections, such as peaks.")
+        raise InputError(f"{path} has no sections: a configuration starts with sections such as run and peaks.")
     return values
 
 
@@ -108,7 +108,7 @@ def _set(values: dict[str, Any], schema: Mapping[str, Any], text: str) -> None:
     try:
         values[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {text}: the value is no YAML: {error}") from error
+        raise InputError(f"--set {text}: the value cannot be read as YAML: {error}") from error
 
 
 def _leaves(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
