@@ -94,7 +94,7 @@ def _table(path: Path, numbers: list[int], rows: list[str]) -> pd.DataFrame:
         header=None,
         names=GTF_COLUMNS,
         usecols=["chrom", "feature", "start", "end", "strand", "attributes"],
-        dtype=dict.fromkeys(_FEW, "category") | {"attributes": object},
+        dtype=dict.fromkeys((*_FEW, "attributes"), object),
         quoting=csv.QUOTE_NONE,
         na_filter=False,
         skip_blank_lines=False,
@@ -105,8 +105,8 @@ def _table(path: Path, numbers: list[int], rows: list[str]) -> pd.DataFrame:
     refuse((table["start"] < 1) | (table["end"] < table["start"]), path, "start must be at least 1, and end at least start.")
     table["start"] -= 1
     for column in _FEW:
-        names = [unquote(name.strip()) for name in table[column].cat.categories]
-        table[column] = np.array(names, dtype=object)[table[column].cat.codes]
+        codes, names = pd.factorize(table[column])
+        table[column] = np.array([unquote(name.strip()) for name in names], dtype=object)[codes]
     unknown = ~table["strand"].isin(["+", "-", ".", "?"])
     refuse(unknown, path, "the strand (column 7) must be +, - or '.' where it is not known.")
     table["strand"] = table["strand"].replace("?", ".")

@@ -183,7 +183,9 @@ def read_hits(path: str | Path, genes: Collection[str] | None = None, motifs: Co
     InputError
         The file is not whole, or lacks a gene or motif.
     """
-    return pd.concat(list(HitFile(path).tables(genes, motifs)), ignore_index=True)
+    tables = list(HitFile(path).tables(genes, motifs))
+    # Without empty ones, whose text columns are of another type in pandas 3.
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def site_table(
