@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -103,21 +104,23 @@ def attribute(
         contrasts[contrast.name] = {"on_tasks": list(contrast.on_tasks), "score": contrast.score}
         if contrast.off_tasks:
             contrasts[contrast.name]["off_tasks"] = list(contrast.off_tasks)
-    shards = [folder / f"{name}.shard" for name in contrasts]
+    asked = {"contrasts": contrasts, "genes": genes, "method": method, "reverse_complement": both_strands, "n_shards": 1}
+    asked |= {"null_windows": nulls, "quality_genes": checked, **options}
+    config = folder / "config.yaml"
+    config.write_text(json.dumps({"attribution": asked}))
     started = time.perf_counter()
     script(
-        "attribute_genes", "--dataset", run / "dataset.h5", "--models", *sorted(run.glob("models/*/*/model.keras")),
-        "--tasks", run / "tasks.tsv", "--contrasts", json.dumps(contrasts), "--genes", genes, "--method", method,
-        "--options", json.dumps(options), *(["--reverse-complement"] if both_strands else []), "--null-windows", nulls,
-        "--quality-genes", checked, "--threads", 2, "--output", *shards,
+        "attribute_genes", "--config", config, "--dataset", run / "dataset.h5", "--models",
+        *sorted(run.glob("models/*/*/model.keras")), "--tasks", run / "tasks.tsv", "--threads", 2, "--output", folder,
     )  # fmt: skip
     seconds = time.perf_counter() - started
-    for name, shard in zip(contrasts, shards, strict=True):
+    for name in contrasts:
         script(
-            "collect_attributions", "--shards", shard, "--genome", run / "inputs/genome.fa", "--output", folder / f"{name}.h5",
+            "collect_attributions", "--config", config, "--shards", folder / name, "--genome", run / "inputs/genome.fa",
+            "--output", folder / f"{name}.h5",
             "--output-bigwig", folder / f"{name}.bw", "--output-quality", folder / f"{name}.quality.tsv",
         )  # fmt: skip
-        shard.unlink()
+        shutil.rmtree(folder / name)
     return seconds
 
 

@@ -9,7 +9,6 @@ children.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -27,8 +26,7 @@ MEGABASES = [248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 10
 CHROMOSOMES = [f"chr{name}" for name in (*range(1, 23), "X", "Y")]
 OUTPUTS = ("genes", "dropped", "tasks", "tasks-dropped", "summary")
 N_GENES, N_TASKS, LINE = 60_000, 50, 60
-ANNOTATION = {"feature": "gene", "tss_max_distance": 1000, "biotypes": [], "exclude": {}, "exclude_chromosomes": ["chrY"]}
-SPLITS = {"val": ["chr8"], "test": ["chr9"], "allow_overlap": False}
+CONFIG = ("annotation.exclude_chromosomes=[chrY]", "splits.val=[chr8]", "splits.test=[chr9]")
 _POLL_SECONDS = 0.05
 
 
@@ -53,10 +51,9 @@ def main(args: argparse.Namespace) -> None:
         report("read_exons", python(f"annotation.read_exons({str(gtf)!r})"))
         for side in args.sides:
             kb = f"{2 * side / 1000:g} kb"
-            windows = {"anchor": "tss", "upstream": side, "downstream": side, "max_shift": 0, "max_n_fraction": 0.05}
             outputs = {name: args.folder / f"{name}_{side}" for name in OUTPUTS}
-            sections = {"annotation": ANNOTATION, "windows": windows, "splits": SPLITS}
-            select = [f"--gtf={gtf}", *inputs, *(f"--{name}={json.dumps(value)}" for name, value in sections.items())]
+            keys = [*CONFIG, f"windows.upstream={side}", f"windows.downstream={side}"]
+            select = [f"--gtf={gtf}", *inputs, *(f"--set={key}" for key in keys)]
             select += [f"--output-{name}={path}" for name, path in outputs.items()]
             report(f"select_genes.py, windows of {kb}", [sys.executable, str(SCRIPTS / "select_genes.py"), *select])
             write = [f"--genes={outputs['genes']}", *inputs, f"--output={args.folder / f'{side}.h5'}"]

@@ -9,26 +9,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data.matrix import aggregate_cells, write_pseudobulks
+from cisnake.errors import InputError
 from cisnake.files import write_table
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "aggregate_cells")
     p.add_argument("--cells", type=Path, required=True, metavar="FILE", help="counts: h5ad (obs cells), or MTX with its folder")
     p.add_argument("--table", type=Path, metavar="TSV", help="column cell, and annotations (default: obs of the h5ad)")
-    p.add_argument("--by", required=True, nargs="+", metavar="NAME", help="annotations whose values make a pseudobulk")
-    p.add_argument("--layer", help="layer of an h5ad that has the counts, or raw (default: X)")
-    p.add_argument("--gene-column", help="where h5ad or MTX has the gene ids")
-    p.add_argument("--min-cells", type=int, default=1, help="fewest cells of a pseudobulk (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5AD")
     p.add_argument("--output-dropped", type=Path, required=True, metavar="TSV")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    pseudobulks, dropped = aggregate_cells(args.cells, args.by, args.table, args.layer, args.gene_column, args.min_cells)
+    targets = configuration.read(args, "aggregate_cells").targets
+    by, min_cells = targets.pseudobulks.by, targets.pseudobulks.min_cells
+    if not by:
+        raise InputError("targets.pseudobulks.by is empty: name the annotations of cells whose values make a pseudobulk.")
+    pseudobulks, dropped = aggregate_cells(args.cells, list(by), args.table, targets.layer, targets.gene_column, min_cells)
     write_table(dropped, args.output_dropped)
     write_pseudobulks(pseudobulks, args.output)
     program.log.info("%d pseudobulks of %d genes written to %s", *pseudobulks.shape, args.output)

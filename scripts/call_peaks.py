@@ -9,7 +9,6 @@ gets an empirical q-value.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -31,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
     settings = configuration.read(args, "call_peaks").peaks
     file = AttributionFile(args.attributions)
     max_q = settings.max_q if settings.max_q < 1 else None
-    peaks = call_peaks(file, peak_method(settings.method, dataclasses.asdict(settings)), max_q)
+    peaks = call_peaks(file, peak_method(settings.method, vars(settings)), max_q)
     write_table(peaks, args.output_tsv)
     write_bed(peaks, args.output_bed)
     positive, sure = int((peaks["attribution"] > 0).sum()), int((peaks["q_value"] <= 0.1).sum())

@@ -6,11 +6,10 @@ Writes the number of its parameters and the shapes of what it sees and predicts.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.errors import InputError
 from cisnake.files import write_json
 from cisnake.model import read_params
@@ -18,28 +17,27 @@ from cisnake.model import read_params
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--params", type=Path, required=True, metavar="YAML", help="sections model and train")
-    p.add_argument("--overrides", type=json.loads, default={}, metavar="JSON", help="single parameters by dotted name")
-    p.add_argument("--seq-len", type=int, required=True, metavar="BASES", help="length of a window")
-    p.add_argument("--bin-size", type=int, required=True, metavar="BASES")
-    p.add_argument("--crop", type=int, default=0, metavar="BASES", help="at either end, without bins (default: 0)")
+    configuration.add_options(p, "check_network")
     p.add_argument("--tasks", type=int, required=True, metavar="N", help="number of tracks")
     p.add_argument("--output", type=Path, required=True, metavar="JSON")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    params = read_params(args.params, args.overrides)
+    configured = configuration.read(args, "check_network")
+    targets, file = configured.targets, configured.model.params
+    seq_len = configured.windows.upstream + configured.windows.downstream
+    params = read_params(file, configured.model.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model.network import build_model
 
-    model = build_model({"seq_length": args.seq_len} | params["model"], args.tasks)
-    predicted, bins = tuple(model.output_shape[1:]), ((args.seq_len - 2 * args.crop) // args.bin_size, args.tasks)
+    model = build_model({"seq_length": seq_len} | params["model"], args.tasks)
+    predicted, bins = tuple(model.output_shape[1:]), ((seq_len - 2 * targets.crop) // targets.bin_size, args.tasks)
     if predicted != bins:
         raise InputError(
-            f"the network of {args.params} predicts shape {predicted} (positions, tasks) from windows of {args.seq_len} bases, "
-            f"but targets.bin_size {args.bin_size} and targets.crop {args.crop} make {bins}: change its pooling and cropping, "
-            "or these."
+            f"the network of {file} predicts shape {predicted} (positions, tasks) from windows of {seq_len} bases, "
+            f"but targets.bin_size {targets.bin_size} and targets.crop {targets.crop} make {bins}: change its pooling "
+            "and cropping, or these."
         )
     shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(predicted)}
     write_json({"parameters": model.count_params(), **shapes}, args.output)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data.genome import Genome
 from cisnake.files import write_table
-from cisnake.interpret.attribution import AttributionFile, collect_shards, quality_table, write_bigwig
+from cisnake.interpret.attribution import AttributionFile, collect_shards, quality_table, shard_file, write_bigwig
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--shards", type=Path, required=True, nargs="+", metavar="H5")
+    configuration.add_options(p, "collect_attributions")
+    p.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the contrast's folder of attribute_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     p.add_argument("--output-bigwig", type=Path, required=True, metavar="BW")
@@ -25,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    collect_shards(args.shards, args.output)
+    n_shards = configuration.read(args, "collect_attributions").attribution.n_shards
+    collect_shards([shard_file(args.shards, number) for number in range(n_shards)], args.output)
     write_bigwig(args.output, Genome(args.genome).sizes, args.output_bigwig)
     table = quality_table(AttributionFile(args.output))
     write_table(table, args.output_quality)

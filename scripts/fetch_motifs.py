@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data import load_motifs, write_meme
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--source", required=True, metavar="SOURCE", help="jaspar:2026/fungi, or a MEME file, plain or gzipped")
+    configuration.add_options(p, "fetch_motifs")
     p.add_argument("--output", type=Path, required=True, metavar="MEME", help="the MEME file to write")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    motifs = load_motifs(args.source)
+    source = configuration.read(args, "fetch_motifs").motifs.source
+    motifs = load_motifs(source)
     write_meme(motifs, args.output)
-    program.log.info("%d motifs from %s", len(motifs), args.source)
+    program.log.info("%d motifs from %s", len(motifs), source)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cisnake import __version__, program
 from cisnake.data.basenji import Examples, read_folder, read_target_transform
 from cisnake.data.coverage import ORDERS
@@ -38,12 +36,11 @@ def main(args: argparse.Namespace) -> None:
         "genome": args.genome.name if args.genome else "",
         "genome_sha256": file_sha256(args.genome) if args.genome else "",
         "sequences_bed_sha256": file_sha256(args.folder / "sequences.bed"),
-        "strand_pair": np.array(folder.strand_pair, np.int32),
         "cisnake_version": __version__,
     }
     examples, transform = Examples(folder), read_target_transform(args.folder, args.order)
     sequences: Any = examples  # in the place of a genome
-    labels = Labels(examples.labels, folder.tasks, transform)
+    labels = Labels(examples.labels, folder.tasks, transform, strand_pair=folder.strand_pair)
     layout = Layout(bin_size=folder.bin_size, crop=folder.crop)
     write_dataset(args.output, folder.windows, labels, sequences, layout, attributes)
     counts = folder.windows["fold" if folder.n_folds > 1 else "split"].value_counts().to_dict()

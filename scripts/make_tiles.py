@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data.genome import Genome, read_regions
 from cisnake.data.windows import TileRegions, TileShape, check_overlap, make_tiles
 from cisnake.files import write_json, write_table
@@ -18,29 +18,26 @@ from cisnake.files import write_json, write_table
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "make_tiles")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    program.add_section_options(p, "tiles", "splits")
-    p.add_argument("--seq-len", type=int, required=True, metavar="BASES", help="length of a window")
-    p.add_argument("--bin-size", type=int, required=True, metavar="BASES", help="length of a bin")
-    p.add_argument("--crop", type=int, default=0, metavar="BASES", help="without bins at either end of a window (default: 0)")
-    p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
     p.add_argument("--gaps", type=Path, metavar="BED", help="gaps of the assembly (default: long runs of N)")
     p.add_argument("--limit", type=Path, metavar="BED", help="regions in which all bins must lie (default: the genome)")
     p.add_argument("--unmappable", type=Path, metavar="BED", help="regions to which no read can be assigned")
-    p.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     p.add_argument("--output", type=Path, required=True, metavar="TSV")
     p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
+    configured = configuration.read(args, "make_tiles")
+    windows, targets, splits = configured.windows, configured.targets, configured.splits
     genome = Genome(args.genome)
     beds = {name: getattr(args, name) for name in ("gaps", "limit", "unmappable")}
     regions = TileRegions(**{name: bed and read_regions(bed, genome.sizes) for name, bed in beds.items()})
-    shape = TileShape(args.seq_len, args.bin_size, args.crop, args.max_shift)
-    tiles, summary = make_tiles(genome, args.tiles, args.splits, shape, regions, args.seed)
-    if not args.splits.get("allow_overlap"):
-        check_overlap(tiles, args.splits.get("folds") or 1, args.max_shift)
+    shape = TileShape(windows.upstream + windows.downstream, targets.bin_size, targets.crop, windows.max_shift)
+    tiles, summary = make_tiles(genome, configured.tiles, splits, shape, regions, configured.run.seed)
+    if not splits.allow_overlap:
+        check_overlap(tiles, splits.folds or 1, windows.max_shift)
     for notice in summary["notices"]:
         program.log.warning("%s", notice)
     for name, part in summary["splits"].items():

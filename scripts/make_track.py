@@ -7,32 +7,33 @@ in their regions and 0 elsewhere.
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 from pathlib import Path
 
-from cisnake import program
-from cisnake.data.coverage import CountSettings, write_track
+from cisnake import configuration, program
+from cisnake.data.coverage import CountSettings, read_tracks, write_track
 from cisnake.data.genome import Genome
+from cisnake.errors import unknown_name
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--input", type=Path, required=True, metavar="FILE", help="BAM, table of fragments, or BED")
-    p.add_argument("--format", choices=("bam", "fragments", "bed"), required=True, help="what the file is")
+    configuration.add_options(p, "make_track")
+    p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks, which may say what is counted")
+    p.add_argument("--track", required=True, metavar="NAME", help="identifier of the track")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="whose chromosomes the track has")
-    p.add_argument(
-        "--count",
-        type=json.loads,
-        default={},
-        metavar="JSON",
-        help="what is counted: count (fragments, ends or reads), shift, extend, strand, min_mapq, keep_duplicates, cpm",
-    )
     p.add_argument("--output", type=Path, required=True, metavar="BW")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    n = write_track(args.input, args.format, Genome(args.genome).sizes, args.output, CountSettings.from_dict(args.count))
+    configured = configuration.read(args, "make_track")
+    tracks = read_tracks(args.tracks, configured.run.data_dir or ".").set_index("identifier")
+    if args.track not in tracks.index:
+        raise unknown_name(f"track of {args.tracks}", args.track, tracks.index)
+    track = tracks.loc[args.track]
+    settings = CountSettings.from_dict(configuration.counting(track, dataclasses.asdict(configured.targets.count)))
+    n = write_track(Path(track["file"]), track["format"], Genome(args.genome).sizes, args.output, settings)
     program.log.info("%d counted, written to %s", n, args.output)
 
 

@@ -1,8 +1,8 @@
 """Measure how much of a simulated genome's truth a run found.
 
 Compares the held-out score with the best possible one, enriched motifs with the planted ones, peaks with sites, and the
-predicted effects of variants with the true ones. Files of one contrast are paired by its name: <contrast>.h5,
-<contrast>.tsv, <contrast>/enrichment.tsv.
+predicted effects of variants with the true ones. Of each contrast it reads attributions/<contrast>.h5, peaks/<contrast>.tsv and
+motifs/<contrast>/enrichment.tsv of the results folder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.files import read_table, write_json
 from cisnake.report import (
     measure_recovery,
@@ -26,13 +26,12 @@ from cisnake.report import (
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "measure_recovery")
     p.add_argument("--truth", type=Path, required=True, metavar="TSV", help="truth.tsv of the simulation")
     p.add_argument("--simulation", type=Path, required=True, metavar="DIR", help="the folder that simulate_inputs.py wrote")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, which says the split of each gene")
     p.add_argument("--evaluation", type=Path, required=True, metavar="JSON", help="summary.json of one split")
-    p.add_argument("--attributions", type=Path, nargs="*", default=[], metavar="H5", help="a file per contrast")
-    p.add_argument("--peaks", type=Path, nargs="*", default=[], metavar="TSV", help="a file per contrast")
-    p.add_argument("--enrichment", type=Path, nargs="*", default=[], metavar="TSV", help="a file per contrast")
+    p.add_argument("--results", type=Path, required=True, metavar="DIR", help="results folder: attributions, peaks, motifs")
     p.add_argument("--variants", type=Path, metavar="TSV", help="predicted effects; left out, variants are not measured")
     p.add_argument("--vcf", type=Path, metavar="VCF", help="true effects (default: variants.vcf of the simulation)")
     p.add_argument("--output", type=Path, required=True, metavar="JSON", help="recovery.json")
@@ -54,7 +53,8 @@ def main(args: argparse.Namespace) -> None:
         predicted = read_table(args.variants, start="int", effect_mean="float")
         known = read_true_effects(args.vcf or args.simulation / "variants.vcf", list(group_of_task))
         variants = measure_variants(predicted, known)
-    findings = read_findings(args.attributions, args.peaks, args.enrichment)
+    contrasts = configuration.read(args, "measure_recovery").attribution.contrasts
+    findings = read_findings(args.results, list(contrasts or ()))
     possible = possible_pearson(noiseless, observed, held_out)
     recovery = measure_recovery(truth, group_of_task, findings, summary, possible, variants)
     write_json(recovery, args.output)

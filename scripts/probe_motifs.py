@@ -46,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
     configure_devices(args.threads)
     configured = configuration.read(args, "probe_motifs")
     probe, seed = configured.motifs.probe, configured.run.seed
+    paths = program.find_models(args.models, configured)
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
         windows = windows.iloc[rows].assign(row=rows).reset_index(drop=True)
         first, length = int(file["pad"][()]), int(file["seq_len"][()])
-        models = predictors_by_fold(args.models, gene_readout(file), args.batch_size)
+        models = predictors_by_fold(paths, gene_readout(file), configured.resources.batch_size)
         scorer = Scorer(
             windows,
             length,

@@ -12,7 +12,7 @@ import argparse
 import os
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data.dataset import open_dataset, read_tasks, read_windows
 from cisnake.data.genome import Genome
 from cisnake.data.windows import read_genes_table
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--dataset", type=Path, required=True, metavar="H5", help="for the names of the tasks and the window's length"
     )
+    configuration.add_options(p, "score_variants")
     program.add_model_options(p)
     p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="one row per variant, gene and task")
     p.add_argument("--output-vcf", type=Path, required=True, metavar="VCF", help="the VCF, annotated, .vcf.gz")
@@ -38,6 +39,8 @@ def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
+    configured = configuration.read(args, "score_variants")
+    paths, batch_size = program.find_models(args.models, configured), configured.resources.batch_size
     configure_devices(args.threads)
     reference = Genome(args.genome)
     genes = read_genes_table(args.genes)
@@ -46,9 +49,9 @@ def main(args: argparse.Namespace) -> None:
         tasks, seq_len = read_tasks(file), int(file["seq_len"][()])
         if list(read_windows(file)["gene_id"]) != list(genes["gene_id"]):
             raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
-        models = predictors_by_fold(args.models, gene_readout(file), args.batch_size)
+        models = predictors_by_fold(paths, gene_readout(file), batch_size)
         pairs = find_genes(variants, genes, seq_len)
-        blocks = score_variants(pairs, reference, models, len(tasks), args.batch_size)
+        blocks = score_variants(pairs, reference, models, len(tasks), batch_size)
         write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf)
     for status, count in pairs.variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)

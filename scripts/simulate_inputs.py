@@ -8,39 +8,27 @@ says how much of it was found. The same settings and seed give the same files.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from cisnake import program
-from cisnake.data.simulation import read_settings, write_inputs
-from cisnake.data.simulation import simulate as genome_simulate
+from cisnake import configuration, program
+from cisnake.data.simulation import simulate, write_inputs
 from cisnake.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     p = program.argument_parser(__doc__)
-    p.add_argument(
-        "--settings",
-        default="{}",
-        metavar="JSON",
-        help="the section genome.simulate of a configuration; what it lacks is default",
-    )
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="not negative (default: 0)")
+    configuration.add_options(p, "simulate_inputs")
     p.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="where the files go")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     """Simulate and write."""
-    if args.seed < 0:
-        raise InputError(f"--seed is {args.seed}, but must not be negative.")
-    try:
-        given = json.loads(args.settings)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--settings is not JSON ({error}).") from error
-    made = genome_simulate(read_settings(given), args.seed)
-    counts = write_inputs(made, args.outdir)
+    configured = configuration.read(args, "simulate_inputs")
+    if configured.genome.simulate is None:
+        raise InputError(f"{args.config} has no section genome.simulate: its genome is given, not simulated.")
+    counts = write_inputs(simulate(configured.genome.simulate, configured.run.seed), args.outdir)
     program.log.info("%s: %s", args.outdir, ", ".join(f"{n} {what}" for what, n in counts.items()))
 
 

@@ -14,22 +14,19 @@ from pathlib import Path
 
 import yaml
 
-from cisnake import __version__, program
+from cisnake import __version__, configuration, program
 from cisnake.files import digest, file_sha256, write_table, write_whole
-from cisnake.model import read_params
+from cisnake.model import read_params, replicate_seed
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "train_model")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
-    p.add_argument("--params", type=Path, required=True, metavar="YAML", help="sections model and train")
-    p.add_argument("--overrides", type=json.loads, default={}, metavar="JSON", help="single parameters by dotted name")
     p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
-    p.add_argument("--seed", type=int, default=0, help="of initial weights, dropout, order and shifts (default: 0)")
+    p.add_argument("--replicate", type=int, default=0, help="number of the model: each has its own seed (default: 0)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    p.add_argument("--gpus", type=int, default=0, help="GPUs to share each batch among; fails if there are fewer (default: 0)")
     p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="where the state of training is kept")
-    p.add_argument("--trackers", nargs="*", default=[], metavar="NAME", help="tensorboard, wandb, mlflow")
     p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="where trackers keep their files")
     p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
     p.add_argument("--output-params", type=Path, required=True, metavar="YAML")
@@ -39,30 +36,32 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     # Checked before TensorFlow takes its seconds to start.
-    params = read_params(args.params, args.overrides)
+    configured = configuration.read(args, "train_model")
+    params = read_params(configured.model.params, configured.model.overrides)
+    seed = replicate_seed(configured.run.seed, args.fold, args.replicate)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
     from cisnake.model.training import Tracker, Trainer, complete_params, training_batches
 
-    device = configure_devices(args.threads, args.gpus)
+    device = configure_devices(args.threads, configured.resources.gpus)
     strategy = distribution_strategy()
     params = complete_params(params, args.dataset)
-    data = training_batches(args.dataset, params, args.fold, args.seed)
+    data = training_batches(args.dataset, params, args.fold, seed)
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
-    run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__} {start}")
+    run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {seed} {__version__} {start}")
     sizes = [len(data[split].rows) for split in ("train", "val")]
     device = describe_devices(device, strategy)
     program.log.info("training on %s: %d windows, %d to validate on", device, *sizes)
     chief = is_chief_worker(strategy)
-    tracker = Tracker(args.trackers if chief else [], args.tracking, run[:16], params)
-    trainer = Trainer(params, data["train"], data["val"], args.seed, args.checkpoints / run[:16], tracker, strategy)
+    tracker = Tracker(list(configured.train.trackers) if chief else [], args.tracking, run[:16], params)
+    trainer = Trainer(params, data["train"], data["val"], seed, args.checkpoints / run[:16], tracker, strategy)
     models, history = trainer.fit()
     tracker.close()
     if not chief:
         return
     write_table(history, args.output_history)
-    how = {"overrides": args.overrides, "fold": args.fold, "seed": args.seed, "device": device, "version": __version__}
+    how = {"overrides": configured.model.overrides, "fold": args.fold, "seed": seed, "device": device, "version": __version__}
     with write_whole(args.output_params) as part:
         part.write_text(yaml.safe_dump(params | how, sort_keys=False), encoding="utf-8")
     with write_whole(args.output_model) as part:

@@ -10,21 +10,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import program
+from cisnake import configuration, program
 from cisnake.data.coverage import as_bigwigs, read_tracks
 from cisnake.report.browser import write_browser_files
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "write_browser_files")
     p.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="results folder of the run")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--annotation", type=Path, metavar="GTF", help="genes for IGV (default: those of the run, without exons)")
-    p.add_argument("--title", required=True, metavar="NAME", help="name of the run")
-    p.add_argument("--contrasts", nargs="*", default=[], metavar="NAME", help="in the order in which they are shown")
-    p.add_argument("--assembly", metavar="NAME", help="UCSC's name of the genome (default: the hub brings the genome itself)")
     p.add_argument("--tracks", type=Path, metavar="TSV", help="table of tracks of a coverage run")
-    p.add_argument("--data-dir", type=Path, default=Path(), metavar="DIR", help="where their files are (default: here)")
     p.add_argument("--converted", type=Path, metavar="DIR", help="BigWigs of the tracks that are none")
     p.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="in the results folder, as results/<run>/browser"
@@ -33,12 +30,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    configured = configuration.read(args, "write_browser_files")
+    run, contrasts, assembly = configured.run, list(configured.attribution.contrasts or ()), configured.genome.assembly
     coverage = None
     if args.tracks:
-        coverage = as_bigwigs(read_tracks(args.tracks, args.data_dir), args.converted)
-    write_browser_files(
-        args.results, args.genome, args.annotation, args.title, args.contrasts, args.output, args.assembly, coverage
-    )
+        coverage = as_bigwigs(read_tracks(args.tracks, run.data_dir or "."), args.converted)
+    title = run.name or args.results.name
+    write_browser_files(args.results, args.genome, args.annotation, title, contrasts, args.output, assembly, coverage)
     program.log.info("wrote %s and igv_session.xml beside it", args.output / "hub.txt")
 
 

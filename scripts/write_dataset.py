@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cisnake import __version__, program
+from cisnake import __version__, configuration, program
 from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
-from cisnake.data.matrix import KINDS, find_rows, fit_transform, matrix_files, read_matrix, transform_labels
+from cisnake.data.matrix import find_rows, fit_transform, matrix_files, matrix_keys, read_matrix, transform_labels
 from cisnake.data.windows import read_genes_table
 from cisnake.errors import unknown_name
 from cisnake.files import digest, file_sha256, read_table
@@ -21,22 +21,20 @@ from cisnake.files import digest, file_sha256, read_table
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
+    configuration.add_options(p, "write_dataset")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv of select_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="TSV, CSV, GCT, h5ad, or MTX with its folder")
-    p.add_argument("--layer", help="layer of an h5ad matrix, or raw (default: X)")
-    p.add_argument("--gene-column", help="where an h5ad, GCT or MTX matrix has the gene ids")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv of select_genes.py (default: all tasks of the matrix)")
-    p.add_argument("--transform", choices=KINDS, default="none", help="of the labels (default: none)")
-    p.add_argument("--max-shift", type=int, default=0, metavar="BASES", help="by which training may move a window (default: 0)")
-    p.add_argument("--folds", type=int, default=1, help="number of folds; 1 for one fixed split (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
+    configured = configuration.read(args, "write_dataset")
+    folds, max_shift = configured.splits.folds or 1, configured.windows.max_shift
     genes = read_genes_table(args.genes)
-    matrix_genes, tasks, values = read_matrix(args.matrix, args.layer, args.gene_column)
+    matrix_genes, tasks, values = read_matrix(args.matrix, *matrix_keys(configured.targets))
     if args.tasks:
         chosen = read_table(args.tasks)["task"].tolist()
         for task in set(chosen) - set(tasks):
@@ -45,13 +43,13 @@ def main(args: argparse.Namespace) -> None:
             values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
     rows = find_rows(matrix_genes, genes["matrix_id"])
     # With folds there is one file for models of different training genes: two numbers a task are then of all genes.
-    in_training = (genes["split"] == "train").to_numpy() | (args.folds > 1)
-    transform = fit_transform(args.transform, values, rows[in_training], matrix_genes, tasks)
+    in_training = (genes["split"] == "train").to_numpy() | (folds > 1)
+    transform = fit_transform(configured.targets.transform, values, rows[in_training], matrix_genes, tasks)
     labels = transform_labels(values[rows], transform)
     del values
     files = matrix_files(args.matrix)
     attributes = {
-        "n_folds": args.folds,
+        "n_folds": folds,
         "genome": args.genome.name,
         "genome_sha256": file_sha256(args.genome),
         "matrix_sha256": file_sha256(files[0]) if len(files) == 1 else digest(*files),
@@ -59,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
         "cisnake_version": __version__,
     }
     measured = Labels(labels, tasks, transform.to_dict())
-    write_dataset(args.output, genes, measured, Genome(args.genome), Layout(args.max_shift), attributes)
+    write_dataset(args.output, genes, measured, Genome(args.genome), Layout(max_shift), attributes)
     program.log.info("%d genes, %d tasks written to %s", len(genes), len(tasks), args.output)
 
 

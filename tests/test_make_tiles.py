@@ -13,21 +13,22 @@ from cisnake.data.windows.splits import check_overlap
 from cisnake.data.windows.tiles import TILE_COLUMNS
 from cisnake.errors import InputError
 
+from .configured import configured
+
 TILES = {
     "exclude_chromosomes": ["chrM"],
     "break_length": 65536,
     "stride_train": 0.5,
-    "stride_test": 1,
     "snap": 32,
-    "sample": 1,
-    "unmappable_threshold": 0.5,
-    "max_n_fraction": 0.05,
 }
 
 
+WINDOW = ["--set=windows.upstream=50", "--set=windows.downstream=50", "--set=targets.bin_size=10", "--set=targets.crop=0"]
+
+
 def run(folder: Path, genome: Path, splits: dict, *options: str, **tiles) -> tuple[Path, dict]:
-    given = [f"--genome={genome}", f"--tiles={json.dumps(TILES | tiles)}", f"--splits={json.dumps(splits)}"]
-    given += [f"--output={folder / 'tiles.tsv'}", f"--output-summary={folder / 'tiles.json'}"]
+    given = configured(folder, tiles=TILES | tiles, splits=splits)
+    given += [f"--genome={genome}", f"--output={folder / 'tiles.tsv'}", f"--output-summary={folder / 'tiles.json'}"]
     make_tiles.main(make_tiles.parser().parse_args([*given, *options]))
     return folder / "tiles.tsv", json.loads((folder / "tiles.json").read_text())
 
@@ -41,7 +42,7 @@ def test_tiny_genome(tiny, tmp_path: Path):
     beds = [f"--{name}={tmp_path / name}" for name in ("limit", "gaps", "unmappable")]
     tiles = {"break_length": 600, "snap": 1, "stride_train": 1}
     splits = {"val": ["chr2"], "test": ["chr3"], "allow_overlap": False}
-    path, summary = run(tmp_path, tiny.fasta, splits, "--seq-len=100", "--bin-size=10", *beds, **tiles)
+    path, summary = run(tmp_path, tiny.fasta, splits, *WINDOW, *beds, **tiles)
     found = read_genes_table(path)
     assert list(found.columns) == TILE_COLUMNS
     assert found["gene_id"].tolist()[:4] == ["chr1:100-200", "chr1:200-300", "chr1:300-400", "chr2:100-200"]
@@ -49,12 +50,14 @@ def test_tiny_genome(tiny, tmp_path: Path):
     assert summary["dropped_tiles"]["unmappable"] == 1 and summary["dropped_bases"]["gaps"] == 100
     with pytest.raises(InputError, match="unmappable, line 1"):
         (tmp_path / "unmappable").write_text("chr2\t600\t660\n")
-        run(tmp_path, tiny.fasta, splits, "--seq-len=100", "--bin-size=10", *beds, **tiles)
+        run(tmp_path, tiny.fasta, splits, *WINDOW, *beds, **tiles)
 
 
 @pytest.mark.parametrize("splits", [{"val_fraction": 0.1, "test_fraction": 0.15}, {"folds": 5}])
 def test_yeast(yeast, tmp_path: Path, splits):
-    options = ["--seq-len=16384", "--bin-size=32", "--crop=1024", "--max-shift=64", "--seed=3"]
+    window = ("upstream=8192", "downstream=8192", "max_shift=64")
+    options = [f"--set=windows.{text}" for text in window]
+    options += ["--set=targets.bin_size=32", "--set=targets.crop=1024", "--set=run.seed=3"]
     options += [f"--unmappable={yeast / 'mask_rossi2021_blacklist.bed'}"]
     genome = yeast / "sacCer3.fa.gz"
     path, summary = run(tmp_path, genome, splits, *options, break_length=32768)

@@ -17,16 +17,16 @@ from cisnake.data.matrix.transform import ExpressionTransform
 from cisnake.errors import InputError
 from cisnake.files import read_table
 
-ANNOTATION = {"feature": "gene", "tss_max_distance": 1000, "biotypes": [], "exclude": {}, "exclude_chromosomes": []}
-WINDOWS = {"anchor": "tss", "upstream": 20, "downstream": 30, "max_shift": 4, "max_n_fraction": 0.05}
+from .configured import configured
+
+WINDOWS = {"upstream": 20, "downstream": 30, "max_shift": 4}
 
 
 @pytest.fixture
 def select(tiny, tmp_path: Path):
-    def run(splits: dict, *more: str, matrix: Path = tiny.matrix, **windows) -> Path:
-        sections = {"annotation": ANNOTATION, "windows": WINDOWS | windows, "splits": {"allow_overlap": False} | splits}
-        options = [f"--genome={tiny.fasta}", f"--gtf={tiny.gtf}", f"--matrix={matrix}", *more]
-        options += [f"--{name}={json.dumps(section)}" for name, section in sections.items()]
+    def run(splits: dict, *more: str, matrix: Path = tiny.matrix, sections: dict | None = None, **windows) -> Path:
+        options = configured(tmp_path, windows=WINDOWS | windows, splits=splits, **sections or {})
+        options += [f"--genome={tiny.fasta}", f"--gtf={tiny.gtf}", f"--matrix={matrix}", *more]
         # Every table that the program has an option for.
         outputs = [
             action.option_strings[0] for action in select_genes.parser()._actions if "--output" in str(action.option_strings)
@@ -54,7 +54,7 @@ def test_labels_are_those_of_the_gene_although_the_matrix_repeats_another(tiny, 
     summary = json.loads((folder / "summary").read_text())
     assert (summary["n_kept"], summary["n_dropped"], summary["n_tasks"]) == (11, 1, 3)
     assert summary["split"] == {"train": 3, "val": 4, "test": 4}
-    with layout.open_dataset(write(tiny, folder, "--max-shift=4")) as file:
+    with layout.open_dataset(write(tiny, folder, "--set=windows.max_shift=4")) as file:
         windows, labels = layout.read_windows(file), layout.read_labels(file)
         assert file["pad"][()] == 4 and layout.read_tasks(file) == ["heat", "cold", "acid"]
     expected = pd.read_csv(tiny.matrix, sep="\t", index_col=0)
@@ -64,7 +64,7 @@ def test_labels_are_those_of_the_gene_although_the_matrix_repeats_another(tiny, 
 
 def test_zscores_are_of_training_genes(tiny, select):
     folder = select({"val": ["chr2"], "test": ["chr3"]})
-    with layout.open_dataset(write(tiny, folder, "--transform=zscore")) as file:
+    with layout.open_dataset(write(tiny, folder, "--set=targets.transform=zscore")) as file:
         windows, labels = layout.read_windows(file), layout.read_labels(file)
         assert layout.read_transform(file)["kind"] == "zscore"
     train = labels[windows["split"] == "train"][:, :2]
@@ -84,17 +84,15 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     var = pd.DataFrame({"gene": [*ids, "x", "y", "z"]}, [f"s{i}" for i in range(15)])
     path = tmp_path / "m.h5ad"
     anndata.AnnData(counts / 7, obs=obs, var=var, layers={"counts": counts}).write_h5ad(path)
-    options = ["--layer=counts", "--gene-column=gene"]
+    counts_of = {"layer": "counts", "gene_column": "gene"}
     filters = {"tasks": {"min_total": 100}, "genes": {"min_tasks": 1}}
     contrasts = {"one": {"on_tasks": ["liver"], "score": "specificity"}}
-    asked = [
-        *options,
-        f"--filters={json.dumps(filters)}",
-        '--task-columns={"group": "organ"}',
-        f"--contrasts={json.dumps(contrasts)}",
-    ]
+    asked = {
+        "targets": counts_of | {"filters": filters, "task_columns": {"group": "organ"}},
+        "attribution": {"contrasts": contrasts},
+    }
     splits = {"val": ["chr2"], "test": ["chr3"]}
-    folder = select(splits, *asked, matrix=path)
+    folder = select(splits, matrix=path, sections=asked)
     tasks = read_table(folder / "tasks")
     assert tasks[["task", "group", "organ", "n_cells"]].values.tolist() == [
         ["a", "liver", "liver", "60"], ["b", "liver", "liver", "70"], ["d", "brain", "brain", "90"],
@@ -104,7 +102,8 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     assert dropped[["gene_id", "reason", "detail"]].values.tolist() == [[ids[1], "few_tasks", "above 0 in 0 tasks"]]
     summary = json.loads((folder / "summary").read_text())
     assert (summary["n_tasks"], summary["n_tasks_dropped"], summary["n_kept"]) == (3, 1, 11)
-    with layout.open_dataset(write(tiny, folder, *options, "--transform=log1p_cpm", matrix=path)) as file:
+    options = [f"--set=targets.{key}={value}" for key, value in counts_of.items()]
+    with layout.open_dataset(write(tiny, folder, *options, "--set=targets.transform=log1p_cpm", matrix=path)) as file:
         windows, labels = layout.read_windows(file), layout.read_labels(file)
         transform = ExpressionTransform.from_dict(layout.read_transform(file))
         assert layout.read_tasks(file) == ["a", "b", "d"]
@@ -115,26 +114,26 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     # What a filter took away cannot be explained; that is said before anything is trained.
     contrasts["one"]["off_tasks"] = ["skin"]
     with pytest.raises(InputError, match="contrast one 'skin'"):
-        select(splits, *asked[:-1], f"--contrasts={json.dumps(contrasts)}", matrix=path)
+        select(splits, matrix=path, sections=asked)
     with pytest.raises(InputError, match=r"targets\.filters\.tasks leaves no task"):
-        select(splits, *options, '--filters={"tasks": {"min_genes": 99}}', matrix=path)
+        select(splits, *options, "--set=targets.filters.tasks.min_genes=99", matrix=path)
 
 
 def test_splits_that_share_bases_are_refused_unless_allowed(select, tmp_path: Path):
     parts = {"a": "train", "b": "test", "c": "train", "d": "val"}
     table = "".join(f"G{i}{letter}\t{part}\n" for i in (1, 2, 3) for letter, part in parts.items())
     (tmp_path / "splits.tsv").write_text("gene_id\tsplit\n" + table)
-    splits = {"genes": str(tmp_path / "splits.tsv")}
+    splits, table = {"genes": "elsewhere.tsv"}, f"--splits={tmp_path / 'splits.tsv'}"
     # Test windows end at 350, training windows begin at 320.
     with pytest.raises(InputError, match=r"training gene G1c .*test gene G1b"):
-        select(splits)
+        select(splits, table)
     assert not (tmp_path / "genes").exists()
-    select(splits | {"allow_overlap": True})
+    select(splits | {"allow_overlap": True}, table)
     assert len(read_table(tmp_path / "genes")) == 12
     # Windows that are 6 bases apart.
-    select(splits, upstream=2, downstream=3, max_shift=6)
+    select(splits, table, upstream=2, downstream=3, max_shift=6)
     with pytest.raises(InputError, match="moved by up to 7 bases"):
-        select(splits, upstream=2, downstream=3, max_shift=7)
+        select(splits, table, upstream=2, downstream=3, max_shift=7)
 
 
 def test_folds_hold_out_every_gene(select):

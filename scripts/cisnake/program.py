@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cisnake.errors import InputError
+from cisnake.sections import Sections
 
 log = logging.getLogger("cisnake")
 
@@ -28,18 +28,39 @@ def argument_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every program takes that asks trained models: the models, how many windows at once, and CPU threads."""
-    models = "models, each .../fold_<i>/replicate_<j>/model.keras"
-    parser.add_argument("--models", type=Path, required=True, nargs="+", metavar="KERAS", help=models)
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="windows in one pass of a model (default: 64)")
+    """Add what every program takes that asks trained models: the models, and CPU threads."""
+    models = "models, each .../fold_<i>/replicate_<j>/model.keras; or the folder that has as many as the configuration says"
+    parser.add_argument("--models", type=Path, required=True, nargs="+", metavar="PATH", help=models)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
 
 
-def add_section_options(parser: argparse.ArgumentParser, *sections: str) -> None:
-    """Add a required option for each section of the configuration, which the program takes as JSON."""
-    for section in sections:
-        help = f"section {section} of the configuration"
-        parser.add_argument(f"--{section}", type=json.loads, required=True, metavar="JSON", help=help)
+def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
+    """Return the model files that `--models` names.
+
+    Parameters
+    ----------
+    paths: sequence of Path
+        Files, which are returned as they are; or one folder, of which the models of all folds and replicates of the
+        configuration are taken, and no others that an earlier run may have left.
+    sections: Sections
+        With `splits.folds` and `train.replicates`.
+
+    Raises
+    ------
+    InputError
+        The folder lacks a model.
+    """
+    if len(paths) > 1 or not paths[0].is_dir():
+        return list(paths)
+    folds, replicates = range(sections.splits.folds or 1), range(sections.train.replicates)
+    models = [paths[0] / f"fold_{i}" / f"replicate_{j}" / "model.keras" for i in folds for j in replicates]
+    for model in models:
+        if not model.is_file():
+            raise InputError(
+                f"{model} is not there, but the configuration has {len(folds)} folds (splits.folds) of {len(replicates)} "
+                "models (train.replicates): give --config, or name the models one by one."
+            )
+    return models
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:

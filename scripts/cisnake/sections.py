@@ -394,6 +394,11 @@ class Sections:
     resources: ResourcesSection
 
 
+def baseline_upstream(anchor: int) -> int:
+    """Return the default of `evaluate.baseline.upstream` in windows whose anchor is that many bases from their start."""
+    return min(500, anchor)
+
+
 Section = TypeVar("Section")
 
 

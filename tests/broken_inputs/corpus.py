@@ -238,14 +238,14 @@ CASES = [
     *_each(_TEXT, "table of tracks", "write_coverage", "tracks", "tracks.tsv"),
     *_each({"no column file": _text("\tfile", "\tpath")}, "table of tracks", "write_coverage", "tracks", "tracks.tsv"),
     *_each(_ANY | {"cut off": _half}, "BigWig", "write_coverage", "tracks", "track.bw"),
-    *_each(_ANY | {"cut off": _half}, "BAM", "make_track", "input", "reads.bam", others=(("format", "bam"),)),
+    *_each(_ANY | {"cut off": _half}, "BAM", "make_track", "tracks", "reads.bam", others=(("track", "bam"),)),
     *_each(
         {"no index": _bytes(lambda whole: whole)},
         "BAM",
         "make_track",
-        "input",
+        "tracks",
         "reads.bam",
-        others=(("format", "bam"),),
+        others=(("track", "bam"),),
         works=True,
     ),
     *_each(
@@ -253,16 +253,16 @@ CASES = [
         | {"two columns": _first_columns(2), "start after end": _text("\t10\t30", "\t30\t10"), "gzip, cut off": _gzip_half},
         "BED of a track",
         "make_track",
-        "input",
+        "tracks",
         "intervals.bed",
     ),
     *_each(
         _TEXT | {"two columns": _first_columns(2)},
         "fragments",
         "make_track",
-        "input",
+        "tracks",
         "fragments.tsv",
-        others=(("format", "fragments"),),
+        others=(("track", "fragments"),),
     ),
     *_each(
         {
@@ -277,7 +277,7 @@ CASES = [
         "gaps",
         "intervals.bed",
     ),
-    *_each(_TEXT | {"gzip, cut off": _gzip_half}, "MEME file", "fetch_motifs", "source", "motifs.meme"),
+    *_each(_TEXT | {"gzip, cut off": _gzip_half}, "MEME file", "fetch_motifs", "motifs.source", "motifs.meme"),
     *_each(
         {
             "a matrix of three rows where w= 2": _text("0 1 0 0", "0 1 0 0\n0 0 1 0"),
@@ -285,7 +285,7 @@ CASES = [
         },
         "MEME file",
         "fetch_motifs",
-        "source",
+        "motifs.source",
         "motifs.meme",
     ),
     *_each(_ANY | {"cut off": _half}, "attributions", "call_peaks", "attributions", "attributions.h5"),
@@ -312,9 +312,11 @@ NETWORK_CASES = [
     *_each(_ANY | {"cut off": _half}, "data set", "score_variants", "dataset", "results/dataset.h5"),
     *_each(_ANY | {"cut off": _half}, "model", "score_variants", "models", "model.keras"),
     *_each(_ANY | {"cut off": _half}, "data set", "train_model", "dataset", "results/dataset.h5"),
-    *_each(_TEXT | {"no YAML": _bytes(lambda whole: b"model: [\n")}, "parameter file", "train_model", "params", "params.yaml"),
+    *_each(
+        _TEXT | {"no YAML": _bytes(lambda whole: b"model: [\n")}, "parameter file", "train_model", "model.params", "params.yaml"
+    ),
     *_each(_ANY, "data set", "evaluate_model", "dataset", "results/dataset.h5"),
-    *_each(_TEXT, "list of genes", "attribute_genes", "genes", "genes.txt"),
+    *_each(_TEXT, "list of genes", "attribute_genes", "attribution.genes", "genes.txt"),
 ]
 
 

@@ -71,14 +71,15 @@ def run_cases(folder: Path) -> list[Outcome]:
     return outcomes
 
 
-def _option(case: Case, path: Path, whole: Path, place: Path) -> dict[str, str]:
+def _option(case: Case, path: Path, whole: Path, place: Path) -> dict[str, str | None]:
     """Return the option that names the broken file; some files are named in a table or in a section."""
     if path.name == "matrix.mtx" and path.is_dir():
         return {case.option: str(path.parent)}
     if case.option == "splits":
-        return {"splits": json.dumps({"genes": str(path), "allow_overlap": SPLITS["allow_overlap"]})}
-    if case.option == "tracks" and case.input == "BigWig":
-        (place / "tracks.tsv").write_text(f"identifier\tfile\nt1\t{path}\n")
+        return {"splits": str(path), "splits.genes": str(path), **dict.fromkeys(SPLITS)}
+    if case.option == "tracks" and case.input != "table of tracks":
+        form = dict(case.others).get("track", "bed" if case.program == "make_track" else "bigwig")
+        (place / "tracks.tsv").write_text(f"identifier\tfile\tformat\n{form}\t{path}\t{form}\n")
         return {"tracks": str(place / "tracks.tsv")}
     return {case.option: str(path)}
 

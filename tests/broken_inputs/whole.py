@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -13,12 +13,11 @@ import pyBigWig
 import pysam
 
 SIZES = {"chr1": 600, "chr2": 600, "chr3": 600}
-ANNOTATION = {"feature": "gene", "tss_max_distance": 1000, "biotypes": [], "exclude": {}, "exclude_chromosomes": []}
-WINDOWS = {"anchor": "tss", "upstream": 20, "downstream": 30, "max_shift": 0, "max_n_fraction": 0.05}
-SPLITS = {"val": ["chr2"], "test": ["chr3"], "allow_overlap": False}
-BASELINE = {"k": 3, "upstream": 10, "downstream": 10, "counts": "sum", "alpha": 1.0}
-CONTRAST = {"one": {"on_tasks": ["heat"], "off_tasks": ["cold"], "score": "specificity"}}
-TILES = {"stride_train": 1.0, "stride_test": 1.0, "break": 1000, "max_unmappable": 0.5}
+# Keys of the configuration by dotted name, and their values as `--set` takes them.
+WINDOWS = {"windows.upstream": "20", "windows.downstream": "30"}
+SPLITS = {"splits.val": "[chr2]", "splits.test": "[chr3]"}
+CONTRAST = {"attribution.contrasts": "{one: {on_tasks: [heat], off_tasks: [cold]}}"}
+BINS = {"targets.bin_size": "10", "targets.crop": "0"}
 
 
 def write_inputs(folder: Path) -> None:
@@ -75,6 +74,9 @@ def _write_tracks(folder: Path) -> None:
     (folder / "intervals.bed").write_text("chr1\t10\t30\nchr2\t5\t50\n")
     (folder / "fragments.tsv").write_text("chr1\t10\t30\tcell\t1\nchr2\t5\t50\tcell\t2\n")
     (folder / "tracks.tsv").write_text("identifier\tfile\nt1\ttrack.bw\n")
+    counted = {"bam": "reads.bam", "bed": "intervals.bed", "fragments": "fragments.tsv"}
+    lines = "".join(f"{form}\t{file}\t{form}\n" for form, file in counted.items())
+    (folder / "counted.tsv").write_text("identifier\tfile\tformat\n" + lines)
 
 
 def _write_matrices(folder: Path, cells: list[str]) -> None:
@@ -102,32 +104,29 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
     given: dict[str, dict[str, str]] = {
         "select_genes": {
             "genome": "genome.fa", "gtf": "genes.gtf", "matrix": "matrix.tsv", "tss-bed": "tss.bed", "tasks": "tasks.tsv",
-            "annotation": json.dumps(ANNOTATION), "windows": json.dumps(WINDOWS), "splits": json.dumps(SPLITS),
+            **WINDOWS, **SPLITS,
         },
         "write_dataset": {"genes": "results/genes", "genome": "genome.fa", "matrix": "matrix.tsv"},
-        "make_track": {"input": "intervals.bed", "format": "bed", "genome": "genome.fa"},
-        "make_tiles": {
-            "genome": "genome.fa", "tiles": json.dumps(TILES), "splits": json.dumps(SPLITS), "seq-len": "100", "bin-size": "10",
-            "gaps": "intervals.bed",
-        },
+        "make_track": {"tracks": "counted.tsv", "track": "bed", "genome": "genome.fa", "run.data_dir": "."},
+        "make_tiles": {"genome": "genome.fa", "gaps": "intervals.bed", **SPLITS, **WINDOWS, **BINS},
         "write_coverage": {
-            "windows": "results/genes", "genome": "genome.fa", "tracks": "tracks.tsv", "data-dir": ".",
-            "converted": "converted", "bin-size": "10",
+            "windows": "results/genes", "genome": "genome.fa", "tracks": "tracks.tsv", "run.data_dir": ".",
+            "converted": "converted", **BINS,
         },
-        "aggregate_cells": {"cells": "matrix.h5ad", "by": "kind"},
-        "fetch_motifs": {"source": "motifs.meme"},
+        "aggregate_cells": {"cells": "matrix.h5ad", "targets.pseudobulks.by": "[kind]"},
+        "fetch_motifs": {"motifs.source": "motifs.meme"},
         "call_peaks": {"attributions": "attributions.h5"},
         "scan_motifs": {"dataset": "results/dataset.h5", "motifs": "motifs.meme"},
         "export_hits": {"hits": "hits.h5"},
         "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
-        "train_model": {"dataset": "results/dataset.h5", "params": "params.yaml", "checkpoints": "checkpoints"},
+        "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints"},
         "evaluate_model": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
-            "baseline": json.dumps(BASELINE), "anchor": "20",
+            "evaluate.baseline": "{k: 3, upstream: 10, downstream: 10, alpha: 1}", **WINDOWS,
         },
         "attribute_genes": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
-            "contrasts": json.dumps(CONTRAST), "genes": "genes.txt",
+            "attribution.genes": "genes.txt", **CONTRAST,
         },
         "score_variants": {
             "vcf": "variants.vcf", "genome": "genome.fa", "genes": "results/genes", "dataset": "results/dataset.h5",
@@ -144,8 +143,10 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
     return files | named
 
 
-def command_line(given: dict[str, str]) -> list[str]:
-    return [f"--{key}={value}" for key, value in given.items()]
+def command_line(given: Mapping[str, str | None]) -> list[str]:
+    """Options of the program, and keys of the configuration, which have a dot; those without a value are left out."""
+    words = [f"--set={key}={value}" if "." in key else f"--{key}={value}" for key, value in given.items() if value is not None]
+    return words
 
 
 def write_results(folder: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import yaml
 import write_config_docs
 from cisnake.configuration import checks, completion, keys
 from cisnake.data.coverage.tracks import read_tracks
-from cisnake.data.simulation.settings import Settings, read_settings
 from cisnake.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,12 +177,6 @@ def test_defaults_of_the_schema_are_valid() -> None:
         if "default" in part and "properties" not in part:
             schema = part | {"$defs": SCHEMA["$defs"]}
             jsonschema.validate(part["default"], schema), name
-
-
-def test_defaults_of_a_simulation_are_those_of_its_settings() -> None:
-    config = completion.complete(SIMULATED)
-    assert set(config["genome"]["simulate"]) == set(asdict(Settings()))
-    assert read_settings(config["genome"]["simulate"]) == Settings()
 
 
 # Completing
@@ -592,7 +584,7 @@ def test_the_description_of_parameter_files_is_what_the_code_has() -> None:
 
 def test_the_template_runs_with_files_of_the_names_it_has(tmp_path: Path) -> None:
     config = yaml.safe_load((ROOT / "config" / "template.yaml").read_text())
-    simulate = [sys.executable, ROOT / "scripts" / "simulate_inputs.py", "--settings", '{"n_genes": 40}']
+    simulate = [sys.executable, ROOT / "scripts" / "simulate_inputs.py", "--set", "genome.simulate.n_genes=40"]
     subprocess.run([*simulate, "--outdir", tmp_path / config["run"]["data_dir"]], check=True, capture_output=True)
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "--cores", "2"]
     command += ["--dry-run", "--configfile", ROOT / "config" / "template.yaml"]

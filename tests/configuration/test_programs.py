@@ -21,6 +21,10 @@ from cisnake.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = configuration.complete(yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8")))
 
+# With every key that may be left out.
+BASE = copy.deepcopy(DEMO)
+BASE["targets"] |= {"layer": "counts", "gene_column": "id"}
+
 
 def arguments(program: str, *words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
@@ -45,12 +49,12 @@ def other(part: Any, value: Any) -> Any:
     if part.get("type") == "boolean":
         return not value
     if part.get("type") in ("integer", "number"):
-        return (value or 0) * 0.5 + 0.25 if part["type"] == "number" else (value or 0) + 1
+        return (value or 0) * 0.5 + 0.2 if part["type"] == "number" else (value or 0) + 1
     return "other"
 
 
 def changed(key: str, part: Any) -> dict[str, Any]:
-    config = copy.deepcopy(DEMO)
+    config = copy.deepcopy(BASE)
     *sections, last = key.split(".")
     section = config
     for name in sections:
@@ -59,14 +63,24 @@ def changed(key: str, part: Any) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.parametrize("key", [key for key, _ in keys(load_schema()) if not key.startswith("genome.simulate.")])
-def test_a_key_decides_for_the_programs_that_read_it_alone(key: str) -> None:
+# Of these the workflow compares the files.
+PATHS = {".".join(source) for source in configuration.SOURCES}
+# What only other methods than those of the demo take.
+OF_OTHER_METHODS = {f"peaks.{key}" for key in ("n", "min_dist", "height", "window", "flank", "precision")}
+OF_OTHER_METHODS |= {f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")}
+
+
+@pytest.mark.parametrize("key", [key for key, _ in keys(load_schema())])
+def test_a_key_decides_for_the_programs_that_it_is_listed_for_alone(key: str) -> None:
     config = changed(key, dict(keys(load_schema()))[key])
-    of_method = {"n", "min_dist", "height", "window", "flank", "precision"} if key.startswith("peaks.") else set()
     for program, read in PROGRAMS.items():
-        reads = any(key == name or key.startswith(f"{name}.") for name in read) and key.partition(".")[2] not in of_method
-        differs = canonical(deciding(config, program)) != canonical(deciding(DEMO, program))
-        assert differs == reads, (program, key)
+        listed = any(key == name or key.startswith(f"{name}.") for name in read.deciding)
+        if key == "targets.cells":
+            # Layer and gene ids are then those of the cells.
+            listed = program in ("select_genes", "write_dataset", "export_predictions")
+        decides = listed and key not in PATHS - {"targets.cells"} | OF_OTHER_METHODS
+        differs = canonical(deciding(config, program)) != canonical(deciding(BASE, program))
+        assert differs == decides, (program, key)
 
 
 @pytest.mark.parametrize("method", ["recursive_seqlets", "find_attr_peaks", "tfmodisco_seqlets"])
@@ -95,16 +109,17 @@ def test_the_order_of_keys_and_the_place_of_a_list_of_genes_decide_nothing() -> 
 def test_rule_and_script_name_the_program_that_they_are(program: str) -> None:
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     rule = re.search(rf"rule {program}:\n.*?shell:\n.*?(?=\n\S|\Z|\n\n)", rules, flags=re.DOTALL)
-    assert rule is not None
-    assert f'settings("{program}")' in rule[0] and "--config {params.config}" in rule[0]
+    assert rule is not None and "--config {params.config}" in rule[0]
+    assert (f'settings("{program}")' in rule[0]) == bool(PROGRAMS[program].deciding)
     script = (ROOT / "scripts" / f"{program}.py").read_text()
     assert f'configuration.add_options(p, "{program}")' in script and f'configuration.read(args, "{program}")' in script
     # What the configuration has is no option besides: there would be two truths.
-    names = {name.rpartition(".")[2].replace("_", "-") for name, _ in keys(load_schema())}
+    read = [name for name, _ in keys(load_schema()) if any(f"{name}.".startswith(f"{key}.") for key in PROGRAMS[program].all)]
+    names = {name.rpartition(".")[2].replace("_", "-") for name in read if name not in PATHS}
     parser = importlib.import_module(program).parser()
     options = {option for action in parser._actions for option in action.option_strings}
-    assert not {f"--{name}" for name in names} & options - {"--threads", "--batch-size"}
-    assert all(key in parser.epilog for key in PROGRAMS[program])
+    assert not {f"--{name}" for name in names} & options
+    assert all(key in parser.epilog for key in PROGRAMS[program].all)
 
 
 def test_a_program_reads_a_stored_configuration(tmp_path: Path) -> None:

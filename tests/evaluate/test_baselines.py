@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
+from cisnake import configuration
 from cisnake.data.annotation import features
 from cisnake.data.dataset import layout, writer
 from cisnake.data.genome.bases import decode, encode, reverse_complement
@@ -110,13 +111,8 @@ def yeast_genes(yeast: Path):
             features.read_genes(yeast / "sacCer3.SGD_R64-2-1.gtf.gz", list(exclude), feature),
             features.read_tss(yeast / "rossi2021_tss.bed"),
             genome,
-            {
-                "tss_max_distance": 1000,
-                "biotypes": ["protein_coding"],
-                "exclude": exclude,
-                "exclude_chromosomes": ["chrM"],
-            },
-            {"anchor": "start", "upstream": upstream, "downstream": downstream, "max_n_fraction": 0.05},
+            configuration.section("annotation", biotypes=["protein_coding"], exclude=exclude, exclude_chromosomes=["chrM"]),
+            configuration.section("windows", anchor="start", upstream=upstream, downstream=downstream),
             gene_windows.MatrixGenes(ids, np.isfinite(values).any(axis=1)),
         )
         return kept, values[measurements.find_rows(ids, kept["matrix_id"])], tasks, genome, summary

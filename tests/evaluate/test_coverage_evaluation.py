@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.data.dataset import layout
 from cisnake.data.dataset.writer import Labels, Layout, write_dataset
@@ -14,7 +15,7 @@ from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
 TASKS, BIN, CROP, BINS, PAD = ["plus", "minus"], 4, 6, 5, 2
 LENGTH = 2 * CROP + BIN * BINS
 TABLE = pd.DataFrame({"task": TASKS, "group": "g", "description": ["a", "b"]})
-BASELINE = {"k": 2, "counts": "log1p", "alpha": 1.0}
+BASELINE = configuration.section("evaluate.baseline", k=2, alpha=1.0)
 
 
 @pytest.fixture(scope="module")

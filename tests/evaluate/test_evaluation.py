@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
+from cisnake import configuration
 from cisnake.data.dataset import writer
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
@@ -20,7 +21,7 @@ from cisnake.evaluate.scores import SUMMARY_KEYS, specificity
 from cisnake.files import read_table
 
 LENGTH, PAD, ANCHOR, TASKS, N = 30, 3, 20, ["t0", "t1", "t2"], 36
-BASELINE = {"k": 2, "upstream": 15, "downstream": 5, "counts": "log1p", "alpha": 1.0}
+BASELINE = configuration.section("evaluate.baseline", k=2, upstream=15, downstream=5, alpha=1.0)
 TASK_TABLE = pd.DataFrame({"task": TASKS, "group": ["a", "a", "b"], "description": ""})
 
 
@@ -136,7 +137,7 @@ def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, 
         np.testing.assert_allclose(predictions.layers[f"replicate_{replicate}"], np.tile(10 * of_models + replicate, (3, 1)))
 
     # The baselines learn from neither the tested fold nor the one after it.
-    region = codes[:, ANCHOR - BASELINE["upstream"] : ANCHOR + BASELINE["downstream"]]
+    region = codes[:, ANCHOR - BASELINE.upstream : ANCHOR + BASELINE.downstream]
     mean, ridge = np.empty((N, 3)), np.empty((N, 3))
     for fold in range(3):
         train = ~genes["fold"].isin([fold, (fold + 1) % 3]).to_numpy()

@@ -22,6 +22,7 @@ import yaml
 from cisnake.configuration import completion
 from cisnake.files import read_table
 from cisnake.interpret.motifs.hits import read_hits
+from cisnake.sections import ContrastSection
 
 pytestmark = pytest.mark.integration
 
@@ -320,15 +321,19 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     ids = folder / "ids.txt"
     chosen = [str(genes.loc[genes["fold"] == fold, "gene_id"].iloc[0]) for fold in "012"]
     ids.write_text("\n".join(chosen) + "\n")
-    contrasts = {"root": {"on_tasks": ["root"]}}
+    contrasts = {"root": ContrastSection(("root",), None, "specificity")}
     of_files = {}
     for name, models in (("own", everything), ("other", wrong)):
         attribute_shard(
             folder / R / "dataset.h5", models, folder / R / "tasks.tsv", contrasts, GeneShard(str(ids)),
-            AttributionSettings("integrated_gradients", {"n_steps": 3}), 8, [folder / f"{name}.h5"],
+            AttributionSettings("integrated_gradients", {"n_steps": 3}), 8, folder / name,
         )  # fmt: skip
     of_run = folder / R / "attributions" / "root.h5"
-    for name, path in (("run", of_run), ("own", folder / "own.h5"), ("other", folder / "other.h5")):
+    for name, path in (
+        ("run", of_run),
+        ("own", folder / "own" / "root" / "0000.h5"),
+        ("other", folder / "other" / "root" / "0000.h5"),
+    ):
         with h5py.File(path) as file:
             row = {gene.decode(): i for i, gene in enumerate(file["genes"][:])}
             of_files[name] = np.stack([file["attributions"][row[gene]] for gene in chosen]).astype(float)

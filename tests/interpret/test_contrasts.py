@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.interpret.contrasts import Contrast, each_group, resolve_contrast
+from cisnake.interpret.contrasts import Contrast, each_group, resolve_contrast, resolve_contrasts
+from cisnake.sections import ContrastSection, as_section
 
 TASKS = ["heat_5", "heat_20", "acid_5", "control"]
 TABLE = pd.DataFrame(
@@ -17,7 +18,7 @@ TABLE = pd.DataFrame(
 
 
 def resolve(**section):
-    return resolve_contrast("mine", section, TABLE)
+    return resolve_contrast("mine", as_section(ContrastSection, {"score": "specificity"} | section), TABLE)
 
 
 def test_groups_and_names_give_tasks_once():
@@ -27,7 +28,7 @@ def test_groups_and_names_give_tasks_once():
 
 def test_a_task_goes_before_a_group_of_the_same_name():
     table = pd.DataFrame({"task": ["a", "b", "c"], "group": ["x", "a", "a"]})
-    contrast = resolve_contrast("mine", {"on_tasks": ["a"]}, table)
+    contrast = resolve_contrast("mine", ContrastSection(("a",), None, "specificity"), table)
     assert contrast.on_tasks == ("a",)
 
 
@@ -78,7 +79,7 @@ def test_each_group_is_against_the_rest():
     sections = each_group(TABLE.replace({"group": {"heat": "heat shock (40 °C)"}}))
     assert list(sections) == ["heat_shock_40_C", "acid", "control"]
     assert sections["heat_shock_40_C"] == {"on_tasks": ["heat_5", "heat_20"], "score": "specificity"}
-    assert resolve_contrast("acid", sections["acid"], TABLE).off_tasks == ("heat_5", "heat_20", "control")
+    assert resolve_contrasts("each_group", TABLE)[1].off_tasks == ("heat_5", "heat_20", "control")
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisnake import configuration
 from cisnake.data.windows.gene_windows import place_tss, place_windows
 from cisnake.data.windows.splits import assign_splits, check_overlap, split_for_fold
 from cisnake.errors import InputError
+from cisnake.sections import SplitsSection
+
+
+def by(**keys: Any) -> SplitsSection:
+    return configuration.section("splits", **keys)
+
 
 SIZE = 1000
 
@@ -114,7 +123,7 @@ def test_shared_bases_are_found_whenever_there_are_some(data, n_folds: int, max_
 @given(window_tables("none"), st.sampled_from([2, 3, 4]), st.integers(0, 6))
 def test_folds_that_are_made_never_share_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     try:
-        dealt = assign_splits(table, {"folds": n_folds}, ["a", "b"], max_shift)
+        dealt = assign_splits(table, by(folds=n_folds), ["a", "b"], max_shift)
     except InputError as error:
         assert "parts that share no base" in str(error)
         return

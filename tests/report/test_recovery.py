@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.simulation.files import write_inputs
 from cisnake.data.simulation.genome import simulate
-from cisnake.data.simulation.settings import Settings
 from cisnake.errors import InputError
 from cisnake.interpret.attribution.file import write_attributions
 from cisnake.interpret.contrasts import Contrast
@@ -162,7 +162,10 @@ def test_possible_pearson_is_the_median_over_tasks_of_the_genes_given() -> None:
 
 def test_a_perfect_run_recovers_everything(tmp_path: Path) -> None:
     """Files made from the truth itself, through the program: every measure is at its best."""
-    made = simulate(Settings(n_chromosomes=2, n_genes=60, n_variants=40, n_unlabelled=2, n_truncated=1), seed=1)
+    made = simulate(
+        configuration.section("genome.simulate", n_chromosomes=2, n_genes=60, n_variants=40, n_unlabelled=2, n_truncated=1),
+        seed=1,
+    )
     inputs = tmp_path / "inputs"
     write_inputs(made, inputs)
     truth = pd.read_csv(inputs / "truth.tsv", sep="\t", dtype={"gene_id": str})
@@ -192,9 +195,8 @@ def test_a_perfect_run_recovers_everything(tmp_path: Path) -> None:
         "simulation": inputs,
         "genes": tmp_path / "genes.tsv",
         "evaluation": tmp_path / "summary.json",
-        "attributions": tmp_path / "attributions" / "liver.h5",
-        "peaks": tmp_path / "peaks" / "liver.tsv",
-        "enrichment": tmp_path / "motifs" / "liver" / "enrichment.tsv",
+        "set": "attribution.contrasts={liver: {on_tasks: [liver]}}",
+        "results": tmp_path,
         "variants": tmp_path / "effects.tsv",
         "output": tmp_path / "recovery.json",
     }

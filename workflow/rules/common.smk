@@ -1,5 +1,4 @@
 # Names, paths and resources that the rules share.
-import json
 import os
 import shlex
 from urllib.parse import urlsplit
@@ -21,7 +20,6 @@ CONTRASTS = list(config["attribution"]["contrasts"])
 SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
 
 THREADS = config["resources"]["threads"]
-BATCH_SIZE = config["resources"]["batch_size"]
 GPUS = config["resources"]["gpus"]
 NODES = config["resources"]["nodes"]
 # One process a node, started by srun inside the job; only then does Snakemake leave the number of tasks to it.
@@ -55,8 +53,6 @@ TSS_BED = source("annotation", "tss_bed")
 CELLS = source("targets", "cells")
 CELL_TABLE = source("targets", "cell_table")
 MATRIX = f"{R}/inputs/pseudobulks.h5ad" if CELLS else source("targets", "matrix", "expression.tsv")
-# Layer and gene ids are of the file that was given; pseudobulks have one matrix, and its index has the ids.
-MATRIX_KEYS = {key: config["targets"].get(key) for key in ("layer", "gene_column")}
 
 
 def name_files(path):
@@ -77,25 +73,37 @@ PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 
 PRETRAINED = configuration.pretrained(config)
+# Of the parameters themselves: where their file lies is no reason to train again.
+NETWORK = configuration.network_digest(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []
 BROWSER = expand(f"{R}/browser/{{name}}", name=["hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml"])
 
 
-def option(flag, value):
-    """A command-line option, or nothing where it has no value."""
-    return f"{flag} {shlex.quote(str(value))}" if value else ""
-
-
+# What a command needs and its result does not depend on is a function of the output: such params are no reason to run again.
 def scripts(wildcards, output):
-    """Folder of the programs. A function of the output, as those are no reason to run again when the repository is moved."""
+    """Folder of the programs, wherever the repository lies."""
     return str(SCRIPTS)
 
 
 def config_file(wildcards, output):
-    """The completed configuration. A function of the output, as those are no reason to run again."""
+    """The completed configuration."""
     return str(CONFIG_FILE)
+
+
+def tracks_table(wildcards, output):
+    """The table of tracks of a coverage run."""
+    return config["targets"].get("tracks", "")
+
+
+def optional(flag, name):
+    """An option of a command for an input that a run may have or not; the inputs themselves are what is compared."""
+
+    def given(wildcards, input, output):
+        return f"{flag} {shlex.quote(str(input.get(name)))}" if input.get(name) else ""
+
+    return given
 
 
 def settings(program):
@@ -111,34 +119,6 @@ def remote_url(wildcards):
 def remote_sha256(wildcards):
     """Checksum of a remote input."""
     return REMOTE[wildcards.key]["sha256"]
-
-
-def as_json(section):
-    """A part of the configuration as one argument of a command."""
-    return json.dumps(section, sort_keys=False)
-
-
-def matrix_options(of_cells):
-    """Options that say where in an input, that of cells or that of tasks, the numbers and the gene ids are."""
-    flags = {key: f"--{key.replace('_', '-')}" for key in MATRIX_KEYS if bool(CELLS) == of_cells}
-    return " ".join(option(flag, MATRIX_KEYS[key]) for key, flag in flags.items())
-
-
-def track_options():
-    """Options that say which tracks a coverage run read, and where those lie that had to be made BigWigs."""
-    folder = config["run"].get("data_dir", ".")
-    given = {"--tracks": config["targets"].get("tracks"), "--data-dir": folder, "--converted": f"{R}/tracks"}
-    return " ".join(option(flag, value) for flag, value in given.items()) if COVERAGE_RUN else ""
-
-
-def contrasts(wildcards, output):
-    """The contrasts, to be checked where tasks are known. A function of the output: a new one is no reason to train again."""
-    return as_json(config["attribution"]["contrasts"])
-
-
-def splits_section():
-    """The section splits, with the table of splits where it will be."""
-    return config["splits"] | ({"genes": SPLIT_TABLE} if SPLIT_TABLE else {})
 
 
 def network_memory(wildcards, input, attempt):
@@ -186,8 +166,3 @@ def network_time(wildcards, attempt):
 def table_time(wildcards, input, attempt):
     """Minutes of a job that reads its input a few times; a motif scan takes a second for some 100 kB of attributions."""
     return attempt * (30 + int(sum(map(megabytes, besides_genome(input))) / 3))
-
-
-def replicate_seed(wildcards):
-    """A seed of its own for each model."""
-    return SEED + 1000 * int(wildcards.fold) + int(wildcards.replicate)

@@ -7,16 +7,9 @@ if not Path(DATA_DIR).is_absolute():
     TRACKS["file"] = [os.path.relpath(file) for file in TRACKS["file"]]
 BIGWIGS = [track.file if track.format == "bigwig" else f"{R}/tracks/{name}.bw" for name, track in TRACKS.iterrows()]
 # What decides the labels: another description of a track is no reason to read it again.
-LABEL_COLUMNS = ["file", "format", "clip", "clip_soft", "scale", "sum_stat", "strand_pair", "count", "strand"]
-LABELS = TRACKS[LABEL_COLUMNS].to_csv()
+LABEL_COLUMNS = ["clip", "clip_soft", "scale", "sum_stat", "strand_pair"]
+LABELS = configuration.canonical(TRACKS[LABEL_COLUMNS].to_csv())
 EXONS = GTF if config["targets"]["gene_score"]["region"] == "exons" else []
-
-
-COVERAGE_SETTINGS = {
-    "order": config["targets"]["transform_order"],
-    "blacklist": source("targets", "blacklist") or None,
-    "unmappable": source("targets", "unmappable") or None,
-} | {key: config["targets"][key] for key in ("interpolate_nan", "blacklist_quantile", "umap_clip", "missing_chromosome")}
 
 
 def windows_table(wildcards):
@@ -26,7 +19,12 @@ def windows_table(wildcards):
 
 def gene_score(wildcards):
     """What is a gene's own of its window; of a tile nothing is."""
-    return as_json(config["targets"]["gene_score"] if wildcards.windows == "genes" else None)
+    return configuration.canonical(config["targets"]["gene_score"]) if wildcards.windows == "genes" else ""
+
+
+def gene_bins(wildcards, output):
+    """The option that asks for a gene's own bins."""
+    return "--gene-bins" if wildcards.windows == "genes" else ""
 
 
 def exons(wildcards):
@@ -34,29 +32,15 @@ def exons(wildcards):
     return EXONS if wildcards.windows == "genes" else []
 
 
-def exons_option(wildcards):
-    """The same as an option of the program."""
-    return option("--gtf", exons(wildcards))
-
-
-def tracks_table(wildcards, output):
-    """The table of tracks. A function of the output: what counts of it is in `labels`."""
-    return config["targets"]["tracks"]
-
-
 def track_file(wildcards):
     """The file that a BigWig is made from."""
     return TRACKS.loc[wildcards.track, "file"]
 
 
-def track_format(wildcards):
-    """What that file is."""
-    return TRACKS.loc[wildcards.track, "format"]
-
-
-def counting(wildcards):
-    """What is counted of that file."""
-    return as_json(configuration.counting(TRACKS.loc[wildcards.track], config["targets"]["count"]))
+def track_settings(wildcards):
+    """What that file is, and what is counted of it: another description of the track is no reason to count again."""
+    track = TRACKS.loc[wildcards.track]
+    return configuration.canonical([track["format"], configuration.counting(track, config["targets"]["count"])])
 
 
 def track_memory(wildcards, input, attempt):
@@ -93,51 +77,41 @@ rule make_tiles:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        gaps=option("--gaps", source("tiles", "gaps")),
-        limit=option("--limit", source("tiles", "limit")),
-        unmappable=option("--unmappable", source("targets", "unmappable")),
-        tiles=as_json({key: value for key, value in config["tiles"].items() if key not in ("gaps", "limit")}),
-        splits=as_json(splits_section()),
-        seq_len=config["windows"]["upstream"] + config["windows"]["downstream"],
-        bin_size=config["targets"]["bin_size"],
-        crop=config["targets"]["crop"],
-        max_shift=config["windows"]["max_shift"],
-        seed=SEED,
+        settings=settings("make_tiles"),
+        gaps=optional("--gaps", "gaps"),
+        limit=optional("--limit", "limit"),
+        unmappable=optional("--unmappable", "unmappable"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/make_tiles.py --genome {input.genome:q} {params.gaps} {params.limit} {params.unmappable} "
-        "--tiles {params.tiles:q} --splits {params.splits:q} --seq-len {params.seq_len} --bin-size {params.bin_size} "
-        "--crop {params.crop} --max-shift {params.max_shift} --seed {params.seed} "
-        "--output {output.tiles} --output-summary {output.summary} --log {log}"
+        "python {params.scripts:q}/make_tiles.py --config {params.config} --genome {input.genome:q} {params.gaps} {params.limit} "
+        "{params.unmappable} --output {output.tiles} --output-summary {output.summary} --log {log}"
 
 
+# Before hours of reading, which it does not depend on.
 rule check_network:
-    input:
-        params=config["model"]["params"],
     output:
         f"{R}/network.json",
     log:
         f"{R}/logs/check_network.log",
     benchmark:
         f"{R}/benchmarks/check_network.tsv"
+    priority: 1
     conda:
         "../../envs/tensorflow.yaml"
     resources:
         mem_mb=config["resources"]["mem_mb"],
         runtime=30,
     params:
-        overrides=as_json(config["model"]["overrides"]),
-        seq_len=config["windows"]["upstream"] + config["windows"]["downstream"],
-        bin_size=config["targets"]["bin_size"],
-        crop=config["targets"]["crop"],
+        settings=settings("check_network"),
+        network=NETWORK,
         tasks=len(TRACKS),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/check_network.py --params {input.params:q} --overrides {params.overrides:q} "
-        "--seq-len {params.seq_len} --bin-size {params.bin_size} --crop {params.crop} --tasks {params.tasks} "
-        "--output {output} --log {log}"
+        "python {params.scripts:q}/check_network.py --config {params.config} --tasks {params.tasks} --output {output} --log {log}"
 
 
 rule select_covered_genes:
@@ -162,22 +136,15 @@ rule select_covered_genes:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        tss_bed=option("--tss-bed", TSS_BED),
-        data_dir=DATA_DIR,
-        gene_score=as_json(config["targets"]["gene_score"]),
-        bin_size=config["targets"]["bin_size"],
-        crop=config["targets"]["crop"],
-        annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
-        windows=as_json(config["windows"]),
+        settings=settings("select_covered_genes"),
+        tss_bed=optional("--tss-bed", "tss_bed"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/select_covered_genes.py --genome {input.genome:q} --gtf {input.gtf:q} {params.tss_bed} "
-        "--tiles {input.tiles} --tracks {input.tracks:q} --data-dir {params.data_dir:q} "
-        "--gene-score {params.gene_score:q} --bin-size {params.bin_size} --crop {params.crop} "
-        "--annotation {params.annotation:q} --windows {params.windows:q} "
-        "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
-        "--output-tasks {output.tasks} --log {log}"
+        "python {params.scripts:q}/select_covered_genes.py --config {params.config} --genome {input.genome:q} --gtf {input.gtf:q} "
+        "{params.tss_bed} --tiles {input.tiles} --tracks {input.tracks:q} --output-genes {output.genes} "
+        "--output-dropped {output.dropped} --output-summary {output.summary} --output-tasks {output.tasks} --log {log}"
 
 
 rule make_track:
@@ -196,23 +163,22 @@ rule make_track:
         mem_mb=track_memory,
         runtime=coverage_time,
     params:
-        format=track_format,
-        counting=counting,
+        settings=track_settings,
+        table=tracks_table,
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/make_track.py --input {input.track:q} --format {params.format} --genome {input.genome:q} "
-        "--count {params.counting:q} --output {output:q} --log {log:q}"
+        "python {params.scripts:q}/make_track.py --config {params.config} --tracks {params.table:q} --track {wildcards.track:q} "
+        "--genome {input.genome:q} --output {output:q} --log {log:q}"
 
 
 rule write_coverage:
     input:
         BIGWIGS,
-        source("targets", "blacklist"),
-        source("targets", "unmappable"),
-        # Before hours of reading, but another network is no reason to read again.
-        network=ancient(f"{R}/network.json"),
         windows=windows_table,
+        blacklist=source("targets", "blacklist"),
+        unmappable=source("targets", "unmappable"),
         genome=GENOME,
         gtf=exons,
     output:
@@ -230,26 +196,22 @@ rule write_coverage:
         mem_mb=coverage_memory,
         runtime=coverage_time,
     params:
-        settings=as_json(COVERAGE_SETTINGS),
-        data_dir=DATA_DIR,
-        table=tracks_table,
+        settings=settings("write_coverage"),
         labels=LABELS,
-        exons=exons_option,
-        converted=f"{R}/tracks",
-        bin_size=config["targets"]["bin_size"],
-        crop=config["targets"]["crop"],
-        clip_pct=config["targets"]["clip_pct"],
-        max_shift=config["windows"]["max_shift"],
-        folds=len(FOLDS),
         gene_score=gene_score,
+        gene_bins=gene_bins,
+        table=tracks_table,
+        converted=f"{R}/tracks",
+        blacklist=optional("--blacklist", "blacklist"),
+        unmappable=optional("--unmappable", "unmappable"),
+        exons=optional("--gtf", "gtf"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/write_coverage.py --windows {input.windows} --genome {input.genome:q} {params.exons} "
-        "--tracks {params.table:q} --data-dir {params.data_dir:q} --converted {params.converted} "
-        "--settings {params.settings:q} --bin-size {params.bin_size} --crop {params.crop} --clip-pct {params.clip_pct} "
-        "--max-shift {params.max_shift} --folds {params.folds} --gene-score {params.gene_score:q} --processes {threads} "
-        "--output {output} --log {log}"
+        "python {params.scripts:q}/write_coverage.py --config {params.config} --windows {input.windows} --genome {input.genome:q} "
+        "--tracks {params.table:q} --converted {params.converted} {params.blacklist} {params.unmappable} {params.gene_bins} "
+        "{params.exons} --processes {threads} --output {output} --log {log}"
 
 
 rule evaluate_coverage:
@@ -275,12 +237,13 @@ rule evaluate_coverage:
         runtime=network_time,
         gpu=min(GPUS, 1),
     params:
-        baseline=as_json({key: config["evaluate"]["baseline"][key] for key in ("k", "counts", "alpha")}),
+        settings=settings("evaluate_coverage"),
+        models=f"{R}/models",
+        config=config_file,
         scripts=scripts,
-        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/evaluate_coverage.py --dataset {input.dataset} --models {input.models} "
-        "--split {wildcards.split} --gene-windows {input.gene_windows} --genes {input.genes} --tasks {input.tasks} --baseline {params.baseline:q} "
-        "--batch-size {params.batch_size} --threads {threads} --output-summary {output.summary} "
-        "--output-tasks {output.tasks} --output-examples {output.examples} --log {log}"
+        "python {params.scripts:q}/evaluate_coverage.py --config {params.config} --dataset {input.dataset} --models {params.models} "
+        "--split {wildcards.split} --gene-windows {input.gene_windows} --genes {input.genes} --tasks {input.tasks} "
+        "--threads {threads} --output-summary {output.summary} --output-tasks {output.tasks} "
+        "--output-examples {output.examples} --log {log}"

@@ -26,22 +26,18 @@ rule select_genes:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        tss_bed=option("--tss-bed", TSS_BED),
-        tasks=option("--tasks", TASKS),
-        task_columns=as_json(config["targets"]["task_columns"]),
-        matrix=matrix_options(of_cells=False),
-        filters=as_json(config["targets"]["filters"]),
-        contrasts=contrasts,
-        annotation=as_json({key: value for key, value in config["annotation"].items() if key not in ("gtf", "tss_bed")}),
-        windows=as_json(config["windows"]),
-        splits=as_json(splits_section()),
+        settings=settings("select_genes"),
+        tss_bed=optional("--tss-bed", "tss_bed"),
+        tasks=optional("--tasks", "tasks"),
+        splits=optional("--splits", "splits"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/select_genes.py --genome {input.genome:q} --gtf {input.gtf:q} --matrix {input.matrix:q} "
-        "{params.matrix} --filters {params.filters:q} --contrasts {params.contrasts:q} {params.tss_bed} {params.tasks} --task-columns {params.task_columns:q} --annotation {params.annotation:q} --windows {params.windows:q} --splits {params.splits:q} "
-        "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
-        "--output-tasks {output.tasks} --output-tasks-dropped {output.tasks_dropped} --log {log}"
+        "python {params.scripts:q}/select_genes.py --config {params.config} --genome {input.genome:q} --gtf {input.gtf:q} "
+        "--matrix {input.matrix:q} {params.tss_bed} {params.tasks} {params.splits} --output-genes {output.genes} "
+        "--output-dropped {output.dropped} --output-summary {output.summary} --output-tasks {output.tasks} "
+        "--output-tasks-dropped {output.tasks_dropped} --log {log}"
 
 
 rule write_dataset:
@@ -63,12 +59,10 @@ rule write_dataset:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        transform=config["targets"]["transform"],
-        matrix=matrix_options(of_cells=False),
-        max_shift=config["windows"]["max_shift"],
-        folds=len(FOLDS),
+        settings=settings("write_dataset"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/write_dataset.py --genes {input.genes} --genome {input.genome:q} --matrix {input.matrix:q} "
-        "{params.matrix} --tasks {input.tasks} --transform {params.transform} --max-shift {params.max_shift} --folds {params.folds} --output {output} --log {log}"
+        "python {params.scripts:q}/write_dataset.py --config {params.config} --genes {input.genes} --genome {input.genome:q} "
+        "--matrix {input.matrix:q} --tasks {input.tasks} --output {output} --log {log}"

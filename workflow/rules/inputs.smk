@@ -28,14 +28,13 @@ if SIMULATED:
             mem_mb=table_memory,
             runtime=table_time,
         params:
-            settings=as_json(config["genome"]["simulate"]),
+            settings=settings("simulate_inputs"),
             folder=subpath(output[0], parent=True),
-            seed=SEED,
+            config=config_file,
             scripts=scripts,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/simulate_inputs.py --settings {params.settings:q} --seed {params.seed} "
-            "--outdir {params.folder} --log {log}"
+            "python {params.scripts:q}/simulate_inputs.py --config {params.config} --outdir {params.folder} --log {log}"
 
 
 if REMOTE:
@@ -79,15 +78,14 @@ if CELLS:
             mem_mb=cells_memory,
             runtime=table_time,
         params:
-            table=option("--table", CELL_TABLE),
-            by=config["targets"]["pseudobulks"]["by"],
-            min_cells=config["targets"]["pseudobulks"]["min_cells"],
-            matrix=matrix_options(of_cells=True),
+            settings=settings("aggregate_cells"),
+            table=optional("--table", "table"),
+            config=config_file,
             scripts=scripts,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/aggregate_cells.py --cells {input.cells:q} {params.table} --by {params.by:q} {params.matrix} "
-            "--min-cells {params.min_cells} --output {output.pseudobulks} --output-dropped {output.dropped} --log {log}"
+            "python {params.scripts:q}/aggregate_cells.py --config {params.config} --cells {input.cells:q} {params.table} "
+            "--output {output.pseudobulks} --output-dropped {output.dropped} --log {log}"
 
 
 rule fetch_motifs:
@@ -105,8 +103,9 @@ rule fetch_motifs:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        source=config["motifs"]["source"],
+        settings=settings("fetch_motifs"),
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/fetch_motifs.py --source {params.source:q} --output {output} --log {log}"
+        "python {params.scripts:q}/fetch_motifs.py --config {params.config} --output {output} --log {log}"

@@ -1,8 +1,5 @@
 # From attributions to peaks, motifs, and what the motifs do.
 
-# Each method takes its own of these.
-ATTRIBUTION_OPTIONS = ["correct_mean", "baseline", "n_steps", "n_shuffles", "n_samples", "sample_prob", "seed"]
-
 
 rule attribute_genes:
     input:
@@ -24,28 +21,15 @@ rule attribute_genes:
         runtime=network_time,
         gpu=min(GPUS, 1),
     params:
-        contrasts=as_json(config["attribution"]["contrasts"]),
-        genes=config["attribution"]["genes"],
-        method=config["attribution"]["method"],
-        options=as_json({option: config["attribution"][option] for option in ATTRIBUTION_OPTIONS}),
-        reverse_complement="--reverse-complement" if config["attribution"]["reverse_complement"] else "",
-        shifts=config["attribution"]["shifts"],
-        dtype=config["attribution"]["dtype"],
-        hypothetical="--hypothetical" if config["attribution"]["hypothetical"] else "",
-        null_windows=config["attribution"]["null_windows"],
-        quality_genes=config["attribution"]["quality_genes"],
-        seed=SEED,
-        n_shards=len(SHARDS),
+        settings=settings("attribute_genes"),
+        folder=f"{R}/attributions",
+        models=f"{R}/models",
+        config=config_file,
         scripts=scripts,
-        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/attribute_genes.py --dataset {input.dataset} --models {input.models} --tasks {input.tasks} "
-        "--contrasts {params.contrasts:q} --genes {params.genes:q} --method {params.method} --options {params.options:q} "
-        "{params.reverse_complement} --shifts {params.shifts} --dtype {params.dtype} {params.hypothetical} "
-        "--null-windows {params.null_windows} --quality-genes {params.quality_genes} --seed {params.seed} "
-        "--shard {wildcards.shard} --n-shards {params.n_shards} "
-        "--batch-size {params.batch_size} --threads {threads} --output {output} --log {log}"
+        "python {params.scripts:q}/attribute_genes.py --config {params.config} --dataset {input.dataset} --models {params.models} "
+        "--tasks {input.tasks} --shard {wildcards.shard} --threads {threads} --output {params.folder} --log {log}"
 
 
 rule collect_attributions:
@@ -66,10 +50,12 @@ rule collect_attributions:
         mem_mb=table_memory,
         runtime=table_time,
     params:
+        shards=f"{R}/attributions/{{contrast}}",
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/collect_attributions.py --shards {input.shards} --genome {input.genome:q} "
+        "python {params.scripts:q}/collect_attributions.py --config {params.config} --shards {params.shards} --genome {input.genome:q} "
         "--output {output.attributions} --output-bigwig {output.bigwig} --output-quality {output.quality} --log {log}"
 
 
@@ -182,14 +168,14 @@ rule probe_motifs:
         gpu=min(GPUS, 1),
     params:
         settings=settings("probe_motifs"),
+        models=f"{R}/models",
         config=config_file,
         scripts=scripts,
-        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
         "python {params.scripts:q}/probe_motifs.py --config {params.config} --attributions {input.attributions} "
         "--peaks {input.peaks} --hits {input.hits} --enrichment {input.enrichment} --motifs {input.motifs} "
-        "--dataset {input.dataset} --models {input.models} --batch-size {params.batch_size} --threads {threads} --output {output.motifs} "
+        "--dataset {input.dataset} --models {params.models} --threads {threads} --output {output.motifs} "
         "--output-sites {output.sites} --log {log}"
 
 

@@ -1,10 +1,15 @@
 # Training, and scores on genes that were not trained on.
 
 
+def launcher(wildcards, output):
+    """What starts a training on several nodes."""
+    return MULTI_NODE.get("mpi", "")
+
+
 rule train_model:
     input:
         dataset=f"{R}/dataset.h5",
-        params=config["model"]["params"],
+        network=f"{R}/network.json" if COVERAGE_RUN else [],
         pretrained=PRETRAINED,
     output:
         model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
@@ -23,21 +28,20 @@ rule train_model:
         runtime=training_time,
         gpu=GPUS * NODES,
     params:
-        overrides=as_json(config["model"]["overrides"]),
-        seed=replicate_seed,
+        settings=settings("train_model"),
+        network=NETWORK,
         # Not among the outputs, which Snakemake removes before it starts a job again.
         checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
-        trackers=config["train"]["trackers"],
         tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
-        gpus=GPUS,
-        launch=MULTI_NODE.get("mpi", ""),
+        launch=launcher,
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "{params.launch} python {params.scripts:q}/train_model.py --dataset {input.dataset} --params {input.params:q} "
-        "--overrides {params.overrides:q} --fold {wildcards.fold} --seed {params.seed} --threads {threads} --gpus {params.gpus} "
-        "--checkpoints {params.checkpoints} --trackers {params.trackers} --tracking {params.tracking} --output-model {output.model} "
-        "--output-params {output.params} --output-history {output.history} --log {log}"
+        "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
+        "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} --checkpoints {params.checkpoints} "
+        "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
+        "--output-history {output.history} --log {log}"
 
 
 rule evaluate_model:
@@ -59,14 +63,12 @@ rule evaluate_model:
         runtime=network_time,
         gpu=min(GPUS, 1),
     params:
+        settings=settings("evaluate_model"),
         folder=subpath(output[0], parent=True),
-        baseline=as_json(config["evaluate"]["baseline"]),
-        anchor=config["windows"]["upstream"],
+        models=f"{R}/models",
+        config=config_file,
         scripts=scripts,
-        batch_size=BATCH_SIZE,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/evaluate_model.py --dataset {input.dataset} --models {input.models} --split {wildcards.split} "
-        "--tasks {input.tasks} --baseline {params.baseline:q} --anchor {params.anchor} "
-        "--batch-size {params.batch_size} --threads {threads} "
-        "--output {params.folder} --log {log}"
+        "python {params.scripts:q}/evaluate_model.py --config {params.config} --dataset {input.dataset} --models {params.models} "
+        "--split {wildcards.split} --tasks {input.tasks} --threads {threads} --output {params.folder} --log {log}"

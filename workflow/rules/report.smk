@@ -32,12 +32,16 @@ if SIMULATED:
             runtime=table_time,
         params:
             folder=subpath(input.truth, parent=True),
+            results=subpath(input.genes, parent=True),
+            variants=optional("--variants", "variants"),
+            vcf=optional("--vcf", "vcf"),
+            config=config_file,
             scripts=scripts,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/measure_recovery.py --truth {input.truth} --simulation {params.folder} --genes {input.genes} "
-            "--evaluation {input.evaluation} --attributions {input.attributions} --peaks {input.peaks} "
-            "--enrichment {input.enrichment} --variants {input.variants} --vcf {input.vcf} --output {output} --log {log}"
+            "python {params.scripts:q}/measure_recovery.py --config {params.config} --truth {input.truth} --simulation {params.folder} "
+            "--genes {input.genes} --evaluation {input.evaluation} --results {params.results} {params.variants} {params.vcf} "
+            "--output {output} --log {log}"
 
 
 if EXPORT:
@@ -64,11 +68,12 @@ if EXPORT:
             mem_mb=table_memory,
             runtime=table_time,
         params:
-            gene_column=option("--gene-column", "" if CELLS else config["targets"].get("gene_column")),
+            settings=settings("export_predictions"),
+            config=config_file,
             scripts=scripts,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/export_predictions.py --matrix {input.matrix:q} {params.gene_column} --genes {input.genes} "
+            "python {params.scripts:q}/export_predictions.py --config {params.config} --matrix {input.matrix:q} --genes {input.genes} "
             "--predictions {input.predictions} --output {output} --log {log}"
 
 
@@ -80,6 +85,7 @@ rule write_browser_files:
         expand(f"{R}/peaks/{{contrast}}.tsv", contrast=CONTRASTS),
         expand(f"{R}/motifs/{{contrast}}/hits.bed", contrast=CONTRASTS),
         BIGWIGS if COVERAGE_RUN else [],
+        tracks=config["targets"]["tracks"] if COVERAGE_RUN else [],
         genome=GENOME,
         annotation=GTF,
         genes=f"{R}/genes.tsv",
@@ -95,19 +101,18 @@ rule write_browser_files:
         mem_mb=table_memory,
         runtime=table_time,
     params:
+        settings=settings("write_browser_files"),
         folder=subpath(output[0], parent=True),
         results=subpath(input.genes, parent=True),
-        title=config["run"]["name"],
-        contrasts=CONTRASTS,
-        annotation=option("--annotation", GTF),
-        assembly=option("--assembly", config["genome"].get("assembly")),
-        tracks=track_options(),
+        annotation=optional("--annotation", "annotation"),
+        tracks=optional("--tracks", "tracks"),
+        converted=f"{R}/tracks",
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/write_browser_files.py --results {params.results} --genome {input.genome:q} "
-        "{params.annotation} --title {params.title:q} --contrasts {params.contrasts} {params.assembly} {params.tracks} "
-        "--output {params.folder} --log {log}"
+        "python {params.scripts:q}/write_browser_files.py --config {params.config} --results {params.results} --genome {input.genome:q} "
+        "{params.annotation} {params.tracks} --converted {params.converted} --output {params.folder} --log {log}"
 
 
 rule write_report:
@@ -144,14 +149,11 @@ rule write_report:
         mem_mb=table_memory,
         runtime=table_time,
     params:
+        settings=settings("write_report"),
         folder=subpath(output[0], parent=True),
-        title=config["run"]["name"],
-        config=as_json(config),
-        top_genes=config["report"]["top_genes"],
-        top_motifs=config["report"]["top_motifs"],
+        config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
-        "python {params.scripts:q}/write_report.py --results {params.folder} --motifs {input.motifs} --title {params.title:q} "
-        "--config {params.config:q} --top-genes {params.top_genes} --top-motifs {params.top_motifs} "
+        "python {params.scripts:q}/write_report.py --config {params.config} --results {params.folder} --motifs {input.motifs} "
         "--output {output} --log {log}"

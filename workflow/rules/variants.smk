@@ -24,11 +24,11 @@ if VCF:
             runtime=network_time,
             gpu=min(GPUS, 1),
         params:
+            models=f"{R}/models",
+            config=config_file,
             scripts=scripts,
-            batch_size=BATCH_SIZE,
             version=VERSION,
         shell:
-            "python {params.scripts:q}/score_variants.py --vcf {input.vcf:q} --genome {input.genome:q} --genes {input.genes} "
-            "--dataset {input.dataset} --models {input.models} --batch-size {params.batch_size} "
-            "--threads {threads} --output-tsv {output.tsv} "
-            "--output-vcf {output.vcf} --log {log}"
+            "python {params.scripts:q}/score_variants.py --config {params.config} --vcf {input.vcf:q} --genome {input.genome:q} "
+            "--genes {input.genes} --dataset {input.dataset} --models {params.models} --threads {threads} "
+            "--output-tsv {output.tsv} --output-vcf {output.vcf} --log {log}"

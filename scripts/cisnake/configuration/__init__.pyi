@@ -8,10 +8,15 @@ from .keys import GENES as GENES
 from .keys import ROOT as ROOT
 from .keys import SCHEMA as SCHEMA
 from .keys import SOURCES as SOURCES
+from .network import network_digest as network_digest
 from .programs import PROGRAMS as PROGRAMS
+from .programs import ProgramKeys as ProgramKeys
 from .programs import canonical as canonical
+from .programs import chosen_options as chosen_options
 from .programs import deciding as deciding
 from .reading import add_options as add_options
 from .reading import read as read
+from .reading import read_file as read_file
+from .reading import section as section
 from .stored import config_path as config_path
 from .stored import store as store

@@ -15,10 +15,11 @@ from cisnake.configuration.task_table import known_tasks
 from cisnake.data.coverage import CountSettings, check_counting, read_tracks
 from cisnake.data.genome import fits
 from cisnake.data.matrix import describes_tasks, is_market, market_files
-from cisnake.data.simulation import read_settings
+from cisnake.data.simulation import check_settings
 from cisnake.errors import InputError, unknown_name
 from cisnake.interpret import resolve_contrast
 from cisnake.model import read_params
+from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 
 def check(config: dict[str, Any]) -> None:
@@ -220,7 +221,8 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
     chromosomes: list[str] = []
     if simulated:
         try:
-            settings = read_settings(config["genome"]["simulate"])
+            settings = as_section(SimulateSection, config["genome"]["simulate"])
+            check_settings(settings)
         except InputError as error:
             yield str(error)
             return
@@ -255,6 +257,6 @@ def _problems_of_names(config: dict[str, Any], simulated: bool) -> Iterator[str]
         return
     for name, section in contrasts.items() if table is not None else ():
         try:
-            resolve_contrast(name, section, table)
+            resolve_contrast(name, as_section(ContrastSection, section), table)
         except InputError as error:
             yield str(error)

@@ -1,7 +1,7 @@
 """Which keys of the configuration each program reads.
 
-One table serves two purposes. A program is given the keys of its row and no others. The rule of its name has their values as a
-parameter, so that its jobs run again when one of them changes, and only then.
+One table serves two purposes. A program is given the keys of its row and no others. The rule of its name has the values of
+those that decide its output as a parameter, so that its jobs run again when one of them changes, and only then.
 """
 
 from __future__ import annotations
@@ -9,32 +9,122 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cisnake.configuration.keys import GENES
+from cisnake.configuration.keys import DATABASE, GENES, SOURCES
 
 # Longer values stand for themselves as a checksum: Snakemake stores and prints what it compares.
 MAX_TEXT = 1000
 
 
-# The keys that each program reads, by dotted name; a section stands for all its keys.
-PROGRAMS: dict[str, tuple[str, ...]] = {
-    "call_peaks": ("peaks",),
-    "scan_motifs": ("motifs.p_threshold", "motifs.gc_classes", "attribution.genes"),
-    "enrich_motifs": ("motifs.flank", "run.seed"),
-    "probe_motifs": ("motifs.probe", "run.seed"),
-    "pair_motifs": ("motifs.pairs", "run.seed"),
-    "discover_patterns": ("motifs.patterns.width", "motifs.patterns.max_seqlets", "run.seed"),
+@dataclass(frozen=True)
+class ProgramKeys:
+    """Keys that a program reads, by dotted name; a section stands for all its keys.
+
+    Attributes
+    ----------
+    deciding: tuple of str
+        Those that decide what it writes. Of these, paths are not compared: the workflow compares the files.
+    other: tuple of str
+        Those that are checked only, that say how fast it works, or whose effect its rule compares in another way.
+    """
+
+    deciding: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every key that the program reads."""
+        return self.deciding + self.other
+
+
+# Where gene ids and numbers are in a matrix; of `targets.cells`, if those are given.
+_MATRIX = ("targets.layer", "targets.gene_column")
+_WINDOW = ("windows.upstream", "windows.downstream")
+_BINS = ("targets.bin_size", "targets.crop")
+_MODELS = ("splits.folds", "train.replicates", "resources.batch_size")
+
+PROGRAMS: dict[str, ProgramKeys] = {
+    "simulate_inputs": ProgramKeys(("genome.simulate", "run.seed")),
+    "aggregate_cells": ProgramKeys(("targets.pseudobulks", *_MATRIX)),
+    "fetch_motifs": ProgramKeys(("motifs.source",)),
+    "select_genes": ProgramKeys(
+        ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
+        ("targets.cells", "attribution.contrasts"),
+    ),
+    "write_dataset": ProgramKeys(("targets.transform", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)),
+    "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
+    # What the network is, rules compare by `network_digest`.
+    "check_network": ProgramKeys((*_WINDOW, *_BINS), ("model",)),
+    "select_covered_genes": ProgramKeys(("annotation", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
+    "make_track": ProgramKeys((), ("targets.count", "run.data_dir")),
+    "write_coverage": ProgramKeys(
+        (
+            *_BINS,
+            "targets.transform_order",
+            "targets.missing_chromosome",
+            "targets.interpolate_nan",
+            "targets.blacklist_quantile",
+            "targets.umap_clip",
+            "targets.clip_pct",
+            "windows.max_shift",
+            "splits.folds",
+        ),
+        ("targets.gene_score", "run.data_dir"),
+    ),
+    "train_model": ProgramKeys(("run.seed",), ("model", "train.trackers", "resources.gpus")),
+    "evaluate_model": ProgramKeys(("evaluate.baseline", "windows.upstream"), _MODELS),
+    "evaluate_coverage": ProgramKeys(("evaluate.baseline.k", "evaluate.baseline.counts", "evaluate.baseline.alpha"), _MODELS),
+    "export_predictions": ProgramKeys(("targets.gene_column",), ("targets.cells",)),
+    "attribute_genes": ProgramKeys(("attribution", "run.seed"), _MODELS),
+    "collect_attributions": ProgramKeys((), ("attribution.n_shards",)),
+    "call_peaks": ProgramKeys(("peaks",)),
+    "scan_motifs": ProgramKeys(("motifs.p_threshold", "motifs.gc_classes", "attribution.genes")),
+    "enrich_motifs": ProgramKeys(("motifs.flank", "run.seed")),
+    "probe_motifs": ProgramKeys(("motifs.probe", "run.seed"), _MODELS),
+    "pair_motifs": ProgramKeys(("motifs.pairs", "run.seed")),
+    "discover_patterns": ProgramKeys(("motifs.patterns.width", "motifs.patterns.max_seqlets", "run.seed")),
+    "score_variants": ProgramKeys((), _MODELS),
+    "measure_recovery": ProgramKeys((), ("attribution.contrasts",)),
+    "write_report": ProgramKeys(("report",), ("run.name",)),
+    "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),
 }
 
 # Options of one method alone: of another they decide nothing.
 _OF_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
+    "attribution": {
+        "input_x_gradient": ("correct_mean",),
+        "saliency": ("correct_mean",),
+        "integrated_gradients": ("baseline", "n_steps"),
+        "expected_integrated_gradients": ("n_steps", "n_shuffles", "seed"),
+        "smoothgrad": ("correct_mean", "n_samples", "sample_prob", "seed"),
+        "in_silico_mutagenesis": ("correct_mean",),
+    },
     "peaks": {
         "recursive_seqlets": ("threshold", "min_length", "max_length"),
         "find_attr_peaks": ("n", "min_dist", "height"),
         "tfmodisco_seqlets": ("window", "flank", "precision"),
     },
 }
+
+
+def chosen_options(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the method that a section chooses.
+
+    Parameters
+    ----------
+    section: str
+        "attribution" or "peaks".
+    values: mapping
+        The section, key by key.
+
+    Examples
+    --------
+    >>> chosen_options("peaks", {"method": "find_attr_peaks", "n": 5, "min_dist": 6, "height": 3.0, "flank": 10})
+    {'n': 5, 'min_dist': 6, 'height': 3.0}
+    """
+    return {option: values[option] for option in _OF_METHODS[section][values["method"]]}
 
 
 def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
@@ -50,26 +140,38 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested like the configuration, with defaults. Options of methods that were not chosen are left out, and so are paths:
-        the workflow compares the files.
+        Nested like the configuration, with defaults. Options of methods that were not chosen are left out, and so are paths and
+        addresses: the workflow compares the files.
     """
     picked: dict[str, Any] = {}
-    for key in PROGRAMS[program]:
+    for key in PROGRAMS[program].deciding:
         *sections, last = key.split(".")
         source: Mapping[str, Any] = config
         target: dict[str, Any] = picked
         for section in sections:
             source = source[section]
             target = target.setdefault(section, {})
-        value = source[last]
-        target[last] = dict(value) if isinstance(value, Mapping) else value
+        if last in source:
+            target[last] = dict(source[last]) if isinstance(source[last], Mapping) else source[last]
     for section, methods in _OF_METHODS.items():
-        for method, options in methods.items():
-            if section in picked and method != picked[section]["method"]:
-                for option in options:
-                    del picked[section][option]
-    if "attribution" in picked and picked["attribution"]["genes"] not in GENES:
-        picked["attribution"]["genes"] = "of a file"
+        if "method" in picked.get(section, {}):
+            foreign = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
+            picked[section] = {key: value for key, value in picked[section].items() if key not in foreign}
+    if "cells" in config["targets"] and program != "aggregate_cells":
+        for key in _MATRIX:
+            picked.get("targets", {}).pop(key.partition(".")[2], None)
+    return _without_paths(picked)
+
+
+def _without_paths(picked: dict[str, Any]) -> dict[str, Any]:
+    for section, key in SOURCES:
+        picked.get(section, {}).pop(key, None)
+    for section, key, is_name in (
+        ("motifs", "source", lambda value: value.startswith(DATABASE)),
+        ("attribution", "genes", lambda value: value in GENES),
+    ):
+        if key in picked.get(section, {}) and not is_name(picked[section][key]):
+            picked[section][key] = "of a file"
     return picked
 
 

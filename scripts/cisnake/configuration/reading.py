@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import textwrap
+import typing
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser, program: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one key of the configuration; may be given again"
     )
-    parser.epilog = "\n".join(["keys of the configuration:", *_described(load_schema(), "", PROGRAMS[program])])
+    parser.epilog = "\n".join(["keys of the configuration:", *_described(load_schema(), "", PROGRAMS[program].all)])
 
 
 def read(args: argparse.Namespace, program: str) -> Sections:
@@ -51,16 +53,62 @@ def read(args: argparse.Namespace, program: str) -> Sections:
     InputError
         The file cannot be read, or a key is unknown, missing or wrong.
     """
-    keys = PROGRAMS[program]
-    schema = _part(load_schema(), keys)
-    values = _only(_read_file(args.config), schema) if args.config else {}
+    keys = PROGRAMS[program].all
+    # What is only looked at when it is there is not asked for.
+    optional = [key for key in PROGRAMS[program].other if "." in key]
+    schema = _part(load_schema(), keys, optional)
+    values = _only(read_file(args.config), schema) if args.config else {}
     for text in args.set:
         _set(values, schema, text)
     apply_schema(values, schema)
     return as_section(Sections, values, keys)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def section(name: str, **values: Any) -> Any:
+    """Return a section of the configuration as its type, with the schema's defaults for keys that are left out.
+
+    Parameters
+    ----------
+    name: str
+        Dotted, as "windows" or "evaluate.baseline".
+    **values
+        Keys of the section, as in YAML.
+
+    Returns
+    -------
+    dataclass
+        The type that `cisnake.sections` has for the section.
+
+    Raises
+    ------
+    InputError
+        A key is unknown, missing or wrong.
+
+    Examples
+    --------
+    >>> section("windows", upstream=500).downstream
+    1000
+    """
+    schema: Mapping[str, Any] = load_schema()
+    kind: Any = Sections
+    part: Mapping[str, Any] = schema
+    for key in name.split("."):
+        part, hint = part["properties"][key], typing.get_type_hints(kind)[key]
+        kind = next(choice for choice in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(choice))
+    nested = {"properties": {name: part}, "required": [name], "$defs": schema["$defs"], "type": "object"}
+    config = {name: values}
+    apply_schema(config, nested)
+    return as_section(kind, config[name])
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return a whole configuration as its file has it, such as one that the workflow stored.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is no YAML with sections.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -70,16 +118,19 @@ def _read_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _part(schema: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Return the part of a schema that has some keys alone; what they may refer to stays."""
+def _part(schema: Mapping[str, Any], keys: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
+    """Return the part of a schema that has some keys alone, of which some may be missing; what they may refer to stays."""
     properties = {}
     for name, part in schema["properties"].items():
-        inner = [key.partition(".")[2] for key in keys if key.startswith(f"{name}.")]
+        inner, free = ([key.partition(".")[2] for key in names if key.startswith(f"{name}.")] for names in (keys, optional))
         if name in keys:
-            properties[name] = part
+            # A section that is read without a file has its defaults, whether the whole configuration must have it or not.
+            absent = bool(part.get("properties")) and name not in schema.get("required", [])
+            properties[name] = {"default": {}, **part} if absent else part
         elif inner:
-            properties[name] = {**_part(part, inner), "default": {}}
-    required = [name for name in schema.get("required", []) if name in properties and "default" not in properties[name]]
+            properties[name] = {**_part(part, inner, free), "default": {}}
+    asked = [name for name in schema.get("required", []) if name in properties and name not in optional]
+    required = [name for name in asked if "default" not in properties[name]]
     # Rules over several keys, such as those of splits, hold where all of them are read.
     whole = {key: value for key, value in schema.items() if key != "oneOf"}
     return whole | {"properties": properties, "required": required}
@@ -101,7 +152,8 @@ def _set(values: dict[str, Any], schema: Mapping[str, Any], text: str) -> None:
         raise InputError(f"--set {text}: write it as section.key=value.")
     *sections, last = key.split(".")
     known = [name for name, _ in _leaves(schema, "")]
-    if key not in known and not any(key.startswith(f"{name}.") for name in known):
+    nested = any(name.startswith(f"{key}.") or key.startswith(f"{name}.") for name in known)
+    if key not in known and not nested:
         raise unknown_name("key of the configuration that this program reads", key, known)
     for section in sections:
         values = values.setdefault(section, {})

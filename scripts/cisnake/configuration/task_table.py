@@ -9,15 +9,14 @@ import pandas as pd
 
 from cisnake.data.coverage import read_tracks
 from cisnake.data.matrix import describes_tasks, read_task_names, read_tasks_table
-from cisnake.data.simulation import read_settings
 
 
 def known_tasks(config: dict[str, Any]) -> pd.DataFrame | None:
     """Return one row a task (task, group, ...), or None where its files are not here; what is missing is reported elsewhere."""
     targets = config["targets"]
     if "simulate" in config["genome"]:
-        settings = read_settings(config["genome"]["simulate"])
-        rows = [(f"{group.name}_{i}", group.name) for group in settings.groups for i in range(1, group.n_tasks + 1)]
+        groups = config["genome"]["simulate"]["groups"]
+        rows = [(f"{group['name']}_{i}", group["name"]) for group in groups for i in range(1, group["n_tasks"] + 1)]
         return pd.DataFrame(rows, columns=["task", "group"])
     if Path(targets.get("tracks", "")).is_file():
         tracks = read_tracks(targets["tracks"], config["run"].get("data_dir", "."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cisnake.evaluate.coverage_baselines import CoverageBaseline, KmerRidge, Til
 from cisnake.evaluate.scores import pearson, summarize_scores
 from cisnake.model import R2, PearsonR, load_model, models_by_fold, predict_batches
 from cisnake.program import Progress
+from cisnake.sections import BaselineSection
 
 EXAMPLE_COLUMNS = ["tile", "quantile", "pearson", "chrom", "start", "end", "task", "measured", "predicted"]
 COVERAGE_BASELINES = ("train_mean", "tss_profile", "kmer_ridge")
@@ -34,7 +35,7 @@ def evaluate_tiles(
     split: str,
     genes: pd.DataFrame,
     tasks: pd.DataFrame,
-    baseline: Mapping[str, Any],
+    baseline: BaselineSection,
     batch_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Return the scores of an ensemble and of the baselines over all bins of a split's tiles.
@@ -54,7 +55,7 @@ def evaluate_tiles(
         chrom, strand, tss.
     tasks: pandas.DataFrame
         task, group, description, in the order of the data set.
-    baseline: mapping
+    baseline: BaselineSection
         `k`, `counts`, `alpha` of the k-mer ridge.
     batch_size: int
 
@@ -196,14 +197,14 @@ def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size
 
 
 def _fit(
-    file: h5py.File, windows: pd.DataFrame, train: np.ndarray, genes: pd.DataFrame, baseline: Mapping[str, Any]
+    file: h5py.File, windows: pd.DataFrame, train: np.ndarray, genes: pd.DataFrame, baseline: BaselineSection
 ) -> dict[str, CoverageBaseline]:
     n_tasks, n_bins = file["labels"].shape[1:]
     sample = min(1.0, _RIDGE_BINS / max(1, len(train) * n_bins))
     baselines: dict[str, CoverageBaseline] = {
         "train_mean": TrainMean(n_tasks),
         "tss_profile": TssProfile(genes, int(file.attrs["bin_size"]), n_tasks),
-        "kmer_ridge": KmerRidge(n_tasks, baseline["k"], baseline["counts"], baseline["alpha"], sample=sample),
+        "kmer_ridge": KmerRidge(n_tasks, baseline.k, baseline.counts, baseline.alpha, sample=sample),
     }
     progress = Progress("training tiles shown to the baselines", len(train))
     for block, tiles, labels in _blocks(file, windows, train):

@@ -21,10 +21,11 @@ from cisnake.evaluate import baselines, scores
 from cisnake.files import write_json, write_table, write_whole
 from cisnake.model import gene_readout, load_model, models_by_fold, predict_with_model
 from cisnake.program import Progress
+from cisnake.sections import BaselineSection, baseline_upstream
 
 
 def evaluate_split(
-    dataset: Path, models: list[Path], split: str, baseline: dict[str, Any], anchor: int, tasks: pd.DataFrame, batch_size: int
+    dataset: Path, models: list[Path], split: str, baseline: BaselineSection, anchor: int, tasks: pd.DataFrame, batch_size: int
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, anndata.AnnData]:
     """Return the scores of an ensemble and of the baselines on the genes of a split.
 
@@ -38,8 +39,8 @@ def evaluate_split(
         `.../fold_<i>/replicate_<j>/model.keras`, as many replicates in each fold.
     split: str
         "train", "val" or "test".
-    baseline: dict
-        `k`, `upstream`, `downstream` (bases around the anchor), `counts`, `alpha` of the k-mer ridge.
+    baseline: BaselineSection
+        Of the k-mer ridge; `upstream` and `downstream` are bases around the anchor.
     anchor: int
         Position of the anchor in the window.
     tasks: pandas.DataFrame
@@ -122,14 +123,14 @@ def _predict_replicates(
 
 
 def _predict_kmer_ridge(
-    file: h5py.File, labels: np.ndarray, train: np.ndarray, rows: np.ndarray, baseline: dict[str, Any], anchor: int
+    file: h5py.File, labels: np.ndarray, train: np.ndarray, rows: np.ndarray, baseline: BaselineSection, anchor: int
 ) -> np.ndarray:
     """Return what the k-mers around the anchor tell of genes, learnt from training genes; shape=(n, tasks), dtype=float64."""
     middle = int(file["pad"][()]) + anchor
-    region = middle - baseline["upstream"], middle + baseline["downstream"]
-    settings = {name: baseline[name] for name in ("k", "counts", "alpha")}
+    upstream = baseline_upstream(anchor) if baseline.upstream is None else baseline.upstream
+    region = middle - upstream, middle + baseline.downstream
     train_codes, codes = (read_codes(file, genes, *region) for genes in (train, rows))
-    return baselines.kmer_ridge(train_codes, labels[train], codes, **settings)
+    return baselines.kmer_ridge(train_codes, labels[train], codes, baseline.k, baseline.counts, baseline.alpha)
 
 
 def _score(true: np.ndarray, predictions: _Predictions, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:

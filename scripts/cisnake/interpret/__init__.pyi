@@ -1,6 +1,7 @@
 from .contrasts import Contrast as Contrast
 from .contrasts import each_group as each_group
 from .contrasts import resolve_contrast as resolve_contrast
+from .contrasts import resolve_contrasts as resolve_contrasts
 from .nulls import dinucleotide_shuffle as dinucleotide_shuffle
 from .nulls import markov_bases as markov_bases
 from .q_values import bh_q_values as bh_q_values

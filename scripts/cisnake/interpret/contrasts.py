@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.sections import ContrastSection, as_section
 
 SCORES = ("specificity", "aggregate")
 
@@ -74,15 +76,15 @@ class Contrast:
         return total
 
 
-def resolve_contrast(name: str, section: dict[str, Any], table: pd.DataFrame) -> Contrast:
+def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -> Contrast:
     """Return a contrast of the configuration with its tasks by name.
 
     Parameters
     ----------
     name: str
-    section: dict
-        `on_tasks` and, for specificity, `off_tasks`: a list of tasks and groups, or a query of the table as of
-        `pandas.DataFrame.query`; `off_tasks` left out means all other tasks. `score`: "specificity" (default) or "aggregate".
+    section: ContrastSection
+        `on_tasks` and, for specificity, `off_tasks`: tasks and groups, or a query of the table as of `pandas.DataFrame.query`;
+        `off_tasks` None means all other tasks. `score`: "specificity" or "aggregate".
     table: pandas.DataFrame
         One row a task: task, group, and any columns that a query may name. Columns of numbers may be text.
 
@@ -96,16 +98,17 @@ def resolve_contrast(name: str, section: dict[str, Any], table: pd.DataFrame) ->
     --------
     >>> import pandas as pd
     >>> from cisnake.interpret import resolve_contrast
+    >>> from cisnake.sections import ContrastSection, as_section
     >>> table = pd.DataFrame({"task": ["leaf_1", "leaf_2", "root"], "group": ["leaf", "leaf", "root"], "age": ["1", "9", "5"]})
-    >>> resolve_contrast("leaf", {"on_tasks": ["leaf"]}, table).off_tasks
+    >>> resolve_contrast("leaf", ContrastSection(("leaf",), None, "specificity"), table).off_tasks
     ('root',)
-    >>> resolve_contrast("old", {"on_tasks": "age >= 5", "score": "aggregate"}, table).on_tasks
+    >>> resolve_contrast("old", ContrastSection("age >= 5", None, "aggregate"), table).on_tasks
     ('leaf_2', 'root')
     """
-    score = section.get("score", "specificity")
+    score = section.score
     if score not in SCORES:
         raise unknown_name(f"score of contrast {name}", str(score), SCORES)
-    on, off = (_chosen(name, side, section.get(side), table) for side in ("on_tasks", "off_tasks"))
+    on, off = (_chosen(name, side, getattr(section, side), table) for side in ("on_tasks", "off_tasks"))
     if not on:
         raise InputError(f"contrast {name} has no on_tasks: name at least one task or group.")
     if score == "aggregate":
@@ -119,6 +122,26 @@ def resolve_contrast(name: str, section: dict[str, Any], table: pd.DataFrame) ->
     if not off:
         raise InputError(f"contrast {name} has all tasks in on_tasks and none to compare with: use score: aggregate.")
     return Contrast(name, on, off, score)
+
+
+def resolve_contrasts(sections: Mapping[str, ContrastSection] | str, table: pd.DataFrame) -> list[Contrast]:
+    """Return the contrasts of `attribution.contrasts`, with their tasks by name.
+
+    Parameters
+    ----------
+    sections: mapping of str to ContrastSection, or str
+        By name; "each_group" stands for those of `each_group`.
+    table: pandas.DataFrame
+        One row a task, see `resolve_contrast`.
+
+    Raises
+    ------
+    InputError
+        As of `resolve_contrast` and `each_group`.
+    """
+    if isinstance(sections, str):
+        sections = {name: as_section(ContrastSection, section) for name, section in each_group(table).items()}
+    return [resolve_contrast(name, section, table) for name, section in sections.items()]
 
 
 def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -166,7 +189,7 @@ def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def _chosen(contrast: str, side: str, names: list[str] | str | None, table: pd.DataFrame) -> tuple[str, ...]:
+def _chosen(contrast: str, side: str, names: Sequence[str] | None, table: pd.DataFrame) -> tuple[str, ...]:
     if isinstance(names, str):
         return _queried(contrast, side, names, table)
     tasks = table["task"].tolist()

@@ -21,4 +21,5 @@ from .prediction import WindowViews as WindowViews
 from .prediction import predict_batches as predict_batches
 from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import shift_windows as shift_windows
+from .seeds import replicate_seed as replicate_seed
 from .weights import load_weights as load_weights

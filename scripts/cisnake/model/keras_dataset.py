@@ -16,6 +16,7 @@ from cisnake.data.dataset import (
     check_strand_pair,
     draw_epoch,
     open_dataset,
+    read_strand_pair,
     read_tasks,
     turn_labels,
 )
@@ -119,7 +120,7 @@ class HDF5Dataset(keras.utils.PyDataset):
         self.seq_len = self._windows.seq_len
         self._open(strand_pair)
 
-    def _open(self, strand_pair: Sequence[int] | None) -> None:
+    def _open(self, strand_pair: Sequence[int] | np.ndarray | None) -> None:
         """Read what the file says of the examples, and their labels if these are small."""
         with open_dataset(self.h5_file) as file:
             genes = file["genes"].asstr()[:]
@@ -127,8 +128,8 @@ class HDF5Dataset(keras.utils.PyDataset):
             self._coverage = int(file.attrs.get("bin_size", 0)) > 0
             stored = int(file["seq_len"][()])
             self._label_reader = RowReader(file, "labels")
-            if strand_pair is None and "strand_pair" in file.attrs:
-                strand_pair = file.attrs["strand_pair"].tolist()
+            if strand_pair is None:
+                strand_pair = read_strand_pair(file)
         self.gene_index = np.arange(len(genes)) if self.key is None else np.flatnonzero(genes[:, 1] == self.key)
         self.genes = genes[self.gene_index, 0].tolist()
         self.n_seqs = len(self.gene_index)

@@ -49,29 +49,25 @@ class ContrastFindings:
     enrichment: pd.DataFrame
 
 
-def read_findings(attributions: Sequence[Path], peaks: Sequence[Path], enrichment: Sequence[Path]) -> list[ContrastFindings]:
-    """Read the files of all contrasts and pair them by the contrast's name.
+def read_findings(results: Path, contrasts: Sequence[str]) -> list[ContrastFindings]:
+    """Read what a run found in each contrast.
 
     Parameters
     ----------
-    attributions, peaks, enrichment: sequences of Path
-        <contrast>.h5, <contrast>.tsv and <contrast>/enrichment.tsv, in any order.
+    results: Path
+        Results folder, with attributions/<contrast>.h5, peaks/<contrast>.tsv and motifs/<contrast>/enrichment.tsv.
+    contrasts: sequence of str
 
     Raises
     ------
     InputError
         A contrast lacks one of its files, or one cannot be read.
     """
-    by_peaks = {path.stem: path for path in peaks}
-    by_enrichment = {path.parent.name: path for path in enrichment}
     findings = []
-    for path in attributions:
-        for what, known in (("peaks", by_peaks), ("enrichment", by_enrichment)):
-            if path.stem not in known:
-                raise unknown_name(f"contrast among the files of {what}", path.stem, known)
-        file = AttributionFile(path)
-        called = read_table(by_peaks[path.stem], start="int", end="int", q_value="float")
-        enriched = read_table(by_enrichment[path.stem], odds_ratio="float", q_value="float")
+    for name in contrasts:
+        file = AttributionFile(results / "attributions" / f"{name}.h5")
+        called = read_table(results / "peaks" / f"{name}.tsv", start="int", end="int", q_value="float")
+        enriched = read_table(results / "motifs" / name / "enrichment.tsv", odds_ratio="float", q_value="float")
         findings.append(ContrastFindings(file.contrast, file.genes, called, enriched))
     return findings
 

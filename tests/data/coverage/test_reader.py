@@ -327,13 +327,14 @@ def test_who_writes_labels_below_zero_is_told(tmp_path, caplog):
             "windows": "tiles.tsv",
             "genome": "g.fa",
             "tracks": "tracks.tsv",
-            "data-dir": "",
             "converted": "",
             "output": "d.h5",
         }
         given = [f"--{name}={tmp_path / value}" for name, value in options.items()]
         caplog.clear()
-        write_coverage.main(write_coverage.parser().parse_args([*given, "--bin-size=8"]))
+        write_coverage.main(
+            write_coverage.parser().parse_args([*given, "--set=targets.bin_size=8", f"--set=run.data_dir={tmp_path}"])
+        )
         said.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
         with layout.open_dataset(tmp_path / "d.h5") as file:
             assert (file["labels"][:] == -8 * int(scale)).all()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.matrix.filters import filter_genes, filter_tasks
 from cisnake.errors import InputError
+from cisnake.sections import GeneFiltersSection, TaskFiltersSection
+
+
+def genes_with(**keys: Any) -> GeneFiltersSection:
+    return configuration.section("targets.filters.genes", **keys)
+
+
+def tasks_with(**keys: Any) -> TaskFiltersSection:
+    return configuration.section("targets.filters.tasks", **keys)
+
 
 NAN = np.nan
 VALUES = np.float32(
@@ -23,9 +36,9 @@ TASKS = pd.DataFrame({"task": ["a", "b", "c", "d"], "group": ["x", "x", "y", "y"
 
 
 def test_nothing_is_asked_of_a_matrix_by_default():
-    values, kept, dropped = filter_tasks(VALUES, TASKS, {})
+    values, kept, dropped = filter_tasks(VALUES, TASKS, tasks_with())
     assert values is VALUES and len(kept) == 4 and dropped.empty
-    assert (filter_genes(VALUES, {})["reason"] == "").all()
+    assert (filter_genes(VALUES, genes_with())["reason"] == "").all()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +54,7 @@ def test_nothing_is_asked_of_a_matrix_by_default():
     ],
 )
 def test_tasks_are_left_out_with_a_reason(limits, reasons):
-    values, kept, dropped = filter_tasks(VALUES, TASKS, limits)
+    values, kept, dropped = filter_tasks(VALUES, TASKS, tasks_with(**limits))
     used = [i for i, reason in enumerate(reasons) if not reason]
     np.testing.assert_array_equal(values, VALUES[:, used])
     assert kept["task"].tolist() == TASKS["task"][used].tolist() and "group" in kept
@@ -51,10 +64,16 @@ def test_tasks_are_left_out_with_a_reason(limits, reasons):
 
 def test_details_have_the_number_that_was_too_small():
     limits = {"max_missing": 0.3, "min_total": 4.5}
-    assert filter_tasks(VALUES, TASKS, limits)[2]["detail"].tolist() == [
+    assert filter_tasks(VALUES, TASKS, tasks_with(**limits))[2]["detail"].tolist() == [
         "values sum to 4", "values sum to 4", "50.0% of the genes not measured",
     ]  # fmt: skip
-    assert filter_genes(VALUES, {"min_tasks": 2})["detail"].tolist() == ["", "", "above 0 in 0 tasks", "", "above 0 in 1 tasks"]
+    assert filter_genes(VALUES, genes_with(min_tasks=2))["detail"].tolist() == [
+        "",
+        "",
+        "above 0 in 0 tasks",
+        "",
+        "above 0 in 1 tasks",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,12 +86,12 @@ def test_details_have_the_number_that_was_too_small():
     ],
 )
 def test_genes_are_left_out_with_a_reason(limits, reasons):
-    assert filter_genes(VALUES, limits)["reason"].tolist() == reasons
+    assert filter_genes(VALUES, genes_with(**limits))["reason"].tolist() == reasons
 
 
 def test_a_matrix_without_tasks_is_refused():
     with pytest.raises(InputError, match=r"leaves no task; the first is a: values sum to 4"):
-        filter_tasks(VALUES, TASKS, {"min_total": 100})
+        filter_tasks(VALUES, TASKS, tasks_with(min_total=100))
 
 
 @pytest.mark.parametrize(("missing", "among", "limit"), [(3, 10, 0.3), (1, 20, 0.05), (3, 4, 0.75), (7, 10, 0.7)])
@@ -81,7 +100,7 @@ def test_a_share_that_is_the_limit_is_allowed(missing, among, limit):
     values[:missing, 0] = NAN
     tasks = pd.DataFrame({"task": ["a", "b"]})
     below = (missing - 0.5) / among
-    assert filter_tasks(values, tasks, {"max_missing": limit})[1]["task"].tolist() == ["a", "b"]
-    assert filter_tasks(values, tasks, {"max_missing": below})[1]["task"].tolist() == ["b"]
-    assert filter_genes(values.T, {"max_missing": limit})["reason"].tolist() == ["", ""]
-    assert filter_genes(values.T, {"max_missing": below})["reason"].tolist() == ["mostly_missing", ""]
+    assert filter_tasks(values, tasks, tasks_with(max_missing=limit))[1]["task"].tolist() == ["a", "b"]
+    assert filter_tasks(values, tasks, tasks_with(max_missing=below))[1]["task"].tolist() == ["b"]
+    assert filter_genes(values.T, genes_with(max_missing=limit))["reason"].tolist() == ["", ""]
+    assert filter_genes(values.T, genes_with(max_missing=below))["reason"].tolist() == ["mostly_missing", ""]

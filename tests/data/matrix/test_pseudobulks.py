@@ -98,8 +98,12 @@ def test_pseudobulks_are_sums_of_their_cells(tmp_path, monkeypatch, counts, obs,
 
 def test_the_program_writes_what_it_keeps_and_what_not(tmp_path, counts, obs):
     path, table = write(tmp_path, counts, obs, "market")
-    options = [f"--cells={path}", f"--table={table}", "--min-cells=9", "--by", *BY]
-    options += [f"--output={tmp_path / 'p.h5ad'}", f"--output-dropped={tmp_path / 'd.tsv'}"]
+    options = [f"--cells={path}", f"--table={table}", f"--set=targets.pseudobulks.by={BY}"]
+    options += [
+        "--set=targets.pseudobulks.min_cells=9",
+        f"--output={tmp_path / 'p.h5ad'}",
+        f"--output-dropped={tmp_path / 'd.tsv'}",
+    ]
     program.main(program.parser().parse_args(options))
     expected = plain(counts, obs, 9)
     assert list(anndata.read_h5ad(tmp_path / "p.h5ad").obs_names) == list(expected)

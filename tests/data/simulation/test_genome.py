@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -12,17 +11,18 @@ import pandas as pd
 import pysam
 import pytest
 
+from cisnake import configuration
 from cisnake.data.genome import bases
 from cisnake.data.genome import fasta as genome
 from cisnake.data.simulation import regulation
 from cisnake.data.simulation.files import write_inputs
 from cisnake.data.simulation.genome import Simulation, simulate, truth, window_codes
 from cisnake.data.simulation.regulation import TEMPERATURE, Regulation
-from cisnake.data.simulation.settings import Group, Settings, read_settings
 from cisnake.data.simulation.variants import draw_variants, variant_effects
 from cisnake.errors import InputError
+from cisnake.sections import GroupSection
 
-SMALL = Settings(n_chromosomes=3, n_genes=120, n_variants=80, n_unlabelled=4, n_truncated=2)
+SMALL = configuration.section("genome.simulate", n_chromosomes=3, n_genes=120, n_variants=80, n_unlabelled=4, n_truncated=2)
 
 
 @pytest.fixture(scope="module")
@@ -241,31 +241,29 @@ def test_stages_do_not_disturb_each_other(made: Simulation) -> None:
     assert any((simulate(SMALL, seed=4).chromosomes["chr1"][:500] != made.chromosomes["chr1"][:500]).tolist())
 
 
-def test_defaults_survive_being_written_down() -> None:
-    assert read_settings(json.loads(json.dumps(dataclasses.asdict(Settings())))) == Settings()
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"n_gene": 5}, "n_genes"),
         ({"groups": [{"name": "liver", "activator": ["HNF4A"]}]}, "activators"),
         ({"groups": [{"name": "liver", "activators": ["HNF4A"]}, {"name": "liver"}]}, "'liver' is listed twice"),
-        ({"groups": [{"activators": ["HNF4A"]}]}, "no name"),
+        ({"groups": [{"activators": ["HNF4A"]}]}, "lacks name"),
         ({"shared": ["HNF4B"]}, "HNF4A"),
         ({"decoys": ["HNF4A"]}, "MA0114.5 is given twice"),
-        ({"shared": "NRF1"}, "must be a list"),
+        ({"shared": "NRF1"}, "is not of type 'array'"),
         ({"instances_per_gene": 5}, "Ask for fewer"),
         ({"plant_upstream": 900}, "plant_upstream"),
         ({"jaspar_release": "JASPAR2025"}, "2024"),
-        ({"possible_r": "high"}, "must be a number"),
-        ({"n_genes": 10.5}, "whole number"),
+        ({"possible_r": "high"}, "is not of type 'number'"),
+        ({"n_genes": 10.5}, "is not of type 'integer'"),
         ({"n_genes": 15, "n_unlabelled": 6}, "ask for more genes"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        simulate(read_settings({"n_genes": 40, "n_chromosomes": 2, "n_truncated": 1, **given}), seed=0)
+        simulate(
+            configuration.section("genome.simulate", **{"n_genes": 40, "n_chromosomes": 2, "n_truncated": 1, **given}), seed=0
+        )
 
 
 def test_n_scores_as_the_worst_base() -> None:
@@ -278,6 +276,6 @@ def test_n_scores_as_the_worst_base() -> None:
 
 
 def test_groups_without_motifs_of_their_own_follow_the_shared_ones() -> None:
-    made = simulate(dataclasses.replace(SMALL, groups=(Group("a", 1), Group("b", 2))), seed=1)
+    made = simulate(dataclasses.replace(SMALL, groups=(GroupSection("a", 1, (), ()), GroupSection("b", 2, (), ()))), seed=1)
     np.testing.assert_array_equal(made.noiseless[:, 0], made.noiseless[:, 1])
     assert made.noiseless.std() > 0

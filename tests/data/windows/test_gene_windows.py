@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.annotation.features import read_genes, read_tss
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
@@ -40,9 +41,11 @@ def select(tiny, tmp_path: Path):
             (tmp_path / "tss.bed").write_text(bed)
             tss = read_tss(tmp_path / "tss.bed")
         ids = ids or [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
-        annotation = ANNOTATION | {key: value for key, value in settings.items() if key in ANNOTATION}
-        windows = WINDOWS | {key: value for key, value in settings.items() if key in WINDOWS}
-        genes = read_genes(gtf, list(annotation["exclude"]))
+        annotation, windows = (
+            configuration.section(name, **defaults | {key: value for key, value in settings.items() if key in defaults})
+            for name, defaults in (("annotation", ANNOTATION), ("windows", WINDOWS))
+        )
+        genes = read_genes(gtf, list(annotation.exclude))
         measured = ~pd.Index(ids).isin(unmeasured)
         genome = Genome(settings.get("fasta", tiny.fasta))
         return select_genes(genes, tss, genome, annotation, windows, MatrixGenes(pd.Index(ids), measured))

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.windows.splits import assign_genes, assign_splits, check_overlap, split_for_fold
 from cisnake.errors import InputError
+from cisnake.sections import SplitsSection
+
+
+def by(**keys: Any) -> SplitsSection:
+    return configuration.section("splits", **keys)
+
 
 CHROMOSOMES = ["chr1", "chr2", "chr3"]
 
@@ -38,7 +46,7 @@ def shared_bases(table: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
 
 def test_by_chromosome():
     table = random_windows(0)
-    found = assign_splits(table, {"val": ["chr2"], "test": ["chr3"]}, CHROMOSOMES)
+    found = assign_splits(table, by(val=["chr2"], test=["chr3"]), CHROMOSOMES)
     role = {"chr1": "train", "chr2": "val", "chr3": "test"}
     assert found["split"].tolist() == [role[chrom] for chrom in table["chrom"]]
     assert (found["fold"] == 0).all()
@@ -48,9 +56,9 @@ def test_by_chromosome():
 def test_unknown_chromosome_and_empty_split():
     table = random_windows(0)
     with pytest.raises(InputError, match=r"splits\.test 'chr33'.*chr3"):
-        assign_splits(table, {"val": ["chr2"], "test": ["chr33"]}, CHROMOSOMES)
+        assign_splits(table, by(val=["chr2"], test=["chr33"]), CHROMOSOMES)
     with pytest.raises(InputError, match="no gene is left for the split val"):
-        assign_splits(table, {"val": ["chr4"], "test": ["chr3"]}, [*CHROMOSOMES, "chr4"])
+        assign_splits(table, by(val=["chr4"], test=["chr3"]), [*CHROMOSOMES, "chr4"])
 
 
 def test_by_table(tmp_path: Path):
@@ -58,7 +66,7 @@ def test_by_table(tmp_path: Path):
 
     def assign(text: str) -> list[str]:
         path.write_text("gene_id\tsplit\n" + text)
-        return assign_splits(table, {"genes": str(path)}, CHROMOSOMES)["split"].tolist()
+        return assign_splits(table, by(genes=str(path)), CHROMOSOMES)["split"].tolist()
 
     assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
     with pytest.raises(InputError, match="no split to 1 genes, g1"):
@@ -69,14 +77,14 @@ def test_by_table(tmp_path: Path):
         assign("g2\ttest\ng0\ttrain\ng0\ttest\ng1\tval\n")
     path.write_text("gene\tsplit\n")
     with pytest.raises(InputError, match="columns gene_id and split"):
-        assign_splits(table, {"genes": str(path)}, CHROMOSOMES)
+        assign_splits(table, by(genes=str(path)), CHROMOSOMES)
 
 
 @pytest.mark.parametrize(("chromosomes", "max_shift"), [(1, 0), (1, 25), (2, 7), (8, 7)])
 @pytest.mark.parametrize("seed", range(4))
 def test_folds_share_no_base_and_hold_out_every_gene_once(seed, chromosomes, max_shift):
     table = random_windows(seed, chromosomes=chromosomes)
-    found = assign_splits(table, {"folds": 4}, [f"chr{i + 1}" for i in range(chromosomes)], max_shift)
+    found = assign_splits(table, by(folds=4), [f"chr{i + 1}" for i in range(chromosomes)], max_shift)
     roles = np.stack([split_for_fold(found, fold, 4) for fold in range(4)])
     assert set(found["fold"]) == {0, 1, 2, 3} and (found["split"] == "test").all()
     assert ((roles == "test").sum(axis=0) == 1).all() and ((roles == "val").sum(axis=0) == 1).all()
@@ -89,18 +97,18 @@ def test_folds_share_no_base_and_hold_out_every_gene_once(seed, chromosomes, max
 def test_folds_do_not_depend_on_the_order_of_genes_in_the_table():
     table = random_windows(3, chromosomes=1)
     mixed = table.sample(frac=1, random_state=0)
-    found = assign_splits(table, {"folds": 3}, CHROMOSOMES).set_index("gene_id")["fold"]
-    again = assign_splits(mixed, {"folds": 3}, CHROMOSOMES).set_index("gene_id")["fold"]
+    found = assign_splits(table, by(folds=3), CHROMOSOMES).set_index("gene_id")["fold"]
+    again = assign_splits(mixed, by(folds=3), CHROMOSOMES).set_index("gene_id")["fold"]
     assert (found == again[found.index]).all()
 
 
 def test_too_few_parts_for_the_folds():
     # Two parts by the windows; one when training may move them together.
     table = windows(("chr1", 0, 10), ("chr1", 5, 15), ("chr1", 17, 30), ("chr1", 29, 40), ("chr2", 0, 10))
-    assert assign_splits(table, {"folds": 3}, CHROMOSOMES)["fold"].nunique() == 3
-    assert assign_splits(table, {"folds": 3}, CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
+    assert assign_splits(table, by(folds=3), CHROMOSOMES)["fold"].nunique() == 3
+    assert assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
     with pytest.raises(InputError, match="only 2 parts"):
-        assign_splits(table, {"folds": 3}, CHROMOSOMES, max_shift=3)
+        assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=3)
 
 
 def test_one_split_without_folds_is_as_the_table_says():

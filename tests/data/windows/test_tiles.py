@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cisnake import configuration
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.windows.splits import check_overlap, split_for_fold
 from cisnake.data.windows.tiles import TILE_COLUMNS, TileRegions, TileShape, make_tiles, place_tiles, unmappable_share
@@ -48,7 +49,8 @@ def make(genome: Genome, splits: dict[str, Any] = BY_CHROMOSOME, **options: Any)
     settings = SETTINGS | {key: options.pop(key) for key in list(options) if key in SETTINGS}
     regions = TileRegions(**{key: options.pop(key) for key in ("gaps", "limit", "unmappable") if key in options})
     seed = options.pop("seed", 0)
-    return make_tiles(genome, settings, splits, TileShape(**({"seq_len": 640, "bin_size": 32} | options)), regions, seed)
+    tiles, asked = configuration.section("tiles", **settings), configuration.section("splits", **splits)
+    return make_tiles(genome, tiles, asked, TileShape(**({"seq_len": 640, "bin_size": 32} | options)), regions, seed)
 
 
 def places(tiles: pd.DataFrame, crop: int = 0) -> list[tuple[str, int, int]]:

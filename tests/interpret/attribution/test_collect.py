@@ -182,9 +182,10 @@ def test_only_empty_shards(tmp_path):
 def test_program(tmp_path):
     windows, attributions = write(tmp_path / "0000.h5", PLACES["overlapping"])
     (tmp_path / "genome.fa").write_text("".join(f">{chrom}\n{'A' * size}\n" for chrom, size in SIZES.items()))
-    command = ["--shards", "0000.h5", "--genome", "genome.fa", "--output", "heat.h5", "--output-bigwig", "heat.bw"]
+    command = ["--set=attribution.n_shards=1", "--shards", str(tmp_path), "--genome", "genome.fa"]
+    command += ["--output", "heat.h5", "--output-bigwig", "heat.bw"]
     command += ["--output-quality", "heat.tsv"]
-    command = [str(tmp_path / part) if "." in part else part for part in command]
+    command = [str(tmp_path / part) if part.endswith((".fa", ".h5", ".bw", ".tsv")) else part for part in command]
     collect_attributions.main(collect_attributions.parser().parse_args(command))
     assert len(AttributionFile(tmp_path / "heat.h5")) == 4
     assert_track(tmp_path / "heat.bw", plain(windows, attributions))

@@ -1,5 +1,4 @@
 import functools
-import json
 from pathlib import Path
 
 import keras
@@ -27,6 +26,9 @@ from cisnake.interpret.attribution.shards import GeneShard, attribute_shard
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import devices, ensemble
 from cisnake.model.prediction import WindowViews
+from cisnake.sections import ContrastSection, as_section
+
+from ...configured import configured
 
 LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
 CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
@@ -94,12 +96,12 @@ def models(folder):
 
 
 def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contrasts=CONTRASTS, **asked):
-    outputs = [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
     table = folder / "tasks.tsv"
+    contrasts = {name: as_section(ContrastSection, {"score": "specificity"} | asked_of) for name, asked_of in contrasts.items()}
     paths = paths or models(folder)
     settings = AttributionSettings(**{"method": "input_x_gradient"} | asked)
-    attribute_shard(folder / "dataset.h5", paths, table, contrasts, GeneShard(which, *shard), settings, batch_size, outputs)
-    return outputs
+    attribute_shard(folder / "dataset.h5", paths, table, contrasts, GeneShard(which, *shard), settings, batch_size, out)
+    return [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
 
 
 def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
@@ -316,15 +318,12 @@ def test_program(folder, tmp_path, monkeypatch):
     """The command line gives what the function gives."""
     # Threads can be set only before TensorFlow's first computation, which was in another test.
     monkeypatch.setattr(devices, "configure_devices", lambda threads, require_gpu=False: "CPU")
-    outputs = [tmp_path / f"{name}.h5" for name in CONTRASTS]
-    # fmt: off
-    command = [
-        "--dataset", folder / "dataset.h5", "--models", *models(folder), "--tasks", folder / "tasks.tsv",
-        "--contrasts", json.dumps(CONTRASTS), "--shard", "1", "--n-shards", "2", "--batch-size", "4", "--output", *outputs,
-        "--method", "integrated_gradients", "--options", '{"n_steps": 3}', "--reverse-complement", "--shifts", "-1", "1",
-        "--dtype", "float16", "--hypothetical", "--null-windows", "3", "--quality-genes", "2", "--seed", "4",
-    ]
-    # fmt: on
+    outputs = [tmp_path / name / "0001.h5" for name in CONTRASTS]
+    section = {"contrasts": CONTRASTS, "n_shards": 2, "method": "integrated_gradients", "n_steps": 3, "shifts": [-1, 1]}
+    section |= {"reverse_complement": True, "dtype": "float16", "hypothetical": True, "null_windows": 3, "quality_genes": 2}
+    sections = {"attribution": section, "run": {"seed": 4}, "resources": {"batch_size": 4}}
+    command = [*configured(tmp_path, **sections), "--dataset", folder / "dataset.h5", "--models", *models(folder)]
+    command += ["--tasks", folder / "tasks.tsv", "--shard", "1", "--output", tmp_path]
     asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": WindowViews([-1, 1], True)}
     asked["extras"] = Extras("float16", True, 3, 2, 4)
     attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))

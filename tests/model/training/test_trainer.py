@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import re
@@ -276,8 +275,9 @@ def test_program_killed_and_run_again_ends_with_the_same_weights(dataset, tmp_pa
         out = tmp_path / name / "fold_0" / "replicate_0"
         # fmt: off
         command = [
-            sys.executable, ROOT / "scripts" / "train_model.py", "--dataset", dataset, "--params", tmp_path / "params.yaml",
-            "--overrides", json.dumps({"train.batch_size": 8}), "--seed", "5", "--checkpoints", tmp_path / name / "checkpoints",
+            sys.executable, ROOT / "scripts" / "train_model.py", "--dataset", dataset,
+            "--set", f"model.params={tmp_path / 'params.yaml'}", "--set", "model.overrides={train.batch_size: 8}",
+            "--set", "run.seed=5", "--checkpoints", tmp_path / name / "checkpoints",
             "--output-model", out / "model.keras", "--output-params", out / "params.yaml",
             "--output-history", out / "history.tsv", "--log", tmp_path / name / "log",
         ]

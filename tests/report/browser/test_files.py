@@ -224,7 +224,8 @@ def test_a_missing_file_is_named_with_its_rule(run):
 def test_the_program_writes_them_and_never_imports_tensorflow(run):
     (run.parent / "tracks.tsv").write_text(f"identifier\tfile\na track\t{run}/attributions/liver.bw\n")
     command = [
-        "--results", str(run), "--genome", str(run / "inputs/genome.fa"), "--title", "x", "--contrasts", "a_b",
+        "--results", str(run), "--genome", str(run / "inputs/genome.fa"), "--set", "run.name=x",
+        "--set", "attribution.contrasts={a_b: {on_tasks: [a]}}",
         "--tracks", str(run.parent / "tracks.tsv"), "--converted", str(run / "tracks"), "--output", str(run / "browser"),
     ]  # fmt: skip
     code = (

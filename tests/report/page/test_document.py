@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.interpret.attribution.file import AttributionFile
 from cisnake.interpret.patterns import discover, files
 from cisnake.report import igv, shown_genes, words
 from cisnake.report.page import document, motifs
+
+from ...configured import configured
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,8 +37,8 @@ CONFIG = {
 }
 
 
-def write(results: Path, **options) -> str:
-    return document.write_report(results, results / "inputs/motifs.meme", "A run", **options)
+def write(results: Path, title: str = "A run", **options) -> str:
+    return document.write_report(results, results / "inputs/motifs.meme", title, **options)
 
 
 @pytest.fixture(scope="module")
@@ -341,8 +342,8 @@ def test_numbers_read_as_printed(value, form, expected):
 
 def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(whole, tmp_path):
     command = [
-        "--results", str(whole), "--motifs", str(whole / "inputs/motifs.meme"), "--title", "A run", "--top-genes", "1",
-        "--config", json.dumps(CONFIG), "--output",
+        "--results", str(whole), "--motifs", str(whole / "inputs/motifs.meme"), "--set", "run.name=A_run",
+        "--set", "report.top_genes=1", *configured(tmp_path, **CONFIG), "--output",
     ]  # fmt: skip
     code = (
         "import sys, runpy; sys.argv[0] = 'write_report.py'\n"
@@ -351,16 +352,6 @@ def test_the_program_writes_the_same_bytes_twice_and_never_imports_tensorflow(wh
     )
     environment = {"PYTHONPATH": "scripts", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "5"}
     subprocess.run([sys.executable, "-c", code, *command, str(tmp_path / "a.html")], check=True, cwd=ROOT, env=environment)
-    text = write(whole, config=CONFIG, n_genes=1)
+    text = write(whole, "A_run", config=CONFIG, n_genes=1)
     assert (tmp_path / "a.html").read_text(encoding="utf-8") == text
     assert "A &lt;run&gt;" in text and str(whole) not in text
-
-
-def test_config_that_is_no_json_is_an_input_error(tmp_path):
-    from write_report import read_config
-
-    (tmp_path / "c.json").write_text('{"a": 1}')
-    assert read_config(str(tmp_path / "c.json")) == {"a": 1} == read_config(' {"a": 1}') and read_config(None) is None
-    for bad in ("{a", str(tmp_path / "none.json")):
-        with pytest.raises(InputError, match="--config"):
-            read_config(bad)

@@ -16,6 +16,7 @@ from .layout import open_decima as open_decima
 from .layout import read_codes as read_codes
 from .layout import read_label_rows as read_label_rows
 from .layout import read_labels as read_labels
+from .layout import read_strand_pair as read_strand_pair
 from .layout import read_tasks as read_tasks
 from .layout import read_transform as read_transform
 from .layout import read_windows as read_windows

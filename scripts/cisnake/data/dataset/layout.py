@@ -175,6 +175,20 @@ def read_tasks(file: h5py.File) -> list[str]:
     return list(file["tasks"].asstr()[:])
 
 
+def read_strand_pair(file: h5py.File) -> np.ndarray | None:
+    """Return for each task the number of the task of the other strand; None where the file says nothing of strands.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(tasks,), dtype=int32
+        A task without another strand has its own number.
+    """
+    if "strand_pair" in file:
+        return file["strand_pair"][:]
+    # Where releases before 0.2 put it; an attribute has no room for more than 16,000 tasks.
+    return file.attrs.get("strand_pair")
+
+
 def read_transform(file: h5py.File) -> dict[str, Any]:
     """Return what was done to the measurements to make labels of them: `kind`, and the numbers that undo it.
 

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,15 @@ class Labels:
         The transform applied to the measurements, with a key `kind`. Default None: none, {"kind": "none"}.
     gene_bins: numpy.ndarray, shape=(N, bins), dtype=float32, or callable, optional
         The weight of each bin in the gene's own score, in the direction of the strand; or a function as for `values`.
+    strand_pair: sequence of int, optional
+        For each task the number of the task of the other strand, its own where there is none. Default None: no task has one.
     """
 
     values: np.ndarray | Rows
     tasks: list[str]
     transform: Mapping[str, Any] | None = None
     gene_bins: np.ndarray | Rows | None = None
+    strand_pair: Sequence[int] | np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the data sets that are arrays: labels, shape=(N, tasks, bins), and gene_bins, both float32."""
@@ -130,7 +133,8 @@ def write_dataset(
     _check_shapes(arrays, plan)
     settings = {**attributes, "bin_size": layout.bin_size, "crop": layout.crop}
     texts = {"target_transform": json.dumps(labels.transform or {"kind": "none"}), "tasks": labels.tasks}
-    folder = path.with_name(f"{path.name}.pieces-{_digest(plan, settings, texts)[:12]}")
+    pairs = {} if labels.strand_pair is None else {"strand_pair": np.asarray(labels.strand_pair, np.int32)}
+    folder = path.with_name(f"{path.name}.pieces-{_digest(plan, settings | pairs, texts)[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
     _make_missing(plan, genome, folder, processes)
     # Not `write_whole`: what a killed process leaves of the whole file then lies in the folder of the pieces, and goes with it.
@@ -140,7 +144,7 @@ def write_dataset(
         for key, value in settings.items():
             file.attrs[key] = value
         lengths = {"pad": layout.pad, "seq_len": seq_len, "padded_seq_len": seq_len + 2 * layout.pad}
-        _write_windows(file, plan, lengths, texts | {"genes": windows[["gene_id", "split"]].to_numpy(object)})
+        _write_windows(file, plan, lengths | pairs, texts | {"genes": windows[["gene_id", "split"]].to_numpy(object)})
         _write_rows(file, plan, arrays, folder)
     os.replace(whole, path)
     for left in path.parent.glob(f"{glob.escape(path.name)}.pieces-*"):
@@ -173,10 +177,10 @@ def _make_missing(plan: PiecePlan, genome: Genome, folder: Path, processes: int)
         progress.advance(rows.stop - rows.start)
 
 
-def _write_windows(file: h5py.File, plan: PiecePlan, lengths: Mapping[str, int], texts: Mapping[str, Any]) -> None:
-    """Write what is small: lengths, texts, and the places of the windows."""
-    for name, length in lengths.items():
-        file[name] = length
+def _write_windows(file: h5py.File, plan: PiecePlan, numbers: Mapping[str, Any], texts: Mapping[str, Any]) -> None:
+    """Write what is small: numbers, texts, and the places of the windows."""
+    for name, value in numbers.items():
+        file[name] = value
     for column in DATASET_WINDOW_COLUMNS:
         if column in ("chrom", "strand"):
             texts = {**texts, f"windows/{column}": plan.windows[column].to_numpy(object)}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError
+from cisnake.sections import GeneFiltersSection, TaskFiltersSection
 
 
 def filter_tasks(
-    values: np.ndarray, tasks: pd.DataFrame, limits: Mapping[str, Any]
+    values: np.ndarray, tasks: pd.DataFrame, limits: TaskFiltersSection
 ) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
     """Leave out tasks that have too little.
 
@@ -22,9 +20,9 @@ def filter_tasks(
         NaN where not measured.
     tasks: pandas.DataFrame
         The task table, one row a task.
-    limits: mapping
+    limits: TaskFiltersSection
         `max_missing`: the largest share of genes, among those measured in any task, that may lack a value; `min_total`: the
-        smallest sum of values; `min_genes`: the fewest genes with a value above 0. What is not there is not asked.
+        smallest sum of values; `min_genes`: the fewest genes with a value above 0. What is None is not asked.
 
     Returns
     -------
@@ -45,8 +43,10 @@ def filter_tasks(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from cisnake.data.matrix import filter_tasks
-    >>> values = np.array([[5.0, 0.0], [2.0, 1.0]])
-    >>> values, kept, dropped = filter_tasks(values, pd.DataFrame({"task": ["liver", "blood"]}), {"min_total": 2})
+    >>> from cisnake.sections import TaskFiltersSection
+    >>> limits = TaskFiltersSection(max_missing=None, min_total=2, min_genes=None)
+    >>> values, tasks = np.array([[5.0, 0.0], [2.0, 1.0]]), pd.DataFrame({"task": ["liver", "blood"]})
+    >>> values, kept, dropped = filter_tasks(values, tasks, limits)
     >>> values.tolist(), kept["task"].tolist(), dropped.values.tolist()
     ([[5.0], [2.0]], ['liver'], [['blood', 'low_total', 'values sum to 1']])
     """
@@ -59,16 +59,16 @@ def filter_tasks(
     return values if keep.all() else values[:, keep], tasks[keep], judged[~keep]
 
 
-def filter_genes(values: np.ndarray, limits: Mapping[str, Any]) -> pd.DataFrame:
+def filter_genes(values: np.ndarray, limits: GeneFiltersSection) -> pd.DataFrame:
     """Say which genes are to be left out.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
         Of the tasks that are used; NaN where not measured.
-    limits: mapping
+    limits: GeneFiltersSection
         `max_missing`: the largest share of tasks that may lack a value; `min_total`: the smallest sum of values;
-        `min_tasks`: the fewest tasks with a value above 0. What is not there is not asked.
+        `min_tasks`: the fewest tasks with a value above 0. What is None is not asked.
 
     Returns
     -------
@@ -79,15 +79,21 @@ def filter_genes(values: np.ndarray, limits: Mapping[str, Any]) -> pd.DataFrame:
     --------
     >>> import numpy as np
     >>> from cisnake.data.matrix import filter_genes
+    >>> from cisnake.sections import GeneFiltersSection
     >>> values = np.array([[5.0, 0.0], [np.nan, 1.0]])
-    >>> filter_genes(values, {"max_missing": 0.4, "min_tasks": 1}).values.tolist()
+    >>> filter_genes(values, GeneFiltersSection(max_missing=0.4, min_total=None, min_tasks=1)).values.tolist()
     [['', ''], ['mostly_missing', '50.0% of the tasks not measured']]
     """
     return _judge(values, np.isfinite(values), 1, values.shape[1], "tasks", limits)
 
 
 def _judge(
-    values: np.ndarray, measured: np.ndarray, axis: int, n_others: int, others: str, limits: Mapping[str, Any]
+    values: np.ndarray,
+    measured: np.ndarray,
+    axis: int,
+    n_others: int,
+    others: str,
+    limits: TaskFiltersSection | GeneFiltersSection,
 ) -> pd.DataFrame:
     # Not 1 less the share that was measured: that is rounded, and may be above a limit which is met exactly.
     n_others = max(1, n_others)
@@ -100,8 +106,8 @@ def _judge(
         ("min_total", "low_total", total, np.less, "values sum to {:.7g}"),
         (f"min_{others}", f"few_{others}", positive, np.less, f"above 0 in {{}} {others}"),
     ):
-        if limits.get(key) is not None:
-            rows: pd.Series = (found["reason"] == "") & wrong(numbers, limits[key])
+        if (limit := getattr(limits, key)) is not None:
+            rows: pd.Series = (found["reason"] == "") & wrong(numbers, limit)
             found.loc[rows, "reason"] = reason
             found.loc[rows, "detail"] = [words.format(number) for number in numbers[rows.to_numpy()]]
     return found

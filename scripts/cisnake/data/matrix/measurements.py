@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cisnake.data.matrix import h5ad, market, text
 from cisnake.data.matrix.market import market_file
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
+from cisnake.sections import TargetsSection
 from cisnake.text_files import check_file
 
 
@@ -122,7 +124,20 @@ def describes_tasks(path: str | Path) -> bool:
     return Path(path).name.removesuffix(".gz").endswith((".h5ad", ".gct"))
 
 
-def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[str, str] | None = None) -> pd.DataFrame:
+def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
+    """Return `layer` and `gene_column` of the matrix of a run; pseudobulks have neither, theirs are those of the cells.
+
+    Parameters
+    ----------
+    targets: TargetsSection
+        With `cells`, `layer` and `gene_column`.
+    """
+    return (None, None) if targets.cells else (targets.layer, targets.gene_column)
+
+
+def read_tasks_table(
+    path: str | Path | None, tasks: list[str], columns: Mapping[str, str | None] | None = None
+) -> pd.DataFrame:
     """Return one row a task of the matrix: task, group, description and whatever else the table has.
 
     Parameters
@@ -131,8 +146,8 @@ def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[st
         TSV with the column `task`, or a matrix that `describes_tasks`. None gives every task the group "all".
     tasks: list of str
         Tasks of the matrix, whose order is kept.
-    columns: dict, optional
-        What the table calls `task`, `group` and `description`, where it has other names for them.
+    columns: mapping, optional
+        What the table calls `task`, `group` and `description`; None where it has no other name.
 
     Raises
     ------
@@ -145,6 +160,8 @@ def read_tasks_table(path: str | Path | None, tasks: list[str], columns: dict[st
         raise InputError(f"task table {path} is not there: check targets.tasks in the configuration.")
     table = _describe_tasks(Path(path))
     for name, own in (columns or {}).items():
+        if own is None:
+            continue
         if own not in table:
             raise unknown_name(f"column of {path} (targets.task_columns.{name})", own, table.columns)
         table[name] = table[own]

@@ -12,8 +12,9 @@ import pandas as pd
 from cisnake.data.genome import N, reverse_complement
 from cisnake.data.simulation import regulation
 from cisnake.data.simulation.regulation import Regulation, Regulator
-from cisnake.data.simulation.settings import Settings
+from cisnake.data.simulation.settings import check_settings, list_motifs
 from cisnake.errors import InputError
+from cisnake.sections import SimulateSection
 
 DESERT = 3_000
 """Base pairs without genes at the start of every chromosome."""
@@ -30,7 +31,7 @@ class Simulation:
 
     Attributes
     ----------
-    settings: Settings
+    settings: SimulateSection
     seed: int
     chromosomes: dict of str to numpy.ndarray, dtype=int8
         Codes by name.
@@ -43,7 +44,7 @@ class Simulation:
         Log expression; NaN in `observed` where not measured.
     """
 
-    settings: Settings
+    settings: SimulateSection
     seed: int
     chromosomes: dict[str, np.ndarray]
     genes: pd.DataFrame
@@ -66,7 +67,7 @@ class Simulation:
         return window_codes(self.chromosomes, self.genes, self.settings.upstream, self.settings.downstream)
 
 
-def simulate(settings: Settings, seed: int) -> Simulation:
+def simulate(settings: SimulateSection, seed: int) -> Simulation:
     """Make a genome and the expression of its genes.
 
     Every stage draws from a generator of its own, so that a change of one (more noise, more variants) leaves the others as
@@ -74,14 +75,15 @@ def simulate(settings: Settings, seed: int) -> Simulation:
 
     Parameters
     ----------
-    settings: Settings
+    settings: SimulateSection
     seed: int
 
     Raises
     ------
     InputError
-        A motif is unknown, stands in two places, or more instances are asked for than fit.
+        Settings contradict each other, a motif is unknown or stands in two places, or more instances are asked for than fit.
     """
+    check_settings(settings)
     regulators = _regulators(settings, stage_generator(seed, "weights"))
     genes, sizes = _layout(settings, stage_generator(seed, "layout"))
     base_rng = stage_generator(seed, "background")
@@ -110,8 +112,8 @@ def stage_generator(seed: int, stage: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STAGES.index(stage),)))
 
 
-def _regulators(s: Settings, rng: np.random.Generator) -> list[Regulator]:
-    names = [name for name, _, _ in s.motifs]
+def _regulators(s: SimulateSection, rng: np.random.Generator) -> list[Regulator]:
+    names = [name for name, _, _ in list_motifs(s)]
     motifs = regulation.jaspar_motifs(names, s.jaspar_release)
     seen: dict[str, str] = {}
     for name in names:
@@ -123,7 +125,7 @@ def _regulators(s: Settings, rng: np.random.Generator) -> list[Regulator]:
         seen[motifs[name].id] = name
     strength = s.strength * rng.uniform(0.8, 1.2, len(names))
     regulators = []
-    for (name, role, group), size in zip(s.motifs, strength, strict=True):
+    for (name, role, group), size in zip(list_motifs(s), strength, strict=True):
         acts = np.ones(len(s.groups)) if group is None else np.eye(len(s.groups))[group]
         weights = acts * {"activator": 1.0, "repressor": -1.0, "shared": 1.0, "decoy": 0.0}[role] * size + 0.0
         motif = motifs[name]
@@ -132,7 +134,7 @@ def _regulators(s: Settings, rng: np.random.Generator) -> list[Regulator]:
     return regulators
 
 
-def _layout(s: Settings, rng: np.random.Generator) -> tuple[pd.DataFrame, dict[str, int]]:
+def _layout(s: SimulateSection, rng: np.random.Generator) -> tuple[pd.DataFrame, dict[str, int]]:
     """Give every gene a slot of its own: its body, its regulatory region, and the spacing behind it."""
     chrom = np.sort(np.arange(s.n_genes) % s.n_chromosomes)
     forward = rng.random(s.n_genes) < 0.5
@@ -206,7 +208,11 @@ def window_codes(chromosomes: Mapping[str, np.ndarray], genes: pd.DataFrame, ups
 
 
 def _plant(
-    s: Settings, regulators: list[Regulator], genes: pd.DataFrame, chromosomes: dict[str, np.ndarray], rng: np.random.Generator
+    s: SimulateSection,
+    regulators: list[Regulator],
+    genes: pd.DataFrame,
+    chromosomes: dict[str, np.ndarray],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Write instances of the motifs into the chromosomes, in place, and return where they stand."""
     widths = np.array([len(regulator.log_odds) for regulator in regulators])

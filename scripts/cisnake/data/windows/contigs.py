@@ -6,8 +6,6 @@ comes near its share of the bases. Unlike there, contigs are drawn back where th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -15,6 +13,7 @@ from cisnake.data.genome import Genome, N, intersect, merge, subtract, total_bas
 from cisnake.data.windows.splits import SPLITS, split_by_chromosome
 from cisnake.errors import InputError
 from cisnake.program import Progress
+from cisnake.sections import SplitsSection
 
 # A contig longer than this part of what a held-out split lacks goes to training: it would overshoot.
 ABSTAIN = 0.2
@@ -104,15 +103,15 @@ def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.Data
         pieces = pd.concat([left, pieces.assign(start=middle)[halved]])
 
 
-def divide_contigs(contigs: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], seed: int) -> pd.DataFrame:
+def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], seed: int) -> pd.DataFrame:
     """Return the contigs with the columns `split` and `fold`, those of one split that touch rejoined.
 
     Parameters
     ----------
     contigs: pandas.DataFrame
         chrom, start, end.
-    splits: dict
-        `val` and `test` (lists of chromosomes), or `val_fraction` and `test_fraction` (shares of the bases), or `folds` (their
+    splits: SplitsSection
+        `val` and `test` (chromosomes), or `val_fraction` and `test_fraction` (shares of the bases), or `folds` (their
         number). With folds, `split` is "test" for all, as for genes; else `fold` is 0.
     chromosomes: list of str
         Those of the genome, for the check of names.
@@ -129,19 +128,19 @@ def divide_contigs(contigs: pd.DataFrame, splits: dict[str, Any], chromosomes: l
     InputError
         A chromosome is unknown, a split got no contig, nothing is left to train on, or the splits are those of genes.
     """
-    if splits.get("genes"):
+    if splits.genes:
         raise InputError(
             "splits.genes names genes, but tiles are split by val and test, by their fractions, or by folds: use one."
         )
     length = (contigs["end"] - contigs["start"]).to_numpy()
     rng = np.random.default_rng(seed)
     split, fold = np.full(len(contigs), "test", dtype=object), np.zeros(len(contigs), dtype=np.int64)
-    if splits.get("folds"):
-        aim = np.full(splits["folds"], np.ceil(length.sum() / splits["folds"]))
+    if splits.folds:
+        aim = np.full(splits.folds, np.ceil(length.sum() / splits.folds))
         fold = _deal(length, aim, aim < 0, rng)
         missing = [f"fold {i}" for i in range(len(aim)) if i not in fold]
-    elif splits.get("val_fraction"):
-        held_out = np.array([splits["val_fraction"], splits["test_fraction"]])
+    elif splits.val_fraction:
+        held_out = np.array([splits.val_fraction, splits.test_fraction])
         if held_out.sum() >= 1:
             raise InputError(
                 f"splits.val_fraction and test_fraction are {held_out.sum():g} together: nothing is left to train on."

@@ -12,22 +12,22 @@ from cisnake.data.annotation import read_genes, read_tss
 from cisnake.data.windows.gene_windows import count_selection
 from cisnake.errors import InputError
 from cisnake.files import write_json, write_table
-from cisnake.program import add_section_options, log
+from cisnake.program import log
+from cisnake.sections import AnnotationSection
 
 
 def add_selection_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for genome, annotation and their sections of the configuration, and for the tables to write."""
+    """Add the options for genome and annotation, and for the tables to write."""
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     parser.add_argument("--gtf", type=Path, required=True, metavar="GTF")
     parser.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
-    add_section_options(parser, "annotation", "windows")
     for name, form in (("genes", "TSV"), ("dropped", "TSV"), ("tasks", "TSV"), ("summary", "JSON")):
         parser.add_argument(f"--output-{name}", type=Path, required=True, metavar=form)
 
 
-def read_annotation(args: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def read_annotation(args: argparse.Namespace, annotation: AnnotationSection) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the genes of the annotation, and the TSS of `--tss-bed`, which is optional."""
-    genes = read_genes(args.gtf, list(args.annotation["exclude"]), args.annotation["feature"])
+    genes = read_genes(args.gtf, list(annotation.exclude), annotation.feature)
     return genes, read_tss(args.tss_bed) if args.tss_bed else None
 
 

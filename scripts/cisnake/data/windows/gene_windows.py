@@ -13,6 +13,7 @@ import pandas as pd
 from cisnake.data.genome import Genome, N, match_chromosomes, to_genome, to_window
 from cisnake.errors import InputError
 from cisnake.files import read_table
+from cisnake.sections import AnnotationSection, WindowsSection
 
 _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
 
@@ -169,8 +170,8 @@ def select_genes(
     genes: pd.DataFrame,
     tss: pd.DataFrame | None,
     genome: Genome,
-    annotation: dict[str, Any],
-    windows: dict[str, Any],
+    annotation: AnnotationSection,
+    windows: WindowsSection,
     matrix: MatrixGenes | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Select the genes of a run, and return them with their windows, the dropped ones with the reason, and counts.
@@ -184,8 +185,8 @@ def select_genes(
     tss: pandas.DataFrame, optional
         As returned by `annotation.read_tss`; None for the 5' ends of the annotation.
     genome: Genome
-    annotation, windows: dict
-        These sections of the configuration.
+    annotation: AnnotationSection
+    windows: WindowsSection
     matrix: MatrixGenes, optional
         Default None: no matrix, and no gene is dropped for want of a label.
 
@@ -210,9 +211,9 @@ def select_genes(
 
     tss = None if tss is None else _match_tss(tss, genes["gene_id"], genome)
     placed = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
-    placed = place_tss(placed, tss, annotation["tss_max_distance"])
-    placed = place_windows(placed, windows["anchor"], windows["upstream"], windows["downstream"])
-    reasons += _genome_reasons(placed, _dropped(reasons), genome, windows["max_n_fraction"])
+    placed = place_tss(placed, tss, annotation.tss_max_distance)
+    placed = place_windows(placed, windows.anchor, windows.upstream, windows.downstream)
+    reasons += _genome_reasons(placed, _dropped(reasons), genome, windows.max_n_fraction)
 
     placed = placed.assign(**_first_reasons(reasons))
     is_kept = placed["reason"] == ""
@@ -230,16 +231,16 @@ def count_selection(kept: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]
     return {"n_kept": len(kept), "n_dropped": len(dropped), "dropped": dropped["reason"].value_counts().to_dict()}
 
 
-def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotation: dict[str, Any]) -> list[_Reason]:
+def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotation: AnnotationSection) -> list[_Reason]:
     chrom, biotype = genes["chrom"], genes["gene_biotype"]
     reasons: list[_Reason] = [
         ("duplicate_id", genes["gene_id"].duplicated(), "the annotation has an earlier gene of this id"),
         ("no_strand", genes["strand"] == ".", "the annotation does not say in which direction it is read"),
-        ("excluded_chromosome", chrom.isin(annotation["exclude_chromosomes"]), chrom),
+        ("excluded_chromosome", chrom.isin(annotation.exclude_chromosomes), chrom),
     ]
-    if annotation["biotypes"]:
-        reasons.append(("other_biotype", ~biotype.isin(annotation["biotypes"]), biotype))
-    for attribute, values in annotation["exclude"].items():
+    if annotation.biotypes:
+        reasons.append(("other_biotype", ~biotype.isin(annotation.biotypes), biotype))
+    for attribute, values in annotation.exclude.items():
         reasons.append(("excluded_attribute", genes[attribute].isin(values), attribute + " " + genes[attribute]))
     return [*reasons, ("chromosome_missing", ~chrom.isin(names), chrom + " is not in the genome")]
 
@@ -306,11 +307,11 @@ def _renamed_chromosomes(names: Mapping[str, str]) -> list[str]:
     return [f"{len(renamed)} chromosomes of the annotation were matched after adding or removing 'chr' ({renamed[0]}, …)."]
 
 
-def _idle_filters(genes: pd.DataFrame, annotation: dict[str, Any]) -> list[str]:
+def _idle_filters(genes: pd.DataFrame, annotation: AnnotationSection) -> list[str]:
     """Return a notice for each value to keep or exclude that no gene has: most often it is misspelt."""
-    filters = [("exclude_chromosomes", "chrom", annotation["exclude_chromosomes"])]
-    filters += [("biotypes", "gene_biotype", annotation["biotypes"])]
-    filters += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation["exclude"].items()]
+    filters = [("exclude_chromosomes", "chrom", annotation.exclude_chromosomes)]
+    filters += [("biotypes", "gene_biotype", annotation.biotypes)]
+    filters += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation.exclude.items()]
     return [
         f"annotation.{key}: no gene has {column} '{value}'; it has {', '.join(sorted(set(genes[column]))[:8])}."
         for key, column, values in filters

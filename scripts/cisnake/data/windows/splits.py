@@ -10,12 +10,13 @@ import pandas as pd
 from cisnake.data.genome import overlaps
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
+from cisnake.sections import SplitsSection
 
 SPLITS = ("train", "val", "test")
 _IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
+def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
     """Return the genes with the columns `split` and `fold`.
 
     By chromosome, or by a table of genes, `fold` is 0 for all. With folds, `fold` is the one whose models never saw the gene,
@@ -25,8 +26,8 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
     ----------
     genes: pandas.DataFrame
         gene_id, chrom, window_start, window_end.
-    splits: dict
-        `val` and `test` (lists of chromosomes), or `genes` (TSV with gene_id and split), or `folds` (number of folds).
+    splits: SplitsSection
+        `val` and `test` (chromosomes), or `genes` (path of a TSV with gene_id and split), or `folds` (number of folds).
     chromosomes: list of str
         Those of the genome, for the check of names.
     max_shift: int
@@ -43,31 +44,32 @@ def assign_splits(genes: pd.DataFrame, splits: dict[str, Any], chromosomes: list
     >>> from cisnake.data.windows import assign_splits
     >>> genes = pd.DataFrame({"gene_id": ["a", "b", "c"], "chrom": ["chr1", "chr2", "chr3"]})
     >>> genes = genes.assign(window_start=0, window_end=100)
-    >>> by_chromosome = {"val": ["chr2"], "test": ["chr3"]}
+    >>> from cisnake import configuration
+    >>> by_chromosome = configuration.section("splits", val=["chr2"], test=["chr3"])
     >>> assign_splits(genes, by_chromosome, ["chr1", "chr2", "chr3"])["split"].tolist()
     ['train', 'val', 'test']
     """
     genes = genes.copy()
-    if splits.get("folds"):
-        genes["fold"] = _assign_folds(genes, splits["folds"], max_shift)
+    if splits.folds:
+        genes["fold"] = _assign_folds(genes, splits.folds, max_shift)
         genes["split"] = "test"
         return genes
     genes["fold"] = 0
-    if splits.get("genes"):
-        table = read_user_table(splits["genes"])
+    if splits.genes:
+        table = read_user_table(str(splits.genes))
         if not {"gene_id", "split"} <= set(table.columns):
-            raise InputError(f"{splits['genes']} needs the columns gene_id and split.")
+            raise InputError(f"{splits.genes} needs the columns gene_id and split.")
         for split in table["split"].unique():
             if split not in SPLITS:
-                raise unknown_name(f"split in {splits['genes']}", split, SPLITS)
+                raise unknown_name(f"split in {splits.genes}", split, SPLITS)
         table = table.drop_duplicates(["gene_id", "split"])
         twice = table["gene_id"][table["gene_id"].duplicated()]
         if len(twice):
-            raise InputError(f"{splits['genes']} puts the gene {twice.iloc[0]} in two splits.")
+            raise InputError(f"{splits.genes} puts the gene {twice.iloc[0]} in two splits.")
         genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
         without = genes["gene_id"][genes["split"].isna()]
         if len(without):
-            raise InputError(f"{splits['genes']} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
+            raise InputError(f"{splits.genes} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
     else:
         genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
     _check_all_splits(genes)
@@ -146,7 +148,7 @@ def _windows(table: pd.DataFrame, reach: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"chrom": table["chrom"], "start": table["window_start"] - reach, "end": table["window_end"] + reach})
 
 
-def split_by_chromosome(chrom: pd.Series, splits: dict[str, Any], chromosomes: list[str]) -> pd.Series:
+def split_by_chromosome(chrom: pd.Series, splits: SplitsSection, chromosomes: list[str]) -> pd.Series:
     """Return the split of genes or contigs by their chromosome: those in `splits`' lists `val` and `test`, the rest train.
 
     Raises
@@ -156,10 +158,10 @@ def split_by_chromosome(chrom: pd.Series, splits: dict[str, Any], chromosomes: l
     """
     split = pd.Series("train", index=chrom.index, dtype=object)
     for key in ("val", "test"):
-        for name in splits[key]:
+        for name in getattr(splits, key) or ():
             if name not in chromosomes:
                 raise unknown_name(f"chromosome in splits.{key}", name, chromosomes)
-        split[chrom.isin(splits[key])] = key
+        split[chrom.isin(getattr(splits, key) or ())] = key
     return split
 
 

@@ -12,6 +12,7 @@ from cisnake.data.genome import Genome, count_bases, count_bins, merge, total_ba
 from cisnake.data.windows.contigs import divide_contigs, find_unknown, make_contigs, separate_contigs
 from cisnake.data.windows.splits import SPLITS
 from cisnake.errors import InputError
+from cisnake.sections import SplitsSection, TilesSection
 
 TILE_COLUMNS = ["gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold"]
 
@@ -87,8 +88,8 @@ class TileRegions:
 
 def make_tiles(
     genome: Genome,
-    settings: dict[str, Any],
-    splits: dict[str, Any],
+    settings: TilesSection,
+    splits: SplitsSection,
     shape: TileShape,
     regions: TileRegions = TileRegions(),
     seed: int = 0,
@@ -103,11 +104,9 @@ def make_tiles(
     Parameters
     ----------
     genome: Genome
-    settings: dict
-        Section `tiles` of the configuration: exclude_chromosomes, break_length, stride_train, stride_test, snap, sample,
-        unmappable_threshold, max_n_fraction.
-    splits: dict
-        Section `splits`: `allow_overlap` and what `divide_contigs` takes.
+    settings: TilesSection
+    splits: SplitsSection
+        `allow_overlap` and what `divide_contigs` takes.
     shape: TileShape
     regions: TileRegions
         Default: gaps at long runs of N, no further limits.
@@ -127,7 +126,7 @@ def make_tiles(
     InputError
         Settings contradict each other, or a split is left without tiles.
     """
-    excluded = settings["exclude_chromosomes"]
+    excluded = settings.exclude_chromosomes
     sizes = {chrom: size for chrom, size in genome.sizes.items() if chrom not in excluded}
     strides = _strides(settings, shape.seq_len)
     if not sizes:
@@ -135,16 +134,16 @@ def make_tiles(
     dropped_bases = {"excluded_chromosomes": sum(genome.sizes.values()) - sum(sizes.values())}
     unknown = find_unknown(genome, list(sizes))
     gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP] if regions.gaps is None else regions.gaps
-    contigs, outside = make_contigs(sizes, gaps, regions.limit, shape.binned, settings["break_length"])
+    contigs, outside = make_contigs(sizes, gaps, regions.limit, shape.binned, settings.break_length)
     contigs = divide_contigs(contigs, splits, list(genome.sizes), seed)
-    apart = contigs if splits.get("allow_overlap") else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
+    apart = contigs if splits.allow_overlap else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
     dropped_bases |= outside | {"near_other_split": total_bases(contigs) - total_bases(apart)}
 
-    folds = splits.get("folds") or 0
+    folds = splits.folds or 0
     in_training = apart["split"].eq("train") | (folds > 0)
-    tiles = place_tiles(apart, shape.binned, np.where(in_training, *strides), settings["snap"])
+    tiles = place_tiles(apart, shape.binned, np.where(in_training, *strides), settings.snap)
     usable, dropped_tiles = _drop_unusable(tiles, settings, shape.bin_size, unknown, regions.unmappable)
-    sampled = _sample(usable, settings["sample"], seed)
+    sampled = _sample(usable, settings.sample, seed)
     dropped_tiles["not_sampled"] = len(usable) - len(sampled)
     dropped = {"dropped_bases": dropped_bases, "dropped_tiles": dropped_tiles}
     parts = _count_parts(apart, sampled, folds, dropped)
@@ -152,21 +151,21 @@ def make_tiles(
     return _as_windows(sampled, shape.crop), {"n_tiles": len(sampled), "splits": parts, **dropped, "notices": notices}
 
 
-def _strides(settings: dict[str, Any], seq_len: int) -> tuple[int, int]:
+def _strides(settings: TilesSection, seq_len: int) -> tuple[int, int]:
     """Return the strides of training tiles and of the others, refusing contigs that may be shorter than a window."""
-    if settings["break_length"] < seq_len:
-        raise InputError(f"tiles.break_length is {settings['break_length']}, shorter than a window ({seq_len} bp).")
+    if settings.break_length < seq_len:
+        raise InputError(f"tiles.break_length is {settings.break_length}, shorter than a window ({seq_len} bp).")
     return _stride("stride_train", settings, seq_len), _stride("stride_test", settings, seq_len)
 
 
 def _drop_unusable(
-    tiles: pd.DataFrame, settings: dict[str, Any], bin_size: int, unknown: pd.DataFrame, unmappable: pd.DataFrame | None
+    tiles: pd.DataFrame, settings: TilesSection, bin_size: int, unknown: pd.DataFrame, unmappable: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the tiles with enough known and mappable bases, and the number of others by the first reason that applies."""
     length = (tiles["end"] - tiles["start"]).to_numpy()
-    reasons = {"too_many_n": count_bases(tiles, unknown) > settings["max_n_fraction"] * length}
+    reasons = {"too_many_n": count_bases(tiles, unknown) > settings.max_n_fraction * length}
     if unmappable is not None:
-        reasons["unmappable"] = unmappable_share(tiles, unmappable, bin_size) >= settings["unmappable_threshold"]
+        reasons["unmappable"] = unmappable_share(tiles, unmappable, bin_size) >= settings.unmappable_threshold
     dropped = {}
     kept = np.ones(len(tiles), dtype=bool)
     for reason, mask in reasons.items():
@@ -205,12 +204,12 @@ def _as_windows(tiles: pd.DataFrame, crop: int) -> pd.DataFrame:
     return windows[TILE_COLUMNS].reset_index(drop=True)
 
 
-def _stride(key: str, settings: dict[str, Any], seq_len: int) -> int:
+def _stride(key: str, settings: TilesSection, seq_len: int) -> int:
     """Return a stride in bp; up to 1 it is given as a part of the window."""
-    stride = settings[key]
+    stride = getattr(settings, key)
     stride = round(stride * seq_len) if stride <= 1 else stride
-    if stride < 1 or stride % settings["snap"]:
-        raise InputError(f"tiles.{key} is {stride} bp, but must be a multiple of tiles.snap ({settings['snap']} bp).")
+    if stride < 1 or stride % settings.snap:
+        raise InputError(f"tiles.{key} is {stride:g} bp, but must be a multiple of tiles.snap ({settings.snap} bp).")
     return int(stride)
 
 

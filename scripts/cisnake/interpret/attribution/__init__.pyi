@@ -2,6 +2,7 @@ from .collect import collect_shards as collect_shards
 from .collect import quality_table as quality_table
 from .collect import write_bigwig as write_bigwig
 from .file import AttributionFile as AttributionFile
+from .file import shard_file as shard_file
 from .file import write_attributions as write_attributions
 from .job import AttributionSettings as AttributionSettings
 from .job import Extras as Extras

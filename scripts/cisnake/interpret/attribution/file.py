@@ -36,6 +36,11 @@ _SCALES = {
 }
 
 
+def shard_file(folder: Path, number: int) -> Path:
+    """Return where the attributions of one shard are in the folder of a contrast."""
+    return folder / f"{number:04d}.h5"
+
+
 class AttributionFile:
     """One file of attributions, read in blocks of genes.
 

@@ -14,13 +14,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cisnake.data.dataset import measured_values, open_dataset, read_tasks, read_windows
+from cisnake.data.dataset import measured_values, open_dataset, read_strand_pair, read_tasks, read_windows
 from cisnake.data.matrix import read_tasks_table
 from cisnake.data.windows import choose_genes
 from cisnake.errors import InputError
 from cisnake.files import file_sha256
 from cisnake.interpret.attribution.ensemble import EnsembleAttribution, attribute_ensemble
-from cisnake.interpret.attribution.file import QUALITY_NUMBERS, AttributionWriter, write_attributions
+from cisnake.interpret.attribution.file import QUALITY_NUMBERS, AttributionWriter, shard_file, write_attributions
 from cisnake.interpret.attribution.job import (
     AttributionJob,
     AttributionSettings,
@@ -32,9 +32,10 @@ from cisnake.interpret.attribution.job import (
 from cisnake.interpret.attribution.methods import attribute, project
 from cisnake.interpret.attribution.quality import mutagenesis_agreement, random_agreement, random_network, strand_agreement
 from cisnake.interpret.attribution.scored_model import ScoredModel
-from cisnake.interpret.contrasts import Contrast, resolve_contrast
+from cisnake.interpret.contrasts import Contrast, resolve_contrasts
 from cisnake.model import load_model, models_by_fold
 from cisnake.program import Progress, log
+from cisnake.sections import ContrastSection
 
 # Genes whose windows set the batch normalisation of networks with random weights.
 _MOMENT_GENES = 32
@@ -62,11 +63,11 @@ def attribute_shard(
     dataset: Path,
     models: list[Path],
     tasks_table: Path,
-    contrasts: dict[str, dict[str, Any]],
+    contrasts: Mapping[str, ContrastSection] | str,
     shard: GeneShard,
     settings: AttributionSettings,
     batch_size: int,
-    outputs: list[Path],
+    folder: Path,
 ) -> None:
     """Write the attributions of one shard of genes, a file for each contrast.
 
@@ -77,15 +78,15 @@ def attribute_shard(
         `.../fold_<i>/replicate_<j>/model.keras`; a gene is attributed by all replicates of its fold.
     tasks_table: Path
         Groups that contrasts may name.
-    contrasts: dict
-        Sections by name, as in the configuration.
+    contrasts: mapping of str to ContrastSection, or str
+        By name; or "each_group" for each group of tasks against the rest.
     shard: GeneShard
     settings: AttributionSettings
         Which tasks are of two strands is read from the data set. Shuffled windows and genes to check are spread evenly over
         those of all shards, and dealt with them.
     batch_size: int
-    outputs: list of Path
-        In the order of `contrasts`.
+    folder: Path
+        The file of a contrast is `<folder>/<contrast>/<number of the shard, four digits>.h5`.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def attribute_shard(
     with open_dataset(dataset) as file, ExitStack() as stack:
         tasks = read_tasks(file)
         table = read_tasks_table(tasks_table, tasks)
-        resolved = [resolve_contrast(name, section, table) for name, section in contrasts.items()]
+        resolved = resolve_contrasts(contrasts, table)
         weights = [contrast.weights(tasks) for contrast in resolved]
         job = AttributionJob(file, weights, _with_strand_pair(settings, file), batch_size)
         windows = read_windows(file)
@@ -106,7 +107,8 @@ def attribute_shard(
         attrs = _model_attrs(models, folds) | attrs
         spread = max(map(len, folds.values())) > 1
         writers = []
-        for contrast, output in zip(resolved, outputs, strict=True):
+        for contrast in resolved:
+            output = shard_file(folder / contrast.name, shard.number)
             measured = genes.assign(measured=contrast.measured(labels, tasks))
             writers.append(stack.enter_context(_writer(job, measured, output, _contrast_attrs(contrast) | attrs, spread)))
         progress = Progress(f"windows attributed in shard {shard.number}", len(genes) + int(genes["shuffles"].sum()))
@@ -115,9 +117,10 @@ def attribute_shard(
 
 
 def _with_strand_pair(settings: AttributionSettings, file: h5py.File) -> AttributionSettings:
-    if "strand_pair" not in file.attrs:
+    strand_pair = read_strand_pair(file)
+    if strand_pair is None:
         return settings
-    views = dataclasses.replace(settings.views, strand_pair=file.attrs["strand_pair"].tolist())
+    views = dataclasses.replace(settings.views, strand_pair=strand_pair.tolist())
     return dataclasses.replace(settings, views=views)
 
 

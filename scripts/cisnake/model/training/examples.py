@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cisnake.data.dataset import open_dataset, read_tasks, read_windows, row_blocks
+from cisnake.data.dataset import open_dataset, read_strand_pair, read_tasks, read_windows, row_blocks
 from cisnake.data.windows import split_for_fold
 from cisnake.model.losses import check_labels
 from cisnake.model.training.batches import GeneBatches
@@ -35,8 +35,9 @@ def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, An
     """
     with open_dataset(dataset) as file:
         known: dict[str, Any] = {"seq_length": int(file["seq_len"][()])}
-        if "strand_pair" in file.attrs:
-            known["strand_pair"] = [file.attrs["strand_pair"].tolist()]
+        strand_pair = read_strand_pair(file)
+        if strand_pair is not None:
+            known["strand_pair"] = [strand_pair.tolist()]
     model = params["model"]
     return params | {"model": model | {key: value for key, value in known.items() if key not in model}}
 
