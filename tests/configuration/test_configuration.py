@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys
+from cisnake.configuration import checks, completion, keys, programs, stored
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.data.simulation.settings import Settings, read_settings
 from cisnake.errors import InputError
@@ -227,6 +227,40 @@ def test_numbers_that_were_read_as_text_are_numbers() -> None:
     assert (config["peaks"]["threshold"], config["peaks"]["n"], config["motifs"]["p_threshold"]) == (0.02, 7, 1e-5)
     assert config["splits"]["allow_overlap"] is True
     assert config["run"]["name"] == "12"
+
+
+def test_members_of_lists_are_filled_in_too() -> None:
+    config = completion.complete(
+        changed(SIMULATED, genome__simulate={"groups": [{"name": "a", "n_tasks": "2"}, {"name": "b"}]})
+    )
+    assert config["genome"]["simulate"]["groups"] == [
+        {"name": "a", "n_tasks": 2, "activators": [], "repressors": []},
+        {"name": "b", "n_tasks": 3, "activators": [], "repressors": []},
+    ]
+
+
+def test_a_number_has_one_type_however_it_is_written() -> None:
+    texts, places = set(), set()
+    for alpha, seed, shift in ((300, 7, [4, -5]), (300.0, 7.0, [4.0, -5]), ("300", "7", ["4", "-5"])):
+        config = changed(SIMULATED, evaluate__baseline={"alpha": alpha}, run__seed=seed, targets__count={"shift": shift})
+        config = changed(config, genome__simulate={"groups": [{"name": "liver", "n_tasks": seed}]})
+        completed = completion.complete(config)
+        texts.add(programs.canonical(completed["evaluate"]) + programs.canonical(completed["genome"]))
+        places.add(stored.config_path(completed, "."))
+    assert len(texts) == len(places) == 1
+    assert '"alpha":300.0' in texts.pop()
+    assert json.dumps(completed["targets"]["count"]["shift"]) == "[4, -5]"
+
+
+def test_a_default_is_written_as_a_value_given() -> None:
+    given = changed(SIMULATED, genome__simulate={"decay": 400}, tiles={"sample": 1})
+    assert programs.canonical(completion.complete(given)) == programs.canonical(completion.complete(SIMULATED))
+
+
+@pytest.mark.parametrize("value", [True, "many", 2.5, None, float("inf")])
+def test_what_is_no_whole_number_is_refused_as_it_was_written(value: Any) -> None:
+    message = refusal(SIMULATED | {"report": {"top_genes": value}})
+    assert message == f"report.top_genes: {value!r} is not of type 'integer'"
 
 
 def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,42 +28,54 @@ def resolve(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 
 
 def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fill in defaults, and refuse what the schema does not allow."""
-    _fill(config, schema)
+    """Fill in defaults, give numbers the type that the schema asks for, and refuse what it does not allow."""
+    _fill(config, schema, schema)
     errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
     problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
     if problems:
         raise InputError(listed(problems))
 
 
-def _fill(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    for key, part in schema.get("properties", {}).items():
-        if key in value and value[key] is None and part.get("type") == "object":
-            value[key] = {}
-        if key not in value and "default" in part:
-            value[key] = copy.deepcopy(part["default"])
-        elif isinstance(value.get(key), str):
-            value[key] = _typed(value[key], part.get("type"))
-        if isinstance(value.get(key), dict):
-            _fill(value[key], part)
-            # Values of a free mapping (contrasts by name) share one schema.
-            if isinstance(part.get("additionalProperties"), dict):
-                for member in value[key].values():
-                    if isinstance(member, dict):
-                        _fill(member, part["additionalProperties"])
+def _fill(section: dict[str, Any], part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    for key, inner in part.get("properties", {}).items():
+        if key in section and section[key] is None and inner.get("type") == "object":
+            section[key] = {}
+        if key not in section and "default" in inner:
+            section[key] = copy.deepcopy(inner["default"])
+        if key in section:
+            section[key] = _filled(section[key], inner, schema)
+    # Values of a free mapping (contrasts by name) share one part.
+    if isinstance(part.get("additionalProperties"), dict):
+        for key in section.keys() - part.get("properties", {}).keys():
+            section[key] = _filled(section[key], part["additionalProperties"], schema)
 
 
-def _typed(text: str, kind: str | None) -> Any:
-    """Return the number or truth value that a text stands for, where the schema asks for one.
+def _filled(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """Return a value of a part of the schema; what is inside a mapping is filled in where it stands."""
+    part = resolve(part, schema)
+    if isinstance(value, dict):
+        _fill(value, part, schema)
+    elif isinstance(value, list) and "items" in part:
+        return [_filled(item, part["items"], schema) for item in value]
+    return _typed(value, part.get("type"))
 
-    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`.
+
+def _typed(value: Any, kind: Any) -> Any:
+    """Return the number or truth value that a value stands for, where the schema asks for one.
+
+    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`. A number
+    that is written in two ways, 300 and 300.0, is one value, and no reason to run a job again.
     """
+    if kind == "boolean" and isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    if kind not in ("integer", "number") or isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
     try:
-        if kind in ("integer", "number"):
-            return int(text) if kind == "integer" else float(text)
-    except ValueError:
-        return text
-    return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
+        if kind == "number":
+            return float(value)
+        return int(value) if not isinstance(value, float) or value.is_integer() else value
+    except (ValueError, OverflowError):
+        return value
 
 
 def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
@@ -92,4 +104,7 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
     elif error.validator == "type" and error.validator_value == "string" and isinstance(value, (int, float)):
         yield f"{place}: {value!r} is read as a number or truth value: put it in quotes"
     else:
-        yield f"{place or 'the configuration'}: {error.message}"
+        # Numbers stand here as they are kept, 3.0, and are named as they are written.
+        whole = isinstance(value, float) and value.is_integer()
+        message = error.message.replace(repr(value), f"{value:.16g}", 1) if whole else error.message
+        yield f"{place or 'the configuration'}: {message}"

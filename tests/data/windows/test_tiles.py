@@ -237,7 +237,7 @@ def test_the_same_seed_gives_the_same_tiles(genome):
         ({"bin_size": 33}, "bins of 33 bp do not fill a window of 640 bp less 0"),
         ({"crop": 320}, "less 320 at either end"),
         ({"break_length": 639}, "break_length is 639, shorter than a window"),
-        ({"stride_train": 100, "snap": 32}, "stride_train is 100 bp, but must be a multiple of tiles.snap"),
+        ({"stride_train": 100.0, "snap": 32}, "stride_train is 100 bp, but must be a multiple of tiles.snap"),
         ({"stride_test": 0}, "stride_test is 0 bp"),
         ({"exclude_chromosomes": ["chr1", "chr2", "chr3", "chrM"]}, "excludes every chromosome"),
         ({"limit": regions(("chr1", 0, 5000))}, "none of the 2 contigs.*went to val"),

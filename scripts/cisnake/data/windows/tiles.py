@@ -210,7 +210,7 @@ def _stride(key: str, settings: dict[str, Any], seq_len: int) -> int:
     stride = settings[key]
     stride = round(stride * seq_len) if stride <= 1 else stride
     if stride < 1 or stride % settings["snap"]:
-        raise InputError(f"tiles.{key} is {stride} bp, but must be a multiple of tiles.snap ({settings['snap']} bp).")
+        raise InputError(f"tiles.{key} is {stride:.12g} bp, but must be a multiple of tiles.snap ({settings['snap']} bp).")
     return int(stride)
 
 
