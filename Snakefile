@@ -1,7 +1,7 @@
 from pathlib import Path
 import sys
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -21,10 +21,11 @@ if not config and not workflow.overwrite_configfiles:
 
 
 try:
-    config = configuration.complete(config)
-    configuration.check(config)
+    config = configuration.prepare(config)
 except InputError as error:
-    raise WorkflowError(f"configuration: {error}") from None
+    # Of an exception Snakemake would print frames of Python, too.
+    logger.error(f"configuration: {error}")
+    sys.exit(1)
 
 
 include: "workflow/rules/common.smk"

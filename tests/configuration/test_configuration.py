@@ -55,7 +55,7 @@ def changed(config: dict[str, Any], **values: Any) -> dict[str, Any]:
 def refusal(config: dict[str, Any]) -> str:
     """The message that refuses a configuration."""
     with pytest.raises(InputError) as caught:
-        checks.check(completion.complete(config))
+        checks.prepare(config)
     return str(caught.value)
 
 
@@ -364,6 +364,82 @@ def test_values_of_the_wrong_type_are_explained() -> None:
     assert "peaks.threshold: 'low' is not of type 'number'" in refusal(changed(SIMULATED, peaks={"threshold": "low"}))
     assert "variants.vcf must be a path, or url and sha256, not 3" in refusal(changed(SIMULATED, variants={"vcf": 3}))
     assert "peaks: [] is not of type 'object'" in refusal(SIMULATED | {"peaks": []})
+
+
+# Refusing several things at once
+
+
+def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CISNAKE_NO_A", raising=False)
+    config = changed(given, splits={"val": ["chrA"], "test": ["chrD"], "alow_overlap": True}, peaks={"treshold": 1, "n": "x"})
+    config = changed(config, annotation__tss_bed="$CISNAKE_NO_A/tss.bed", variants={"vcf": "absent.vcf"}, atribution={})
+    config = changed(config, attribution__contrasts={"a": {"on_tasks": ["haet"]}, "b": {"on_task": ["heat"]}})
+    message = refusal(config)
+    for words in (
+        "unknown key in splits 'alow_overlap': did you mean allow_overlap",
+        "unknown chromosome in splits.test 'chrD'",
+        "unknown key in peaks 'treshold'",
+        "peaks.n: 'x' is not of type 'integer'",
+        "needs the environment variable CISNAKE_NO_A",
+        "variants.vcf: ",
+        "unknown key in the configuration 'atribution'",
+        "contrast a 'haet': did you mean heat",
+        "unknown key in attribution.contrasts.b 'on_task'",
+        "attribution.contrasts.b lacks on_tasks",
+    ):
+        assert message.count(words) == 1, words
+    assert message.startswith("10 things to mend:") and len(message.splitlines()) == 11
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"annotation": {"gft": "genes.gtf"}}, "unknown key in annotation 'gft': did you mean gtf?"),
+        ({"genome": {"fata": "genome.fa"}}, "unknown key in genome 'fata': did you mean fasta?"),
+        ({"genome": {"fasta": 3}}, "genome.fasta must be a path, or url and sha256, not 3"),
+        ({"genome": None}, "the configuration lacks genome"),
+        ({"genome": "genome.fa"}, "genome: 'genome.fa' is not of type 'object'"),
+        ({"splits": {"vall": ["chrA"], "test": ["chrB"]}}, "unknown key in splits 'vall': did you mean val?"),
+        ({"splits": []}, "splits: [] is not of type 'object'"),
+        ({"targets": {"matrx": "matrix.tsv", "tasks": "tasks.tsv"}}, "unknown key in targets 'matrx': did you mean matrix?"),
+        ({"targets__knd": "coverage"}, "unknown key in targets 'knd': did you mean kind?"),
+        ({"run__data_dir": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
+        ({"genome__fasta": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
+        ({"attribution__contrasts": 3}, "attribution.contrasts: 3 is not of type 'object', 'string'"),
+        ({"targets__matrix": "."}, "has no matrix.mtx or matrix.mtx.gz: name the file of the matrix."),
+        ({"attribution__contrasts": "each_group", "targets__tasks": "genes.gtf"}, "genes.gtf cannot be read as a table"),
+    ],
+)
+def test_one_mistake_is_one_sentence(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], problem: str
+) -> None:
+    monkeypatch.delenv("CISNAKE_NO_A", raising=False)
+    message = refusal(changed(given, **values))
+    assert problem in message and "\n" not in message
+
+
+def test_a_simulation_with_a_wrong_key_is_checked_no_further() -> None:
+    config = changed(SIMULATED, genome__simulate={"n_chromosome": 20}, splits={"val": ["chr19"], "test": ["chr19"]})
+    message = refusal(changed(config, attribution__contrasts={"x": {"on_tasks": ["of a group that is not there"]}}))
+    assert "n_chromosome" in message and "splits.val and splits.test both have chr19" in message
+    assert message.startswith("2 things to mend")
+
+
+def test_a_file_that_may_not_be_read_is_reported_with_the_others(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied", "genome.fa.fai")
+
+    monkeypatch.setattr(checks, "fits", refuse)
+    message = refusal(changed(given, peaks={"min_length": 30}))
+    assert "genome.fa.fai cannot be read: Permission denied" in message and "peaks.min_length" in message
+
+
+def test_what_is_right_is_completed_alike_whether_checked_or_not(given: dict[str, Any]) -> None:
+    assert type(checks.prepare(given)) is dict and checks.prepare(given) == completion.complete(given)
 
 
 # Refusing what only the files know

@@ -138,6 +138,17 @@ def test_missing_files_and_wrong_names_are_reported_together(foreign: dict[str, 
     assert not (tmp_path / "results").exists()
 
 
+def test_a_wrong_configuration_is_refused_without_frames_of_python(
+    foreign: dict[str, Any], tmp_path: Path, snakemake: Run
+) -> None:
+    foreign["peaks"] = {"treshold": 0.1}
+    foreign["variants"] = {"vcf": "absent.vcf"}
+    printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path))
+    assert printed.endswith("exit 1")
+    assert "configuration: 2 things to mend:\n  - unknown key in peaks 'treshold'" in printed
+    assert not re.search(r"Traceback|Error|\bFile |\bline \d", printed), printed
+
+
 def test_a_genome_of_twenty_thousand_genes_is_few_jobs(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
 ) -> None:

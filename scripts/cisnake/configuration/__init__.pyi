@@ -1,5 +1,6 @@
 from .checks import check as check
 from .checks import counting as counting
+from .checks import prepare as prepare
 from .checks import pretrained as pretrained
 from .completion import complete as complete
 from .keys import DATABASE as DATABASE

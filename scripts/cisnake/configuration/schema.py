@@ -11,7 +11,11 @@ import jsonschema
 import yaml
 
 from cisnake.configuration.keys import SCHEMA, listed
-from cisnake.errors import InputError, unknown_name
+from cisnake.errors import InputError, nearest, unknown_name
+
+# The name of a section, or of a section and a key in it; contrasts, which have names of their own, are a name deeper.
+Place = tuple[str, ...]
+_CONTRASTS = ("attribution", "contrasts")
 
 
 @functools.cache
@@ -29,11 +33,68 @@ def resolve(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 
 def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
     """Fill in defaults, give numbers the type that the schema asks for, and refuse what it does not allow."""
-    _fill(config, schema, schema)
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
-    problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
+    problems, _ = mend(config, schema)
     if problems:
         raise InputError(listed(problems))
+
+
+def mend(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], set[Place]]:
+    """Fill in defaults, and put them in the place of what the schema does not allow.
+
+    Parameters
+    ----------
+    config: dict
+        It is changed. Afterwards every section of the schema is there, and nothing in it is of a wrong type.
+    schema: mapping
+
+    Returns
+    -------
+    problems: list of str
+        What the schema does not allow.
+    unsound: set of Place
+        Keys whose values are not what the user meant: those that were wrong or missing, and those not given that an unknown
+        key may have stood for.
+    """
+    given = copy.deepcopy(config)
+    _fill(config, schema, schema)
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    unsound = {place for error in errors for place in _unsound(error, given)}
+    problems = [sentence for error in errors if not _follows(error, unsound) for sentence in _sentences(error)]
+    for *parents, last in sorted(unsound):
+        section = functools.reduce(lambda part, name: part.get(name, {}), parents, config)
+        if parents:
+            section.pop(last, None)
+        elif last in schema["properties"]:
+            section[last] = {}
+    if unsound:
+        _fill(config, schema, schema)
+    return list(dict.fromkeys(problems)), unsound
+
+
+def _unsound(error: jsonschema.ValidationError, given: Any) -> Iterator[Place]:
+    """Yield the keys that are not to be relied on after an error."""
+    path: Place = tuple(map(str, error.absolute_path))
+    names = [path]
+    if error.validator == "additionalProperties":
+        for step in error.absolute_path:
+            given = given[step]
+        known = error.schema["properties"]
+        absent = [key for key in known if key not in given]
+        names = [(*path, near) for key in given if key not in known for near in nearest(str(key), absent)]
+    elif error.validator == "required":
+        names = [(*path, key) for key in error.validator_value if key not in error.instance]
+    elif error.validator == "oneOf" and path == ("splits",):
+        # What is given there is right in itself.
+        names = []
+    yield from (name[: 3 if name[:2] == _CONTRASTS else 2] for name in names)
+
+
+def _follows(error: jsonschema.ValidationError, unsound: set[Place]) -> bool:
+    """Whether an error says of splits what another one has said: a choice among keys one of which is misnamed or wrong."""
+    if error.validator != "oneOf" or list(error.absolute_path) != ["splits"]:
+        return False
+    keys = {key for choice in error.validator_value for key in choice["required"]}
+    return ("splits",) in unsound or any(("splits", key) in unsound for key in keys)
 
 
 def _fill(section: dict[str, Any], part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
