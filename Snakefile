@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+SCRIPTS = Path(workflow.current_basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from cisnake import __version__ as VERSION
@@ -17,7 +17,7 @@ from cisnake.errors import InputError
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
 if not config and not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.basedir) / "config" / "demo.yaml"
+    configfile: Path(workflow.current_basedir) / "config" / "demo.yaml"
 
 
 try:
