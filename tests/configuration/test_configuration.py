@@ -675,6 +675,31 @@ def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others
         assert words in message
 
 
+# What a start of the workflow costs: every job of a cluster starts it, too
+
+
+# As the Snakefile does.
+START = """
+import sys, yaml
+from cisnake import configuration
+from cisnake.data.coverage import read_tracks
+from cisnake.data.matrix import matrix_files
+config = configuration.prepare(yaml.safe_load(open(sys.argv[1])))
+configuration.config_path(config, "."), configuration.pretrained(config), matrix_files("matrix.tsv")
+heavy = {"anndata", "zarr", "h5py", "scipy", "tensorflow", "keras", "matplotlib", "pysam", "requests"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_no_heavy_package_is_imported_to_plan_a_run(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(given))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    for path in (ROOT / "config" / "demo.yaml", tmp_path / "config.yaml"):
+        command = [sys.executable, "-c", START, str(path)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == []
+
+
 # Documentation and template
 
 
