@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys, programs, stored
+from cisnake.configuration import checks, completion, keys, programs, stored, task_table
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.data.simulation.settings import Settings, read_settings
 from cisnake.errors import InputError
@@ -682,7 +682,7 @@ def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others
 START = """
 import sys, yaml
 from cisnake import configuration
-from cisnake.data.coverage import read_tracks
+from cisnake.configuration import known_tracks
 from cisnake.data.matrix import matrix_files
 config = configuration.prepare(yaml.safe_load(open(sys.argv[1])))
 configuration.config_path(config, "."), configuration.pretrained(config), matrix_files("matrix.tsv")
@@ -698,6 +698,23 @@ def test_no_heavy_package_is_imported_to_plan_a_run(given: dict[str, Any], tmp_p
         command = [sys.executable, "-c", START, str(path)]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.split() == []
+
+
+def test_a_table_of_tracks_is_read_once_in_a_start(
+    covered: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(task_table, "read_tracks", lambda *args: read.append(args[0]) or read_tracks(*args))
+    config = checks.prepare(changed(covered, attribution__contrasts="each_group"))
+    table = task_table.known_tracks(config["targets"]["tracks"], config["run"]["data_dir"])
+    assert read == [str(tmp_path / "tracks.tsv")]
+    table["file"] = "changed"
+    assert task_table.known_tracks(*read, config["run"]["data_dir"])["file"].tolist() == [str(tmp_path / "a.bw")] * 2
+    # Another start looks again.
+    (tmp_path / "a.bw").unlink()
+    assert "a.bw, is not there" in refusal(covered)
+    with pytest.raises(InputError, match=r"a\.bw, is not there"):
+        checks.check(config)
 
 
 # Documentation and template

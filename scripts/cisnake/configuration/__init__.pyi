@@ -16,3 +16,4 @@ from .reading import add_options as add_options
 from .reading import read as read
 from .stored import config_path as config_path
 from .stored import store as store
+from .task_table import known_tracks as known_tracks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pandas as pd
 from cisnake.configuration.completion import complete_soundly
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, SOURCES, listed
 from cisnake.configuration.soundness import Unsound
-from cisnake.configuration.task_table import known_tasks
-from cisnake.data.coverage import CountSettings, check_counting, read_tracks
+from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
+from cisnake.data.coverage import CountSettings, check_counting
 from cisnake.data.genome import fits
 from cisnake.data.matrix import describes_tasks, is_market, market_files
 from cisnake.data.simulation import read_settings
@@ -64,6 +64,7 @@ def check(config: Config) -> None:
     InputError
         Lists every problem found.
     """
+    forget_tracks()
     _refuse(_problems(config))
 
 
@@ -274,12 +275,12 @@ def _missing_tracks(config: Config) -> Iterator[str]:
         yield f"targets.tracks: {tracks} is not there"
 
 
-def counting(track: pd.Series, common: dict[str, Any]) -> dict[str, Any]:
+def counting(track: Mapping[str, Any] | pd.Series, common: dict[str, Any]) -> dict[str, Any]:
     """Return what is counted of a track that is no BigWig: what its row of the table says, else what all have in common.
 
     Parameters
     ----------
-    track: pandas.Series
+    track: mapping or pandas.Series
         A row of `tracks.read_tracks`.
     common: dict
         Section `targets.count`.
@@ -296,8 +297,8 @@ def _counts_of_tracks(config: Config) -> Iterator[str]:
     targets = config["targets"]
     if not _of_coverage(config) or not Path(targets.get("tracks", "")).is_file():
         return
-    tracks = read_tracks(targets["tracks"], config["run"].get("data_dir", "."))
-    for _, track in tracks[tracks["format"] != "bigwig"].iterrows():
+    tracks = known_tracks(targets["tracks"], config["run"].get("data_dir", "."))
+    for track in tracks[tracks["format"] != "bigwig"].to_dict("records"):
         try:
             check_counting(track["format"], CountSettings.from_dict(counting(track, targets["count"])))
         except InputError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
 from cisnake.configuration.schema import Place, load_schema, mend
 from cisnake.configuration.soundness import Unsound, sound_part
-from cisnake.configuration.task_table import known_tasks
+from cisnake.configuration.task_table import forget_tracks, known_tasks
 from cisnake.data.matrix import market_file
 from cisnake.errors import InputError
 from cisnake.interpret import each_group
@@ -46,6 +46,7 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     Where something is wrong, what is returned is for checks of the rest: it raises `Unsound` when it is asked for a key whose
     value is not what the user meant.
     """
+    forget_tracks()
     config = copy.deepcopy(config)
     problems, unsound = mend(config, load_schema())
     config["evaluate"]["baseline"].setdefault("upstream", min(500, config["windows"]["upstream"]))
