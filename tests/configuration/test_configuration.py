@@ -263,6 +263,12 @@ def test_what_is_no_whole_number_is_refused_as_it_was_written(value: Any) -> Non
     assert message == f"report.top_genes: {value!r} is not of type 'integer'"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "nan", 10**400])
+def test_a_number_is_finite(value: Any) -> None:
+    message = refusal(changed(SIMULATED, genome__simulate={"base": value}))
+    assert message == f"genome.simulate.base: '{value}' is not of type 'number'"
+
+
 def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CISNAKE_TEST_DATA", str(tmp_path))
     remote = {"url": "https://example.org/tasks.tsv", "sha256": "0" * 64}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -133,10 +134,13 @@ def _typed(value: Any, kind: Any) -> Any:
         return value
     try:
         if kind == "number":
-            return float(value)
+            # JSON has no others, and they pass every bound or none: as text they are refused.
+            return float(value) if math.isfinite(float(value)) else str(value)
         return int(value) if not isinstance(value, float) or value.is_integer() else value
-    except (ValueError, OverflowError):
+    except ValueError:
         return value
+    except OverflowError:
+        return str(value)
 
 
 def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
