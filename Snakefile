@@ -1,30 +1,32 @@
 from pathlib import Path
 import sys
 
-from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.19")
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+SCRIPTS = Path(workflow.current_basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from cisnake import __version__ as VERSION
 from cisnake import configuration
-from cisnake.data.coverage import read_tracks
+# The same table, without a look for thousands of files again.
+from cisnake.configuration import known_tracks as read_tracks
 from cisnake.errors import InputError
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
 if not config and not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.basedir) / "config" / "demo.yaml"
+    configfile: Path(workflow.current_basedir) / "config" / "demo.yaml"
 
 
 try:
-    config = configuration.complete(config)
-    configuration.check(config)
+    config = configuration.prepare(config)
 except InputError as error:
-    raise WorkflowError(f"configuration: {error}") from None
+    # Of an exception Snakemake would print frames of Python, too.
+    logger.error(f"configuration: {error}")
+    sys.exit(1)
 
 
 include: "workflow/rules/common.smk"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(Exception):
@@ -37,10 +37,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     "unknown loss 'poison': did you mean poisson?"
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if not near:
-        by_case = {k.casefold(): k for k in known}
-        near = [by_case[name.casefold()]] if name.casefold() in by_case else []
+    near = nearest(name, known)
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     elif len(known) <= 12:
@@ -48,3 +45,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     else:
         hint = f"there are {len(known)} known ones, for example {', '.join(map(str, known[:3]))}."
     return InputError(f"unknown {kind} '{name}': {hint}")
+
+
+def nearest(name: str, known: Collection[str]) -> list[str]:
+    """Return what of the known names may have been meant by another, three at most, the most similar first."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return near or [other for other in known if other.casefold() == name.casefold()][-1:]

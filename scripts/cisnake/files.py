@@ -13,12 +13,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import pandas as pd
 
 from cisnake.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
 
 # Rows of large tables that are in memory at once.
 CHUNK_ROWS = 200_000
@@ -208,6 +210,9 @@ def open_hdf5(
     InputError
         The file is missing, truncated, or of another kind.
     """
+    # Not for those who read tables alone, such as every job of the workflow when it starts.
+    import h5py
+
     with ExitStack() as stack:
         try:
             file = stack.enter_context(h5py.File(path, "r"))

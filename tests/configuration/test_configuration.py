@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys
+from cisnake.configuration import checks, completion, keys, programs, stored, task_table
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.errors import InputError
 
@@ -53,7 +53,7 @@ def changed(config: dict[str, Any], **values: Any) -> dict[str, Any]:
 def refusal(config: dict[str, Any]) -> str:
     """The message that refuses a configuration."""
     with pytest.raises(InputError) as caught:
-        checks.check(completion.complete(config))
+        checks.prepare(config)
     return str(caught.value)
 
 
@@ -221,6 +221,46 @@ def test_numbers_that_were_read_as_text_are_numbers() -> None:
     assert config["run"]["name"] == "12"
 
 
+def test_members_of_lists_are_filled_in_too() -> None:
+    config = completion.complete(
+        changed(SIMULATED, genome__simulate={"groups": [{"name": "a", "n_tasks": "2"}, {"name": "b"}]})
+    )
+    assert config["genome"]["simulate"]["groups"] == [
+        {"name": "a", "n_tasks": 2, "activators": [], "repressors": []},
+        {"name": "b", "n_tasks": 3, "activators": [], "repressors": []},
+    ]
+
+
+def test_a_number_has_one_type_however_it_is_written() -> None:
+    texts, places = set(), set()
+    for alpha, seed, shift in ((300, 7, [4, -5]), (300.0, 7.0, [4.0, -5]), ("300", "7", ["4", "-5"])):
+        config = changed(SIMULATED, evaluate__baseline={"alpha": alpha}, run__seed=seed, targets__count={"shift": shift})
+        config = changed(config, genome__simulate={"groups": [{"name": "liver", "n_tasks": seed}]})
+        completed = completion.complete(config)
+        texts.add(programs.canonical(completed["evaluate"]) + programs.canonical(completed["genome"]))
+        places.add(stored.config_path(completed, "."))
+    assert len(texts) == len(places) == 1
+    assert '"alpha":300.0' in texts.pop()
+    assert json.dumps(completed["targets"]["count"]["shift"]) == "[4, -5]"
+
+
+def test_a_default_is_written_as_a_value_given() -> None:
+    given = changed(SIMULATED, genome__simulate={"decay": 400}, tiles={"sample": 1})
+    assert programs.canonical(completion.complete(given)) == programs.canonical(completion.complete(SIMULATED))
+
+
+@pytest.mark.parametrize("value", [True, "many", 2.5, None, float("inf")])
+def test_what_is_no_whole_number_is_refused_as_it_was_written(value: Any) -> None:
+    message = refusal(SIMULATED | {"report": {"top_genes": value}})
+    assert message == f"report.top_genes: {value!r} is not of type 'integer'"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "nan", 10**400])
+def test_a_number_is_finite(value: Any) -> None:
+    message = refusal(changed(SIMULATED, genome__simulate={"base": value}))
+    assert message == f"genome.simulate.base: '{value}' is not of type 'number'"
+
+
 def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CISNAKE_TEST_DATA", str(tmp_path))
     remote = {"url": "https://example.org/tasks.tsv", "sha256": "0" * 64}
@@ -322,6 +362,82 @@ def test_values_of_the_wrong_type_are_explained() -> None:
     assert "peaks.threshold: 'low' is not of type 'number'" in refusal(changed(SIMULATED, peaks={"threshold": "low"}))
     assert "variants.vcf must be a path, or url and sha256, not 3" in refusal(changed(SIMULATED, variants={"vcf": 3}))
     assert "peaks: [] is not of type 'object'" in refusal(SIMULATED | {"peaks": []})
+
+
+# Refusing several things at once
+
+
+def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CISNAKE_NO_A", raising=False)
+    config = changed(given, splits={"val": ["chrA"], "test": ["chrD"], "alow_overlap": True}, peaks={"treshold": 1, "n": "x"})
+    config = changed(config, annotation__tss_bed="$CISNAKE_NO_A/tss.bed", variants={"vcf": "absent.vcf"}, atribution={})
+    config = changed(config, attribution__contrasts={"a": {"on_tasks": ["haet"]}, "b": {"on_task": ["heat"]}})
+    message = refusal(config)
+    for words in (
+        "unknown key in splits 'alow_overlap': did you mean allow_overlap",
+        "unknown chromosome in splits.test 'chrD'",
+        "unknown key in peaks 'treshold'",
+        "peaks.n: 'x' is not of type 'integer'",
+        "needs the environment variable CISNAKE_NO_A",
+        "variants.vcf: ",
+        "unknown key in the configuration 'atribution'",
+        "contrast a 'haet': did you mean heat",
+        "unknown key in attribution.contrasts.b 'on_task'",
+        "attribution.contrasts.b lacks on_tasks",
+    ):
+        assert message.count(words) == 1, words
+    assert message.startswith("10 things to mend:") and len(message.splitlines()) == 11
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"annotation": {"gft": "genes.gtf"}}, "unknown key in annotation 'gft': did you mean gtf?"),
+        ({"genome": {"fata": "genome.fa"}}, "unknown key in genome 'fata': did you mean fasta?"),
+        ({"genome": {"fasta": 3}}, "genome.fasta must be a path, or url and sha256, not 3"),
+        ({"genome": None}, "the configuration lacks genome"),
+        ({"genome": "genome.fa"}, "genome: 'genome.fa' is not of type 'object'"),
+        ({"splits": {"vall": ["chrA"], "test": ["chrB"]}}, "unknown key in splits 'vall': did you mean val?"),
+        ({"splits": []}, "splits: [] is not of type 'object'"),
+        ({"targets": {"matrx": "matrix.tsv", "tasks": "tasks.tsv"}}, "unknown key in targets 'matrx': did you mean matrix?"),
+        ({"targets__knd": "coverage"}, "unknown key in targets 'knd': did you mean kind?"),
+        ({"run__data_dir": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
+        ({"genome__fasta": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
+        ({"attribution__contrasts": 3}, "attribution.contrasts: 3 is not of type 'object', 'string'"),
+        ({"targets__matrix": "."}, "has no matrix.mtx or matrix.mtx.gz: name the file of the matrix."),
+        ({"attribution__contrasts": "each_group", "targets__tasks": "genes.gtf"}, "genes.gtf cannot be read as a table"),
+    ],
+)
+def test_one_mistake_is_one_sentence(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], problem: str
+) -> None:
+    monkeypatch.delenv("CISNAKE_NO_A", raising=False)
+    message = refusal(changed(given, **values))
+    assert problem in message and "\n" not in message
+
+
+def test_a_simulation_with_a_wrong_key_is_checked_no_further() -> None:
+    config = changed(SIMULATED, genome__simulate={"n_chromosome": 20}, splits={"val": ["chr19"], "test": ["chr19"]})
+    message = refusal(changed(config, attribution__contrasts={"x": {"on_tasks": ["of a group that is not there"]}}))
+    assert "n_chromosome" in message and "splits.val and splits.test both have chr19" in message
+    assert message.startswith("2 things to mend")
+
+
+def test_a_file_that_may_not_be_read_is_reported_with_the_others(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied", "genome.fa.fai")
+
+    monkeypatch.setattr(checks, "fits", refuse)
+    message = refusal(changed(given, peaks={"min_length": 30}))
+    assert "genome.fa.fai cannot be read: Permission denied" in message and "peaks.min_length" in message
+
+
+def test_what_is_right_is_completed_alike_whether_checked_or_not(given: dict[str, Any]) -> None:
+    assert type(checks.prepare(given)) is dict and checks.prepare(given) == completion.complete(given)
 
 
 # Refusing what only the files know
@@ -555,6 +671,48 @@ def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others
     message = refusal(changed(config, model__overrides={"train.learning_rat": 1}))
     for words in ("did you mean learning_rate", "n_truncated is 3", "peaks.min_length"):
         assert words in message
+
+
+# What a start of the workflow costs: every job of a cluster starts it, too
+
+
+# As the Snakefile does.
+START = """
+import sys, yaml
+from cisnake import configuration
+from cisnake.configuration import known_tracks
+from cisnake.data.matrix import matrix_files
+config = configuration.prepare(yaml.safe_load(open(sys.argv[1])))
+configuration.config_path(config, "."), configuration.pretrained(config), matrix_files("matrix.tsv")
+heavy = {"anndata", "zarr", "h5py", "scipy", "tensorflow", "keras", "matplotlib", "pysam", "requests"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_no_heavy_package_is_imported_to_plan_a_run(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(given))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    for path in (ROOT / "config" / "demo.yaml", tmp_path / "config.yaml"):
+        command = [sys.executable, "-c", START, str(path)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == []
+
+
+def test_a_table_of_tracks_is_read_once_in_a_start(
+    covered: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(task_table, "read_tracks", lambda *args: read.append(args[0]) or read_tracks(*args))
+    config = checks.prepare(changed(covered, attribution__contrasts="each_group"))
+    table = task_table.known_tracks(config["targets"]["tracks"], config["run"]["data_dir"])
+    assert read == [str(tmp_path / "tracks.tsv")]
+    table["file"] = "changed"
+    assert task_table.known_tracks(*read, config["run"]["data_dir"])["file"].tolist() == [str(tmp_path / "a.bw")] * 2
+    # Another start looks again.
+    (tmp_path / "a.bw").unlink()
+    assert "a.bw, is not there" in refusal(covered)
+    with pytest.raises(InputError, match=r"a\.bw, is not there"):
+        checks.check(config)
 
 
 # Documentation and template

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from cisnake.files import read_table
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., str]
 
 CHROMOSOMES, LENGTH, SPACING = ("chr1", "chr2", "chr3", "chr4"), 36_000, 600
@@ -133,6 +136,24 @@ def write_inputs(folder: Path) -> None:
         "resources": {"threads": 1},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+COUNT_READS = """
+import atexit, sys
+reads = []
+sys.addaudithook(lambda event, given: reads.append(given[0]) if event == "open" and given[0] == "tracks.tsv" else None)
+atexit.register(lambda: print("reads:", len(reads)))
+from snakemake.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_the_table_of_tracks_is_read_once_to_plan_a_run(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    command = [sys.executable, "-c", COUNT_READS, "--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--dry-run"]
+    done = subprocess.run([*command, "--configfile", "config.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("reads: 1\n")
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,33 @@ def test_missing_files_and_wrong_names_are_reported_together(foreign: dict[str, 
     assert not (tmp_path / "results").exists()
 
 
+def module(folder: Path) -> Path:
+    """Another workflow, which takes all rules of this one."""
+    path = folder / "Snakefile"
+    path.write_text(f'module cisnake:\n    snakefile: "{ROOT}/Snakefile"\n    config: config\n\nuse rule * from cisnake\n')
+    return path
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_a_wrong_configuration_is_refused_without_frames_of_python(
+    foreign: dict[str, Any], tmp_path: Path, snakemake: Run, imported: bool
+) -> None:
+    foreign["peaks"] = {"treshold": 0.1}
+    foreign["variants"] = {"vcf": "absent.vcf"}
+    snakefile = module(tmp_path) if imported else ROOT / "Snakefile"
+    printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path), snakefile=snakefile)
+    assert printed.endswith("exit 1")
+    assert "configuration: 2 things to mend:\n  - unknown key in peaks 'treshold'" in printed
+    assert not re.search(r"Traceback|Error|\bFile |\bline \d", printed), printed
+
+
+def test_another_workflow_can_take_the_rules_of_this_one(
+    foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
+) -> None:
+    printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path), snakefile=module(tmp_path))
+    assert jobs(printed)["write_report"] == 1
+
+
 def test_a_genome_of_twenty_thousand_genes_is_few_jobs(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
 ) -> None:

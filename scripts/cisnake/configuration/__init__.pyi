@@ -1,5 +1,6 @@
 from .checks import check as check
 from .checks import counting as counting
+from .checks import prepare as prepare
 from .checks import pretrained as pretrained
 from .completion import complete as complete
 from .keys import DATABASE as DATABASE
@@ -20,3 +21,4 @@ from .reading import read_file as read_file
 from .reading import section as section
 from .stored import config_path as config_path
 from .stored import store as store
+from .task_table import known_tracks as known_tracks

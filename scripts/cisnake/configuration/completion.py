@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
-from cisnake.configuration.schema import apply_schema, load_schema
-from cisnake.configuration.task_table import known_tasks
+from cisnake.configuration.schema import Place, load_schema, mend
+from cisnake.configuration.soundness import Unsound, sound_part
+from cisnake.configuration.task_table import forget_tracks, known_tasks
 from cisnake.data.matrix import market_file
 from cisnake.errors import InputError
 from cisnake.interpret import each_group
+from cisnake.sections import baseline_upstream
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
@@ -33,51 +35,68 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     InputError
         Lists every key that is unknown, missing, or has a wrong value, and every environment variable that is not set.
     """
-    config = copy.deepcopy(config)
-    apply_schema(config, load_schema())
-    config["evaluate"]["baseline"].setdefault("upstream", min(500, config["windows"]["upstream"]))
-    _resolve_paths(config)
-    if config["attribution"]["contrasts"] == EACH_GROUP:
-        try:
-            table = known_tasks(config)
-        except InputError:
-            # `check` reads it again, and reports this with everything else.
-            table = None
-        if table is not None:
-            config["attribution"]["contrasts"] = each_group(table)
-    return config
-
-
-def _resolve_paths(config: dict[str, Any]) -> None:
-    """Replace variables in paths, look for inputs in `run.data_dir`, and for what comes with the workflow beside it."""
-    targets = config["targets"]
-    inputs = [
-        (config[section], key) for section, key in SOURCES if section in config and isinstance(config[section].get(key), str)
-    ]
-    if not config["motifs"]["source"].startswith(DATABASE):
-        inputs.append((config["motifs"], "source"))
-    if config["attribution"]["genes"] not in GENES:
-        inputs.append((config["attribution"], "genes"))
-    others = [(config["model"], "params"), (targets, "tracks"), (config["run"], "data_dir")]
-    _expand_variables([*inputs, *((section, key) for section, key in others if key in section)])
-    data_dir = Path(config["run"].get("data_dir", "."))
-    for section, key in inputs:
-        section[key] = str(data_dir / section[key])
-    for key in ("matrix", "cells"):
-        if isinstance(targets.get(key), str) and Path(targets[key]).is_dir():
-            targets[key] = str(market_file(targets[key]))
-    for section, key, folder in ((config["model"], "params", Path()), (targets, "tracks", data_dir)):
-        for path in (folder / section.get(key, ""), ROOT / section.get(key, "")):
-            if path.is_file():
-                section[key] = os.path.normpath(path)
-                break
-
-
-def _expand_variables(paths: list[tuple[dict[str, Any], str]]) -> None:
-    problems = []
-    for section, key in paths:
-        unset = [name for name in re.findall(r"\$\{?(\w+)", section[key]) if name not in os.environ]
-        problems += [f"the path {section[key]} needs the environment variable {name}: set it" for name in unset]
-        section[key] = os.path.expanduser(os.path.expandvars(section[key]))
+    completed, problems = complete_soundly(config)
     if problems:
         raise InputError(listed(problems))
+    return completed
+
+
+def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a configuration as `complete` does, and what is wrong with it.
+
+    Where something is wrong, what is returned is for checks of the rest: it raises `Unsound` when it is asked for a key whose
+    value is not what the user meant.
+    """
+    forget_tracks()
+    config = copy.deepcopy(config)
+    problems, unsound = mend(config, load_schema())
+    config["evaluate"]["baseline"].setdefault("upstream", baseline_upstream(config["windows"]["upstream"]))
+    _resolve_paths(config, problems, unsound)
+    if unsound:
+        config = sound_part(config, unsound)
+    try:
+        table = known_tasks(config) if config["attribution"]["contrasts"] == EACH_GROUP else None
+    except (InputError, OSError, Unsound):
+        # `check` reads it again, and reports this with everything else.
+        table = None
+    if table is not None:
+        try:
+            config["attribution"]["contrasts"] = each_group(table)
+        except InputError as error:
+            problems.append(str(error))
+    return config, problems
+
+
+def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Place]) -> None:
+    """Replace variables in paths, look for inputs in `run.data_dir`, and for what comes with the workflow beside it."""
+    targets = config["targets"]
+    inputs = [(section, key) for section, key in SOURCES if isinstance(config[section].get(key), str)]
+    if not config["motifs"]["source"].startswith(DATABASE):
+        inputs.append(("motifs", "source"))
+    if config["attribution"]["genes"] not in GENES:
+        inputs.append(("attribution", "genes"))
+    others = [("model", "params"), ("targets", "tracks"), ("run", "data_dir")]
+    for section, key in [*inputs, *(place for place in others if place[1] in config[place[0]])]:
+        path = config[section][key]
+        unset = [name for name in re.findall(r"\$\{?(\w+)", path) if name not in os.environ]
+        problems += [f"the path {path} needs the environment variable {name}: set it" for name in unset]
+        unsound |= {(section, key)} if unset else set()
+        config[section][key] = os.path.expanduser(os.path.expandvars(path))
+    data_dir = Path(config["run"].get("data_dir", "."))
+    if ("run", "data_dir") in unsound:
+        relative = {(section, key) for section, key in inputs if not os.path.isabs(config[section][key])}
+        unsound |= relative | ({("targets", "tracks")} if "tracks" in targets else set())
+    for section, key in inputs:
+        config[section][key] = str(data_dir / config[section][key])
+    for key in ("matrix", "cells"):
+        if ("targets", key) not in unsound and isinstance(targets.get(key), str) and os.path.isdir(targets[key]):
+            try:
+                targets[key] = str(market_file(targets[key]))
+            except InputError as error:
+                problems.append(str(error))
+                unsound.add(("targets", key))
+    for section, key, folder in (("model", "params", Path()), ("targets", "tracks", data_dir)):
+        for path in (folder / config[section].get(key, ""), ROOT / config[section].get(key, "")):
+            if os.path.isfile(path):
+                config[section][key] = os.path.normpath(path)
+                break

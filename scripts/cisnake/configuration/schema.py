@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,11 @@ import jsonschema
 import yaml
 
 from cisnake.configuration.keys import SCHEMA, listed
-from cisnake.errors import InputError, unknown_name
+from cisnake.errors import InputError, nearest, unknown_name
+
+# The name of a section, or of a section and a key in it; contrasts, which have names of their own, are a name deeper.
+Place = tuple[str, ...]
+_CONTRASTS = ("attribution", "contrasts")
 
 
 @functools.cache
@@ -28,42 +33,114 @@ def resolve(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 
 
 def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fill in defaults, and refuse what the schema does not allow."""
-    _fill(config, schema)
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
-    problems = list(dict.fromkeys(sentence for error in errors for sentence in _sentences(error)))
+    """Fill in defaults, give numbers the type that the schema asks for, and refuse what it does not allow."""
+    problems, _ = mend(config, schema)
     if problems:
         raise InputError(listed(problems))
 
 
-def _fill(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    for key, part in schema.get("properties", {}).items():
-        if key in value and value[key] is None and part.get("type") == "object":
-            value[key] = {}
-        if key not in value and "default" in part:
-            value[key] = copy.deepcopy(part["default"])
-        elif isinstance(value.get(key), str):
-            value[key] = _typed(value[key], part.get("type"))
-        if isinstance(value.get(key), dict):
-            _fill(value[key], part)
-            # Values of a free mapping (contrasts by name) share one schema.
-            if isinstance(part.get("additionalProperties"), dict):
-                for member in value[key].values():
-                    if isinstance(member, dict):
-                        _fill(member, part["additionalProperties"])
+def mend(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], set[Place]]:
+    """Fill in defaults, and put them in the place of what the schema does not allow.
 
+    Parameters
+    ----------
+    config: dict
+        It is changed. Afterwards every section of the schema is there, and nothing in it is of a wrong type.
+    schema: mapping
 
-def _typed(text: str, kind: str | None) -> Any:
-    """Return the number or truth value that a text stands for, where the schema asks for one.
-
-    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`.
+    Returns
+    -------
+    problems: list of str
+        What the schema does not allow.
+    unsound: set of Place
+        Keys whose values are not what the user meant: those that were wrong or missing, and those not given that an unknown
+        key may have stood for.
     """
+    given = copy.deepcopy(config)
+    _fill(config, schema, schema)
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    unsound = {place for error in errors for place in _unsound(error, given)}
+    problems = [sentence for error in errors if not _follows(error, unsound) for sentence in _sentences(error)]
+    for *parents, last in sorted(unsound):
+        section = functools.reduce(lambda part, name: part.get(name, {}), parents, config)
+        if parents:
+            section.pop(last, None)
+        elif last in schema["properties"]:
+            section[last] = {}
+    if unsound:
+        _fill(config, schema, schema)
+    return list(dict.fromkeys(problems)), unsound
+
+
+def _unsound(error: jsonschema.ValidationError, given: Any) -> Iterator[Place]:
+    """Yield the keys that are not to be relied on after an error."""
+    path: Place = tuple(map(str, error.absolute_path))
+    names = [path]
+    if error.validator == "additionalProperties":
+        for step in error.absolute_path:
+            given = given[step]
+        known = error.schema["properties"]
+        absent = [key for key in known if key not in given]
+        names = [(*path, near) for key in given if key not in known for near in nearest(str(key), absent)]
+    elif error.validator == "required":
+        names = [(*path, key) for key in error.validator_value if key not in error.instance]
+    elif error.validator == "oneOf" and path == ("splits",):
+        # What is given there is right in itself.
+        names = []
+    yield from (name[: 3 if name[:2] == _CONTRASTS else 2] for name in names)
+
+
+def _follows(error: jsonschema.ValidationError, unsound: set[Place]) -> bool:
+    """Whether an error says of splits what another one has said: a choice among keys one of which is misnamed or wrong."""
+    if error.validator != "oneOf" or list(error.absolute_path) != ["splits"]:
+        return False
+    keys = {key for choice in error.validator_value for key in choice["required"]}
+    return ("splits",) in unsound or any(("splits", key) in unsound for key in keys)
+
+
+def _fill(section: dict[str, Any], part: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    for key, inner in part.get("properties", {}).items():
+        if key in section and section[key] is None and inner.get("type") == "object":
+            section[key] = {}
+        if key not in section and "default" in inner:
+            section[key] = copy.deepcopy(inner["default"])
+        if key in section:
+            section[key] = _filled(section[key], inner, schema)
+    # Values of a free mapping (contrasts by name) share one part.
+    if isinstance(part.get("additionalProperties"), dict):
+        for key in section.keys() - part.get("properties", {}).keys():
+            section[key] = _filled(section[key], part["additionalProperties"], schema)
+
+
+def _filled(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """Return a value of a part of the schema; what is inside a mapping is filled in where it stands."""
+    part = resolve(part, schema)
+    if isinstance(value, dict):
+        _fill(value, part, schema)
+    elif isinstance(value, list) and "items" in part:
+        return [_filled(item, part["items"], schema) for item in value]
+    return _typed(value, part.get("type"))
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """Return the number or truth value that a value stands for, where the schema asks for one.
+
+    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`. A number
+    that is written in two ways, 300 and 300.0, is one value, and no reason to run a job again.
+    """
+    if kind == "boolean" and isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    if kind not in ("integer", "number") or isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
     try:
-        if kind in ("integer", "number"):
-            return int(text) if kind == "integer" else float(text)
+        if kind == "number":
+            # JSON has no others, and they pass every bound or none: as text they are refused.
+            return float(value) if math.isfinite(float(value)) else str(value)
+        return int(value) if not isinstance(value, float) or value.is_integer() else value
     except ValueError:
-        return text
-    return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
+        return value
+    except OverflowError:
+        return str(value)
 
 
 def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
@@ -92,4 +169,7 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
     elif error.validator == "type" and error.validator_value == "string" and isinstance(value, (int, float)):
         yield f"{place}: {value!r} is read as a number or truth value: put it in quotes"
     else:
-        yield f"{place or 'the configuration'}: {error.message}"
+        # Numbers stand here as they are kept, 3.0, and are named as they are written.
+        whole = isinstance(value, float) and value.is_integer()
+        message = error.message.replace(repr(value), f"{value:.16g}", 1) if whole else error.message
+        yield f"{place or 'the configuration'}: {message}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -80,7 +78,14 @@ def test_paths_are_expanded(table, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKS", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))
     tracks = table("identifier file", "x $TRACKS/a.bw", "y ~/data/a.bw", f"z {tmp_path}/data/a.bw", "w ./a.bw")
-    assert {Path(file) for file in tracks["file"]} == {tmp_path / "data" / "a.bw"}
+    assert set(tracks["file"]) == {str(tmp_path / "data" / "a.bw")}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "b.bw").touch()
+    # The parent of a link is that of the folder it leads to.
+    assert table("identifier file", "x link/.././b.bw")["file"].tolist() == [f"{tmp_path}/data/link/../b.bw"]
+    with pytest.raises(InputError, match=r"~nobody-of-this-name/a\.bw, is not there"):
+        table("identifier file", "x ~nobody-of-this-name/a.bw")
 
 
 def test_all_that_is_wrong_is_named_with_its_line(table):

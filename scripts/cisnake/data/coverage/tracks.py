@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,15 +86,17 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
     _check_columns(path, table)
     problems: list[str] = []
     tracks = pd.DataFrame({"identifier": table["identifier"]})
-    tracks["file"] = [str(_absolute(text, Path(data_dir))) for text in table["file"]]
+    folder = str(Path(data_dir).absolute())
+    tracks["file"] = [_absolute(text, folder) for text in table["file"]]
     for name, default in _TEXT.items():
         tracks[name] = table[name].mask(table[name].isin(_MISSING), default) if name in table else default
     for name, number in _NUMBERS.items():
         tracks[name] = _numbers(table[name], name, number, problems) if name in table else number
     formats = tracks["format"].tolist()
-    for row, track in enumerate(tracks.to_dict("records")):
+    rows = tracks[["identifier", "file", "format", "sum_stat", "count", "strand"]].itertuples(index=False, name=None)
+    for row, track in enumerate(rows):
         try:
-            formats[row] = _check_row(track)
+            formats[row] = _check_row(*track)
         except InputError as error:
             problems.append(f"{_line(row)}: {error}")
     tracks["format"] = formats
@@ -161,8 +161,10 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
             raise unknown_name(f"column of {path}", name, known)
 
 
-def _absolute(text: str, data_dir: Path) -> Path:
-    return (data_dir / Path(os.path.expandvars(text)).expanduser()).absolute()
+def _absolute(text: str, folder: str) -> str:
+    """Return a path without `.` in it; that of a link's parent, `..`, stays. Thousands are made: pathlib takes longer."""
+    path = os.path.join(folder, os.path.expanduser(os.path.expandvars(text)))
+    return str(Path(path)) if ".." in path else os.path.normpath(path)
 
 
 def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) -> pd.Series:
@@ -176,27 +178,26 @@ def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) ->
     return values.astype(float).mask(missing, default)
 
 
-def _check_row(track: Mapping[str, Any]) -> str:
+def _check_row(name: str, file: str, form: str, sum_stat: str, count: str, strand: str) -> str:
     """Return the format of a track's file; refuse what is wrong in its row."""
-    name, file, form = track["identifier"], Path(track["file"]), track["format"]
     if not name or "/" in name or name != name.strip():
         raise InputError(f"the identifier is {name!r}: it names a file too, so it has no slash, and no space at either end.")
     if "{" in name or "}" in name:
         raise InputError(f"the identifier is {name!r}: Snakemake would read its braces as a wildcard; leave them out.")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise InputError(f"the file of {name}, {file}, is not there: check it, and the data folder for relative paths.")
-    if track["sum_stat"] not in SUM_STATS:
-        raise unknown_name("sum_stat", track["sum_stat"], SUM_STATS)
-    for column, known in (("format", FORMATS), ("count", COUNTS), ("strand", STRANDS)):
-        if track[column] and track[column] not in known:
-            raise unknown_name(column, track[column], known)
+    if sum_stat not in SUM_STATS:
+        raise unknown_name("sum_stat", sum_stat, SUM_STATS)
+    for column, value, known in (("format", form, FORMATS), ("count", count, COUNTS), ("strand", strand, STRANDS)):
+        if value and value not in known:
+            raise unknown_name(column, value, known)
     if form:
         return form
-    suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+    suffix = os.path.splitext(os.path.basename(file).lower().removesuffix(".gz"))[1]
     if suffix not in _SUFFIXES:
         raise InputError(
-            f"{file.name} does not say by its suffix what it is: add a column format ({', '.join(FORMATS)}), or turn it into "
-            "BigWig first."
+            f"{os.path.basename(file)} does not say by its suffix what it is: add a column format ({', '.join(FORMATS)}), or "
+            "turn it into BigWig first."
         )
     return _SUFFIXES[suffix]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 
-from cisnake.data.matrix import h5ad, market, text
+from cisnake.data.matrix import market, text
 from cisnake.data.matrix.market import market_file
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
@@ -52,7 +53,7 @@ def read_matrix(
     if layer is not None and path.suffix != ".h5ad":
         raise InputError(f"targets.layer is {layer}, but only .h5ad files have layers, and {path} is none.")
     if path.suffix == ".h5ad":
-        genes, tasks, values = h5ad.read_anndata(path, layer, gene_column)
+        genes, tasks, values = _h5ad().read_anndata(path, layer, gene_column)
     elif market.is_market(path):
         genes, tasks, values = market.read_market(path, gene_column)
     else:
@@ -73,13 +74,20 @@ def read_task_names(path: str | Path) -> list[str]:
     """
     path = check_file(market_file(path), "matrix", "targets.matrix")
     if path.suffix == ".h5ad":
-        tasks = h5ad.read_obs(path)["task"].tolist()
+        tasks = _h5ad().read_obs(path)["task"].tolist()
     elif market.is_market(path):
         tasks = market.open_market(path).columns
     else:
         tasks = text.read_layout(path).tasks
     _check_tasks(path, tasks)
     return tasks
+
+
+def _h5ad() -> ModuleType:
+    # AnnData takes a second to import, which every job of the workflow would spend to read a configuration without any.
+    from cisnake.data.matrix import h5ad
+
+    return h5ad
 
 
 def matrix_files(path: str | Path) -> list[Path]:
@@ -181,5 +189,5 @@ def read_tasks_table(
 
 def _describe_tasks(path: Path) -> pd.DataFrame:
     if path.suffix == ".h5ad":
-        return h5ad.read_obs(path)
+        return _h5ad().read_obs(path)
     return text.read_layout(path).about_tasks if describes_tasks(path) else read_user_table(path)

@@ -209,7 +209,7 @@ def _stride(key: str, settings: TilesSection, seq_len: int) -> int:
     stride = getattr(settings, key)
     stride = round(stride * seq_len) if stride <= 1 else stride
     if stride < 1 or stride % settings.snap:
-        raise InputError(f"tiles.{key} is {stride:g} bp, but must be a multiple of tiles.snap ({settings.snap} bp).")
+        raise InputError(f"tiles.{key} is {stride:.12g} bp, but must be a multiple of tiles.snap ({settings.snap} bp).")
     return int(stride)
 
 
