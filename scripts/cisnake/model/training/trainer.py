@@ -22,7 +22,7 @@ from cisnake.model.network import adapter_layers, build_model, head_model, merge
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
-from cisnake.model.training.step import LossScale, Step, Totals
+from cisnake.model.training.step import LossScale, Step, Totals, sound_so_far
 from cisnake.model.training.tracking import Tracker
 from cisnake.model.training.transfer import apply_transfer, freeze
 from cisnake.program import TERMINAL_SECONDS, duration, log
@@ -176,13 +176,14 @@ class Trainer:
         freeze(self.model, asked.get("train", self._trained))
         with self.strategy.scope():
             scale = LossScale() if settings["precision"] == "mixed_float16" else None
+            sound = sound_so_far()
             steps_per_epoch = sum(len(batches) for batches in self.train.values())
             optimizer = build_optimizer(settings, steps_per_epoch, loss_scale=scale is not None)
             optimizer.build(self.model.trainable_variables)
         steps, checks = {}, {}
         for key, head in self.heads.items():
             loss, metrics = _loss(settings), _metrics(settings, self.train[key].labels)
-            steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale)
+            steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale, sound)
             checks[key] = Step(head, loss, metrics, self.strategy)
         return _Stage(number, settings, optimizer, scale, steps, checks)
 
@@ -236,7 +237,7 @@ class Trainer:
         for number, key in enumerate(order, start=1):
             shares, size = next(sources[key])
             result = stage.steps[key](shares, size)
-            # Read one step later, so that the device need not wait for Python.
+            # Read one step later, so that the device need not wait for Python; a step that follows a broken one does nothing.
             if last:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
@@ -249,11 +250,9 @@ class Trainer:
     def _account(
         self, epoch: int, stage: _Stage, totals: dict[str, Totals], key: str, number: int, shares: Any, size: int, result: Any
     ) -> None:
-        loss, finite, sums = result
+        loss, sound, sums = result
         loss = float(loss)
-        # Gradients of float16 may overflow: the step was left out, and the scale of the loss has been lowered.
-        overflow = stage.scale is not None and np.isfinite(loss) and float(stage.scale.scale) >= 1
-        if not bool(finite) and not overflow:
+        if not bool(sound):
             raise InputError(
                 f"the loss is {loss} or its gradient not finite in batch {number} of epoch {epoch + 1}"
                 f"{self._culprits(key, stage, shares)}: lower train.learning_rate or set train.clip_norm; with a Poisson loss, "
@@ -262,7 +261,7 @@ class Trainer:
         totals[key].add(loss, size, sums)
 
     def _culprits(self, key: str, stage: _Stage, shares: Any) -> str:
-        """Say which examples and tasks of a batch are not finite; the weights are those before it."""
+        """Say which examples and tasks of a batch are not finite; the weights are those before it, as the step sees to."""
         batches, genes, tasks = self.train[key], [], []
         for inputs, labels, chosen in shares:
             predictions = np.asarray(self.heads[key](inputs, training=True))
