@@ -31,8 +31,9 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     params = read_params(args.params, args.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model.network import build_model
+    from cisnake.model.network import build_model, check_single_head
 
+    check_single_head(params["model"])
     model = build_model({"seq_length": args.seq_len} | params["model"], args.tasks)
     predicted, bins = tuple(model.output_shape[1:]), ((args.seq_len - 2 * args.crop) // args.bin_size, args.tasks)
     if predicted != bins:

@@ -112,6 +112,32 @@ def head_model(model: keras.Model, key: str) -> keras.Model:
     return keras.Model(model.input, outputs[key], name=model.name)
 
 
+def head_names(params: dict[str, Any]) -> list[str]:
+    """Return the keys of the heads of a `model` section, in the order of `strand_pair`."""
+    return list(_head_keys(params))
+
+
+def check_single_head(params: dict[str, Any]) -> None:
+    """Refuse a `model` section of several heads where there are data for one.
+
+    Parameters
+    ----------
+    params: dict
+        As for `build_model`.
+
+    Raises
+    ------
+    InputError
+        The message names the heads.
+    """
+    heads = head_names(params)
+    if len(heads) > 1:
+        raise InputError(
+            f"the model section has the heads {', '.join(heads)}, but there are data for one: leave the others out. Several "
+            "heads, each with data of its own, are trained in Python, by Trainer."
+        )
+
+
 def _head_keys(params: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the heads in natural order (head_2 before head_10), each as a list of blocks."""
     keys = [key for key in params if key.startswith("head")]
@@ -151,10 +177,9 @@ def _shift(value: Any) -> int:
 
 def _strand_pairs(params: dict[str, Any], heads: int) -> list[list[int] | None]:
     pairs = params.get("strand_pair") or []
-    if len(pairs) > heads or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
+    if len(pairs) not in (0, heads) or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
         raise InputError("strand_pair of the model section must have one entry a head: null, or a task number for each task.")
-    listed = [None if pair is None else [int(task) for task in pair] for pair in pairs]
-    return [*listed, *[None] * (heads - len(listed))]
+    return [None if pair is None else [int(task) for task in pair] for pair in pairs or [None] * heads]
 
 
 def _apply(

@@ -18,7 +18,7 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.model.devices import is_chief_worker, local_shares
 from cisnake.model.losses import parse_loss
 from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
-from cisnake.model.network import adapter_layers, build_model, head_model, merge_adapters
+from cisnake.model.network import adapter_layers, build_model, check_single_head, head_model, head_names, merge_adapters
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
@@ -61,7 +61,8 @@ class Trainer:
     Parameters
     ----------
     params: dict
-        Sections `model` and `train`, complete, and perhaps `transfer`.
+        Sections `model` and `train`, complete, and perhaps `transfer`. Where `model` has no `strand_pair`, each head gets that
+        of its training data.
     train, val: Batches, or dict of str to Batches
         `train` with a seed, `val` without; by key of the head (`head_human`, ...) where the network has several.
     seed: int
@@ -76,7 +77,7 @@ class Trainer:
     Raises
     ------
     InputError
-        A setting is unknown, or the windows are not as long as the model's.
+        A setting is unknown, the windows are not as long as the model's, or there are several heads and data for one.
     """
 
     def __init__(
@@ -89,19 +90,19 @@ class Trainer:
         tracker: Tracker | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
-        self.params, self.settings, self.seed = params, params["train"], seed
+        self.settings, self.seed = params["train"], seed
         self.strategy = strategy or tf.distribute.get_strategy()
         self.tracker = tracker
         self.train = train if isinstance(train, dict) else {"head": train}
         self.val = val if isinstance(val, dict) else {"head": val}
         self.single = not isinstance(train, dict)
+        if self.single:
+            check_single_head(params["model"])
+        self.params = params | {"model": _with_strand_pairs(params["model"], self.train, self.single)}
         self.checkpoint = Checkpoint(checkpoint_dir)
         keras.utils.set_random_seed(seed)
         with self.strategy.scope(), _precision(self.settings["precision"]):
             self.model, self._trained = self._build(self.params.get("transfer", {}))
-        if self.single and isinstance(self.model.output, dict):
-            heads = ", ".join(self.model.output)
-            raise InputError(f"the network has the heads {heads}, but there are data for one: leave the others out.")
         self.heads = {key: self.model if self.single else head_model(self.model, key) for key in self.train}
         for key, batches in self.train.items():
             _check_lengths(self.heads[key], batches)
@@ -343,6 +344,13 @@ class _Stage:
     @property
     def variables(self) -> list[keras.Variable]:
         return [*self.optimizer.variables, *([self.scale.scale, self.scale.steps] if self.scale else [])]
+
+
+def _with_strand_pairs(model: dict[str, Any], train: dict[str, Batches], single: bool) -> dict[str, Any]:
+    """Return the `model` section with the strand pairs that the data know, unless it says itself which they are."""
+    keys = list(train) if single else head_names(model)
+    pairs = [train[key].strand_pair if key in train else None for key in keys]
+    return {"strand_pair": pairs} | model if any(pairs) else model
 
 
 @contextmanager
