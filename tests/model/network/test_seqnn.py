@@ -369,7 +369,8 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         ({"trunk": [{"name": "swin_transformer"}]}, "not supported: use transformer_tower"),
         ({"trunk": [{"name": "fpn1_unet"}]}, "not supported: use unet_conv"),
         ({"rnn_type": "gru"}, "Saluki"),
-        ({"adapter": "houlsby"}, "adapter of the model section"),
+        ({"adapter": "lora"}, "adapter of the model section is 'lora': only houlsby and houlsby_se are part of a network"),
+        ({"adapter": "houlsby"}, "the trunk has no layer for the adapter houlsby"),
         # Of augmentation.
         ({"augment_shift": [1, 2]}, r"augment_shift is \[1, 2\]"),
         ({"augment_shift": -1}, "augment_shift is -1"),
