@@ -29,8 +29,9 @@ def main(args: argparse.Namespace) -> None:
     seq_len = configured.windows.upstream + configured.windows.downstream
     params = read_params(file, configured.model.overrides)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.model.network import build_model
+    from cisnake.model.network import build_model, check_single_head
 
+    check_single_head(params["model"])
     model = build_model({"seq_length": seq_len} | params["model"], args.tasks)
     predicted, bins = tuple(model.output_shape[1:]), ((seq_len - 2 * targets.crop) // targets.bin_size, args.tasks)
     if predicted != bins:

@@ -109,13 +109,17 @@ def test_no_gene_at_all():
     assert table["n"].tolist() == [0, 0] and table[["pearson", "spearman", "r2"]].isna().all(axis=None)
 
 
-def test_missing_prediction_is_not_excused():
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_prediction_that_is_not_finite_is_not_excused(value):
     true, predicted = pairs(5)
-    predicted[3, 0] = np.nan
-    true[4, 1] = predicted[4, 1] = np.nan
-    table = scores.score_tasks(true, predicted)
+    predicted[3, 0] = value
+    true[4, 1], predicted[4, 1] = np.nan, value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = scores.score_tasks(true, predicted)
     assert table.loc[0, ["pearson", "spearman", "r2"]].isna().all()
     assert table.loc[1, ["pearson", "spearman", "r2"]].notna().all()
+    assert scores.score_genes(true, predicted)["pearson"].isna().to_list() == [gene == 3 for gene in range(len(true))]
 
 
 def test_perfect_and_inverted():
@@ -222,8 +226,9 @@ def test_specificity_leaves_out_what_was_not_measured():
     np.testing.assert_allclose(scores.specificity(*with_single, [0] * 6), expected, rtol=1e-10)
     with_single[1][np.isnan(with_single[0])] = 1e6
     np.testing.assert_allclose(scores.specificity(*with_single, [0] * 6), expected, rtol=1e-10)
-    more[1][5, 0] = np.nan
-    assert np.isnan(scores.specificity(*more, [0] * 6)).all()
+    for value in (np.nan, np.inf, -np.inf):
+        more[1][5, 0] = value
+        assert np.isnan(scores.specificity(*more, [0] * 6)).all()
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e6])

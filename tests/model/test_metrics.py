@@ -221,12 +221,13 @@ def test_nothing_seen_or_nothing_measured_is_nan(name):
 
 
 @every
-def test_predictions_without_a_label_do_not_matter_and_nan_beside_one_does(name):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_predictions_without_a_label_do_not_matter_and_one_that_is_not_finite_beside_one_does(name, value):
     metric, true, predicted = case(name, summarize=True)
     unmeasured = np.isnan(true)
     metric.update_state(true, np.where(unmeasured, np.resize([np.nan, np.inf, 7.0], true.shape), predicted))
     np.testing.assert_allclose(metric.result(), whole(name, summarize=True), rtol=1e-12)
-    predicted[tuple(np.argwhere(~unmeasured)[0])] = np.nan
+    predicted[tuple(np.argwhere(~unmeasured)[0])] = value
     metric.reset_state()
     metric.update_state(true, predicted)
     assert np.isnan(metric.result())

@@ -54,6 +54,52 @@ def test_json_of_basenji(tmp_path):
     assert read_params(file) == params
 
 
+JSON = {
+    "train": {"batch_size": 4, "learning_rate": 0.002, "loss": "mse", "stages": None},
+    "model": {"trunk": [{"name": "conv_dna", "filters": 8}], "head": {"name": "final"}, "augment_rc": True, "l2_scale": 2e-05},
+}
+
+
+@pytest.mark.parametrize("name", ["params.json", "params.yaml", "params"])
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n\t"])
+@pytest.mark.parametrize("indent", ["\t", "    ", None])
+def test_json_is_json_whatever_its_indentation_and_its_name(tmp_path, name, before, indent):
+    (tmp_path / name).write_text(before + json.dumps(JSON, indent=indent), encoding="utf-8")
+    params = read_params(tmp_path / name)
+    assert params == {"train": TRAIN_DEFAULTS | JSON["train"], "model": JSON["model"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{model: {trunk: [], l2_scale: 1e-3}}",
+        "{\n  # in braces\n  model: {trunk: [], l2_scale: 1e-3},\n}",
+        # A comma too many is no JSON, but YAML.
+        '{"model": {"trunk": [], "l2_scale": 1e-3,},}',
+    ],
+)
+def test_yaml_may_begin_like_json(path, text):
+    path.write_text(text)
+    assert read_params(path)["model"] == {"trunk": [], "l2_scale": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{\n\t"model": {},\n\t"train": {"loss": "mse" "batch_size": 4}\n}', "Expecting ',' delimiter: line 3 column 26"),
+        ('{\n\t"model": {},\n\t"train": {\n\t\t"loss": "mse",\n\t}\n}', "line [45] column"),
+        ('{"model": {},\n"train": {\n', "line 3 column 1"),
+        ('{"model": {}}\n{"train": {}}', "Extra data: line 2 column 1"),
+        ("{model: {},\n train: {loss: [mse}\n}", "line 2, column"),
+        ("model: {}\ntrain:\n\tloss: mse\n", "line 3, column 1"),
+    ],
+)
+def test_the_line_of_what_is_broken_is_named(path, text, line):
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"parameter file .* cannot be read: .*{line}"):
+        read_params(path)
+
+
 def test_overrides_reach_into_lists(path):
     params = read_params(
         path, {"model.trunk.0.filters": 64, "model.seq_depth": 5, "train.patience": 3, "model.trunk.1": {"name": "global_pool"}}

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from cisnake.errors import InputError
+from cisnake.model.network.adapters import insert_adapter
 from cisnake.model.network.seqnn import build_model, head_model
 from cisnake.model.weights import load_weights
 
@@ -33,6 +34,8 @@ FILES = [
     ("excite", "model_best.h5", "head", 0),
     ("unet", "model_best.h5", "head", 0),
     ("unet_concat", "model_best.h5", "head", 0),
+    ("houlsby", "model_best.h5", "head_human", 0),
+    ("houlsby_se", "model_best.h5", "head_human", 0),
 ]
 
 
@@ -99,11 +102,13 @@ def edited(path: Path, tmp_path: Path, change: Any) -> Path:
 
 
 @pytest.mark.parametrize(("folder", "name", "head", "index"), FILES)
-def test_predictions_are_those_of_the_original(folder, name, head, index):
+def test_predictions_are_those_of_the_original(folder, name, head, index, caplog):
     x, reference = read_reference(folder)
     model = build_model(with_keys(read_params(folder), head))
     untrained = predict(model, x)
-    report = load_weights(model, DATA / folder / name)
+    with caplog.at_level("WARNING", logger="cisnake"):
+        report = load_weights(model, DATA / folder / name)
+    assert not caplog.records
     expected = reference[f"outputs{index}"]
     assert distance(predict(model, x), expected) < 1e-5
     assert distance(untrained, expected) > 0.01
@@ -136,6 +141,51 @@ def test_each_head_is_loaded_into_its_part_of_the_model():
 def test_the_file_of_one_head_does_not_fill_a_model_of_two():
     model = untouched(read_params("borzoi"))
     assert_refused(model, DATA / "borzoi" / "model0_best.h5", r"head_mouse_2_final_dense_1 .*no partner, with 9 dense")
+
+
+# Adapters that stay in a network
+
+
+@pytest.mark.parametrize("folder", ["houlsby", "houlsby_se"])
+def test_adapters_may_be_put_in_by_hand_and_then_gelu_differs(folder, caplog):
+    params = read_params(folder)
+    names = {"adapter_latent": "latent", "conv_select": "conv_select", "se_rank": "conv_latent"}
+    settings = {names[key]: params.pop(key) for key in names if key in params}
+    model = insert_adapter(build_model(params | {"adapter": None}), params["adapter"], **settings)[0]
+    with caplog.at_level("WARNING", logger="cisnake"):
+        report = load_weights(model, DATA / folder / "model_best.h5")
+    assert "model_best.h5: this network computes gelu exactly" in caplog.text
+    x, reference = read_reference(folder)
+    assert 1e-5 < distance(predict(model, x), reference["outputs0"]) < 1e-3
+    pairs = {source: target for source, target, _ in report.matched}
+    assert pairs["adapter_houlsby_1" if folder == "houlsby" else "adapter_houlsby_5"] == (
+        "trunk_3_transformer_tower_add_2_adapter"
+    )
+    if folder == "houlsby_se":
+        assert pairs["squeeze_excite_3"] == "trunk_6_conv_nac_conv1d_1_adapter"
+
+
+def test_the_trunk_with_its_adapters_is_loaded_for_another_head():
+    params = read_params("houlsby") | {"strand_pair": [], "head_human": {"name": "final", "units": 5}}
+    report = load_weights(build_model(params), DATA / "houlsby" / "model_best.h5", trunk_only=True)
+    assert report.left_in_file == ("dense_6",) and report.left_in_model == ("head_human_1_final_dense_1",)
+
+
+@pytest.mark.parametrize("trunk_only", [False, True])
+def test_adapters_are_not_left_out_in_silence(trunk_only):
+    plain = {key: value for key, value in read_params("houlsby").items() if not key.startswith("adapter")}
+    match = r"adapter_houlsby \(.*\) of the file has no partner, with 0 adapter_houlsby layers in the model and 4 in the file"
+    assert_refused(untouched(plain), DATA / "houlsby" / "model_best.h5", match, trunk_only=trunk_only)
+    wider = read_params("houlsby") | {"adapter_latent": 3}
+    match = r"adapter_houlsby \(adapter_down/kernel 10×2, .*of the file, trunk_3_transformer_tower_add_1_adapter"
+    assert_refused(untouched(wider), DATA / "houlsby" / "model_best.h5", match, trunk_only=trunk_only)
+
+
+@pytest.mark.parametrize("name", ["adapter_houlsby_5", "squeeze_excite_1"])
+def test_equal_adapters_made_in_another_order_are_noticed(tmp_path, name):
+    kind, number = name.rsplit("_", 1)
+    path = edited(DATA / "houlsby_se" / "model_best.h5", tmp_path, lambda file: swap(file, name, f"{kind}_{int(number) + 1}"))
+    assert_refused(untouched(read_params("houlsby_se")), path, f"{name} of the file")
 
 
 # What is paired with what

@@ -23,7 +23,7 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     true: numpy.ndarray, shape=(n, columns)
         NaN where not measured.
     predicted: numpy.ndarray, shape=(n, columns)
-        NaN beside a measurement makes the column's correlation NaN: a model that predicts nothing is not excused.
+        NaN or infinite beside a measurement makes the column's correlation NaN: a model that predicts nothing is not excused.
 
     Returns
     -------
@@ -40,10 +40,15 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     [1.0, -1.0]
     """
     measured = np.isfinite(true)
-    t, p = _deviations(true, measured), _deviations(predicted, measured)
+    t, p = _deviations(true, measured), _deviations(_finite(predicted), measured)
     size_t, size_p = (np.sqrt((deviations**2).sum(axis=0)) for deviations in (t, p))
     undefined = np.where(size_t > 0, 0.0, np.nan)
     return np.divide((t * p).sum(axis=0), size_t * size_p, out=undefined, where=size_t * size_p != 0)
+
+
+def _finite(predicted: np.ndarray) -> np.ndarray:
+    """Return predictions with NaN for those that are infinite, next to which all others would be equal."""
+    return np.where(np.isfinite(predicted), predicted, np.nan)
 
 
 def _deviations(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -77,7 +82,7 @@ def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     [1.0]
     """
     measured = np.isfinite(true)
-    missed = measured & np.isnan(predicted)
+    missed = measured & ~np.isfinite(predicted)
     ranks = [rankdata(np.where(measured, values, np.nan), axis=0, nan_policy="omit") for values in (true, predicted)]
     return np.where(missed.any(axis=0), np.nan, pearson(*ranks))
 
@@ -93,7 +98,7 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
-        NaN for constant measurements.
+        NaN for constant measurements, and as for `pearson`.
 
     Examples
     --------
@@ -104,7 +109,7 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """
     measured = np.isfinite(true)
     spread = (_deviations(true, measured) ** 2).sum(axis=0)
-    error = (np.where(measured, np.asarray(true, np.float64) - predicted, 0.0) ** 2).sum(axis=0)
+    error = (np.where(measured, np.asarray(true, np.float64) - _finite(predicted), 0.0) ** 2).sum(axis=0)
     return 1.0 - np.divide(error, spread, out=np.full(len(spread), np.nan), where=spread != 0)
 
 
@@ -194,7 +199,8 @@ def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], 
             continue
         known = measured[:, tasks]
         compared = known & (known.sum(axis=1) >= 2)[:, None]
-        deviations = [_from_row_mean(np.where(known, values[:, tasks], np.nan), compared) for values in (true, predicted)]
+        pair = true[:, tasks], _finite(predicted[:, tasks])
+        deviations = [_from_row_mean(np.where(known, values, np.nan), compared) for values in pair]
         found[tasks] = pearson(*deviations)
     return found
 

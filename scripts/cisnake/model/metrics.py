@@ -5,7 +5,8 @@ and weights whole examples by `sample_weight`. Its one variable starts at 0 and 
 depends on the batch at hand: states of batches, replicas and workers merge by adding them.
 
 A target whose labels are constant has no value: NaN for itself, left out of the mean over targets, and counted by
-`defined()`. A NaN prediction beside a label is no such excuse: it makes its target NaN, and with it the mean.
+`defined()`. A prediction beside a label that is NaN or infinite is no such excuse: it makes its target NaN, and with it the
+mean.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def _flat(y_true: Any, y_pred: Any, sample_weight: Any, num_targets: int) -> tup
 
 
 def _counted(predicted: Any, measured: Any, weight: Any) -> Any:
-    """Return weights (0 where there is no label) that are NaN beside a NaN prediction, which no bin could keep."""
-    return ops.where(ops.isnan(predicted), float("nan"), weight * ops.cast(measured, "float64"))
+    """Return weights (0 where there is no label) that are NaN beside a prediction that is not finite, for which no bin is."""
+    return ops.where(ops.isfinite(predicted), weight * ops.cast(measured, "float64"), float("nan"))
 
 
 class _PerTarget(_Sums):
@@ -168,7 +169,8 @@ class R2(_Moments):
 
     def per_target(self) -> Any:
         var_t, _, _, error = self._central()
-        return ops.where(var_t == 0, float("nan"), 1.0 - error / ops.where(var_t == 0, 1.0, var_t))
+        undefined = ops.logical_or(var_t == 0, ops.logical_not(ops.isfinite(error)))
+        return ops.where(undefined, float("nan"), 1.0 - error / ops.where(var_t == 0, 1.0, var_t))
 
 
 @keras.saving.register_keras_serializable(package="cisnake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +95,7 @@ _KINDS = {
     str: "text",
     list: "a list",
 }
+_BEGINS_AS_JSON = re.compile(r'\s*\{\s*"')
 
 
 class _Loader(yaml.SafeLoader):
@@ -106,7 +108,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read a parameter file (YAML, or Basenji's JSON, which is YAML too) and complete it with defaults.
+    """Read a parameter file (YAML, or Basenji's JSON, whatever its name) and complete it with defaults.
 
     Parameters
     ----------
@@ -136,8 +138,9 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     (0.001, 32, 'poisson')
     """
     try:
-        params = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # Editors of Windows put a mark before UTF-8, at which JSON stumbles.
+        params = _parse(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         raise InputError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error
     if isinstance(params, dict):
         params["train"] = params.get("train") or {}
@@ -153,6 +156,23 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     if "transfer" in params:
         params["transfer"] = TRANSFER_DEFAULTS | _checked("transfer", params["transfer"], TRANSFER_SETTINGS, path)
     return params
+
+
+def _parse(text: str) -> Any:
+    """Read text as JSON if it is JSON, else as YAML: JSON may be indented with tabs, which YAML refuses."""
+    if not text.lstrip().startswith("{"):
+        return yaml.load(text, _Loader)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        broken = error
+    try:
+        # YAML in braces begins alike, and some JSON that is not quite JSON is YAML.
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        if _BEGINS_AS_JSON.match(text):
+            raise broken from None
+        raise
 
 
 def _checked(section: str, given: dict[str, Any], settings: dict[str, ParamSetting], path: str | Path) -> dict[str, Any]:

@@ -13,6 +13,10 @@ a kind were made, and `build_model` makes them in the same order, so that layers
    same kind and shape in another order are noticed. A file of weights alone does not know the wiring, only an order in which
    each layer comes after those that it reads from: that order is what is checked then.
 
+Networks with adapters that stay in them, Baskerville's `houlsby` and `houlsby_se`, are saved with a layer `adapter_houlsby` for
+each `Bottleneck` and, where the adapter is one, a `squeeze_excite` for each `ChannelGate`. Adapters were made after all else,
+and so are the last of their kind.
+
 Only then is anything assigned: a file that does not fit leaves the model as it was.
 """
 
@@ -34,15 +38,25 @@ import numpy as np
 
 from cisnake.errors import InputError
 from cisnake.files import open_hdf5
+from cisnake.model.network import approximate_gelu
+from cisnake.program import log
+
+Key = tuple[str, ...]
+Wiring = dict[str, set[str]]
 
 _SAME_KIND = {"sync_batch_normalization": "batch_normalization"}
 # A matrix that the user gives: to Basenji no weight, and not in its files.
 _NOT_IN_FILE = "factor_inverse"
+# Adapters: their kind and the names of their weights in files of Baskerville.
+_ADAPTERS: dict[str, tuple[str, dict[str, Key]]] = {
+    "bottleneck": (
+        "adapter_houlsby",
+        {f"{way}_{weight}": (f"adapter_{way}", weight) for way in ("down", "up") for weight in ("kernel", "bias")},
+    ),
+    "channel_gate": ("squeeze_excite", {"down_kernel": ("dense1", "kernel"), "up_kernel": ("dense2", "kernel")}),
+}
 _TRUNK = "trunk_"
 _SHOWN = 3
-
-Key = tuple[str, ...]
-Wiring = dict[str, set[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +158,15 @@ def load_weights(model: keras.Model, path: str | Path, trunk_only: bool = False)
     elif _is_numbered(path):
         return _load_numbered(model, path, targets, trunk_only)
     else:
-        sources, wiring = _read_keras2(path)
-        pairs = _pair_by_order(path, sources, wanted, trunk_only)
-        _check_wiring(path, pairs, _wiring(model.get_config()), wiring)
+        sources, config = _read_keras2(path)
+        pairs = _pair_by_order(path, sources, _as_in_keras2(wanted), trunk_only)
+        _check_wiring(path, pairs, _wiring_as_in_keras2(model), None if config is None else _wiring(config))
+        if config is not None and _has_exact_gelu(config) and any(map(_is_approximate_gelu, model.layers)):
+            log.warning(
+                "%s: this network computes gelu exactly, as those into which Baskerville put adapters, and the model by tanh; "
+                "to predict the same, build it with the adapter in its model section.",
+                path,
+            )
     for variable, array in _pair_weights(path, pairs):
         variable.assign(array)
     read, given = {source.name for source, _ in pairs}, {target.name for _, target in pairs}
@@ -171,8 +191,8 @@ def _layers_of_model(model: keras.Model) -> list[LayerWeights]:
 # Files of Basenji and Baskerville
 
 
-def _read_keras2(path: Path) -> tuple[list[LayerWeights], Wiring | None]:
-    """Return the layers of a file that have weights, in its order, and its wiring, which a file of weights alone lacks."""
+def _read_keras2(path: Path) -> tuple[list[LayerWeights], dict[str, Any] | None]:
+    """Return the layers of a file that have weights, in its order, and the configuration, which one of weights alone lacks."""
     with _open(path) as file:
         group = file.get("model_weights", file)
         if "layer_names" not in group.attrs:
@@ -190,7 +210,33 @@ def _read_keras2(path: Path) -> tuple[list[LayerWeights], Wiring | None]:
                 kind, _ = _split_counter(name)
                 found.append(LayerWeights(name, _SAME_KIND.get(kind, kind), values))
         config = file.attrs.get("model_config")
-    return found, None if config is None else _wiring(json.loads(config)["config"])
+    return found, None if config is None else json.loads(config)["config"]
+
+
+def _has_exact_gelu(config: Mapping[str, Any]) -> bool:
+    operations = [layer for layer in config["layers"] if layer["config"].get("function") == "nn.gelu"]
+    return any('"approximate": true' not in json.dumps(layer["inbound_nodes"]) for layer in operations)
+
+
+def _is_approximate_gelu(layer: Any) -> bool:
+    return getattr(layer, "activation", None) is approximate_gelu
+
+
+def _as_in_keras2(targets: list[LayerWeights]) -> list[LayerWeights]:
+    """Return layers of the model with adapters last, as Baskerville makes them, of its kind and with its names of weights."""
+    renamed = []
+    for target in (target for target in targets if target.kind in _ADAPTERS):
+        kind, names = _ADAPTERS[target.kind]
+        values = {names[key[-1]]: variable for key, variable in target.values.items()}
+        renamed.append(LayerWeights(target.name, kind, values))
+    return [*(target for target in targets if target.kind not in _ADAPTERS), *renamed]
+
+
+def _wiring_as_in_keras2(model: keras.Model) -> Wiring:
+    """Return the wiring of the model as if gates gave factors, as they do in Baskerville, and not what they scale."""
+    wiring = _wiring(model.get_config())
+    gates = {layer.name for layer in model.layers if _snake_case(type(layer).__name__) == "channel_gate"}
+    return {name: sources.union(*(wiring[gate] for gate in sources & gates)) for name, sources in wiring.items()}
 
 
 def _pair_by_order(path: Path, sources: list[LayerWeights], wanted: list[LayerWeights], trunk_only: bool) -> Pairs:
@@ -209,7 +255,8 @@ def _pair_by_order(path: Path, sources: list[LayerWeights], wanted: list[LayerWe
         counts = f"with {len(here)} {kind} layers in the model and {len(there)} in the file"
         if len(here) > len(there):
             problems.append(f"{here[len(there)]} of the model has no partner, {counts}")
-        elif len(there) > len(here) and not trunk_only:
+        # Adapters belong to the trunk, which without them is another.
+        elif len(there) > len(here) and (not trunk_only or kind == "adapter_houlsby"):
             problems.append(f"{there[len(here)]} of the file has no partner, {counts}")
         # The trunk is made before the heads: its layers are the first of their kind.
         partner.update((source.name, target) for source, target in zip(there, here))

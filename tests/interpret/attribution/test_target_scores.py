@@ -132,6 +132,23 @@ def test_weights_of_positions():
     assert found.dtype == np.float32
 
 
+def test_weights_of_positions_that_all_examples_share(float64, profile, windows):
+    found = listed_position_weights(4, [1, 3, 3])
+    assert found.tolist() == [0, 1, 0, 2] and found.dtype == np.float32
+    assert listed_position_weights(4, [1, 3, 3], [1, 0.5, 0.5]).tolist() == [0, 1, 0, 1]
+    # What fills up a list may be said of each example, or of all.
+    assert listed_position_weights(4, [1, 3], [[1, 1], [1, 0]]).tolist() == [[0, 1, 0, 1], [0, 1, 0, 0]]
+    assert listed_position_weights(4, [[1, 3], [0, 0]], [1, 0]).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+    assert listed_position_weights(4, []).tolist() == [0] * 4
+    with pytest.raises(InputError, match="position -1 is asked"):
+        listed_position_weights(4, [1, -1])
+    # As many examples as there are, in batches that they do not fill.
+    network, x, listed = ScoredModel(profile(), 2), windows(N), [1, 2, 2, 9]
+    shared = Score(MEAN, listed_position_weights(POSITIONS, listed))
+    of_each = Score(MEAN, listed_position_weights(POSITIONS, [listed] * N))
+    np.testing.assert_allclose(network.scores(x, [shared]), network.scores(x, [of_each]), rtol=1e-12)
+
+
 def test_scores_of_single_examples_follow_the_rows(float64, profile, windows):
     score, x, model = SCORES["of each example"], windows(N), profile()
     network = ScoredModel(model, 2)

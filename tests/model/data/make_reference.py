@@ -7,7 +7,7 @@ statistics of batch normalisation and weights that start at zero included, so th
 left out, show in the predictions.
 
 Runs under Python 3.11 with TensorFlow 2.15 and the packages that the two need (h5py, natsort, pandas, scipy, pysam, pyBigWig,
-intervaltree, networkx, tqdm), from their source trees:
+intervaltree, networkx, tqdm, google-cloud-storage), from their source trees:
 
     python make_reference.py BASENJI BASKERVILLE/src [model ...]
 """
@@ -29,6 +29,34 @@ import tensorflow as tf
 
 CONV_TOWER = {"name": "conv_tower", "filters_init": 8, "filters_mult": 1.25, "kernel_size": 5, "pool_size": 2, "repeat": 2}
 TRANSFORMER = {"name": "transformer_tower", "key_size": 4, "heads": 2, "num_position_features": 6, "dropout": 0.2, "repeat": 2}
+
+# Into which Baskerville puts adapters that cannot be merged, when it builds it.
+ADAPTED = {
+    "seq_length": 128,
+    "augment_rc": True,
+    "augment_shift": 3,
+    "strand_pair": [[1, 0, 2]],
+    "activation": "gelu",
+    "norm_type": "batch",
+    "trunk": [
+        {"name": "conv_dna", "filters": 6, "kernel_size": 7, "norm_type": None, "activation": "linear", "pool_size": 2},
+        {
+            "name": "res_tower",
+            "filters_init": 6,
+            "filters_end": 10,
+            "divisible_by": 2,
+            "kernel_size": 5,
+            "num_convs": 1,
+            "pool_size": 2,
+            "repeat": 3,
+        },
+        TRANSFORMER,
+        {"name": "unet_conv", "kernel_size": 3, "upsample_conv": True},
+        {"name": "Cropping1D", "cropping": 4},
+        {"name": "conv_nac", "filters": 12, "dropout": 0.1},
+    ],
+    "head_human": {"name": "final", "units": 3, "activation": "softplus"},
+}
 
 # Name -> (whose, model section). The order of the models is part of the test: names of layers go on counting from one to the
 # next, so that conv1d_9 comes before conv1d_10 in all but alphabetical order.
@@ -257,6 +285,8 @@ MODELS = {
             "head": {"name": "final", "units": 2, "activation": "softplus"},
         },
     ),
+    "houlsby": ("baskerville", {**ADAPTED, "adapter": "houlsby", "adapter_latent": 2}),
+    "houlsby_se": ("baskerville", {**ADAPTED, "adapter": "houlsby_se", "adapter_latent": 3, "conv_select": 4, "se_rank": 2}),
 }
 
 N_SEQUENCES = 2

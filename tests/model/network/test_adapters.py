@@ -8,6 +8,7 @@ import tensorflow as tf
 from cisnake.errors import InputError
 from cisnake.model.network import adapters
 from cisnake.model.network.adapters import ADAPTERS, insert_adapter, merge_adapters
+from cisnake.model.network.layers import approximate_gelu
 from cisnake.model.network.seqnn import build_model
 from cisnake.model.training import transfer
 
@@ -281,6 +282,20 @@ def test_every_transformer_of_a_tower_is_adapted():
     )
     inserted = [layer.name for layer in adapters.adapter_layers(insert_adapter(model, "houlsby")[0])]
     assert inserted == [f"{prefix}_add_{n}_adapter" for n in range(1, 11)]
+
+
+@pytest.mark.parametrize("name", ["houlsby", "houlsby_se"])
+def test_parameters_may_have_the_adapter_of_a_network(base, name):
+    keys = {"adapter": name, "adapter_latent": 2} | ({"conv_select": 2, "se_rank": 6} if name == "houlsby_se" else {})
+    model, expected = build_model(MODEL | keys), adapted(base, name)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
+    assert [weight.shape for weight in model.weights] == [weight.shape for weight in expected.weights]
+    activations = [[layer for layer in of.layers if isinstance(layer, keras.layers.Activation)] for of in (model, expected)]
+    # Where Baskerville puts adapters in, gelu becomes exact.
+    for exact, approximate in zip(*activations, strict=True):
+        assert approximate.activation is not approximate_gelu or exact.activation is keras.activations.gelu
+    with pytest.raises(InputError, match=f"the model has an adapter at the places of {name}"):
+        insert_adapter(model, name)
 
 
 def test_several_heads_and_mixed_precision():

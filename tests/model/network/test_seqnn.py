@@ -179,6 +179,20 @@ def test_several_heads():
     }
 
 
+@pytest.mark.parametrize("pairs", [[[1, 0]], [[1, 0], None, None], [None]])
+def test_strand_pairs_are_those_of_every_head_or_none(pairs):
+    with pytest.raises(InputError, match="strand_pair of the model section must have one entry a head"):
+        seqnn.build_model(whole(strand_pair=pairs), {"head_mouse": 3})
+    assert seqnn.build_model(whole(strand_pair=[]), {"head_mouse": 3})
+
+
+def test_a_section_of_several_heads_is_told_from_one_of_one():
+    assert seqnn.head_names(whole()) == ["head_human", "head_mouse"] and seqnn.head_names(section()) == ["head"]
+    seqnn.check_single_head(section())
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one"):
+        seqnn.check_single_head(whole())
+
+
 def test_one_number_of_tasks_is_that_of_every_head():
     model = seqnn.build_model(whole(), 2)
     assert {tensor.shape[-1] for tensor in model.output.values()} == {2}
@@ -355,7 +369,8 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         ({"trunk": [{"name": "swin_transformer"}]}, "not supported: use transformer_tower"),
         ({"trunk": [{"name": "fpn1_unet"}]}, "not supported: use unet_conv"),
         ({"rnn_type": "gru"}, "Saluki"),
-        ({"adapter": "houlsby"}, "adapter of the model section"),
+        ({"adapter": "lora"}, "adapter of the model section is 'lora': only houlsby and houlsby_se are part of a network"),
+        ({"adapter": "houlsby"}, "the trunk has no layer for the adapter houlsby"),
         # Of augmentation.
         ({"augment_shift": [1, 2]}, r"augment_shift is \[1, 2\]"),
         ({"augment_shift": -1}, "augment_shift is -1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +43,13 @@ def epoch(batches: GeneBatches, number: int = 0) -> tuple[np.ndarray, np.ndarray
     found = list(batches)
     assert len(found) == len(batches)
     return tuple(np.concatenate(part) for part in zip(*found))
+
+
+def test_tracks_of_two_strands_are_known(dataset):
+    assert GeneBatches(dataset, np.arange(N), 4, 4).strand_pair is None
+    with h5py.File(dataset, "r+") as file:
+        file.attrs["strand_pair"] = np.array([1, 0])
+    assert GeneBatches(dataset, np.arange(N), 4, 4).strand_pair == [1, 0]
 
 
 @pytest.mark.parametrize("depth", [4, 5])

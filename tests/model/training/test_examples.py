@@ -30,6 +30,12 @@ def test_what_parameters_say_stays(dataset, tmp_path):
     assert complete_params(PARAMS | {"model": own}, stranded)["model"] == own
 
 
+def test_several_heads_are_refused_where_there_is_one_data_set(dataset):
+    model = {"trunk": [], "head_human": {"name": "final", "units": 2}, "head_mouse": {"name": "final", "units": 3}}
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one: leave"):
+        complete_params(PARAMS | {"model": model}, dataset)
+
+
 def test_splits_are_dealt_by_their_genes(dataset):
     batches = training_batches(dataset, PARAMS, fold=0, seed=3)
     assert sorted(np.concatenate([batches["train"].rows, batches["val"].rows])) == list(range(48))

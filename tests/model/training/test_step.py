@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cisnake.model.losses import MeanSquaredError
 from cisnake.model.metrics import R2, PearsonR
-from cisnake.model.training.step import LossScale, Step, Totals
+from cisnake.model.training.step import LossScale, Step, Totals, sound_so_far
 
 N, LENGTH, TASKS = 41, 12, 3
 
@@ -46,8 +46,8 @@ def run(strategy=None, steps=5, normalize=False, penalty=0.0, optimizer=None, sc
     for number in range(steps):
         inputs, labels = data(number)
         cuts = [slice(N * i // replicas, N * (i + 1) // replicas) for i in range(replicas)]
-        loss, finite, sums = step([(tf.constant(inputs[cut]), tf.constant(labels[cut])) for cut in cuts], N)
-        assert bool(finite)
+        loss, sound, sums = step([(tf.constant(inputs[cut]), tf.constant(labels[cut])) for cut in cuts], N)
+        assert bool(sound)
         totals.add(float(loss), N, sums)
         losses.append(float(loss))
     return np.array(losses), model.get_weights(), totals.values()
@@ -96,23 +96,54 @@ def test_a_scaled_loss_gives_the_same(mirrored):
     assert_alike(run(mirrored, scale=True, agc_clip=0.01), expected)
 
 
-def test_a_step_that_is_not_finite_changes_nothing():
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing_and_no_later_one_does(scaled):
+    model = network()
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(model.trainable_variables)
+    scale = LossScale() if scaled else None
+    step = Step(model, MeanSquaredError(), [], tf.distribute.get_strategy(), optimizer, {"batch_size": N}, scale)
+    inputs, labels = data()
+    before = [*model.get_weights(), *(variable.numpy() for variable in optimizer.variables)]
+    loss, sound, _ = step([(tf.constant(inputs * np.inf), tf.constant(labels))], N)
+    assert not np.isfinite(loss) and not bool(sound)
+    loss, sound, _ = step([(tf.constant(inputs), tf.constant(labels))], N)
+    assert np.isfinite(loss) and not bool(sound)
+    for value, expected in zip(
+        [*model.get_weights(), *(variable.numpy() for variable in optimizer.variables)], before, strict=True
+    ):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_steps_that_share_weights_stop_together():
+    model = network()
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build(model.trainable_variables)
+    flag, strategy = sound_so_far(), tf.distribute.get_strategy()
+    one, other = (Step(model, MeanSquaredError(), [], strategy, optimizer, {"batch_size": N}, sound=flag) for _ in range(2))
+    inputs, labels = data()
+    assert not bool(one([(tf.constant(inputs * np.inf), tf.constant(labels))], N)[1])
+    assert not bool(other([(tf.constant(inputs), tf.constant(labels))], N)[1])
+    assert int(optimizer.iterations) == 0
+
+
+def test_gradients_that_the_scale_made_overflow_are_left_out_and_training_goes_on():
     model = network()
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(model.trainable_variables)
     scale = LossScale()
     step = Step(model, MeanSquaredError(), [], tf.distribute.get_strategy(), optimizer, {"batch_size": N}, scale)
     inputs, labels = data()
-    before = [*model.get_weights(), *(variable.numpy() for variable in optimizer.variables)]
-    loss, finite, _ = step([(tf.constant(inputs * np.inf), tf.constant(labels))], N)
-    assert not np.isfinite(loss) and not bool(finite)
-    for value, expected in zip(
-        [*model.get_weights(), *(variable.numpy() for variable in optimizer.variables)], before, strict=True
-    ):
-        np.testing.assert_array_equal(value, expected)
-    assert float(scale.scale) == 2.0**14
+    # A loss of 1e36 and its gradient of 1e35 are finite in float32; 2^15 times them are not.
+    large = [(tf.constant(inputs * np.float32(1e18)), tf.constant(labels * np.float32(1e18)))]
+    loss, sound, _ = step(large, N)
+    assert np.isfinite(loss) and bool(sound)
+    assert float(scale.scale) == 2.0**14 and int(optimizer.iterations) == 0
     assert bool(step([(tf.constant(inputs), tf.constant(labels))], N)[1])
     assert int(optimizer.iterations) == 1
+    # Where no scale helps, the step is broken.
+    scale.scale.assign(1.0)
+    assert not bool(step([(tf.constant(inputs * 1e30), tf.constant(labels))], N)[1])
 
 
 def test_the_scale_grows_after_many_finite_steps():

@@ -220,6 +220,28 @@ def test_a_label_that_is_not_finite_is_named(dataset, tmp_path, value):
         Trainer(settings(LINEAR), training, validation, 3, tmp_path).fit()
 
 
+def test_the_batches_after_a_broken_one_change_no_weights_and_blame_nobody(dataset, tmp_path, monkeypatch):
+    training, validation = batches(dataset, 3, batch_size=6)
+    _, second, third, *rest = [chosen for *_, chosen in training.deal()]
+    # The loss of one is infinite. Those of the next batch are not, but their gradient would spoil every prediction.
+    training.labels[second[4], 0] = 1e30
+    training.labels[third, 0] = 1e18
+    trained = Trainer(settings(LINEAR, optimizer="sgd", learning_rate=100.0), training, validation, 3, tmp_path)
+    weights, step = [], trainer.Step.__call__
+
+    def watched(*args):
+        weights.append(trained.model.get_weights())
+        return step(*args)
+
+    monkeypatch.setattr(trainer.Step, "__call__", watched)
+    with pytest.raises(InputError, match=rf"in batch 2 of epoch 1 \(for {training.names[second[4]]}\): "):
+        trained.fit()
+    assert len(rest) > 1 and len(weights) > 2
+    for found, before, of_first in zip(trained.model.get_weights(), weights[1], weights[0], strict=True):
+        np.testing.assert_array_equal(found, before)
+        assert not np.array_equal(before, of_first)
+
+
 def test_no_finite_score_is_an_error(write_dataset, tmp_path):
     with pytest.raises(InputError, match="no epoch had a finite validation score"):
         train(write_dataset(unmeasured_split="val"), tmp_path, params=settings(LINEAR))

@@ -179,6 +179,30 @@ def test_heads_resume_as_if_not_killed(tmp_path):
             np.testing.assert_array_equal(weight, expected)
 
 
+def strand_pairs(training):
+    layers = training.model.layers
+    return {layer.name.removesuffix("_switch_reverse"): layer.strand_pair for layer in layers if hasattr(layer, "strand_pair")}
+
+
+def test_each_head_has_the_strand_pairs_of_its_data(tmp_path):
+    data = three_heads()
+    data[0]["head_a"].strand_pair, data[0]["head_b"].strand_pair = [1, 0], [2, 1, 0]
+    heads = HEADS | {"augment_rc": True}
+    expected = {"head_a": [1, 0], "head_b": [2, 1, 0], "head_c": None}
+    training, models, _ = fit(tmp_path / "data", params(heads, train_epochs_max=1), data)
+    assert strand_pairs(training) == expected
+    assert models["head_b"].get_layer("head_b_switch_reverse").strand_pair == [2, 1, 0]
+    own = params(heads | {"strand_pair": [None, [1, 0, 2], None]})
+    assert strand_pairs(Trainer(own, *data, 1, tmp_path / "own")) == expected | {"head_a": None, "head_b": [1, 0, 2]}
+
+
+def test_the_only_head_has_the_strand_pairs_of_its_data_whatever_its_name(tmp_path):
+    data = examples(bins=6)
+    data[0].strand_pair = [1, 0]
+    model = {key: value for key, value in BINS.items() if key != "head"} | {"head_human": BINS["head"], "augment_rc": True}
+    assert strand_pairs(Trainer(params(model), *data, 1, tmp_path)) == {"head_human": [1, 0]}
+
+
 def test_labels_of_another_shape_than_predictions_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"predicts shape \(6, 2\) .* labels of the arrays have \(2,\)"):
         fit(tmp_path, params(BINS))
@@ -253,7 +277,7 @@ def test_stages_that_cannot_be_are_refused_before_the_first(tmp_path, stage, mes
 
 def test_heads_without_data_are_named(tmp_path):
     with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for one"):
-        fit(tmp_path, params(HEADS))
+        fit(tmp_path, params(HEADS | {"head_b": {"name": "final", "units": 7}}))
 
 
 @pytest.fixture

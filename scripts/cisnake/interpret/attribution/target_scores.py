@@ -184,20 +184,21 @@ def _link(form: Form, total: Any, denominator: Any | None) -> Any:
 
 
 def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return weights of positions that are listed for each example.
+    """Return weights of positions that are listed for each example, or once for all of them.
 
     Parameters
     ----------
     length: int
         Output positions of the model.
     indices: numpy.ndarray, shape=(n, k) or (k,), dtype=int
-        Positions; one that is listed twice counts twice.
+        Positions, of each example or the same of all; one that is listed twice counts twice.
     mask: numpy.ndarray, shape=(n, k) or (k,), optional
         Weight of each listed position: 0 for what only fills up a shorter list. Default None, 1.
 
     Returns
     -------
-    numpy.ndarray, shape=(n, length), dtype=float32
+    numpy.ndarray, shape=(n, length) or (length,), dtype=float32
+        (length,), which a `Score` takes for all examples, where neither indices nor mask are of each.
 
     Raises
     ------
@@ -209,11 +210,15 @@ def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray |
     >>> from cisnake.interpret.attribution.target_scores import listed_position_weights
     >>> listed_position_weights(4, [[1, 2], [3, 3]], [[1, 1], [1, 0]]).tolist()
     [[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    >>> listed_position_weights(4, [1, 3, 3]).tolist()
+    [0.0, 1.0, 0.0, 2.0]
     """
-    indices = np.atleast_2d(indices)
+    # An empty list is one of numbers, too.
+    indices = np.asarray(indices) if np.size(indices) else np.zeros(np.shape(indices), np.int64)
+    indices, weight = np.broadcast_arrays(indices, 1.0 if mask is None else mask)
     outside = indices[(indices < 0) | (indices >= length)]
     if outside.size:
         raise InputError(f"position {outside[0]} is asked of a model that has positions 0 to {length - 1}.")
-    weights = np.zeros((len(indices), length), np.float32)
-    np.add.at(weights, (np.arange(len(indices))[:, None], indices), 1.0 if mask is None else np.atleast_2d(mask))
+    weights = np.zeros((*indices.shape[:-1], length), np.float32)
+    np.add.at(weights, (*np.indices(indices.shape, sparse=True)[:-1], indices), weight)
     return weights

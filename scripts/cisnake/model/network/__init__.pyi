@@ -6,4 +6,6 @@ from .layers import approximate_gelu as approximate_gelu
 from .layers import clipped_softplus as clipped_softplus
 from .layers import poly_relu as poly_relu
 from .seqnn import build_model as build_model
+from .seqnn import check_single_head as check_single_head
 from .seqnn import head_model as head_model
+from .seqnn import head_names as head_names

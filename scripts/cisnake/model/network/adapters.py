@@ -18,6 +18,7 @@ from keras import layers, ops
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network.attention_layers import MultiheadAttention
+from cisnake.model.network.layers import approximate_gelu
 
 ADAPTERS = ("lora", "lora_full", "lora_conv", "locon", "ia3", "houlsby", "houlsby_se")
 
@@ -346,6 +347,8 @@ def insert_adapter(
     """
     if adapter not in ADAPTERS:
         raise unknown_name("adapter", adapter, ADAPTERS)
+    if adapter.startswith("houlsby") and any(isinstance(layer, _Inserted) for layer in model.layers):
+        raise InputError(f"the model has an adapter at the places of {adapter}: train that, by mode full, or leave it out.")
     convs, trained = _select_layers(model, adapter, conv_select)
     insertion = _Insertion(adapter, convs, latent, lora_alpha, conv_latent, locon_alpha)
     adapted = _rebuild(model, insertion.replace, insertion.call)
@@ -426,6 +429,21 @@ def merge_adapters(model: keras.Model) -> keras.Model:
 def adapter_layers(model: keras.Model) -> list[Any]:
     """Return the layers of a model that are or have adapters, each with its `adapter_weights`."""
     return [layer for layer in model.layers if isinstance(layer, _Adapting | AdaptedAttention | _Inserted)]
+
+
+def with_exact_gelu(model: keras.Model) -> keras.Model:
+    """Return a copy of a network whose activations gelu are exact and not the approximation by tanh.
+
+    Baskerville's networks with a `Bottleneck` are such: when adapters are put in, the argument is lost that asks for the
+    approximation. Predictions differ by about a thousandth.
+    """
+
+    def replace(layer: layers.Layer) -> layers.Layer:
+        if isinstance(layer, layers.Activation) and layer.activation is approximate_gelu:
+            return layers.Activation("gelu", name=layer.name, dtype=layer.dtype_policy)
+        return _copy(layer)
+
+    return _rebuild(model, replace)
 
 
 def _is_merged(layer: layers.Layer) -> bool:

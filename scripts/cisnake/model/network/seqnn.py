@@ -12,17 +12,20 @@ import numpy as np
 from keras import layers
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.model.network.adapters import insert_adapter, with_exact_gelu
 from cisnake.model.network.augmentation_layers import StochasticReverseComplement, StochasticShift, SwitchReverse
 from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
 from cisnake.model.network.context import BlockContext, Defaults
 
 _SHARED = [field.name for field in dataclasses.fields(Defaults)]
 _OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "strand_pair")
+# Of networks with adapters that cannot be merged, as Baskerville writes their parameters after a transfer.
+_ADAPTER_KEYS = ("adapter", "adapter_latent", "conv_select", "se_rank")
+_ADAPTERS = ("houlsby", "houlsby_se")
 # Of Basenji's files: told by the data or the blocks, or about what is printed or done with a trained model.
 _IGNORED_KEYS = ("verbose", "target_length", "target_crop", "ensemble_rc", "ensemble_shifts")
 _REFUSED_KEYS = {
     "diagonal_offset": "it is for contact maps, which are not supported.",
-    "adapter": "adapters are put into a trained model when it is transferred, and are no part of the network here.",
     "rnn_type": "it is for Saluki's recurrent networks of RNA, which are not supported.",
     "num_layers": "it is for Saluki's recurrent networks of RNA, which are not supported.",
 }
@@ -44,7 +47,9 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
           and null leave a block's own default;
         - `augment_rc`: while training, show each window reverse-complemented with probability 1/2, and turn its predictions
           back; `strand_pair`: a list with one entry a head (null, or for each task the task of the other strand);
-        - `augment_shift`: while training, shift each window by up to that many bases.
+        - `augment_shift`: while training, shift each window by up to that many bases;
+        - `adapter`: houlsby or houlsby_se, for a network into which Baskerville put one (`adapter_latent`, `conv_select` and
+          `se_rank` are `latent`, `conv_select` and `conv_latent` of `insert_adapter`); see `adapters.with_exact_gelu`.
     num_targets: int or dict of str to int, optional
         Tasks, of every head or by head: the units of a block `final` that does not give them. Default: as blocks say.
 
@@ -86,7 +91,8 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
         for number, block in enumerate(blocks, start=1):
             x = _apply(x, params, block, key, number, of_head, tasks.get(key))
         outputs[key] = _finish(x, key, tasks.get(key), reverse, pair)
-    return keras.Model(inputs, outputs if len(outputs) > 1 else next(iter(outputs.values())), name="seqnn")
+    model = keras.Model(inputs, outputs if len(outputs) > 1 else next(iter(outputs.values())), name="seqnn")
+    return _with_adapter(model, params) if params.get("adapter") else model
 
 
 def head_model(model: keras.Model, key: str) -> keras.Model:
@@ -112,6 +118,32 @@ def head_model(model: keras.Model, key: str) -> keras.Model:
     return keras.Model(model.input, outputs[key], name=model.name)
 
 
+def head_names(params: dict[str, Any]) -> list[str]:
+    """Return the keys of the heads of a `model` section, in the order of `strand_pair`."""
+    return list(_head_keys(params))
+
+
+def check_single_head(params: dict[str, Any]) -> None:
+    """Refuse a `model` section of several heads where there are data for one.
+
+    Parameters
+    ----------
+    params: dict
+        As for `build_model`.
+
+    Raises
+    ------
+    InputError
+        The message names the heads.
+    """
+    heads = head_names(params)
+    if len(heads) > 1:
+        raise InputError(
+            f"the model section has the heads {', '.join(heads)}, but there are data for one: leave the others out. Several "
+            "heads, each with data of its own, are trained in Python, by Trainer."
+        )
+
+
 def _head_keys(params: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return the heads in natural order (head_2 before head_10), each as a list of blocks."""
     keys = [key for key in params if key.startswith("head")]
@@ -120,7 +152,7 @@ def _head_keys(params: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _check_section(params: dict[str, Any], heads: dict[str, Any]) -> None:
-    known = (*_OWN_KEYS, *_SHARED, "batch_norm", *_IGNORED_KEYS)
+    known = (*_OWN_KEYS, *_ADAPTER_KEYS, *_SHARED, "batch_norm", *_IGNORED_KEYS)
     for key in params:
         if key in _REFUSED_KEYS:
             raise InputError(f"{key} of the model section: {_REFUSED_KEYS[key]}")
@@ -141,6 +173,17 @@ def _check_section(params: dict[str, Any], heads: dict[str, Any]) -> None:
         raise InputError(f"model seq_length is {length!r}: it must be a whole number of bases.")
 
 
+def _with_adapter(model: keras.Model, params: dict[str, Any]) -> keras.Model:
+    if params["adapter"] not in _ADAPTERS:
+        raise InputError(
+            f"adapter of the model section is {params['adapter']!r}: only {' and '.join(_ADAPTERS)} are part of a network; "
+            "others are put in by the section transfer, and merged."
+        )
+    names = {"adapter_latent": "latent", "conv_select": "conv_select", "se_rank": "conv_latent"}
+    settings = {names[key]: params[key] for key in names if key in params}
+    return with_exact_gelu(insert_adapter(model, params["adapter"], **settings)[0])
+
+
 def _shift(value: Any) -> int:
     """Return augment_shift, which Basenji gives as a number, or as a list of one."""
     shift = value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -151,10 +194,9 @@ def _shift(value: Any) -> int:
 
 def _strand_pairs(params: dict[str, Any], heads: int) -> list[list[int] | None]:
     pairs = params.get("strand_pair") or []
-    if len(pairs) > heads or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
+    if len(pairs) not in (0, heads) or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
         raise InputError("strand_pair of the model section must have one entry a head: null, or a task number for each task.")
-    listed = [None if pair is None else [int(task) for task in pair] for pair in pairs]
-    return [*listed, *[None] * (heads - len(listed))]
+    return [None if pair is None else [int(task) for task in pair] for pair in pairs or [None] * heads]
 
 
 def _apply(

@@ -47,6 +47,8 @@ class Batches:
         Examples in a batch; the last batch of an epoch may be smaller.
     seed: int, optional
         Seed of the order; None keeps that of the labels.
+    strand_pair: list of int, optional
+        For each task, the task that measures the other strand, itself if none does. Default: every task its own.
 
     Attributes
     ----------
@@ -63,9 +65,10 @@ class Batches:
         input_shape: tuple[int, int],
         batch_size: int,
         seed: int | None = None,
+        strand_pair: list[int] | None = None,
     ) -> None:
         self.labels, self.names, self.tasks, self.source, self.input_shape = labels, names, tasks, source, input_shape
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.batch_size, self.seed, self.epoch, self.strand_pair = batch_size, seed, 0, strand_pair
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -180,7 +183,9 @@ class GeneBatches(Batches):
         with open_dataset(h5_file) as file:
             names = list(read_windows(file)["gene_id"].iloc[self.rows])
             labels, in_memory = self._read_labels(file)
-            super().__init__(labels, names, read_tasks(file), str(h5_file), (self._windows.seq_len, depth), batch_size, seed)
+            pair = file.attrs["strand_pair"].tolist() if "strand_pair" in file.attrs else None
+            shape = self._windows.seq_len, depth
+            super().__init__(labels, names, read_tasks(file), str(h5_file), shape, batch_size, seed, pair)
         self._codes = self._windows.codes(self.rows, max_shift, max_shift) if in_memory else None
 
     def _read_labels(self, file: h5py.File) -> tuple[np.ndarray | StoredLabels, bool]:

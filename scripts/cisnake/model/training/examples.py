@@ -10,11 +10,12 @@ import numpy as np
 from cisnake.data.dataset import open_dataset, read_strand_pair, read_tasks, read_windows, row_blocks
 from cisnake.data.windows import split_for_fold
 from cisnake.model.losses import check_labels
+from cisnake.model.network import check_single_head
 from cisnake.model.training.batches import GeneBatches
 
 
 def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, Any]:
-    """Return parameters completed by what the data set knows: the length of windows, and which tracks are of two strands.
+    """Return parameters of one head completed by what the data set knows: length of windows, which tracks are of two strands.
 
     Parameters
     ----------
@@ -31,8 +32,9 @@ def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, An
     Raises
     ------
     InputError
-        The file is no data set.
+        The file is no data set, or there are several heads.
     """
+    check_single_head(params["model"])
     with open_dataset(dataset) as file:
         known: dict[str, Any] = {"seq_length": int(file["seq_len"][()])}
         strand_pair = read_strand_pair(file)

@@ -31,6 +31,11 @@ class LossScale:
         self.steps.assign(ops.where(ops.logical_and(finite, self.steps + 1 < _GROWTH_STEPS), self.steps + 1, 0))
 
 
+def sound_so_far() -> keras.Variable:
+    """Return a flag for `Step`, to be made under its strategy: true until a step is not finite."""
+    return keras.Variable(True, dtype="bool", trainable=False, name="sound")
+
+
 class Step:
     """What is done with one batch for one head.
 
@@ -54,6 +59,8 @@ class Step:
         The `train` section: `agc_clip`, `gradient_accumulation`, `jit_compile`, `batch_size`.
     loss_scale: LossScale, optional
         For float16.
+    sound: keras.Variable, optional
+        From `sound_so_far`, one for all steps that train the same weights: whether no step so far was broken. Default: its own.
     """
 
     def __init__(
@@ -65,9 +72,12 @@ class Step:
         optimizer: keras.optimizers.Optimizer | None = None,
         settings: dict[str, Any] | None = None,
         loss_scale: LossScale | None = None,
+        sound: keras.Variable | None = None,
     ) -> None:
         self.model, self.loss, self.metrics, self.strategy = model, loss, list(metrics), strategy
         self.optimizer, self.settings, self.loss_scale = optimizer, settings or {}, loss_scale
+        with strategy.scope():
+            self._sound = sound_so_far() if sound is None else sound
         self._variables = model.trainable_variables
         self._on_replica = self._descend if optimizer else self._look
         if self.settings.get("jit_compile"):
@@ -88,8 +98,10 @@ class Step:
         -------
         loss: scalar
             Mean over the examples of the batch, with the penalties of the weights.
-        finite: bool
-            Whether the gradients were, and were applied. Always true in validation.
+        sound: bool
+            Whether loss and gradients were finite, in this step and in all before it. Nothing is applied from the first on that
+            was not, so that whoever learns of it later still has the weights before it. Gradients that a scaled loss made
+            overflow are left out and no such step. Always true in validation.
         sums: list of list
             What the batch adds to the variables of each metric.
         """
@@ -119,11 +131,17 @@ class Step:
         if optimizer is None:
             return loss, tf.constant(True), sums
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in (*gradients, loss)])
-        # Weights stay what they were: a batch that breaks the loss can be looked into.
-        tf.cond(finite, lambda: self._apply(optimizer, gradients, scale), lambda: None)
+        sound = tf.convert_to_tensor(self._sound)
+        # Weights stay what they were: a batch that breaks the loss can be looked into, even when later ones are through.
+        tf.cond(tf.logical_and(sound, finite), lambda: self._apply(optimizer, gradients, scale), lambda: None)
         if self.loss_scale:
             self.loss_scale.update(finite)
-        return loss, finite, sums
+            # Gradients of float16 may overflow: the step was left out, and the scale of the loss has been lowered.
+            overflow = tf.logical_and(tf.math.is_finite(loss), tf.convert_to_tensor(self.loss_scale.scale) >= 1.0)
+            finite = tf.logical_or(finite, overflow)
+        sound = tf.logical_and(sound, finite)
+        self._sound.assign(sound)
+        return loss, sound, sums
 
     def _apply(self, optimizer: keras.optimizers.Optimizer, gradients: list[Any], scale: Any) -> None:
         if self.loss_scale:

@@ -18,11 +18,11 @@ from cisnake.errors import InputError, unknown_name
 from cisnake.model.devices import is_chief_worker, local_shares
 from cisnake.model.losses import parse_loss
 from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
-from cisnake.model.network import adapter_layers, build_model, head_model, merge_adapters
+from cisnake.model.network import adapter_layers, build_model, check_single_head, head_model, head_names, merge_adapters
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
-from cisnake.model.training.step import LossScale, Step, Totals
+from cisnake.model.training.step import LossScale, Step, Totals, sound_so_far
 from cisnake.model.training.tracking import Tracker
 from cisnake.model.training.transfer import apply_transfer, freeze
 from cisnake.program import TERMINAL_SECONDS, duration, log
@@ -61,7 +61,8 @@ class Trainer:
     Parameters
     ----------
     params: dict
-        Sections `model` and `train`, complete, and perhaps `transfer`.
+        Sections `model` and `train`, complete, and perhaps `transfer`. Where `model` has no `strand_pair`, each head gets that
+        of its training data.
     train, val: Batches, or dict of str to Batches
         `train` with a seed, `val` without; by key of the head (`head_human`, ...) where the network has several.
     seed: int
@@ -76,7 +77,7 @@ class Trainer:
     Raises
     ------
     InputError
-        A setting is unknown, or the windows are not as long as the model's.
+        A setting is unknown, the windows are not as long as the model's, or there are several heads and data for one.
     """
 
     def __init__(
@@ -89,19 +90,19 @@ class Trainer:
         tracker: Tracker | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
-        self.params, self.settings, self.seed = params, params["train"], seed
+        self.settings, self.seed = params["train"], seed
         self.strategy = strategy or tf.distribute.get_strategy()
         self.tracker = tracker
         self.train = train if isinstance(train, dict) else {"head": train}
         self.val = val if isinstance(val, dict) else {"head": val}
         self.single = not isinstance(train, dict)
+        if self.single:
+            check_single_head(params["model"])
+        self.params = params | {"model": _with_strand_pairs(params["model"], self.train, self.single)}
         self.checkpoint = Checkpoint(checkpoint_dir)
         keras.utils.set_random_seed(seed)
         with self.strategy.scope(), _precision(self.settings["precision"]):
             self.model, self._trained = self._build(self.params.get("transfer", {}))
-        if self.single and isinstance(self.model.output, dict):
-            heads = ", ".join(self.model.output)
-            raise InputError(f"the network has the heads {heads}, but there are data for one: leave the others out.")
         self.heads = {key: self.model if self.single else head_model(self.model, key) for key in self.train}
         for key, batches in self.train.items():
             _check_lengths(self.heads[key], batches)
@@ -176,13 +177,14 @@ class Trainer:
         freeze(self.model, asked.get("train", self._trained))
         with self.strategy.scope():
             scale = LossScale() if settings["precision"] == "mixed_float16" else None
+            sound = sound_so_far()
             steps_per_epoch = sum(len(batches) for batches in self.train.values())
             optimizer = build_optimizer(settings, steps_per_epoch, loss_scale=scale is not None)
             optimizer.build(self.model.trainable_variables)
         steps, checks = {}, {}
         for key, head in self.heads.items():
             loss, metrics = _loss(settings), _metrics(settings, self.train[key].labels)
-            steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale)
+            steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale, sound)
             checks[key] = Step(head, loss, metrics, self.strategy)
         return _Stage(number, settings, optimizer, scale, steps, checks)
 
@@ -236,7 +238,7 @@ class Trainer:
         for number, key in enumerate(order, start=1):
             shares, size = next(sources[key])
             result = stage.steps[key](shares, size)
-            # Read one step later, so that the device need not wait for Python.
+            # Read one step later, so that the device need not wait for Python; a step that follows a broken one does nothing.
             if last:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
@@ -249,11 +251,9 @@ class Trainer:
     def _account(
         self, epoch: int, stage: _Stage, totals: dict[str, Totals], key: str, number: int, shares: Any, size: int, result: Any
     ) -> None:
-        loss, finite, sums = result
+        loss, sound, sums = result
         loss = float(loss)
-        # Gradients of float16 may overflow: the step was left out, and the scale of the loss has been lowered.
-        overflow = stage.scale is not None and np.isfinite(loss) and float(stage.scale.scale) >= 1
-        if not bool(finite) and not overflow:
+        if not bool(sound):
             raise InputError(
                 f"the loss is {loss} or its gradient not finite in batch {number} of epoch {epoch + 1}"
                 f"{self._culprits(key, stage, shares)}: lower train.learning_rate or set train.clip_norm; with a Poisson loss, "
@@ -262,7 +262,7 @@ class Trainer:
         totals[key].add(loss, size, sums)
 
     def _culprits(self, key: str, stage: _Stage, shares: Any) -> str:
-        """Say which examples and tasks of a batch are not finite; the weights are those before it."""
+        """Say which examples and tasks of a batch are not finite; the weights are those before it, as the step sees to."""
         batches, genes, tasks = self.train[key], [], []
         for inputs, labels, chosen in shares:
             predictions = np.asarray(self.heads[key](inputs, training=True))
@@ -344,6 +344,13 @@ class _Stage:
     @property
     def variables(self) -> list[keras.Variable]:
         return [*self.optimizer.variables, *([self.scale.scale, self.scale.steps] if self.scale else [])]
+
+
+def _with_strand_pairs(model: dict[str, Any], train: dict[str, Batches], single: bool) -> dict[str, Any]:
+    """Return the `model` section with the strand pairs that the data know, unless it says itself which they are."""
+    keys = list(train) if single else head_names(model)
+    pairs = [train[key].strand_pair if key in train else None for key in keys]
+    return {"strand_pair": pairs} | model if any(pairs) else model
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""The network of a coverage run is compared with its bins by the program itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+import check_network
+from cisnake.errors import InputError
+
+TRUNK = [{"name": "conv_block", "filters": 4, "kernel_size": 3, "pool_size": 4}]
+HEAD = {"name": "final", "activation": "softplus"}
+
+
+def run(tmp_path, **heads):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"model": {"trunk": TRUNK, **heads}}))
+    options = [f"--params={tmp_path / 'params.yaml'}", "--seq-len=32", "--bin-size=4", "--tasks=3"]
+    check_network.main(check_network.parser().parse_args([*options, f"--output={tmp_path / 'network.json'}"]))
+    return json.loads((tmp_path / "network.json").read_text())
+
+
+@pytest.mark.parametrize("key", ["head", "head_human"])
+def test_shapes_of_a_network_that_fits(tmp_path, key):
+    found = run(tmp_path, **{key: HEAD})
+    assert (found["input_shape"], found["output_shape"]) == ([32, 4], [8, 3])
+
+
+def test_a_network_of_several_heads_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one"):
+        run(tmp_path, head_human=HEAD, head_mouse=HEAD | {"units": 5})
