@@ -72,8 +72,9 @@ lock: setup ## pin the dependencies anew from pyproject.toml (UPGRADE=--upgrade 
 envs: setup ## write envs/*.yaml, the conda environments of the rules, from the locks
 	@$(RUN) python tools/write_envs.py
 
-docs: setup ## write config/README.md from the schema of the configuration, and docs/broken_inputs.md from the tests
+docs: setup ## write config/README.md from the schema of the configuration, docs/reruns.md from the rules, docs/broken_inputs.md from the tests
 	@$(RUN) python tools/write_config_docs.py
+	@$(RUN) python tools/write_reruns.py
 	@$(RUN) python tools/write_broken_inputs.py
 
 clean: ## remove .venv, caches and the results of the demo; keeps your own results
