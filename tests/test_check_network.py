@@ -10,13 +10,17 @@ import yaml
 import check_network
 from cisnake.errors import InputError
 
+from .configured import configured
+
 TRUNK = [{"name": "conv_block", "filters": 4, "kernel_size": 3, "pool_size": 4}]
 HEAD = {"name": "final", "activation": "softplus"}
 
 
 def run(tmp_path, **heads):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"model": {"trunk": TRUNK, **heads}}))
-    options = [f"--params={tmp_path / 'params.yaml'}", "--seq-len=32", "--bin-size=4", "--tasks=3"]
+    sections = {"windows": {"upstream": 20, "downstream": 12}, "targets": {"bin_size": 4}}
+    options = configured(tmp_path, model={"params": str(tmp_path / "params.yaml")}, **sections)
+    options += ["--tasks=3"]
     check_network.main(check_network.parser().parse_args([*options, f"--output={tmp_path / 'network.json'}"]))
     return json.loads((tmp_path / "network.json").read_text())
 

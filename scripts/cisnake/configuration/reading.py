@@ -110,7 +110,7 @@ def read_file(path: Path) -> dict[str, Any]:
         The file cannot be read, or is no YAML with sections.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as a configuration in YAML: {error}") from error
     if not isinstance(values, dict):

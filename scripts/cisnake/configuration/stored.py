@@ -34,7 +34,8 @@ def store(config: Mapping[str, Any], folder: str | Path) -> Path:
     path = config_path(config, folder)
     if not path.exists():
         # Through JSON: what Snakemake hands over may be of other types than YAML writes.
-        text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True, width=120)
+        plain = json.loads(json.dumps(config))
+        text = yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=120)
         with write_whole(path) as part:
             part.write_text(_HEADER + text, encoding="utf-8")
     return path

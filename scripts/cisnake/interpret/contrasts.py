@@ -115,8 +115,9 @@ def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -
         if off:
             raise InputError(f"contrast {name} has score aggregate, which takes no off_tasks: remove them or use specificity.")
         return Contrast(name, on, (), score)
-    off = off or tuple(task for task in table["task"] if task not in on)
-    both = [task for task in on if task in off]
+    chosen = set(on)
+    off = off or tuple(task for task in table["task"] if task not in chosen)
+    both = [task for task in off if task in chosen]
     if both:
         raise InputError(f"contrast {name} has the task {both[0]} in on_tasks and in off_tasks.")
     if not off:

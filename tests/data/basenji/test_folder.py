@@ -87,7 +87,7 @@ def test_the_order_of_the_transform_is_asked_for(folder):
 
 def test_strand_pairs_are_those_of_the_table(folder):
     with layout.open_dataset(run(folder)) as file:
-        assert file.attrs["strand_pair"].tolist() == [0, 1, 2], "none without the column"
+        assert layout.read_strand_pair(file).tolist() == [0, 1, 2], "none without the column"
     # The first column numbers the targets of a larger table, of which these are some.
     path = folder / "targets.txt"
     lines = path.read_text().splitlines()
@@ -95,8 +95,8 @@ def test_strand_pairs_are_those_of_the_table(folder):
     cells += [(pair, line.replace(line[0], number, 1)) for line, number, pair in zip(lines[1:], "579", ("9", "", "5"))]
     path.write_text("".join(f"{line}\t{pair}\n" for pair, line in cells))
     with layout.open_dataset(run(folder)) as file:
-        assert file.attrs["strand_pair"].tolist() == [2, 1, 0]
-        assert file.attrs["strand_pair"].dtype == np.int32
+        assert layout.read_strand_pair(file).tolist() == [2, 1, 0]
+        assert layout.read_strand_pair(file).dtype == np.int32
     path.write_text(path.read_text().replace("\t5\n", "\t7\n"))
     with pytest.raises(InputError, match=r"targets\.txt:\nline 2: strand_pair of heat is acid, but that of acid is cold"):
         run(folder)

@@ -337,3 +337,20 @@ def test_bins_must_fill_the_window(write, bin_size, crop):
 def test_labels_of_another_shape_are_refused(write, values):
     with pytest.raises(ValueError, match="shape"):
         write(values=values)
+
+
+@pytest.mark.parametrize("tracks", [2, 20_000])
+def test_pairs_of_strands_are_kept_of_any_number_of_tracks(genome, tmp_path, tracks):
+    pairs = np.arange(tracks) ^ 1
+    few = windows().iloc[:2]
+    labels = Labels(np.zeros((2, tracks, BINS), np.float32), [f"t{i}" for i in range(tracks)], strand_pair=pairs)
+    write_dataset(tmp_path / "d.h5", few, labels, genome, Layout(PAD, BIN, CROP), {"n_folds": 1})
+    with layout.open_dataset(tmp_path / "d.h5") as file:
+        assert (layout.read_strand_pair(file) == pairs).all()
+
+
+def test_a_file_may_say_nothing_of_strands_or_say_it_as_older_files_do(write):
+    with h5py.File(write(), "r+") as file:
+        assert layout.read_strand_pair(file) is None
+        file.attrs["strand_pair"] = np.array([1, 0], np.int32)
+        assert layout.read_strand_pair(file).tolist() == [1, 0]

@@ -106,7 +106,8 @@ def test_bad_cell_is_named_with_gene_task_and_line(tmp_path, monkeypatch, cell, 
         ("a\tb\ng1\t1\t2\ng2\t1\t2\n", "line 2 has more cells than the line of names"),
         ("a\tb\ng1\t1\ng2\t1\t2\t3\t4\n", "cannot be read as a table"),
         ("id\ta\tb\ng1\t1\t2\ng2\t1\n", "line 3 has fewer cells"),
-        ("", "cannot be read as a table"),
+        ("", r"m\.tsv is empty"),
+        ("\n\n", r"m\.tsv is empty"),
     ],
 )
 def test_tables_that_cannot_be_meant_are_refused(tmp_path, text, message):

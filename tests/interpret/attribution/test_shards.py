@@ -362,9 +362,9 @@ def covered(folder, tmp_path_factory):
     weights = np.zeros((N, bins), np.float32)
     weights[:, 1:3] = [1.0, 0.25]
     weights[2] = [0.5, 0, 0, 1]
-    attributes = {"n_folds": FOLDS, "strand_pair": [1, 0]}
+    attributes = {"n_folds": FOLDS}
     genome = Genome(folder / "genome.fa")
-    measured = writer.Labels(labels, ["t0", "t1"], transform.to_dict(), weights)
+    measured = writer.Labels(labels, ["t0", "t1"], transform.to_dict(), weights, strand_pair=[1, 0])
     writer.write_dataset(out / "dataset.h5", windows, measured, genome, writer.Layout(PAD, 4, crop), attributes)
     (out / "tasks.tsv").write_text("task\tgroup\nt0\tboth\nt1\tboth\n")
     for fold in range(FOLDS):

@@ -24,7 +24,7 @@ def test_what_parameters_say_stays(dataset, tmp_path):
     stranded = tmp_path / "stranded.h5"
     stranded.write_bytes(dataset.read_bytes())
     with h5py.File(stranded, "r+") as file:
-        file.attrs["strand_pair"] = np.array([1, 0])
+        file["strand_pair"] = np.array([1, 0])
     assert complete_params(PARAMS, stranded)["model"] == {"trunk": [], "seq_length": 40, "strand_pair": [[1, 0]]}
     own = {"seq_length": 30, "strand_pair": [None]}
     assert complete_params(PARAMS | {"model": own}, stranded)["model"] == own

@@ -185,7 +185,7 @@ def read_strand_pair(file: h5py.File) -> np.ndarray | None:
     """
     if "strand_pair" in file:
         return file["strand_pair"][:]
-    # Where releases before 0.2 put it; an attribute has no room for more than 16,000 tasks.
+    # Where older files have it; an attribute has no room for more than 16,000 tasks.
     return file.attrs.get("strand_pair")
 
 
