@@ -95,6 +95,12 @@ def test_xla_makes_no_gradient_of_no_example(tmp_path, mirrored):
     assert len(history) == 3
 
 
+def test_pieces_on_two_devices_follow_the_curve_of_one_with_a_penalty(tmp_path, mirrored):
+    model = MODEL | {"norm_type": None, "l2_scale": 0.1}
+    pieces = train(tmp_path / "two", mirrored, model, examples=17, gradient_accumulation=2)[1]
+    assert_alike(pieces, train(tmp_path / "one", model=model, examples=17)[1])
+
+
 def test_training_goes_on_with_another_number_of_devices(tmp_path, mirrored, alone):
     train(tmp_path, mirrored, train_epochs_max=2)
     assert_alike(train(tmp_path)[1], alone)
