@@ -24,11 +24,12 @@ from cisnake.model.training.trainer import Trainer
 from .array_batches import ArrayBatches
 
 ROOT = Path(__file__).parents[3]
+CONV = {"name": "conv_block", "filters": 5}
 MODEL = {
     "seq_length": 16,
     "norm_type": "batch-sync",
     "bn_momentum": 0.9,
-    "trunk": [{"name": "conv_block", "filters": 6, "kernel_size": 3, "pool_size": 2}, {"name": "conv_block", "filters": 5}],
+    "trunk": [{"name": "conv_block", "filters": 6, "kernel_size": 3, "pool_size": 2}, CONV],
     "head": [{"name": "global_pool"}, {"name": "final"}],
 }
 # 21 examples in batches of 8: shares of 4 and 4, and in the end of 2 and 3.
@@ -38,13 +39,13 @@ TRAIN = {
 }
 
 
-def train(folder, strategy=None, model=MODEL, **changes):
+def train(folder, strategy=None, model=MODEL, examples=21, **changes):
     rng = np.random.default_rng(0)
     inputs = np.eye(4, dtype="f4")[rng.integers(0, 4, (34, 16))]
     labels = np.stack([inputs[..., 1].mean(axis=1), rng.normal(size=34)], axis=1).astype("f4")
     labels[2, 1] = labels[29, 0] = np.nan
     params = {"model": model, "train": TRAIN_DEFAULTS | TRAIN | changes}
-    data = ArrayBatches(inputs[:21], labels[:21], 8, seed=5), ArrayBatches(inputs[21:], labels[21:], 8)
+    data = ArrayBatches(inputs[:examples], labels[:examples], 8, seed=5), ArrayBatches(inputs[21:], labels[21:], 8)
     models, history = Trainer(params, *data, 5, folder, strategy=strategy).fit()
     return models["head"], history
 
@@ -76,6 +77,28 @@ def test_ordinary_normalisation_differs_on_two_devices(tmp_path, mirrored):
     plain = MODEL | {"norm_type": "batch"}
     one, two = train(tmp_path / "one", model=plain)[1], train(tmp_path / "two", mirrored, model=plain)[1]
     assert np.abs(one["loss"] - two["loss"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("norm", ["batch", "batch-sync", "layer"])
+def test_a_device_without_an_example_of_the_last_batch_does_no_harm(tmp_path, mirrored, norm):
+    """17 examples in batches of 8: in the end one, for two devices."""
+    model, history = train(tmp_path, mirrored, MODEL | {"norm_type": norm}, examples=17)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert np.isfinite(history[NUMBERS]).all(axis=None) and len(history) == 3
+    if norm != "batch":
+        assert_alike(history, train(tmp_path / "alone", model=MODEL | {"norm_type": norm}, examples=17)[1])
+
+
+def test_xla_makes_no_gradient_of_no_example(tmp_path, mirrored):
+    model, history = train(tmp_path, mirrored, MODEL | {"norm_type": "batch", "trunk": [CONV]}, examples=17, jit_compile=True)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert len(history) == 3
+
+
+def test_pieces_on_two_devices_follow_the_curve_of_one_with_a_penalty(tmp_path, mirrored):
+    model = MODEL | {"norm_type": None, "l2_scale": 0.1}
+    pieces = train(tmp_path / "two", mirrored, model, examples=17, gradient_accumulation=2)[1]
+    assert_alike(pieces, train(tmp_path / "one", model=model, examples=17)[1])
 
 
 def test_training_goes_on_with_another_number_of_devices(tmp_path, mirrored, alone):

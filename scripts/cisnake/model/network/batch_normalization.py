@@ -20,6 +20,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     these take a third of the time of a training step on a CPU; the fused operation, which Keras used for images, needs
     fewer. Inference, configuration and weights are Keras's.
 
+    On several devices each normalises by its own share of a batch, and moving statistics are the means of theirs. A device
+    whose share is empty, as may be in a last batch, has no moments: its moving statistics stay as they are.
+
     Parameters
     ----------
     **kwargs
@@ -32,18 +35,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         # In float32 whatever the precision, as Keras does: squares of half precision overflow.
         x = ops.expand_dims(ops.cast(inputs, "float32"), axes)
+        count = ops.cast(ops.size(x), "float32") / x.shape[-1]
+        shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        gamma, beta = self.gamma, self.beta
+        if shared:
+            # The gradient of nothing is nothing, but NaN by XLA.
+            gamma, beta = (ops.where(count > 0, weight, ops.stop_gradient(weight)) for weight in (gamma, beta))
         normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
-            scale=self.gamma,
-            offset=self.beta,
+            scale=gamma,
+            offset=beta,
             mean=tf.zeros([0]),
             variance=tf.zeros([0]),
             epsilon=self.epsilon,
             is_training=True,
         )
         # It gives the variance of the population estimated from the batch; Keras keeps that of the batch.
-        count = ops.cast(ops.size(x), "float32") / x.shape[-1]
         variance = variance * (count - 1.0) / count
+        if shared:
+            mean = ops.where(count > 0, mean, self.moving_mean)
+            variance = ops.where(count > 0, variance, self.moving_variance)
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
         return ops.cast(ops.squeeze(normalized, axes), self.compute_dtype)

@@ -167,7 +167,8 @@ class Step:
             found = self._descend_piece(inputs[part], labels[part], size, scale, penalties)
             return first + length, tf.nest.map_structure(tf.add, total, found)
 
-        return tf.while_loop(lambda first, _: first < rows, add, (tf.constant(0), total))[1]
+        # A share without an example is a piece of none: it has its part of the penalties.
+        return tf.while_loop(lambda first, _: first < tf.maximum(rows, 1), add, (tf.constant(0), total))[1]
 
     def _descend_piece(self, inputs: Any, labels: Any, size: Any, scale: Any, penalties: Any) -> tuple[Any, list[Any], Any]:
         with tf.GradientTape() as tape:
