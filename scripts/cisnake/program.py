@@ -57,8 +57,8 @@ def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
     for model in models:
         if not model.is_file():
             raise InputError(
-                f"{model} is not there, but the configuration has {len(folds)} folds (splits.folds) of {len(replicates)} "
-                "models (train.replicates): give --config, or name the models one by one."
+                f"{model} is not there (splits.folds: {len(folds)}, train.replicates: {len(replicates)}): give the run's "
+                "--config, or name the models one by one."
             )
     return models
 

@@ -122,7 +122,7 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints"},
         "evaluate_model": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
-            "evaluate.baseline": "{k: 3, upstream: 10, downstream: 10, alpha: 1}", **WINDOWS,
+            "evaluate.baseline": "{k: 3, upstream: 10, downstream: 10, alpha: 1}", "windows.upstream": "20",
         },
         "attribute_genes": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",

@@ -102,7 +102,7 @@ def _table_layout(path: Path, commas: bool) -> TextLayout:
     with open_text(path) as file:
         cells = next((row for row in csv.reader(file, delimiter=separator) if row), None)
     if cells is None:
-        raise InputError(f"matrix {path} is empty.")
+        raise InputError(f"matrix {path} is empty: its first line should name the tasks.")
     tasks = cells[1:]
     return TextLayout(separator, tasks, 1, 0, 1, None, pd.DataFrame({"task": tasks}))
 
