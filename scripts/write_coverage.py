@@ -17,7 +17,6 @@ from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
 from cisnake.data.windows import read_genes_table
 from cisnake.files import digest, file_sha256
-from cisnake.sections import TargetsSection
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     targets = configured.targets
     windows, genome = read_genes_table(args.windows), Genome(args.genome)
     table = as_bigwigs(read_tracks(args.tracks, configured.run.data_dir or "."), args.converted)
-    settings = coverage_settings(targets, args.blacklist, args.unmappable)
+    settings = CoverageSettings.from_targets(targets, args.blacklist, args.unmappable)
     reader = CoverageReader(table, windows, genome.sizes, targets.bin_size, targets.crop, settings)
     warn(reader)
     bins = None
@@ -61,19 +60,6 @@ def main(args: argparse.Namespace) -> None:
     layout = Layout(configured.windows.max_shift, targets.bin_size, targets.crop)
     write_dataset(args.output, windows, labels, genome, layout, attributes, args.processes)
     program.log.info("%d windows, %d tasks, %d bins written to %s", len(windows), len(table), reader.bins, args.output)
-
-
-def coverage_settings(targets: TargetsSection, blacklist: Path | None, unmappable: Path | None) -> CoverageSettings:
-    """Return what the configuration says of coverage in all tracks."""
-    return CoverageSettings(
-        targets.transform_order,
-        targets.interpolate_nan,
-        blacklist,
-        targets.blacklist_quantile,
-        unmappable,
-        targets.umap_clip,
-        targets.missing_chromosome,
-    )
 
 
 def warn(reader: CoverageReader) -> None:

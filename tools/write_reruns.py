@@ -194,10 +194,10 @@ def write_inputs(folder: Path) -> None:
     anndata.AnnData(np.ones((2, 1)), pd.DataFrame({"group": ["a", "b"], "name": ["a", "b"]}, ["a", "b"])).write_h5ad(
         folder / "matrix.h5ad"
     )
-    (folder / "tracks.tsv").write_text("identifier\tfile\tformat\na\ta.bw\tbigwig\nb\treads.bam\tbam\n")
-    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {}\n")
+    (folder / "tracks.tsv").write_text("identifier\tfile\tformat\na\ta.bw\tbigwig\nb\treads.bam\tbam\n", encoding="utf-8")
+    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {}\n", encoding="utf-8")
     # Several nodes are refused where there is no SLURM.
-    (folder / "srun").write_text("#!/bin/sh\n")
+    (folder / "srun").write_text("#!/bin/sh\n", encoding="utf-8")
     (folder / "srun").chmod(0o755)
 
 
@@ -212,7 +212,7 @@ def signatures(config: dict[str, Any], folder: Path) -> dict[str, str]:
         Where its files are, and what it is read in.
     """
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
     with SnakemakeApi(OutputSettings(quiet={"all"})) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),

@@ -314,6 +314,19 @@ def test_batches_are_cut_where_contributions_would_fill_memory(folder, tmp_path,
     np.testing.assert_allclose(cut.read_block(0, N)[0], whole.read_block(0, N)[0], atol=1e-6)
 
 
+def test_models_are_read_for_their_checksum_once_whatever_the_number_of_contrasts(folder, tmp_path, monkeypatch):
+    read, checksum = [], attribution_shards.file_sha256
+
+    def count(path):
+        read.append(path)
+        return checksum(path)
+
+    monkeypatch.setattr(attribution_shards, "file_sha256", count)
+    contrasts = {f"c{i}": {"on_tasks": ["t0"]} for i in range(7)}
+    run(folder, tmp_path, shard=(0, 4), contrasts=contrasts)
+    assert sorted(read) == models(folder)
+
+
 def test_program(folder, tmp_path, monkeypatch):
     """The command line gives what the function gives."""
     # Threads can be set only before TensorFlow's first computation, which was in another test.

@@ -21,6 +21,7 @@ from cisnake.data.coverage.transform import TargetTransform, transform_of
 from cisnake.data.genome import intersect, read_regions
 from cisnake.data.windows import UNMAPPABLE_SHARE
 from cisnake.errors import InputError, unknown_name
+from cisnake.sections import TargetsSection
 
 MISSING_CHROMOSOME = ("error", "zeros")
 
@@ -76,6 +77,19 @@ class CoverageSettings:
         for name in ("blacklist_quantile", "umap_clip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: a quantile lies between 0 and 1.")
+
+    @classmethod
+    def from_targets(cls, targets: TargetsSection, blacklist: Path | None, unmappable: Path | None) -> CoverageSettings:
+        """Return the settings of a configuration, whose files of regions may have been fetched to another place."""
+        return cls(
+            targets.transform_order,
+            targets.interpolate_nan,
+            blacklist,
+            targets.blacklist_quantile,
+            unmappable,
+            targets.umap_clip,
+            targets.missing_chromosome,
+        )
 
 
 @dataclass(frozen=True, eq=False)
