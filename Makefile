@@ -41,14 +41,16 @@ test: setup ## run the tests on all cores, at most 4, and the examples in docstr
 	@$(RUN) python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(if $(PYTEST_ARGS),,$(RUN) python -m pytest --quiet --doctest-modules scripts/cisnake)
 
-# Every check runs, whichever fails, so that one run shows all that is wrong.
+# Every check runs, whichever fails, so that one run shows all that is wrong. Runs of real data need it to be planned.
 lint: setup ## check style, types, the workflow, and that the README names what exists
 	@status=0; export $(RUN); \
 	ruff check $(SOURCES) || status=1; \
 	ruff format --check --quiet $(SOURCES) || status=1; \
 	mypy || status=1; \
 	snakefmt --check $(SNAKEFILES) || status=1; \
-	snakemake --lint --configfile config/demo.yaml || status=1; \
+	for config in demo $${CISNAKE_DATA:+yeast yeast_atac}; do \
+		snakemake --lint --configfile config/$$config.yaml || status=1; \
+	done; \
 	python tools/check_readme.py || status=1; \
 	exit $$status
 

@@ -11,8 +11,6 @@ sys.path.insert(0, str(SCRIPTS))
 
 from cisnake import __version__ as VERSION
 from cisnake import configuration
-# The same table, without a look for thousands of files again.
-from cisnake.configuration import known_tracks as read_tracks
 from cisnake.errors import InputError
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.

@@ -97,6 +97,21 @@ def tracks_table(wildcards, output):
     return config["targets"].get("tracks", "")
 
 
+def models_folder(wildcards, input):
+    """Folder of the trained networks: one name, however many they are."""
+    return str(Path(input.models[0]).parents[2])
+
+
+def converted_tracks(wildcards, output):
+    """Folder of the BigWigs that are made from tracks of other formats."""
+    return f"{R}/tracks"
+
+
+def launcher(wildcards, output):
+    """What starts a training on several nodes."""
+    return MULTI_NODE.get("mpi", "")
+
+
 def optional(flag, name):
     """An option of a command for an input that a run may have or not; the inputs themselves are what is compared."""
 

@@ -22,8 +22,8 @@ rule attribute_genes:
         gpu=min(GPUS, 1),
     params:
         settings=settings("attribute_genes"),
-        folder=f"{R}/attributions",
-        models=f"{R}/models",
+        folder=subpath(output[0], ancestor=2),
+        models=models_folder,
         config=config_file,
         scripts=scripts,
         version=VERSION,
@@ -50,7 +50,7 @@ rule collect_attributions:
         mem_mb=table_memory,
         runtime=table_time,
     params:
-        shards=f"{R}/attributions/{{contrast}}",
+        shards=subpath(input[0], parent=True),
         config=config_file,
         scripts=scripts,
         version=VERSION,
@@ -168,7 +168,7 @@ rule probe_motifs:
         gpu=min(GPUS, 1),
     params:
         settings=settings("probe_motifs"),
-        models=f"{R}/models",
+        models=models_folder,
         config=config_file,
         scripts=scripts,
         version=VERSION,

@@ -1,11 +1,6 @@
 # Training, and scores on genes that were not trained on.
 
 
-def launcher(wildcards, output):
-    """What starts a training on several nodes."""
-    return MULTI_NODE.get("mpi", "")
-
-
 rule train_model:
     input:
         dataset=f"{R}/dataset.h5",
@@ -65,7 +60,7 @@ rule evaluate_model:
     params:
         settings=settings("evaluate_model"),
         folder=subpath(output[0], parent=True),
-        models=f"{R}/models",
+        models=models_folder,
         config=config_file,
         scripts=scripts,
         version=VERSION,

@@ -106,7 +106,7 @@ rule write_browser_files:
         results=subpath(input.genes, parent=True),
         annotation=optional("--annotation", "annotation"),
         tracks=optional("--tracks", "tracks"),
-        converted=f"{R}/tracks",
+        converted=converted_tracks,
         config=config_file,
         scripts=scripts,
         version=VERSION,

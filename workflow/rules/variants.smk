@@ -24,7 +24,7 @@ if VCF:
             runtime=network_time,
             gpu=min(GPUS, 1),
         params:
-            models=f"{R}/models",
+            models=models_folder,
             config=config_file,
             scripts=scripts,
             version=VERSION,
