@@ -9,9 +9,17 @@ min_version("9.19")
 SCRIPTS = Path(workflow.current_basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from cisnake import __version__ as VERSION
+import cisnake
 from cisnake import configuration
 from cisnake.errors import InputError
+
+VERSION = cisnake.__version__
+LIBRARY = Path(cisnake.__file__).resolve().parent
+
+# Python loads a library once: of two copies of the workflow, one would use the other's.
+if LIBRARY != (SCRIPTS / "cisnake").resolve():
+    logger.error(f"cisnake is loaded from {LIBRARY} already: modules of one Snakefile must be of one copy of this workflow")
+    sys.exit(1)
 
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
 if not config and not workflow.overwrite_configfiles:
