@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
-from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, SOURCES, listed
+from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
@@ -145,7 +146,16 @@ def _measurements(config: Config) -> Iterator[str]:
 def _missing_source(config: Config, section: str, key: str) -> Iterator[str]:
     value = config[section].get(key)
     if isinstance(value, str) and not Path(value).is_file():
-        yield f"{section}.{key}: {value} is not there"
+        yield f"{section}.{key}: {value} is not there{_start(value, config)}"
+
+
+def _start(path: str, config: Config | None = None) -> str:
+    """Return where a relative path starts, as the end of a sentence: with a configuration in `run.data_dir`, if it has one."""
+    data_dir = config["run"].get("data_dir") if config else None
+    folder = Path(data_dir or ".").absolute()
+    if os.path.isabs(path) and not (data_dir and Path(path).is_relative_to(folder)):
+        return ""
+    return f": relative paths start from {'run.data_dir' if data_dir else 'the working folder'}, {folder}"
 
 
 # Of expression
@@ -273,7 +283,7 @@ def _bins(config: Config) -> Iterator[str]:
 def _missing_tracks(config: Config) -> Iterator[str]:
     tracks = config["targets"].get("tracks")
     if _of_coverage(config) and tracks is not None and not Path(tracks).is_file():
-        yield f"targets.tracks: {tracks} is not there"
+        yield f"targets.tracks: {tracks} is not there{_start(tracks, config)}"
 
 
 def counting(track: Mapping[str, Any] | pd.Series, common: dict[str, Any]) -> dict[str, Any]:
@@ -312,13 +322,13 @@ def _counts_of_tracks(config: Config) -> Iterator[str]:
 def _missing_motifs(config: Config) -> Iterator[str]:
     source = config["motifs"]["source"]
     if not source.startswith(DATABASE) and not Path(source).is_file():
-        yield f"motifs.source: {source} is not there"
+        yield f"motifs.source: {source} is not there{_start(source, config)}"
 
 
 def _missing_genes(config: Config) -> Iterator[str]:
     genes = config["attribution"]["genes"]
     if genes not in GENES and not Path(genes).is_file():
-        yield f"attribution.genes: {genes} is not there; it is all, held_out, or a file"
+        yield f"attribution.genes is all, held_out, or a file; {genes} is not there{_start(genes, config)}"
 
 
 def _baseline(config: Config) -> Iterator[str]:
@@ -366,6 +376,12 @@ def pretrained(config: Config) -> list[str]:
 
 def _network(config: Config) -> Iterator[str]:
     file = config["model"]["params"]
+    if not os.path.isabs(file) and not Path(file).exists():
+        yield (
+            f"model.params: parameter file {file} cannot be read: it is neither in the working folder, {Path.cwd()}, nor in "
+            f"that of the workflow, {ROOT}"
+        )
+        return
     try:
         params = read_params(file, config["model"]["overrides"])
     except InputError as error:
@@ -373,7 +389,7 @@ def _network(config: Config) -> Iterator[str]:
         return
     weights = params.get("transfer", {}).get("weights")
     if weights and not Path(weights).is_file():
-        yield f"transfer.weights of {file} is {weights}, which does not exist"
+        yield f"transfer.weights of {file} is {weights}, which does not exist{_start(weights)}"
     with suppress(Unsound):
         length = _length(config)
         asked = params["model"].get("seq_length", length)
