@@ -24,6 +24,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., str]
+Jobs = Callable[[str], dict[str, int]]
 
 CHROMOSOMES, LENGTH, SPACING = ("chr1", "chr2", "chr3", "chr4"), 36_000, 600
 OPEN = 60
@@ -214,6 +215,19 @@ def test_breaking_its_sites_closes_the_chromatin(finished: Path) -> None:
 def test_the_report_shows_tiles(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert "mean profile around TSSs" in page and "tile at the median" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("earlier", ["tiles={sample: 0.8}", "windows={max_shift: 4}", "targets={clip_pct: 0.99}"])
+def test_another_network_and_an_earlier_key_are_planned_to_the_report_at_once(
+    finished: Path, snakemake: Run, jobs: Jobs, earlier: str
+) -> None:
+    # The network is checked beside the reading of tracks: a plan that ended there would leave training to a second run.
+    given = ["--config", "model={overrides: {train.learning_rate: 0.02}}", earlier]
+    planned = jobs(snakemake(finished.parents[1], "--dry-run", "--configfile", "config.yaml", *given))
+    once = {"check_network", "score_variants", "write_browser_files", "write_report"}
+    twice = {"write_coverage", "train_model", "evaluate_model", "evaluate_coverage", "attribute_genes", "probe_motifs"}
+    assert {name: planned.get(name) for name in once | twice} == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
 
 
 def test_a_network_of_other_bins_is_refused_before_tracks_are_read(tmp_path: Path, snakemake: Run) -> None:
