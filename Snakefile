@@ -1,4 +1,3 @@
-from pathlib import Path
 import sys
 
 from snakemake.logging import logger
@@ -6,7 +5,11 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-SCRIPTS = Path(workflow.current_basedir) / "scripts"
+
+include: "workflow/rules/checkout.smk"
+
+
+SCRIPTS = CHECKOUT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import cisnake
@@ -24,7 +27,7 @@ if LIBRARY != (SCRIPTS / "cisnake").resolve():
 # Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
 if not config and not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.current_basedir) / "config" / "demo.yaml"
+    configfile: CHECKOUT / "config" / "demo.yaml"
 
 
 try:

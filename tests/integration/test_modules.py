@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,68 @@ def test_a_module_without_a_configuration_is_the_demo(tmp_path: Path, snakemake:
     assert jobs(printed)["cis_simulate_inputs"] == 1 and "results/demo/report.html" in printed
 
 
+def copied(folder: Path) -> Path:
+    """A copy of the workflow in another folder."""
+    for name in ("workflow", "scripts", "config", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
 def test_two_copies_of_the_workflow_are_not_mixed(folder: Path, tmp_path: Path, snakemake: Run) -> None:
-    for name in ("workflow", "scripts", "config"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", tmp_path)
+    copied(tmp_path)
     printed = snakemake(folder, "--dry-run", "--configfile", "two.yaml", snakefile=caller(folder, TWO, tmp_path))
     assert printed.endswith("exit 1")
     assert f"cisnake is loaded from {ROOT}/scripts/cisnake already" in printed
     assert "Traceback" not in printed and "rule small_" not in printed
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_both_snakefiles_make_everything_if_nothing_is_asked_for(
+    folder: Path, snakemake: Run, jobs: Jobs, snakefile: str
+) -> None:
+    plan = ["--dry-run", "--configfile", "config.yaml"]
+    assert jobs(snakemake(folder, *plan, snakefile=ROOT / snakefile))["all"] == 1
+    text = ONE.replace("{root}/Snakefile", "{root}/" + snakefile)
+    assert jobs(snakemake(folder, *plan, snakefile=caller(folder, text)))["cis_all"] == 1
+    without = text.replace("use rule * from cisnake", "use rule * from cisnake exclude all")
+    assert "rule cis_call_peaks" not in snakemake(folder, *plan, snakefile=caller(folder, without))
+
+
+# As snakedeploy writes it.
+HOSTED = """
+configfile: "config/config.yaml"
+
+module cisnake:
+    snakefile:
+        github("someone/cisnake", path="workflow/Snakefile", tag="v1.0")
+    config:
+        config
+
+use rule * from cisnake
+"""
+
+
+def test_a_module_of_a_repository_elsewhere_is_run(
+    folder: Path, tmp_path: Path, snakemake: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, cache = tmp_path / "repository", tmp_path / "cache"
+    # What Snakemake has of a repository that it has seen before, so that nothing is fetched.
+    clone = cache / "snakemake/snakemake/source-cache/snakemake-git-cache/github.com/someone/cisnake"
+    repository.mkdir()
+    copied(repository)
+    git = ["git", "-C", str(repository), "-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "All"], ["tag", "v1.0"]):
+        subprocess.run([*git, *command], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository), str(clone)], check=True)
+    shutil.rmtree(repository)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    snakefile = caller(folder, HOSTED)
+    planned = jobs(snakemake(folder, "--dry-run", "--configfile", "config.yaml", snakefile=snakefile))
+    assert planned["all"] == planned["write_report"] == 1
+    asked = ["results/small/inputs/motifs.meme", "--printshellcmds", "--configfile", "config.yaml"]
+    printed = snakemake(folder, *asked, snakefile=snakefile)
+    assert printed.endswith("exit 0"), printed
+    (unpacked,) = clone.parent.glob("cisnake-*")
+    assert f"{unpacked}/scripts/fetch_motifs.py" in printed
+    assert not list(clone.parent.glob(".part-*"))

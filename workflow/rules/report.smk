@@ -138,7 +138,8 @@ rule write_report:
         genes=f"{R}/genes.tsv",
         motifs=MOTIFS,
     output:
-        f"{R}/report.html",
+        # Snakemake's own report (--report) shows it, too.
+        report(f"{R}/report.html"),
     log:
         f"{R}/logs/write_report.log",
     benchmark:
