@@ -163,3 +163,17 @@ def test_no_command_grows_with_a_run(sized: Callable[[int], dict[str, Any]], pla
         longest.append(lengths)
     assert longest[0].keys() == longest[1].keys() and len(longest[0]) > 15
     assert longest[0] == longest[1]
+
+
+@pytest.mark.parametrize("name", ["hg38.fa", "hg38.fasta", "hg38.fna", "hg38.fa.gz", "hg38.fna.gz"])
+def test_a_genome_of_any_name_asks_for_no_memory_or_time(plan: Callable[[dict[str, Any]], Planned], name: str) -> None:
+    # Of a genome regions are read, whatever it is called: three gigabytes would ask for 17 of memory and for 1,000 minutes.
+    with open(name, "wb") as file:
+        file.truncate(3_100_000_000)
+    config = of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")})
+    config["genome"]["fasta"] = name
+    jobs, _ = plan(config)
+    reading = [job for job in jobs if job.rule.name in ("select_genes", "write_dataset", "write_browser_files")]
+    assert len(reading) == 3
+    for job in reading:
+        assert job.resources["mem_mb"] <= 2100 and job.resources["runtime"] <= 40, job.rule.name
