@@ -164,7 +164,7 @@ def test_a_wrong_key_is_refused_in_a_sentence(word: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "cannot be read"), ("- a", "has no sections"), (None, "cannot be read")]
+    ("text", "message"), [("a: [", "cannot be read"), ("- a", "has no sections"), (None, "is not there: a run stores")]
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:

@@ -109,6 +109,12 @@ def read_file(path: Path) -> dict[str, Any]:
     InputError
         The file cannot be read, or is no YAML with sections.
     """
+    if not path.exists():
+        # A job that waited in a queue reads what the run's configuration is by then.
+        raise InputError(
+            f"{path} is not there: a run stores its configuration when it starts. If yours was changed since, start the run "
+            "again."
+        )
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
