@@ -138,7 +138,7 @@ rule write_report:
         genes=f"{R}/genes.tsv",
         motifs=MOTIFS,
     output:
-        # Snakemake's own report (--report) shows it, too.
+        # Snakemake's own report shows it, too.
         report(f"{R}/report.html"),
     log:
         f"{R}/logs/write_report.log",
