@@ -92,7 +92,7 @@ def _problems(config: Config) -> list[str]:
 
 
 def _checks(config: Config) -> Iterator[Iterator[str]]:
-    """Yield the checks, none of which needs what another says: a key that is wrong stops as few as may be."""
+    """Yield the checks, none of which needs what another says, so that a wrong key stops as few of them as possible."""
     yield from (_genome(config), _annotation(config), _measurements(config))
     for section, key in SOURCES:
         yield _simulated_source(config, section, key)

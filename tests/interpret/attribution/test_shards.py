@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import attribute_genes
+from cisnake import configuration
 from cisnake.data.coverage.transform import TargetTransform
 from cisnake.data.dataset import layout, writer
 from cisnake.data.genome.bases import decode
@@ -361,6 +362,13 @@ def test_the_configuration_has_the_defaults_of_the_library():
     assert set(keys["method"]["enum"]) == set(ATTRIBUTION_METHODS) - {"gradient"}
     for option in set(options) - {"sample_mask", "sample_value"}:
         assert keys[option]["default"] == options[option], option
+
+
+@pytest.mark.parametrize("method", sorted(set(ATTRIBUTION_METHODS) - {"gradient"}))
+def test_a_program_is_given_every_option_that_its_method_takes(method):
+    section = vars(configuration.section("attribution", contrasts={"a": {"on_tasks": ["t0"]}}, method=method))
+    given = configuration.chosen_options("attribution", section)
+    assert set(given) == set(method_options(method, {})) - {"sample_mask", "sample_value"}
 
 
 @pytest.fixture(scope="module")
