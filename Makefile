@@ -26,14 +26,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install everything into .venv; does nothing when that is done
-	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE)
+	@PYTHON="$(PYTHON)" REPORT="$(filter setup,$(MAKECMDGOALS))" tools/setup.sh $(DEVICE)
 
 patterns: ## add to .venv what finds de-novo patterns (TF-MoDISco; parts of it are under the GPL)
 	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE) patterns
 
-demo: setup ## run the whole workflow on a simulated genome and say how much of the truth it found
+demo: setup ## run the whole workflow on a simulated genome and print its scores (again, if nothing is left to do)
 	@$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
-	@$(RUN) python tools/print_recovery.py results/demo
 
 # A file's tests stay in one process: they share what its fixtures make; tests/conftest.py says which files come first. `auto`
 # would count two threads of a core as one.

@@ -13,8 +13,9 @@ SCRIPTS = CHECKOUT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import cisnake
-from cisnake import configuration
+from cisnake import configuration, terminal
 from cisnake.errors import InputError
+from cisnake.report import score_lines
 
 VERSION = cisnake.__version__
 LIBRARY = Path(cisnake.__file__).resolve().parent
@@ -56,3 +57,22 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/variants.smk"
 include: "workflow/rules/report.smk"
+
+
+def show_scores():
+    """Print the path of the report and the main scores."""
+    for line in score_lines(Path(R), HELD_OUT):
+        logger.info(line)
+
+
+# A workflow that takes these rules as a module prints its own lines: Snakemake calls no hook of a module.
+STEPS = None if not workflow.modifier.is_main_snakefile() else terminal.follow(workflow, logger, [R], show_scores)
+
+
+onsuccess:
+    show_scores()
+
+
+onerror:
+    for line in terminal.failure_lines(STEPS.failures if STEPS else []):
+        logger.error(line)

@@ -72,9 +72,15 @@ def test_log_takes_everything_and_the_terminal_progress_and_warnings(start, tmp_
     found = start("well", "--log", str(tmp_path / "a.log"))
     assert found.returncode == 0 and found.stdout == "result\n"
     assert found.stderr.splitlines() == ["do_nothing: a line of progress", "do_nothing: a warning"]
-    lines = (tmp_path / "a.log").read_text().splitlines()
+    command, *lines = (tmp_path / "a.log").read_text().splitlines()
+    assert " command: " in command and command.endswith(f"do_nothing.py well --log {tmp_path}/a.log")
     texts = ["an ordinary line", "a line of progress", "a warning", "native words", "words of Python"]
     assert len(lines) == 5 and all(line.endswith(text) for line, text in zip(lines, texts))
+
+
+def test_lines_on_the_terminal_name_the_step_whose_log_is_written(start, tmp_path: Path):
+    found = start("well", "--log", str(tmp_path / "do_nothing" / "fold_0_replicate_1.log"))
+    assert found.stderr.splitlines()[0] == "do_nothing fold_0_replicate_1: a line of progress"
 
 
 def test_without_log_the_terminal_gets_all(start):
@@ -94,9 +100,9 @@ def test_interrupt_has_its_own_status(start):
 
 
 def test_new_log_replaces_the_old(start, tmp_path: Path):
-    (tmp_path / "a.log").write_text("old\n" * 100)
+    (tmp_path / "a.log").write_text("an earlier run\n" * 100)
     start("well", "--log", str(tmp_path / "a.log"))
-    assert "old" not in (tmp_path / "a.log").read_text()
+    assert "an earlier run" not in (tmp_path / "a.log").read_text()
 
 
 def test_options_are_not_abbreviated_and_help_is_the_docstring(start):
@@ -146,6 +152,19 @@ def test_progress_prints_at_most_every_half_minute(clock, monkeypatch):
         "genes: 90/1000, 15 min 10 s left",
     ]
     assert all(extra == {"terminal": True} for _, extra in lines)
+
+
+def test_progress_never_exceeds_its_total(clock):
+    progress = program.Progress("genes", 1991)
+    clock.now += 60
+    progress.advance(1666)
+    progress.advance(1666)
+    assert progress.line() == "genes: 1991/1991, 0 s left"
+
+
+def test_lines_of_a_long_task_are_farther_apart():
+    assert not program.line_due(1029, 1000, 0) and program.line_due(1050, 1000, 950)
+    assert not program.line_due(10_100, 10_000, 0) and program.line_due(10_600, 10_000, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 # Bring .venv into the state that requirements/<device>.lock describes, and do nothing when it is in that state already.
 #
 #   tools/setup.sh cpu|cuda [patterns]        PYTHON=<interpreter> chooses the Python of a new .venv
+#                                             REPORT=yes reports .venv even when there is nothing to do
 #
 # With `patterns`, what requirements/patterns.lock names besides: its pins agree with those of the others.
 #
@@ -56,6 +57,13 @@ make_venv() {
     fi
 }
 
+# What .venv holds, and how to use it.
+report() {
+    case $device in cpu) kind="CPUs" ;; *) kind="NVIDIA GPUs" ;; esac
+    echo "cisnake: $venv $1 (Python $(version_of "$venv/bin/python"), TensorFlow for $kind)."
+    echo "cisnake: run \"make demo\", or \"source $venv/bin/activate\" and then snakemake."
+}
+
 wanted="location $PWD
 device $device
 lock $(cksum <"$lock")"
@@ -73,7 +81,10 @@ usable=yes
 supported "$here" || usable=
 if [ -n "${PYTHON:-}" ] && [ "$(version_of "$PYTHON")" != "$here" ]; then usable=; fi
 if [ -n "$usable" ] && [ -f "$stamp" ]; then
-    if [ "$(cat "$stamp")" = "$wanted" ] && extra_done; then exit 0; fi
+    if [ "$(cat "$stamp")" = "$wanted" ] && extra_done; then
+        [ -z "${REPORT:-}" ] || report "is up to date"
+        exit 0
+    fi
     [ "$(head -n 2 "$stamp")" = "$(echo "$wanted" | head -n 2)" ] || usable=
 fi
 if [ -n "$usable" ] && ! command -v uv >/dev/null && [ ! -x "$venv/bin/uv" ]; then
@@ -120,3 +131,4 @@ if ! extra_done; then
     install "requirements/$extra.lock" "0.15 GB"
     cksum <"requirements/$extra.lock" >"$venv/cisnake-$extra.txt"
 fi
+report "is ready"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import signal
 import sys
 import time
@@ -17,7 +18,9 @@ from cisnake.sections import Sections
 
 log = logging.getLogger("cisnake")
 
+# At least so long between two progress lines, and at least this share of the time since the first.
 TERMINAL_SECONDS = 30.0
+TERMINAL_SHARE = 0.05
 
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -87,6 +90,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 
 
 def _start_log(path: Path | None, name: str) -> None:
+    """Send messages to the terminal, or to a log file that begins with the command; lines on the terminal name the step."""
     log.setLevel(logging.INFO)
     log.propagate = False
     log.handlers.clear()
@@ -101,6 +105,9 @@ def _start_log(path: Path | None, name: str) -> None:
         to_file = logging.StreamHandler(sys.stderr)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(to_file)
+        log.info("command: %s", shlex.join([sys.executable, *sys.argv]))
+        # The rules keep the logs of steps in folders of the rules' names: .../call_peaks/<contrast>.log.
+        name = f"{name} {path.stem}" if path.parent.name == name else name
     terminal = logging.StreamHandler(stream)
     terminal.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     if path is not None:
@@ -115,36 +122,43 @@ def _of_this_process(path: Path) -> Path:
 
 
 class Progress:
-    """Say how far a long task is and how long it will still take, at most every half minute.
+    """Report how far a long task is and how long it will still take.
+
+    Lines are at least half a minute apart, and later 5% of the time since the task began.
 
     Parameters
     ----------
     what: str
         The task, as it should read at the start of a line.
     total: int
-        How many items there are.
+        Number of items.
     done: int
-        How many were done before this process began (a resumed task), left out of the estimate.
+        Number of items that were done before this process began (a resumed task); the estimate leaves them out.
     """
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
-        self.what, self.total, self.done = what, total, done
-        self._before = done
+        self.what, self.total, self.done = what, total, min(done, total)
+        self._before = self.done
         self._start = self._last = time.monotonic()
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more items as done; print a line if the last one is half a minute old."""
-        self.done += n
+        """Count `n` more items as done, up to the total, and print a line if one is due."""
+        self.done = min(self.done + n, self.total)
         now = time.monotonic()
-        if now - self._last >= TERMINAL_SECONDS:
+        if line_due(now, self._last, self._start):
             self._last = now
             log.info("%s", self.line(note), extra={"terminal": True})
 
     def line(self, note: str = "") -> str:
-        """Return the line that says where the task stands."""
+        """Return the progress line."""
         elapsed = time.monotonic() - self._start
         left = elapsed / max(self.done - self._before, 1) * (self.total - self.done)
         return f"{self.what}: {self.done}/{self.total}, {duration(left)} left{', ' + note if note else ''}"
+
+
+def line_due(now: float, last: float, start: float) -> bool:
+    """Return whether it is time for another progress line on the terminal; times in seconds."""
+    return now - last >= max(TERMINAL_SECONDS, TERMINAL_SHARE * (now - start))
 
 
 def duration(seconds: float) -> str:

@@ -7,3 +7,4 @@ from .recovery import possible_pearson as possible_pearson
 from .recovery import read_expression as read_expression
 from .recovery import read_findings as read_findings
 from .recovery import read_true_effects as read_true_effects
+from .terminal_scores import score_lines as score_lines

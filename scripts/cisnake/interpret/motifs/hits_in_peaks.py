@@ -165,7 +165,7 @@ def _search_blocks(job: _SearchJob, search: HitSearch) -> list[_SearchedBlock]:
     blocks = []
     for block in map_apart(_search, job, bounds, search.processes, "looks for hits in peaks"):
         blocks.append(block)
-        progress.advance(step)
+        progress.advance(min(step, n - block.first))
     return sorted(blocks, key=lambda block: block.first)
 
 

@@ -25,7 +25,7 @@ from cisnake.model.training.optimizers import build_optimizer
 from cisnake.model.training.step import LossScale, Step, Totals, sound_so_far
 from cisnake.model.training.tracking import Tracker
 from cisnake.model.training.transfer import apply_transfer, freeze
-from cisnake.program import TERMINAL_SECONDS, duration, log
+from cisnake.program import duration, line_due, log
 
 _PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _LOSS_WEIGHTS = {
@@ -192,7 +192,7 @@ class Trainer:
         variables = [*self.model.variables, *stage.variables]
         if resumed:
             self.checkpoint.restore(variables)
-        begin, before = time.monotonic(), self._epochs(stage)
+        self._stage_begin = time.monotonic(), self._epochs(stage)
         while not self._finished(stage):
             rows = self._run_epoch(stage)
             self.checkpoint.history += rows
@@ -201,8 +201,7 @@ class Trainer:
                 if self.tracker:
                     self.tracker.epoch(rows)
             done, most = self._epochs(stage), stage.settings["train_epochs_max"]
-            left = (time.monotonic() - begin) / (done - before) * (most - done)
-            due = self._due()
+            left, due = self._time_left(done, most), self._due()
             for row in rows:
                 best = max((past["epoch"] for past in self.checkpoint.rows(row["head"]) if past["best"]), default=0)
                 said = ", ".join(f"{words} {row[name]:.4g}" for name, words in _WORDS.items() if name in row)
@@ -242,8 +241,14 @@ class Trainer:
             if last:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
-            if self._due():
-                log.info("epoch %d, batch %d/%d", epoch + 1, number, len(order), extra={"terminal": True})
+            # The line at the end of an epoch says more: this one is for epochs that take longer than from line to line.
+            if number > 1 and self._due(2):
+                done, most = self._epochs(stage), stage.settings["train_epochs_max"]
+                log.info(
+                    "epoch %d/%d, batch %d/%d: loss %.4g; at most %s left",
+                    epoch + 1, epoch - done + most, number, len(order), self._mean_loss(totals),
+                    duration(self._time_left(done + number / len(order), most)), extra={"terminal": True},
+                )  # fmt: skip
         if last:
             self._account(epoch, stage, totals, *last)
         return {key: total.values() for key, total in totals.items()}
@@ -323,11 +328,18 @@ class Trainer:
                         "use norm_type batch, or leave it out."
                     )
 
-    def _due(self) -> bool:
-        due = time.monotonic() - self._last_line >= TERMINAL_SECONDS
+    def _due(self, spans: int = 1) -> bool:
+        """Return whether the terminal gets a line: so many times the usual span after the last one."""
+        now = time.monotonic()
+        due = line_due(self._last_line + (now - self._last_line) / spans, self._last_line, self._stage_begin[0])
         if due:
-            self._last_line = time.monotonic()
+            self._last_line = now
         return due
+
+    def _time_left(self, done: float, most: int) -> float:
+        """Return the seconds that the rest of a stage takes, once `done` of at most `most` epochs are."""
+        begin, before = self._stage_begin
+        return (time.monotonic() - begin) / (done - before) * (most - done)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""The scores of a run as the terminal shows them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cisnake.errors import InputError
+from cisnake.report import score_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+RECOVERY = {
+    "pearson_possible": 0.9,
+    "motifs_planted": 6,
+    "motifs_recovered": 5,
+    "peak_precision": 0.75,
+    "peak_recall": 1.0,
+    "peak_q": 0.1,
+    "peak_precision_at_q": None,
+}
+
+
+def write_scores(results: Path, split: str, model: float, ridge: float | None, name: str = "summary.json") -> None:
+    folder = results / "evaluation" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {"model": {"pearson_median": model}, "baselines": {"kmer_ridge": {"pearson_median": ridge}}}
+    (folder / name).write_text(json.dumps(scores))
+
+
+def values(lines: list[str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in (line.strip().split("  ", 1) for line in lines[1:])}
+
+
+def test_scores_of_any_run_stand_beside_their_baseline(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("")
+    write_scores(tmp_path, "test", 0.812, 0.7)
+    write_scores(tmp_path, "val", 0.5, None)
+    lines = score_lines(tmp_path)
+    assert lines[0] == f"Report: {tmp_path}/report.html"
+    assert values(lines) == {"Pearson r over held-out genes": "0.81 (k-mer ridge baseline: 0.70)"}
+    assert values(score_lines(tmp_path, "val")) == {"Pearson r over validation genes": "0.50 (k-mer ridge baseline: –)"}
+    write_scores(tmp_path, "test", 0.3, 0.25, "bins.json")
+    assert values(score_lines(tmp_path))["Pearson r over held-out bins"] == "0.30 (k-mer ridge baseline: 0.25)"
+
+
+def test_a_simulated_run_has_what_was_found_of_the_truth(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("")
+    (tmp_path / "recovery.json").write_text(json.dumps(RECOVERY))
+    found = values(score_lines(tmp_path))
+    assert [value.strip() for value in found.values()] == ["0.90", "5 of 6", "0.75", "1.00", "–"]
+    (tmp_path / "recovery.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        score_lines(tmp_path)
+
+
+def test_a_run_without_a_report_has_no_scores_to_print(tmp_path: Path) -> None:
+    write_scores(tmp_path, "test", 0.812, 0.7)
+    assert score_lines(tmp_path) == []
+    command = [sys.executable, ROOT / "scripts/print_scores.py", "--results", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "has no report.html" in done.stderr.splitlines()[-1]
+    (tmp_path / "report.html").write_text("")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "0.81 (k-mer ridge baseline: 0.70)" in done.stdout
