@@ -2,7 +2,8 @@
 
 Takes a finished run on a simulated genome (`make demo`) and runs attribute_genes.py, collect_attributions.py and call_peaks.py
 on its models, for each method and caller. Prints Markdown tables: precision (peaks on sites of motifs with an effect) and
-recall (such sites with a peak), for all peaks and for peaks with a q-value of at most `--max-q`; and the checks of the attributions.
+recall (such sites with a peak), for all peaks and for peaks with a q-value of at most `--max-q`, and the checks of the
+attributions.
 """
 
 from __future__ import annotations

@@ -21,7 +21,10 @@ class Line:
 
 
 def connect() -> Line:
-    """Return the connection, and redirect standard output to standard error so that library output is not taken for an answer."""
+    """Return the connection, and redirect standard output to standard error.
+
+    Otherwise the output of a library would be taken for an answer.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return Line(json.loads(sys.argv[1]), map(str.strip, sys.stdin), lambda answer: print(json.dumps(answer), file=answers))
