@@ -92,8 +92,8 @@ def main() -> None:
     equal = [
         "the same windows, gene bodies and labels, read back from both files and compared; an epoch in random order, each "
         f"window shifted by up to a hundredth of its length ({', '.join(f'{shift_of(x):,}' for x in WINDOWS)}), {TASKS:,} "
-        f"tasks, batches of {', '.join(str(batch) for _, batch in WINDOWS.values())}, float32 one-hot with the gene body as a fifth "
-        "channel",
+        f"tasks, batches of {', '.join(str(batch) for _, batch in WINDOWS.values())}, float32 one-hot with the gene body as a "
+        "fifth channel",
         "Decima's file has the layout of its own writer: bases int8 and gene bodies float32, contiguous and uncompressed",
         "from disk: the file is dropped from the page cache (`posix_fadvise`) before an epoch, but not from the cache "
         "of a virtual machine's host",
