@@ -1,7 +1,7 @@
-"""Check that Decima and Cisnake read each other's files, and their own, alike: to the last bit.
+"""Check that Decima and Cisnake read each other's files, and their own, with identical results.
 
-Both write a small data set of the same genes; each reads both files with every function that Decima has for them. Exits with
-status 1 and the names of what differs.
+Both write a small data set of the same genes. Each reads both files with every function that Decima has for them. If any value
+differs, the program lists the differences and exits with status 1.
 """
 
 from __future__ import annotations
@@ -31,19 +31,26 @@ FILES = ("genome.fa", "genes.tsv", "labels.npy", "decima.h5", "cisnake.h5", "dec
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"environments of peers (default {DEFAULT_FOLDER})"
+        "--envs",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        metavar="DIR",
+        help=f"folder of the peers' environments (default {DEFAULT_FOLDER})",
     )
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep inputs, files and Decima's answers (tests/data/dataset/decima)"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep inputs, files and Decima's results in this folder (tests/data/dataset/decima)",
     )
     return parser
 
 
 def make_files(folder: Path, python: Path) -> None:
-    """Let both write their files, and Decima read them."""
+    """Write the files of both programs, and read them with Decima."""
 
     def decima(*arguments: object) -> None:
-        # By its path: with -m this very file would stand for the package decima.
+        # By path: with -m, decima_files.py could be imported in place of the package decima.
         command = [str(python), str(HERE / "peers" / "decima_files.py"), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -63,17 +70,19 @@ def make_files(folder: Path, python: Path) -> None:
 
 
 def compare(folder: Path) -> dict[str, list[str]]:
-    """Return what differs, by what was compared."""
-    found = {}
+    """Return the names of differing values for each comparison."""
+    differing = {}
     for name in ("decima", "cisnake"):
         with np.load(folder / f"decima_of_{name}.npz") as theirs:
-            found[f"answers for {name}.h5"] = cisnake_files.differences(cisnake_files.read(folder / f"{name}.h5"), dict(theirs))
-    found["contents of the files"] = compare_files(folder / "cisnake.h5", folder / "decima.h5")
-    return found
+            differing[f"results for {name}.h5"] = cisnake_files.differences(
+                cisnake_files.read(folder / f"{name}.h5"), dict(theirs)
+            )
+    differing["contents of the files"] = compare_files(folder / "cisnake.h5", folder / "decima.h5")
+    return differing
 
 
 def compare_files(ours: Path, theirs: Path) -> list[str]:
-    """Return the data sets of Decima's file whose values ours does not have, in the rows of the genes that both have."""
+    """Return the names of the data sets of Decima's file that differ in ours, over the genes that both files have."""
     with h5py.File(ours) as mine, h5py.File(theirs) as other:
         ids = list(mine["genes"][:, 0])
         rows = [ids.index(gene) for gene in other["genes"][:, 0]]
@@ -93,14 +102,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cisnake-decima-") as name:
         folder = Path(name)
         make_files(folder, python_of("decima", arguments.envs))
-        found = compare(folder)
+        differing = compare(folder)
         if arguments.keep:
             arguments.keep.mkdir(parents=True, exist_ok=True)
             for file in FILES:
                 shutil.copy(folder / file, arguments.keep / file)
-    for what, wrong in found.items():
-        print(f"{what}: {'differ in ' + ', '.join(wrong) if wrong else 'the same'}")
-    sys.exit(any(found.values()))
+    for what, wrong in differing.items():
+        print(f"{what}: {'differ in ' + ', '.join(wrong) if wrong else 'identical'}")
+    sys.exit(any(differing.values()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers, whose requirements exclude each other's and ours."""
+"""Virtual environments of the peers, whose requirements conflict with each other and with Cisnake's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 DEFAULT_FOLDER = Path.home() / ".cache" / "cisnake-benchmarks"
 
-# The last release of TensorFlow that runs Basenji unpatched; Python 3.11 is the last that it has wheels for.
+# The last TensorFlow release that runs Basenji unpatched; it has wheels up to Python 3.11.
 _TENSORFLOW = "tensorflow-cpu" if (sys.platform, platform.machine()) == ("linux", "x86_64") else "tensorflow"
 PYTHON = "3.11"
 
-# By name: what is installed, one command after the other. PyTorch comes first and alone, so that nothing that follows chooses
+# Packages by environment, one list per install command. PyTorch is installed first and alone, so that no later package changes
 # its version.
 REQUIREMENTS = {
     "basenji": [[f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3"]],
@@ -26,14 +26,14 @@ REQUIREMENTS = {
 
 
 def python_of(name: str, folder: Path) -> Path:
-    """Return the Python of an environment, which is made or completed where needed.
+    """Return the Python of an environment, after creating or completing it if needed.
 
     Parameters
     ----------
     name: str
-        A key of `REQUIREMENTS`.
+        Key of `REQUIREMENTS`.
     folder: Path
-        Where environments are kept, each in a folder of its name.
+        Folder of all environments; each is a subfolder with its name.
 
     Raises
     ------
@@ -45,14 +45,14 @@ def python_of(name: str, folder: Path) -> Path:
         return python
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:
-        raise SystemExit("uv is not found: make setup installs it into .venv, whose Python is to run this.")
-    print(f"making {folder / name}", file=sys.stderr)
-    # pip itself installs: unlike uv it prefers a CPU wheel of PyTorch where the machine's pip settings offer one.
+        raise SystemExit("uv is not found: run make setup, and start this program with .venv/bin/python.")
+    print(f"creating {folder / name}", file=sys.stderr)
+    # pip, not uv, installs: it prefers a CPU wheel of PyTorch if the machine's pip settings offer one.
     commands = [] if python.exists() else [[uv, "venv", "--quiet", "--seed", "--python", PYTHON, str(folder / name)]]
     commands += [[str(python), "-m", "pip", "install", "--quiet", *packages] for packages in REQUIREMENTS[name]]
     for command in commands:
         if subprocess.run(command, stdout=sys.stderr).returncode:
-            raise SystemExit(f"the environment {name} cannot be made: {' '.join(command)} failed.")
+            raise SystemExit(f"cannot create the environment {name}: {' '.join(command)} failed.")
     return python
 
 

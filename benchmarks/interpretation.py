@@ -1,8 +1,9 @@
-"""Find out how much of a simulated genome's truth each method of attribution and each caller of peaks finds.
+"""Compare attribution methods and peak callers on a simulated genome with known truth.
 
 Takes a finished run on a simulated genome (`make demo`) and runs attribute_genes.py, collect_attributions.py and call_peaks.py
-on its models, once for each method and caller. What is printed is a Markdown table: peaks on sites of motifs that act, and such
-sites with a peak, for all peaks and for those of a q-value of at most `--max-q`; and what the attributions' own checks say.
+on its models, for each method and caller. Prints Markdown tables: precision (peaks on sites of motifs with an effect) and
+recall (such sites with a peak), for all peaks and for peaks with a q-value of at most `--max-q`, and the checks of the
+attributions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from cisnake.files import read_table  # noqa: E402
 from cisnake.interpret.attribution import AttributionFile  # noqa: E402
 from cisnake.report import ContrastFindings, contrast_effect, measure_sites  # noqa: E402
 
-# Name in the table: method, its options, whether both strands are asked.
+# By name in the table: method, its options, whether both strands are averaged.
 METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "input_x_gradient": ("input_x_gradient", {}, False),
     "input_x_gradient, both strands": ("input_x_gradient", {}, True),
@@ -57,7 +58,7 @@ PEAK_COLUMNS = {"start": "int", "end": "int", "attribution": "float", "q_value":
 
 
 def main() -> None:
-    """Attribute, call, compare, print."""
+    """Run all methods and callers, and print the tables."""
     args = parser().parse_args()
     run = args.results
     tasks = read_table(run / "inputs/tasks.tsv")
@@ -82,32 +83,32 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the options."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("results", type=Path, help="results folder of a simulated run")
     p.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="default: all")
-    p.add_argument("--folder", type=Path, required=True, help="where attributions are kept; those already there are taken")
+    p.add_argument("--folder", type=Path, required=True, help="folder for attributions; existing ones are reused")
     p.add_argument("--genes", default="held_out", metavar="WHICH", help="as attribution.genes (default: held_out)")
     p.add_argument("--null-windows", type=int, default=500, metavar="N", help="shuffled windows (default: 500)")
-    p.add_argument("--quality-genes", type=int, default=50, metavar="N", help="genes that are checked (default: 50)")
-    p.add_argument("--max-q", type=float, default=0.1, help="greatest q-value (default: 0.1)")
+    p.add_argument("--quality-genes", type=int, default=50, metavar="N", help="number of genes to check (default: 50)")
+    p.add_argument("--max-q", type=float, default=0.1, help="largest q-value (default: 0.1)")
     return p
 
 
 def attribute(
     run: Path, folder: Path, method: str, options: dict[str, Any], both_strands: bool, nulls: int, genes: str, checked: int
 ) -> float:
-    """Write <contrast>.h5 for every contrast of the run to a folder, and return the seconds of attribute_genes.py."""
+    """Write <contrast>.h5 to a folder for every contrast of the run, and return the seconds of attribute_genes.py."""
     contrasts = {}
     for path in sorted((run / "attributions").glob("*.h5")):
         contrast = AttributionFile(path).contrast
         contrasts[contrast.name] = {"on_tasks": list(contrast.on_tasks), "score": contrast.score}
         if contrast.off_tasks:
             contrasts[contrast.name]["off_tasks"] = list(contrast.off_tasks)
-    asked = {"contrasts": contrasts, "genes": genes, "method": method, "reverse_complement": both_strands, "n_shards": 1}
-    asked |= {"null_windows": nulls, "quality_genes": checked, **options}
+    section = {"contrasts": contrasts, "genes": genes, "method": method, "reverse_complement": both_strands, "n_shards": 1}
+    section |= {"null_windows": nulls, "quality_genes": checked, **options}
     config = folder / "config.yaml"
-    config.write_text(json.dumps({"attribution": asked}))
+    config.write_text(json.dumps({"attribution": section}))
     started = time.perf_counter()
     script(
         "attribute_genes", "--config", config, "--dataset", run / "dataset.h5", "--models",
@@ -127,7 +128,7 @@ def attribute(
 def measured(
     folder: Path, caller: list[str], truth: pd.DataFrame, group_of_task: dict[str, str], max_q: float
 ) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Yield (greatest q, counts and shares pooled over contrasts), for all peaks and for those up to `max_q`."""
+    """Yield (largest q, counts and shares pooled over contrasts), for all peaks and for peaks with q up to `max_q`."""
     found = []
     for path in sorted(folder.glob("*.h5")):
         file = AttributionFile(path)
@@ -155,7 +156,7 @@ def measured(
 
 
 def script(name: str, *arguments: Any) -> None:
-    """Run one of the workflow's programs."""
+    """Run a program of the workflow."""
     command = [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -163,7 +164,7 @@ def script(name: str, *arguments: Any) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return Markdown tables: precision / recall by method and caller, for each greatest q, and the checks of attributions."""
+    """Return Markdown tables: precision and recall by method and caller for each largest q, and attribution checks."""
     lines = []
     for max_q in dict.fromkeys(row["max_q"] for row in rows):
         lines += [

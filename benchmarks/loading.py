@@ -1,7 +1,7 @@
-"""Speed of reading windows, and their size on disk, beside Decima: random order, moved at random, the same windows.
+"""Compare the speed of reading windows, and their size on disk, with Decima: same windows, random order, random shifts.
 
-Each side reads its own file, from the disk (what the system keeps of the file in memory is dropped first) and from memory.
-Writes the section on loading of docs/performance.md.
+Each program reads its own file, from disk (after dropping the file from the page cache) and from memory. Writes the loading
+section of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from measurement import Peer, check_equal, measure, running
 from peers.loading_files import TASKS, WINDOWS, make_files, our_file, shift_of, their_file
 from report import OUTPUT, bullets, spread, write_section
 
-# For `make_files`, which writes our file with our own writer.
+# `make_files` uses Cisnake's writer.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
 
 OURS, DECIMA = "Cisnake", "Decima"
 KINDS = {
     (OURS, "alone"): "Cisnake `HDF5Dataset`, one thread",
     (OURS, "threads"): "the same, two threads",
-    (OURS, "fit"): "the same as Keras's `fit` takes it",
+    (OURS, "fit"): "the same, read by Keras's `fit`",
     (DECIMA, "1"): "Decima `HDF5Dataset` in a DataLoader, 1 worker",
     (DECIMA, "2"): "the same, 2 workers",
 }
@@ -35,25 +35,29 @@ KINDS = {
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="counted rounds (default 3)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores of every peer (default 2)")
-    parser.add_argument("--python", type=Path, metavar="FILE", help="Python of an environment with Decima (default: of --envs)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores per peer (default 2)")
     parser.add_argument(
-        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="where the environment of Decima is, or is made"
+        "--python", type=Path, metavar="FILE", help="Python of an environment with Decima (default: the one in --envs)"
     )
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="page (default docs/performance.md)")
+    parser.add_argument(
+        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="folder of Decima's environment, created if missing"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, metavar="FILE", help="page to write (default docs/performance.md)"
+    )
     return parser
 
 
 def speed_table(speeds: dict[tuple[str, str], np.ndarray], state: str) -> str:
-    """Return a Markdown table of examples a second by window, and of the ratio of `fit` to the faster of Decima's."""
+    """Return a Markdown table of examples per second by window length, with ratios to the faster of Decima's two."""
     lengths = list(WINDOWS)
     rows = ["| examples/s | " + " | ".join(f"{length:,} bp" for length in lengths) + " |", "|---" * (len(lengths) + 1) + "|"]
     for (name, kind), title in KINDS.items():
         rows.append(f"| {title} | " + " | ".join(spread(speeds[name, f"{x} {state} {kind}"]) for x in lengths) + " |")
     for kind, title in (
-        ("alone", "one thread ÷ Decima's faster"),
-        ("threads", "two threads ÷ Decima's faster"),
-        ("fit", "`fit` ÷ Decima's faster"),
+        ("alone", "one thread ÷ faster Decima row"),
+        ("threads", "two threads ÷ faster Decima row"),
+        ("fit", "`fit` ÷ faster Decima row"),
     ):
         ratios = []
         for length in lengths:
@@ -64,7 +68,7 @@ def speed_table(speeds: dict[tuple[str, str], np.ndarray], state: str) -> str:
 
 
 def size_table(sizes: dict[int, tuple[int, int]]) -> str:
-    """Return a Markdown table of bytes on disk, (ours, Decima's) by length of window."""
+    """Return a Markdown table of file sizes; `sizes` has bytes, (ours, Decima's), by window length."""
     rows = ["| windows | Cisnake, MB | Decima, MB | Decima ÷ Cisnake |", "|---|---|---|---|"]
     for length, (ours, theirs) in sizes.items():
         rows.append(f"| {WINDOWS[length][0]} of {length:,} bp | {ours / 1e6:.1f} | {theirs / 1e6:.1f} | {theirs / ours:.1f} |")
@@ -87,18 +91,18 @@ def main() -> None:
             versions = {k: ", ".join(f"{p} {v}" for p, v in w.ready["versions"].items()) for k, w in workers.items()}
     equal = [
         "the same windows, gene bodies and labels, read back from both files and compared; an epoch in random order, each "
-        f"window moved by up to a hundredth of its length ({', '.join(f'{shift_of(x):,}' for x in WINDOWS)}), {TASKS:,} tasks, "
-        f"batches of {', '.join(str(batch) for _, batch in WINDOWS.values())}, float32 one-hot with the gene body as a fifth "
-        "channel",
-        "Decima's file has the layout of its writer: bases int8 and gene bodies float32, contiguous and not compressed",
-        "from the disk: what the system keeps of the file is dropped (`posix_fadvise`) before an epoch; what a virtual "
-        "machine's host keeps is not",
+        f"window shifted by up to a hundredth of its length ({', '.join(f'{shift_of(x):,}' for x in WINDOWS)}), {TASKS:,} "
+        f"tasks, batches of {', '.join(str(batch) for _, batch in WINDOWS.values())}, float32 one-hot with the gene body as a "
+        "fifth channel",
+        "Decima's file has the layout of its own writer: bases int8 and gene bodies float32, contiguous and uncompressed",
+        "from disk: the file is dropped from the page cache (`posix_fadvise`) before an epoch, but not from the cache "
+        "of a virtual machine's host",
     ]
     measured = [
         f"{datetime.date.today()}: `python benchmarks/loading.py --runs {arguments.runs} --threads {arguments.threads}`",
-        f"{machine}; {arguments.threads} cores for every peer, worker processes included",
-        "; ".join(f"{name}: {said}" for name, said in versions.items()),
-        f"{arguments.runs} rounds after one that is not counted; in each, the peers are timed one after the other",
+        f"{machine}; {arguments.threads} cores per peer, including worker processes",
+        "; ".join(f"{name}: {packages}" for name, packages in versions.items()),
+        f"{arguments.runs} rounds after one warm-up round; in each, the peers are timed one after the other",
     ]
     text = f"""## Loading
 
@@ -106,7 +110,7 @@ From memory, median (range):
 
 {speed_table(speeds, "warm")}
 
-From the disk:
+From disk:
 
 {speed_table(speeds, "cold")}
 
@@ -123,7 +127,7 @@ Measured:
 {bullets(measured)}
 """
     write_section(arguments.output, "loading", text)
-    print(f"{text}\nwritten to {arguments.output}")
+    print(f"{text}\nWrote {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a measurement was taken on."""
+"""Description of the machine that a benchmark runs on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe_machine() -> str:
-    """Return the processor, cores, memory, operating system and present load in a line."""
+    """Return processor, cores, memory, operating system and current load as one line."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     load = f"{os.getloadavg()[0]:.1f} processes running before the start"
     return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {_system()}, no GPU used; {load}"

@@ -1,4 +1,4 @@
-"""Peers in processes of their own, asked in turn for timed blocks."""
+"""Peers in separate processes, which run timed blocks in turn."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Peer:
-    """A process that measures itself.
+    """A program that times itself in its own process.
 
     Parameters
     ----------
     python: Path
-        Of its environment.
+        Python of its environment.
     module: str
-        The module of `peers` that it runs.
+        Module of `peers` to run.
     """
 
     python: Path
@@ -36,7 +36,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Worker:
-    """A running peer and what it said of itself when it was ready."""
+    """A running peer, and the answer that it gave when it was ready."""
 
     module: str
     process: subprocess.Popen[str]
@@ -46,21 +46,21 @@ class Worker:
 
 @contextmanager
 def running(peers: dict[str, Peer], settings: dict[str, Any], threads: int) -> Iterator[dict[str, Worker]]:
-    """Start peers, all with the same settings, number of threads and processor cores; end them afterwards.
+    """Run peers with the same settings, threads and processor cores, and stop them at the end.
 
     Parameters
     ----------
     peers: dict
-        By name.
+        Peers by name.
     settings: dict
-        Handed to every peer, with `threads` and `folder`, an empty folder of its own.
+        Settings for every peer; `threads` and `folder` (an empty folder per peer) are added.
     threads: int
-        Threads, and cores where the system can bind processes to them.
+        Number of threads, and of cores if the system can bind processes to them.
 
     Raises
     ------
     SystemExit
-        A peer fails; the message has the end of what it printed.
+        A peer fails; the message has the last lines that it printed.
     """
     with ExitStack() as stack:
         workers = {}
@@ -109,7 +109,7 @@ def _answer(module: str, process: subprocess.Popen[str], log: Path) -> dict[str,
 
 
 def ask(worker: Worker, job: str) -> float:
-    """Return the examples per second of one timed block."""
+    """Run one timed block and return its examples per second."""
     assert worker.process.stdin is not None
     print(job, file=worker.process.stdin, flush=True)
     block = _answer(worker.module, worker.process, worker.log)
@@ -117,18 +117,18 @@ def ask(worker: Worker, job: str) -> float:
 
 
 def measure(workers: dict[str, Worker], blocks: list[tuple[str, str]], runs: int) -> dict[tuple[str, str], np.ndarray]:
-    """Time blocks in turn, all of them in every round, after a round that is not counted.
+    """Time all blocks once per round, after a warm-up round that does not count.
 
-    Compilation and the first use of memory fall in that first round. Rounds keep the peers of one run close in time, so that
-    what else the machine does touches them alike.
+    The warm-up includes compilation and the first use of memory. Within a round the peers run close in time, so other load on
+    the machine affects them equally.
 
     Parameters
     ----------
     workers: dict
-        By name.
+        Workers by name.
     blocks: list of (name of a worker, name of a job)
     runs: int
-        Counted rounds.
+        Number of counted rounds.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def measure(workers: dict[str, Worker], blocks: list[tuple[str, str]], runs: int
 
 
 def check_equal(workers: dict[str, Worker], what: str, tolerance: float) -> float:
-    """Return the largest difference of an answer between two of the peers that give it: root mean square, relative.
+    """Return the largest relative root-mean-square difference between the first peer's answer and the others'.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def check_equal(workers: dict[str, Worker], what: str, tolerance: float) -> floa
     Raises
     ------
     SystemExit
-        The difference is larger than `tolerance`: speeds of different computations are not to be compared.
+        The difference exceeds `tolerance`: speeds of different computations cannot be compared.
     """
     values = {name: np.array(worker.ready[what]) for name, worker in workers.items() if what in worker.ready}
     (reference, first), *others = values.items()
@@ -172,12 +172,12 @@ def check_equal(workers: dict[str, Worker], what: str, tolerance: float) -> floa
 
 
 def check_parameters(workers: dict[str, Worker]) -> dict[str, int]:
-    """Return the numbers of parameters, which must be the same in all peers.
+    """Return the numbers of parameters, and check that they are equal in all peers.
 
     Raises
     ------
     SystemExit
-        They are not.
+        The numbers differ.
     """
     counts = {name: worker.ready["parameters"] for name, worker in workers.items()}
     first = next(iter(counts.values()))

@@ -1,7 +1,7 @@
-"""Time of calling peaks beside tangermeme: whole processes, from a file of attributions to a file of peaks.
+"""Compare the time of calling peaks with tangermeme: whole processes, from a file of attributions to a file of peaks.
 
-Both call spans of either sign in the same scores by the same definition, and must find the same spans. Writes the section on
-peaks of docs/performance.md.
+Both call positive and negative spans in the same scores by the same definition, and must find the same spans. Writes the peaks
+section of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="counted rounds (default 5)")
     parser.add_argument(
-        "--python", type=Path, metavar="FILE", help="Python of an environment with tangermeme (default: of --envs)"
+        "--python", type=Path, metavar="FILE", help="Python of an environment with tangermeme (default: the one in --envs)"
     )
     parser.add_argument(
-        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="where its environment is, or is made"
+        "--envs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="folder of its environment, created if missing"
     )
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="page (default docs/performance.md)")
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, metavar="FILE", help="page to write (default docs/performance.md)"
+    )
     return parser
 
 
 def make_files(folder: Path) -> None:
-    """Write attributions.h5 and attributions_null.h5, the same with shuffled windows, and scores.npy, what tangermeme reads."""
+    """Write attributions.h5, attributions_null.h5 (with shuffled windows) and scores.npy (for tangermeme)."""
     rng = np.random.default_rng(0)
     scores = rng.laplace(size=(GENES, LENGTH)).astype(np.float32)
     for row in range(GENES):
         for start in rng.integers(0, LENGTH - 20, SITES):
             scores[row, start : start + rng.integers(6, 20)] += rng.choice([-1, 1]) * rng.uniform(1, 5)
-    # Numbers of twice the precision, so that rounding puts none into another bin than ours.
+    # In double precision, so that rounding does not move any score into another bin than in Cisnake.
     np.save(folder / "scores.npy", scores.astype(np.float64))
     sequences = rng.integers(0, len(BASES), (GENES, LENGTH)).astype(np.int8)
     attributions = np.zeros((GENES, 4, LENGTH), np.float32)
@@ -95,12 +97,12 @@ def programs(folder: Path, python: Path) -> dict[str, list[str | Path]]:
 
 
 def run(command: Sequence[str | Path]) -> tuple[float, float, str]:
-    """Return the seconds that a process takes, those that its threads keep a core busy, and what it prints.
+    """Run a process and return its elapsed seconds, its processor seconds and its output.
 
     Raises
     ------
     SystemExit
-        It fails.
+        The process fails.
     """
     start, before = time.perf_counter(), _processor_seconds()
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
@@ -115,28 +117,30 @@ def _processor_seconds() -> float:
 
 
 def check_spans(folder: Path) -> int:
-    """Return how many spans both found, which must be the same with the same p.
+    """Return the number of spans, and check that both programs found the same ones with the same p-values.
 
     Raises
     ------
     SystemExit
-        They are not.
+        The spans differ.
     """
     ours = pd.read_csv(folder / "ours.tsv", sep="\t")
     count = 0
     with np.load(folder / "theirs.npz") as theirs:
         for name, sign in (("positive", 1), ("negative", -1)):
-            own = ours[np.sign(ours["attribution"]) == sign]
-            row = own["gene_id"].str[1:].astype(int)
-            spans = np.column_stack([row, own["window_start"], own["window_end"], sign * own["attribution"], own["p_value"]])
-            # A span whose sum is not positive drives nothing up: ours leaves it out.
+            peaks = ours[np.sign(ours["attribution"]) == sign]
+            row = peaks["gene_id"].str[1:].astype(int)
+            spans = np.column_stack(
+                [row, peaks["window_start"], peaks["window_end"], sign * peaks["attribution"], peaks["p_value"]]
+            )
+            # Cisnake omits positive spans whose sum is not positive, because they do not raise the score.
             other = theirs[name][theirs[name][:, 3] > 0]
             if (
                 spans.shape != other.shape
                 or (spans[:, :3] != other[:, :3]).any()
                 or not np.allclose(spans, other, rtol=1e-5, atol=0)
             ):
-                raise SystemExit(f"{name} spans differ: {len(spans)} of ours, {len(other)} of tangermeme's.")
+                raise SystemExit(f"{name} spans differ: Cisnake found {len(spans)}, tangermeme {len(other)}.")
             count += len(spans)
     return count
 
@@ -170,19 +174,19 @@ def main() -> None:
         rows.append(f"| {name} | {' | '.join(cells)} |")
     inside = ", ".join(f"{key} {spread([part[key] for part in parts])}" for key in parts[0])
     equal = [
-        f"the same scores, {GENES:,} windows of {LENGTH:,} bp with {SITES} raised or lowered stretches each in Laplace noise; "
-        f"both signs; {count:,} spans in the first row and in the last, the same with the same p",
-        "whole processes: the start of Python, imports, reading, calling, and writing what was found",
+        f"the same scores, {GENES:,} windows of {LENGTH:,} bp, each with {SITES} raised or lowered stretches in Laplace noise; "
+        f"both signs; {count:,} identical spans with identical p-values in the first and the last row",
+        "whole processes: Python start-up, imports, reading, calling and writing",
     ]
     unequal = [
         "Cisnake reads compressed HDF5 and writes tables with genome coordinates as TSV and BED; tangermeme reads and writes "
-        "NumPy's own format",
-        f"of tangermeme's seconds: {inside}; the first call compiles, which it does anew in every process",
+        "NumPy files",
+        f"tangermeme's seconds include: {inside}; the first call compiles, in every process",
     ]
     measured = [
         f"{datetime.date.today()}: `python benchmarks/peaks.py --runs {arguments.runs}`",
         machine,
-        f"{arguments.runs} rounds after one that is not counted; in each, the programs run one after the other; tangermeme "
+        f"{arguments.runs} rounds after one warm-up round; in each, the programs run one after the other; tangermeme "
         f"{REQUIREMENTS['tangermeme'][1][0].split('==')[1]}",
     ]
     table = "\n".join(rows)

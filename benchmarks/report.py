@@ -1,4 +1,4 @@
-"""Tables of ratios, and the sections of docs/performance.md."""
+"""Tables of speed ratios, and writing sections of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ OUTPUT = ROOT / "docs" / "performance.md"
 
 _HEADER = """# Performance
 
-Written by `benchmarks/training.py` and `benchmarks/attribution.py`, a section each: run them again instead of editing. A
-ratio above 1 says that Cisnake is faster. Ratios are taken within a round, in which all peers are timed one after the other,
-and their median and range over rounds are given: the speed of a machine changes from minute to minute, the ratio less so.
+How fast Cisnake is, and how much memory it takes, beside other software. The programs in `benchmarks/` write each section
+between two comments; run them again instead of editing those sections. `benchmarks/README.md` explains how.
+
+A ratio above 1 means that Cisnake is faster. In each round all peers (the programs compared) are timed one after the other;
+ratios are computed within a round. The tables give the median and range over rounds, because the speed of a machine changes
+from minute to minute and the ratio changes less.
 """
 
 
 def spread(values: Sequence[float] | np.ndarray) -> str:
-    """Return the median and the range of values, in three significant digits.
+    """Return the median and range of values with three significant digits.
 
     Examples
     --------
@@ -32,16 +35,16 @@ def spread(values: Sequence[float] | np.ndarray) -> str:
 
 
 def ratio_table(speeds: dict[str, np.ndarray], ours: str, unit: str) -> str:
-    """Return a Markdown table of speeds and of the ratio of ours to each, run by run.
+    """Return a Markdown table of speeds, and of the ratio of ours to each within runs.
 
     Parameters
     ----------
     speeds: dict
-        By name, shape=(runs,), in the order of rows.
+        Speeds by name, shape=(runs,), in the order of the rows.
     ours: str
-        The name that the others are compared with.
+        Name that the others are compared with.
     unit: str
-        Of the speeds.
+        Unit of the speeds.
 
     Examples
     --------
@@ -64,12 +67,12 @@ def bullets(lines: Sequence[str]) -> str:
 
 
 def write_section(path: Path, name: str, text: str) -> None:
-    """Put a section into a file in the place of the one of that name, which stands between two comments, or at the end.
+    """Replace the section of that name, which is enclosed by two comments, or append it to the file.
 
     Parameters
     ----------
     path: Path
-        Made, with a heading, where it is missing.
+        Created with a heading if it does not exist.
     name: str
     text: str
         Markdown.

@@ -1,9 +1,8 @@
-"""Time and memory of the first steps of a run on inputs of human size, all of them made up.
+"""Measure time and memory of the first steps of a run on simulated inputs of human size.
 
-Writes a genome of 3.1 Gb in 24 chromosomes, an annotation of 60,000 genes in GENCODE's form (3 million lines) and a matrix of
-60,000 genes by 50 tasks into a folder (20 GB with what is made of them), then indexes the genome, chooses genes and writes the
-data set with windows of 2 and of 10 kb. Prints a line a step: wall time, and the peak of the memory of the process and its
-children.
+Writes a genome of 3.1 Gb in 24 chromosomes, an annotation of 60,000 genes in GENCODE's format (3 million lines) and a matrix of
+60,000 genes by 50 tasks into a folder (20 GB including the outputs). Then indexes the genome, selects genes and writes the data
+set with windows of 2 and of 10 kb. Prints one line per step: wall time, and peak memory of the process and its children.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from machine import describe_machine
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-# Megabases of the chromosomes 1 to 22, X and Y of GRCh38.
+# Megabases of chromosomes 1 to 22, X and Y of GRCh38.
 MEGABASES = [248, 242, 198, 190, 181, 170, 159, 145, 138, 133, 135, 133, 114, 107, 101, 90, 83, 80, 58, 64, 46, 50, 156, 57]
 CHROMOSOMES = [f"chr{name}" for name in (*range(1, 23), "X", "Y")]
 OUTPUTS = ("genes", "dropped", "tasks", "tasks-dropped", "summary")
@@ -46,8 +45,8 @@ def main(args: argparse.Namespace) -> None:
         files = ", ".join(f"{path.name} {path.stat().st_size / 1e9:.3g} GB" for path in (genome, gtf, matrix))
         print(f"{files}; {n_lines} lines of GTF\n\n| step | wall time, s | peak memory, GB |\n|---|---|---|")
         report("index the genome", python(f"genome.Genome({str(genome)!r})"))
-        report("read_genes, of CDS", python(f"annotation.read_genes({str(gtf)!r}, feature='CDS')"))
-        report("read_genes, of a GTF without rows of genes", python(f"annotation.read_genes({str(spans)!r})"))
+        report("read_genes, coding sequences", python(f"annotation.read_genes({str(gtf)!r}, feature='CDS')"))
+        report("read_genes, GTF without gene rows", python(f"annotation.read_genes({str(spans)!r})"))
         report("read_exons", python(f"annotation.read_exons({str(gtf)!r})"))
         for side in args.sides:
             kb = f"{2 * side / 1000:g} kb"
@@ -70,7 +69,7 @@ def write_genome(path: Path, sizes: dict[str, int], rng: np.random.Generator) ->
             file.write(f">{name}\n".encode())
             for first in range(0, size, LINE * 1_000_000):
                 n = min(LINE * 1_000_000, size - first)
-                # Four bases of each random byte: random numbers are what takes the time.
+                # Four bases per random byte, because drawing random numbers takes most of the time.
                 four = np.frombuffer(rng.bytes(-(-n // 4)), dtype=np.uint8)
                 bases = letters[(four[:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3].ravel()[:n]
                 whole = n // LINE * LINE
@@ -82,7 +81,7 @@ def write_genome(path: Path, sizes: dict[str, int], rng: np.random.Generator) ->
 
 
 def write_annotation(path: Path, sizes: dict[str, int], n_genes: int, rng: np.random.Generator) -> int:
-    """Write genes with 1 to 8 transcripts of 1 to 10 coding exons each; return the number of lines."""
+    """Write genes with 1 to 8 transcripts of 1 to 10 coding exons each, and return the number of lines."""
     names = list(sizes)
     share = np.array(list(sizes.values())) / sum(sizes.values())
     n_lines, exon_id = 0, 0
@@ -149,7 +148,7 @@ def report(step: str, command: list[str]) -> None:
 
 
 def watch(process: subprocess.Popen[str], peak: list[int]) -> None:
-    """Keep the largest sum of resident memory of a process and its descendants, looked at 20 times a second."""
+    """Update `peak` with the resident memory of a process and its descendants, measured 20 times per second."""
     while process.poll() is None:
         peak[0] = max(peak[0], sum(map(resident, descendants(process.pid))))
         time.sleep(_POLL_SECONDS)
@@ -175,12 +174,17 @@ def resident(pid: int) -> int:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--folder", type=Path, required=True, metavar="DIR", help="new, for the files; removed at the end")
-    p.add_argument("--fraction", type=float, default=1.0, help="of human size (default: 1)")
+    p.add_argument("--folder", type=Path, required=True, metavar="DIR", help="new folder for the files; removed at the end")
+    p.add_argument("--fraction", type=float, default=1.0, help="size of the inputs as a fraction of human size (default: 1)")
     p.add_argument(
-        "--sides", type=int, nargs="+", default=[1000, 5000], metavar="BASES", help="half windows (default: 1000 5000)"
+        "--sides",
+        type=int,
+        nargs="+",
+        default=[1000, 5000],
+        metavar="BASES",
+        help="bases on either side of the TSS (default: 1000 5000)",
     )
-    p.add_argument("--keep", action="store_true", help="leave the files")
+    p.add_argument("--keep", action="store_true", help="keep the files")
     return p
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks without their clocks: arguments, tables, the page, the line to a peer, and the network that all compute."""
+"""The benchmarks without timing: arguments, tables, the page, the connection to a peer, and the shared network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ serve(line, {"double": lambda: print("more noise") or 64, "fail": lambda: 1 / 0}
 
 @pytest.fixture
 def echo(tmp_path, monkeypatch):
-    """A peer that says of itself what it is told to, and needs no environment."""
+    """A peer that echoes its settings and needs no environment."""
     (tmp_path / "peers").mkdir()
     (tmp_path / "peers/worker.py").write_text((BENCHMARKS / "peers/worker.py").read_text())
     (tmp_path / "peers/echo.py").write_text(ECHO)
@@ -152,7 +152,7 @@ def test_our_network_is_the_common_one() -> None:
 
 
 def test_predictions_follow_the_definition_of_the_network() -> None:
-    """The network in float64 NumPy, layer by layer, with the same weights: what the peers in other frameworks are held to."""
+    """Compare with the network in float64 NumPy, layer by layer and with the same weights."""
     from peers.cisnake_network import build_network
 
     rng = np.random.default_rng(1)
@@ -187,7 +187,7 @@ def test_predictions_follow_the_definition_of_the_network() -> None:
 
 
 def test_loops_give_what_our_methods_give() -> None:
-    """A loop is a fair opponent only if it computes the same; checked on a small network."""
+    """A comparison with loops is fair only if they compute the same; checked on a small network."""
     import keras
     from peers.cisnake_attribution import loops, our_methods
 

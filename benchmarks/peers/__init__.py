@@ -1,1 +1,1 @@
-"""What runs in the process of each peer; a module is run with -m, in the environment of its peer."""
+"""Programs of the peers; each module runs with -m in the environment of its peer."""

@@ -1,4 +1,4 @@
-"""The network that every peer builds, its weights, and the data that every peer sees. Needs NumPy alone."""
+"""The network, weights and data that all peers share. Requires only NumPy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 LENGTH, TASKS = 4096, 10
-# Trainable ones; the counts of all peers are compared before anything is timed.
+# The counts of all peers are compared before anything is timed.
 TRAINABLE_PARAMETERS = 366_118
 
 STEM: dict[str, int] = {"filters": 64, "kernel_size": 15, "pool_size": 2}
 TOWER: dict[str, int] = {"filters_init": 64, "filters_end": 160, "repeat": 4, "kernel_size": 5, "pool_size": 2}
 RESIDUAL: dict[str, int] = {"filters": 64, "kernel_size": 3, "rate_mult": 2, "repeat": 4}
 BN_MOMENTUM = 0.9
-# Positions that the trunk leaves of a sequence.
+# Positions of a sequence after the trunk's pooling.
 BINS = LENGTH // STEM["pool_size"] // TOWER["pool_size"] ** TOWER["repeat"]
 
 OPTIMIZER = {"optimizer": "sgd", "learning_rate": 0.001, "momentum": 0.9}
@@ -23,20 +23,20 @@ LOSS = "poisson"
 
 
 def tower_filters() -> list[int]:
-    """Return the filters of the tower's convolutions: a geometric row from the first to the last, rounded."""
+    """Return the filters of the tower's convolutions: a rounded geometric series from first to last."""
     steps = np.arange(TOWER["repeat"]) / (TOWER["repeat"] - 1)
     row = TOWER["filters_init"] * (TOWER["filters_end"] / TOWER["filters_init"]) ** steps
     return [int(filters) for filters in np.round(row)]
 
 
 def model_section(pooling: dict[str, Any]) -> dict[str, Any]:
-    """Return the network as the `model` section of a parameter file, which Basenji and Cisnake read alike.
+    """Return the network as the `model` section of a parameter file, which both Basenji and Cisnake read.
 
     Parameters
     ----------
     pooling: dict
-        The block that takes the mean over positions, which a dense layer follows. Basenji's own, which keeps an axis of
-        length 1 for positions, is {"name": "center_average", "center": BINS}.
+        Block that averages over positions before the dense layer. Basenji's block, which keeps a position axis of length 1,
+        is {"name": "center_average", "center": BINS}.
     """
     return {
         "seq_length": LENGTH,
@@ -53,14 +53,15 @@ def model_section(pooling: dict[str, Any]) -> dict[str, Any]:
 
 
 def layer_weights(shapes: Sequence[Sequence[int]], rng: np.random.Generator) -> list[np.ndarray]:
-    """Return random weights of a layer, the same in every peer when layers are asked for in the same order.
+    """Return random weights of a layer; identical in every peer if layers are created in the same order.
 
-    All parts of the network are alive with them; Basenji's own start would leave residual units at zero.
+    With these weights every part of the network is active; Basenji's initialisation would leave residual units at zero.
 
     Parameters
     ----------
     shapes: sequence of shapes
-        Four for a normalisation (scale, offset, mean, variance); else a kernel, inputs before outputs, and perhaps a bias.
+        Four for a normalisation (scale, offset, mean, variance); otherwise a kernel (inputs before outputs) and optionally
+        a bias.
     rng: numpy.random.Generator
     """
     noise = [rng.normal(size=shape) for shape in shapes]
@@ -81,7 +82,7 @@ def random_data(examples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probe() -> np.ndarray:
-    """Return the codes of a few sequences for which all peers must predict the same."""
+    """Return the codes of a few sequences for which all peers must give identical predictions."""
     return random_data(4, seed=2)[0]
 
 

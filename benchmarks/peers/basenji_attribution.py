@@ -1,4 +1,4 @@
-"""Basenji's own gradients of every task."""
+"""Basenji's gradients of every task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .worker import Line, connect, serve
 
 
 def basenji_attribution_worker(line: Line) -> None:
-    """Ask `SeqNN.gradients`, the newer code, task by task, and `SeqNN.gradients_orig`, which takes one sequence at a time."""
+    """Run `SeqNN.gradients` (newer) task by task, and `SeqNN.gradients_orig`, which takes one sequence at a time."""
     settings = line.settings
     network = build_network(settings["basenji"])
     from basenji import seqnn

@@ -1,4 +1,4 @@
-"""The common network in Basenji's own code."""
+"""The shared network in Basenji's code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def build_network(source: str) -> Any:
     Parameters
     ----------
     source: str
-        The root of Basenji's repository.
+        Root of Basenji's repository.
     """
     sys.path.insert(0, source)
     from basenji.seqnn import SeqNN

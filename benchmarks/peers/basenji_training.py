@@ -1,4 +1,4 @@
-"""Basenji's own training loop, data reader and network: an epoch for each request."""
+"""Basenji's training loop, data reader and network: one epoch per request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .basenji_network import build_network
 from .keras_weights import parameter_counts
 from .worker import Line, connect
 
-# Basenji writes as many sequences into a file.
+# Sequences per file, as in Basenji.
 RECORDS = 256
 
 
 class _Pass:
-    """Batches that say when a pass over them begins."""
+    """Batches that call a function when a pass over them begins."""
 
     def __init__(self, batches: tf.data.Dataset, on_begin: Callable[[], None]) -> None:
         self.batches, self.on_begin = batches, on_begin
@@ -43,10 +43,10 @@ def write_records(folder: Path, split: str, examples: int) -> None:
 
 
 def basenji_training_worker(line: Line) -> None:
-    """Run Basenji's `Trainer.fit_tape`, which never ends by itself.
+    """Run Basenji's `Trainer.fit_tape` without a stopping condition.
 
-    Each pass over the training set waits for a request and starts the clock; the pass over the validation set that follows
-    stops it. So the clock holds what Basenji does for a training epoch, and neither its validation nor its checkpoints.
+    Each pass over the training set waits for a request and starts the timer; the following pass over the validation set stops
+    it. The timer therefore covers Basenji's training epoch, but neither validation nor checkpoints.
     """
     settings = line.settings
     network = build_network(settings["basenji"])

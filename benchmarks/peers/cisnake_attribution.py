@@ -1,4 +1,4 @@
-"""Cisnake's attribution methods, and the loop over tasks that they replace, with the same network."""
+"""Cisnake's attribution methods, and the equivalent loops over tasks, with the same network."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .cisnake_network import build_network
 from .keras_weights import parameter_counts
 from .worker import Line, connect, serve
 
-# Positions that the plain loop of mutagenesis is timed on, of the LENGTH that a sequence has.
+# Positions, of LENGTH, on which the plain loop of mutagenesis is timed.
 POSITIONS = 320
 
 
 def our_methods(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Return a function for each method that attributes all tasks of a batch, or of one sequence in mutagenesis.
+    """Return one function per method that attributes all tasks of a batch (mutagenesis: of one sequence).
 
     Parameters
     ----------
     model: keras.Model
     x: numpy.ndarray, shape=(batch, length, 4)
     passes: int
-        Points at which methods that average gradients ask for them; even.
+        Number of points over which methods average gradients; even.
 
     Returns
     -------
     dict
-        Functions to arrays of shape (tasks, batch, 4, length).
+        Functions that return arrays, shape=(tasks, batch, 4, length).
     """
     network = ScoredModel(model, len(x))
     scores = [Score(row) for row in np.eye(TASKS, dtype=np.float32)]
@@ -53,23 +53,23 @@ def our_methods(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Cal
 
 
 def loops(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Return, for each method, the loop that goes through tasks and points one after the other, each with a tape of its own.
+    """Return one plain loop per method, over tasks and points, with a separate gradient tape for each.
 
-    The points of noise are drawn beforehand: only gradients are timed, and what is done with them. Mutagenesis has no
-    gradients: its loop asks for a batch of mutants after the other, at the first `POSITIONS` positions of one sequence.
+    Random points are drawn beforehand, so that only gradients and their processing are timed. Mutagenesis has no gradients: its
+    loop predicts mutants batch by batch, at the first `POSITIONS` positions of one sequence.
 
     Parameters
     ----------
     model, x, passes
-        As of `our_methods`.
+        As in `our_methods`.
 
     Returns
     -------
     dict
-        Functions to arrays of shape (tasks, batch, length, 4); of mutagenesis (positions, tasks).
+        Functions that return arrays, shape=(tasks, batch, length, 4); for mutagenesis (positions, tasks).
     """
     noisy = [one_hot(codes) for codes in np.random.default_rng(3).integers(0, 4, (passes, *x.shape[:2]))]
-    way = [(x * ((step + 0.5) / passes)).astype(np.float32) for step in range(passes)]
+    path = [(x * ((step + 0.5) / passes)).astype(np.float32) for step in range(passes)]
 
     def gradient(inputs: np.ndarray, task: int) -> np.ndarray:
         tensor = tf.constant(inputs)
@@ -94,20 +94,20 @@ def loops(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[
     def mutagenesis() -> np.ndarray:
         positions = min(POSITIONS, x.shape[1])
         position, turn = np.divmod(np.arange(3 * positions), 3)
-        found = []
+        predictions = []
         for first in range(0, len(position), len(x)):
             at, by = position[first : first + len(x)], turn[first : first + len(x)]
             batch = np.repeat(x[:1], len(at), axis=0)
             batch[np.arange(len(at)), at] = one_hot((x[0, at].argmax(axis=-1) + by + 1) % 4)
-            found.append(model(tf.constant(batch), training=False).numpy())
-        effects = np.concatenate(found) - model(x[:1], training=False).numpy()
+            predictions.append(model(tf.constant(batch), training=False).numpy())
+        effects = np.concatenate(predictions) - model(x[:1], training=False).numpy()
         return -effects.reshape(positions, 3, TASKS).sum(axis=1) / 4
 
     return {
         "gradient": over_tasks([x], same),
         "input_x_gradient": over_tasks([x], centred),
         "saliency": over_tasks([x], lambda slopes: np.abs(centred(slopes))),
-        "integrated_gradients": over_tasks(way, same),
+        "integrated_gradients": over_tasks(path, same),
         "expected_integrated_gradients": over_tasks(noisy, centred),
         "smoothgrad": over_tasks(noisy, centred),
         "in_silico_mutagenesis": mutagenesis,
@@ -115,7 +115,7 @@ def loops(model: keras.Model, x: np.ndarray, passes: int) -> dict[str, Callable[
 
 
 def our_attribution_worker(line: Line) -> None:
-    """Run a method or a loop for each request."""
+    """Run one method or loop per request."""
     settings = line.settings
     model, passes = build_network(), settings["passes"]
     x, few = one_hot(random_data(settings["batch_size"])[0]), one_hot(probe())

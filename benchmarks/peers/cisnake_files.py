@@ -1,4 +1,4 @@
-"""Our side of the comparison with Decima: the inputs of both writers, our file, and the answers of our readers."""
+"""Cisnake's side of the comparison with Decima: the inputs of both writers, its file, and the results of its readers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ KEYS = (None, *SPLITS)
 
 
 def make_inputs(folder: Path) -> None:
-    """Write genome.fa, genes.tsv and labels.npy: what is hard for a writer, in little.
+    """Write genome.fa, genes.tsv and labels.npy: a small data set with the cases that are hard for a writer.
 
-    Genes on both strands; names that look like numbers or missing values; N and lower case in the genome; bodies that begin
-    before the window, end in the pad and beyond it; windows that reach beyond a chromosome's ends, which Decima cannot write.
+    These are genes on both strands; names that look like numbers or missing values; N and lower case in the genome; gene bodies
+    that begin before the window and end in the pad or beyond it; and windows beyond a chromosome's ends, which Decima cannot
+    write.
     """
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (2, 900)).astype(np.int8)
@@ -72,34 +73,34 @@ def read_inputs(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def within_chromosomes(genes: pd.DataFrame, genome: Genome) -> np.ndarray:
-    """Return which genes Decima can write: padded window inside the chromosome; shape=(N,), dtype=bool."""
+    """Return a mask, shape=(N,), of genes that Decima can write: the padded window lies inside the chromosome."""
     return ((genes["window_start"] >= PAD) & (genes["window_end"] + PAD <= genes["chrom"].map(genome.sizes))).to_numpy()
 
 
 def write(genes: pd.DataFrame, labels: np.ndarray, genome: Genome, path: Path) -> None:
-    """Write our file."""
+    """Write Cisnake's file."""
     measured = Labels(labels, [f"task{i}" for i in range(labels.shape[1])])
     write_dataset(path, genes, measured, genome, Layout(PAD), {"n_folds": 1})
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Return what our functions give for the questions of `decima_files.read`, under the same names."""
-    found: dict[str, object] = {}
+    """Return the results of Cisnake's functions, under the same names as `decima_files.read`."""
+    results: dict[str, object] = {}
     for key in KEYS:
-        found[f"count/{key}"] = count_genes(path, key)
-        found[f"index/{key}"] = index_genes(path, key)
-        found[f"list/{key}"] = list_genes(path, key)
+        results[f"count/{key}"] = count_genes(path, key)
+        results[f"index/{key}"] = index_genes(path, key)
+        results[f"list/{key}"] = list_genes(path, key)
     for gene in list_genes(path):
-        found[f"idx/{gene}"] = get_gene_idx(path, gene)
+        results[f"idx/{gene}"] = get_gene_idx(path, gene)
         for length in (1, 2, SEQ_LEN - 1, SEQ_LEN, SEQ_LEN + 3, SEQ_LEN + 2 * PAD):
-            found[f"extract/{gene}/{length}"] = extract_gene_data(path, gene, length)
+            results[f"extract/{gene}/{length}"] = extract_gene_data(path, gene, length)
         for name, part in zip(("sequence", "mask"), extract_gene_data(path, gene, merge=False)):
-            found[f"{name}/{gene}"] = part
+            results[f"{name}/{gene}"] = part
         for allele, position in ALLELES.items():
             merged = np.asarray(extract_gene_data(path, gene))
-            found[f"mutate/{gene}/{allele}/{position}"] = mutate(merged, allele, position)
+            results[f"mutate/{gene}/{allele}/{position}"] = mutate(merged, allele, position)
     with open_decima(path) as file:
-        found["tasks"] = np.array(read_tasks(file))
+        results["tasks"] = np.array(read_tasks(file))
         for key in SPLITS:
             for shift in (0, MAX_SHIFT):
                 rows = np.repeat(index_genes(path, key), 2 * shift + 1)
@@ -108,15 +109,15 @@ def read(path: Path) -> dict[str, np.ndarray]:
                     crop(read_codes(file, rows, 0, SEQ_LEN + 2 * PAD, name), PAD, moved) for name in ("sequences", "masks")
                 )
                 bases = one_hot(codes).swapaxes(1, 2)
-                found[f"items/{key}/{shift}"] = np.concatenate([bases, masks[:, None].astype(np.float32)], axis=1)
-                found[f"labels/{key}/{shift}"] = read_label_rows(file, rows)
-    return {name: np.asarray(value) for name, value in found.items()}
+                results[f"items/{key}/{shift}"] = np.concatenate([bases, masks[:, None].astype(np.float32)], axis=1)
+                results[f"labels/{key}/{shift}"] = read_label_rows(file, rows)
+    return {name: np.asarray(value) for name, value in results.items()}
 
 
 def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> list[str]:
-    """Return the names of answers that are not the same to the last bit, or that one side lacks.
+    """Return the names of results that are missing on one side or not identical to the last bit.
 
-    Types must be the same too, but for the room that NumPy leaves for the letters of a text.
+    Types must be equal too, except for the width of NumPy text types.
     """
     wrong = sorted(set(ours) ^ set(theirs))
     for name in sorted(set(ours) & set(theirs)):

@@ -1,4 +1,4 @@
-"""Cisnake's batches, alone and as Keras's `fit` takes them: an epoch for each request."""
+"""Cisnake's batches, read directly and by Keras's `fit`: one epoch per request."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .worker import Line, connect, serve
 
 
 class NoStep(keras.Model):
-    """A model whose training step does nothing, so that `fit` costs what it costs to be given batches."""
+    """A model whose training step does nothing, so that `fit` measures only the cost of reading batches."""
 
     def train_step(self, data: object) -> dict[str, float]:
         return {"loss": 0.0}
 
 
 def cisnake_loading_worker(line: Line) -> None:
-    """Read epochs in random order, moved at random."""
+    """Read epochs in random order with random shifts."""
     tf.config.threading.set_intra_op_parallelism_threads(line.settings["threads"])
     folder = Path(line.settings["files"])
     model = NoStep()
     model.compile()
 
     def batches(length: int, **arguments: object) -> HDF5Dataset:
-        given = {"max_seq_shift": shift_of(length), "batch_size": WINDOWS[length][1], "shuffle": True, **arguments}
-        return HDF5Dataset("train", our_file(folder, length), **given)  # type: ignore[arg-type]
+        options = {"max_seq_shift": shift_of(length), "batch_size": WINDOWS[length][1], "shuffle": True, **arguments}
+        return HDF5Dataset("train", our_file(folder, length), **options)  # type: ignore[arg-type]
 
     def read(length: int, cold: bool, epoch: Callable[[HDF5Dataset], object]) -> int:
         if cold:
@@ -49,7 +49,7 @@ def cisnake_loading_worker(line: Line) -> None:
 
     def threads(data: HDF5Dataset) -> None:
         with ThreadPoolExecutor(2) as pool:
-            # No more batches than threads are waited for, as in a training that reads ahead.
+            # At most one batch per thread is pending, as in training with prefetching.
             for batch in range(0, len(data), 2):
                 list(pool.map(data.__getitem__, range(batch, min(batch + 2, len(data)))))
 

@@ -1,4 +1,4 @@
-"""The common network in Cisnake."""
+"""The shared network in Cisnake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cisnake.model.network import build_model
 from .architecture import model_section
 from .keras_weights import set_weights
 
-# For one value a gene.
+# One value per gene.
 MODEL: dict[str, Any] = model_section({"name": "global_pool"})
 
 

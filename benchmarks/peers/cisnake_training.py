@@ -1,4 +1,4 @@
-"""Cisnake's own trainer, data file and network: an epoch for each request."""
+"""Cisnake's trainer, data file and network: one epoch per request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .worker import Line, connect
 
 
 class _Passes(GeneBatches):
-    """Batches that say when a pass over them begins."""
+    """Batches that call a function when a pass over them begins."""
 
     on_begin: Callable[[], None]
 
@@ -62,10 +62,10 @@ def write_random_dataset(folder: Path, train: int, val: int) -> Path:
 
 
 def our_training_worker(line: Line) -> None:
-    """Run `Trainer.fit`, which never ends by itself.
+    """Run `Trainer.fit` without a stopping condition.
 
-    Each pass over the training genes waits for a request and starts the clock; the pass over the validation genes that follows
-    stops it. So the clock holds what the trainer does for a training epoch, and neither its validation nor its checkpoints.
+    Each pass over the training genes waits for a request and starts the timer; the following pass over the validation genes
+    stops it. The timer therefore covers a training epoch, but neither validation nor checkpoints.
     """
     settings = line.settings
     folder, batch = Path(settings["folder"]), settings["batch_size"]

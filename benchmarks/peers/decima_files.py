@@ -1,4 +1,4 @@
-"""Decima itself: its writer, and what its readers return. Runs in the environment of Decima, asked by `compatibility.py`.
+"""Decima's writer, and the results of its readers. Runs in Decima's environment, started by `compatibility.py`.
 
 python decima_files.py write GENES.tsv LABELS.npy GENOME.fa PAD OUTPUT.h5
 python decima_files.py read FILE.h5 ANSWERS.npz
@@ -21,7 +21,7 @@ MAX_SHIFT = 4
 
 
 def write(genes: str, labels: str, genome: str, pad: str, output: str) -> None:
-    """Write a file by Decima's own writer, which takes a path to a FASTA file as the name of a genome."""
+    """Write a file with Decima's writer, which accepts the path of a FASTA file as the name of a genome."""
     table = pd.read_csv(genes, sep="\t", index_col="gene_id", keep_default_na=False)
     names = {"window_start": "start", "window_end": "end", "mask_start": "gene_mask_start", "mask_end": "gene_mask_end"}
     columns = ["chrom", "start", "end", "strand", "gene_mask_start", "gene_mask_end", "dataset"]
@@ -35,31 +35,31 @@ def write(genes: str, labels: str, genome: str, pad: str, output: str) -> None:
 
 
 def read(file: str, answers: str) -> None:
-    """Ask every function that Decima has for its files, and keep what it returns."""
-    found: dict[str, object] = {}
+    """Call every function that Decima has for its files, and store the results."""
+    results: dict[str, object] = {}
     with h5py.File(file) as handle:
         seq_len, pad = int(handle["seq_len"][()]), int(handle["pad"][()])
     for key in (None, "train", "val", "test"):
-        found[f"count/{key}"] = read_hdf5.count_genes(file, key)
-        found[f"index/{key}"] = read_hdf5.index_genes(file, key)
-        found[f"list/{key}"] = read_hdf5.list_genes(file, key)
+        results[f"count/{key}"] = read_hdf5.count_genes(file, key)
+        results[f"index/{key}"] = read_hdf5.index_genes(file, key)
+        results[f"list/{key}"] = read_hdf5.list_genes(file, key)
     for gene in read_hdf5.list_genes(file):
-        found[f"idx/{gene}"] = read_hdf5.get_gene_idx(file, gene)
+        results[f"idx/{gene}"] = read_hdf5.get_gene_idx(file, gene)
         for length in (1, 2, seq_len - 1, seq_len, seq_len + 3, seq_len + 2 * pad):
-            found[f"extract/{gene}/{length}"] = read_hdf5.extract_gene_data(file, gene, length)
+            results[f"extract/{gene}/{length}"] = read_hdf5.extract_gene_data(file, gene, length)
         for name, part in zip(("sequence", "mask"), read_hdf5.extract_gene_data(file, gene, seq_len, merge=False)):
-            found[f"{name}/{gene}"] = part
+            results[f"{name}/{gene}"] = part
         for allele, position in zip("ACGT", (0, 17, seq_len // 2, seq_len - 1)):
             merged = read_hdf5.extract_gene_data(file, gene, seq_len)
-            found[f"mutate/{gene}/{allele}/{position}"] = read_hdf5.mutate(merged, allele, position)
+            results[f"mutate/{gene}/{allele}/{position}"] = read_hdf5.mutate(merged, allele, position)
     for key in ("train", "val", "test"):
         for shift in (0, MAX_SHIFT):
             items = HDF5Dataset(key, file, seq_len=seq_len, max_seq_shift=shift, augment_mode="serial")
             pairs = [items[i] for i in range(len(items))]
-            found[f"items/{key}/{shift}"] = torch.stack([sequence for sequence, _ in pairs])
-            found[f"labels/{key}/{shift}"] = torch.stack([label for _, label in pairs])
-            found["tasks"] = items.tasks.index.to_numpy(str)
-    arrays = {name: value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for name, value in found.items()}
+            results[f"items/{key}/{shift}"] = torch.stack([sequence for sequence, _ in pairs])
+            results[f"labels/{key}/{shift}"] = torch.stack([label for _, label in pairs])
+            results["tasks"] = items.tasks.index.to_numpy(str)
+    arrays = {name: value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value) for name, value in results.items()}
     np.savez_compressed(answers, allow_pickle=False, **arrays)
 
 

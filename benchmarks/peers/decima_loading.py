@@ -1,4 +1,4 @@
-"""Decima's HDF5Dataset in a PyTorch DataLoader: an epoch for each request."""
+"""Decima's HDF5Dataset in a PyTorch DataLoader: one epoch per request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .worker import Line, connect, serve
 
 
 def decima_loading_worker(line: Line) -> None:
-    """Read epochs in random order, moved at random."""
+    """Read epochs in random order with random shifts."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(line.settings["threads"])
     folder = Path(line.settings["files"])

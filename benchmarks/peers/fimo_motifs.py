@@ -1,4 +1,4 @@
-"""FIMO of the MEME suite as a program, by pymemesuite: reads windows and motifs, scans both strands, writes hits."""
+"""Scan windows with motifs on both strands by FIMO (MEME suite, through pymemesuite), and write hits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
         for number, motif in enumerate(file):
             pattern = scanner.score_motif(motif, sequences, file.background)
             for hit in pattern.matched_elements:
-                # Closed, from one; start is the greater one on the reverse strand.
+                # 1-based and closed; on the reverse strand, start is the larger coordinate.
                 rows.append((number, int(hit.source.accession), min(hit.start, hit.stop) - 1, hit.strand == "-"))
     write_hits(output, *np.array(rows, dtype=np.int64).reshape(-1, 4).T)
 

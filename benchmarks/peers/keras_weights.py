@@ -1,4 +1,4 @@
-"""The common weights in a Keras model, of Keras 2 or 3."""
+"""The shared weights in a Keras 2 or 3 model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .architecture import layer_weights
 
 
 def set_weights(model: Any) -> None:
-    """Give every layer of a Keras model the weights that all peers share."""
+    """Set every layer of a Keras model to the weights that all peers share."""
     rng = np.random.default_rng(1)
     for layer in model.layers:
         shapes = [weight.shape for weight in layer.get_weights()]
@@ -19,6 +19,6 @@ def set_weights(model: Any) -> None:
 
 
 def parameter_counts(model: Any) -> dict[str, int]:
-    """Return the numbers of trainable and of other parameters."""
+    """Return the numbers of trainable and other parameters."""
     counts = {"trainable": model.trainable_weights, "other": model.non_trainable_weights}
     return {kind: int(sum(np.prod(weight.shape) for weight in weights)) for kind, weights in counts.items()}

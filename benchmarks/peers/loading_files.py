@@ -1,4 +1,4 @@
-"""The same windows as Cisnake and as Decima keep them: made once, read by both."""
+"""The same windows in the formats of Cisnake and Decima."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 TASKS = 1000
-# By length of a window: how many there are, and how many make a batch.
+# By window length: number of windows, and batch size.
 WINDOWS = {10_000: (1600, 32), 200_000: (160, 4), 524_288: (64, 4)}
 
 
@@ -21,14 +21,14 @@ def their_file(folder: Path, length: int) -> Path:
 
 
 def shift_of(length: int) -> int:
-    """Return by how many bases windows move at most, and how many are stored beside them."""
+    """Return the maximum shift of windows in bases, which is also the number of bases stored beyond each end."""
     return length // 100
 
 
 def make_files(folder: Path, length: int) -> None:
-    """Write both files: ours with its own writer, Decima's in its layout, with the same bases, gene bodies and labels.
+    """Write both files with the same bases, gene bodies and labels, each in the layout of its program.
 
-    Bases are drawn evenly; gzip leaves of them about what it leaves of a genome.
+    Bases are uniformly random; gzip compresses them about as well as a genome.
     """
     import h5py
     import numpy as np
@@ -65,7 +65,7 @@ def make_files(folder: Path, length: int) -> None:
 
 
 def drop_from_memory(path: Path) -> None:
-    """Have the system forget what it keeps of a file in memory, so that it is read from the disk again."""
+    """Drop a file from the page cache, so that it is read from disk again."""
     import os
 
     with open(path, "rb") as handle:
@@ -74,7 +74,7 @@ def drop_from_memory(path: Path) -> None:
 
 
 def digest(inputs: Any, labels: Any) -> list[float]:
-    """Return sums over windows, (n, length, 5), and labels, (n, tasks), that change with the place of anything in them."""
+    """Return position-weighted sums over windows (n, length, 5), and sums over labels (n, tasks), for comparison."""
     import numpy as np
 
     place = np.arange(1, inputs.shape[1] + 1) / inputs.shape[1]

@@ -1,4 +1,4 @@
-"""memelite's fimo as a program: reads windows and motifs, scans both strands, writes hits; or its cuts."""
+"""Scan windows with motifs on both strands by memelite's fimo, and write hits or score thresholds."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ EPS, BIN = 1e-4, 0.1
 
 
 def write_cuts() -> None:
-    """Write each motif's scores and the greatest score that is no hit, as `fimo` computes them."""
+    """Write each motif's scores and the largest score that is not a hit, as `fimo` computes them."""
     from memelite.fimo import _pwm_to_mapping
 
     _, path, output = paths()
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name, matrix in read_motifs(path).items():
         scores = np.log2(matrix + EPS) + 2
         smallest, log_p = _pwm_to_mapping(scores, BIN)
         passing = np.flatnonzero(log_p < np.log2(P_THRESHOLD))
-        found[f"scores {name}"] = scores.T
-        found[f"above {name}"] = np.float32((passing[0] + smallest) * BIN if len(passing) else np.inf)
-    np.savez(output, **found)
+        arrays[f"scores {name}"] = scores.T
+        arrays[f"above {name}"] = np.float32((passing[0] + smallest) * BIN if len(passing) else np.inf)
+    np.savez(output, **arrays)
 
 
 def main() -> None:
     windows, path, output = paths()
-    # Its own reader of MEME files gives the same matrices.
+    # memelite's reader of MEME files gives the same matrices.
     tables = fimo(read_motifs(path), str(windows), threshold=P_THRESHOLD)
     motif = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     window = np.concatenate([table["sequence_name"].to_numpy() for table in tables]).astype("U").astype(int)

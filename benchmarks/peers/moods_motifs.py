@@ -1,4 +1,4 @@
-"""MOODS as a program: reads windows and motifs, scans both strands, writes hits; or its cuts."""
+"""Scan windows with motifs on both strands by MOODS, and write hits or score thresholds."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def main() -> None:
     n = len(matrices)
     scanner = MOODS.scan.Scanner(7)
     scanner.set_motifs(matrices + [MOODS.tools.reverse_complement(matrix) for matrix in matrices], BACKGROUND, cuts + cuts)
-    # Joined to one sequence, each window followed by an N, which no hit spans: faster than window by window.
+    # Scanning one joined sequence is faster than window by window; no hit spans the N after each window.
     sequences = read_windows(windows)
     step = len(sequences[0]) + 1
-    found = [np.array([hit.pos for hit in of_motif], dtype=np.int64) for of_motif in scanner.scan("N".join(sequences))]
-    place = np.concatenate(found)
-    motif = np.repeat(np.arange(2 * n), [len(of_motif) for of_motif in found])
+    positions = [np.array([hit.pos for hit in hits], dtype=np.int64) for hits in scanner.scan("N".join(sequences))]
+    place = np.concatenate(positions)
+    motif = np.repeat(np.arange(2 * n), [len(hits) for hits in positions])
     write_hits(output, motif % n, place // step, place % step, motif >= n)
 
 
 def write_cuts() -> None:
-    """Write each motif's scores and its least score of a hit."""
+    """Write each motif's scores and the smallest score of a hit."""
     _, _, output = paths()
     names, matrices, cuts = scored()
-    found: dict[str, Any] = {f"scores {name}": np.array(matrix).T for name, matrix in zip(names, matrices, strict=True)}
-    found |= {f"from {name}": np.float64(cut) for name, cut in zip(names, cuts, strict=True)}
-    np.savez(output, **found)
+    arrays: dict[str, Any] = {f"scores {name}": np.array(matrix).T for name, matrix in zip(names, matrices, strict=True)}
+    arrays |= {f"from {name}": np.float64(cut) for name, cut in zip(names, cuts, strict=True)}
+    np.savez(output, **arrays)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What scanners of motifs are given and give: a FASTA file of windows, a MEME file, and hits as arrays. Needs NumPy alone."""
+"""Inputs and outputs of motif scanners: windows as FASTA, motifs as MEME, hits as arrays. Requires only NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ P_THRESHOLD = 1e-4
 
 
 def read_motifs(path: Path) -> dict[str, np.ndarray]:
-    """Return the probabilities of motifs by id, shape=(4, width), of a MEME file as `fetch_motifs.py` writes it."""
+    """Return motif probabilities by id, shape=(4, width), from a MEME file written by `fetch_motifs.py`."""
     motifs: dict[str, list[list[float]]] = {}
     for line in path.read_text().splitlines():
         if line.startswith("MOTIF"):
@@ -23,16 +23,16 @@ def read_motifs(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_windows(path: Path) -> list[str]:
-    """Return the sequences of a FASTA file whose sequences stand on one line each."""
+    """Return the sequences of a FASTA file with one line per sequence."""
     return path.read_text().splitlines()[1::2]
 
 
 def write_hits(path: Path, motif: np.ndarray, window: np.ndarray, start: np.ndarray, reverse: np.ndarray) -> None:
-    """Keep hits: number of the motif and of the window, position in it, and whether on the reverse strand."""
+    """Write hits: index of motif and window, position in the window, and whether on the reverse strand."""
     np.savez(path, motif=motif, window=window, start=start, reverse=reverse)
 
 
 def paths() -> tuple[Path, Path, Path]:
-    """Return where this process is told to find windows and motifs, and to write to."""
+    """Return the paths of windows, motifs and output from the command line."""
     windows, motifs, output = map(Path, sys.argv[1:4])
     return windows, motifs, output

@@ -15,12 +15,12 @@ from .worker import Line, connect, serve
 
 
 def centred(gradient: torch.Tensor) -> torch.Tensor:
-    """Return gradients (..., 4, length) less their mean over the bases."""
+    """Return gradients (..., 4, length) minus their mean over the bases."""
     return gradient - gradient.mean(dim=-2, keepdim=True)
 
 
 def torch_attribution_worker(line: Line) -> None:
-    """Ask Captum for one task after the other, as its interface has it, and autograd for all tasks of one forward pass."""
+    """Run Captum task by task, as its interface requires, and autograd for all tasks of one forward pass."""
     settings = line.settings
     torch.set_num_threads(settings["threads"])
     network = build_network().eval().requires_grad_(False)
@@ -57,7 +57,7 @@ def torch_attribution_worker(line: Line) -> None:
         "gradient": by_task(lambda task: gradient.attribute(x.clone().requires_grad_(), task, abs=False)),
         "saliency": by_task(lambda task: gradient.attribute(x.clone().requires_grad_(), task)),
         "input_x_gradient": by_task(lambda task: product.attribute(x.clone().requires_grad_(), task)),
-        # Its batches hold as many examples as all others here.
+        # Internal batches have the same size as all other batches.
         "integrated_gradients": by_task(lambda task: path.attribute(x, zero, task, n_steps=passes, internal_batch_size=len(x))),
         "expected_integrated_gradients": by_task(lambda task: shap.attribute(x, zero, passes, 0.0, task)),
         "smoothgrad": by_task(

@@ -1,4 +1,4 @@
-"""The common network in plain PyTorch."""
+"""The shared network in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .architecture import BN_MOMENTUM, RESIDUAL, STEM, TASKS, TOWER, layer_weigh
 
 
 def _normalization(channels: int) -> nn.BatchNorm1d:
-    # Keras's epsilon and its way of counting momentum.
+    # Keras's epsilon and definition of momentum.
     return nn.BatchNorm1d(channels, eps=1e-3, momentum=1 - BN_MOMENTUM)
 
 
@@ -36,7 +36,7 @@ class _Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """From one-hot sequences (batch, 4, length) to predictions (batch, tasks)."""
+    """Map one-hot sequences (batch, 4, length) to predictions (batch, tasks)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def build_network() -> Network:
             parts = [layer.weight] + ([] if layer.bias is None else [layer.bias])
         else:
             continue
-        # Keras keeps a kernel's axes the other way round.
+        # Keras stores kernel axes in reverse order.
         values = layer_weights([tuple(part.shape)[::-1] for part in parts], rng)
         with torch.no_grad():
             for part, value in zip(parts, values):
@@ -82,6 +82,6 @@ def build_network() -> Network:
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:
-    """Return the numbers of trainable and of other parameters."""
+    """Return the numbers of trainable and other parameters."""
     moving = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
     return {"trainable": sum(p.numel() for p in network.parameters()), "other": sum(b.numel() for b in moving)}

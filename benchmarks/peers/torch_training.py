@@ -1,4 +1,4 @@
-"""A plain PyTorch training loop: an epoch for each request."""
+"""A plain PyTorch training loop: one epoch per request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .worker import Line, connect, serve
 
 
 def torch_training_worker(line: Line) -> None:
-    """Train eagerly on sequences in memory, which are made one-hot a batch at a time."""
+    """Train eagerly on sequences in memory, one-hot encoded batch by batch."""
     settings = line.settings
     torch.set_num_threads(settings["threads"])
     network = build_network()

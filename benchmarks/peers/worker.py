@@ -1,4 +1,4 @@
-"""A peer's side of a benchmark: a process that answers requests for timed blocks. Needs the standard library alone."""
+"""A peer's side of a benchmark: a process that runs timed blocks on request. Requires only the standard library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Line:
-    """What joins this process with the one that measures: settings, requests as they come, and a way to answer."""
+    """The connection to the measuring process: settings, incoming requests, and a function to answer."""
 
     settings: dict[str, Any]
     requests: Iterator[str]
@@ -21,20 +21,23 @@ class Line:
 
 
 def connect() -> Line:
-    """Return the line. Standard output becomes standard error, so that what a library prints is no answer."""
+    """Return the connection, and redirect standard output to standard error.
+
+    Otherwise the output of a library would be taken for an answer.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     return Line(json.loads(sys.argv[1]), map(str.strip, sys.stdin), lambda answer: print(json.dumps(answer), file=answers))
 
 
 def serve(line: Line, jobs: Mapping[str, Callable[[], float]]) -> None:
-    """Do one job a request, timed, until requests end.
+    """Run and time one job per request until requests end.
 
     Parameters
     ----------
     line: Line
     jobs: mapping
-        By name; each returns how many examples it has processed, of one too large for a block a fraction.
+        Jobs by name; each returns the number of examples processed, or a fraction if one example is too large for a block.
     """
     for name in line.requests:
         begin = time.perf_counter()
