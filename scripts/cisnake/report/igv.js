@@ -1,4 +1,4 @@
-// The browser of the report. igv.js and the data of each view lie in the page, compressed, and are unpacked when they are wanted.
+// The genome browser of the report. igv.js and the data of each view are stored compressed in the page and unpacked on demand.
 (function () {
   "use strict";
   const section = document.getElementById("browser");
@@ -11,7 +11,7 @@
   let library = null;
   let browser = null;
   let shown = null;
-  // Counts what was asked for, so that an answer that comes late is thrown away.
+  // Counts requests for views, so that a view that is ready too late is discarded.
   let wanted = 0;
 
   async function unpack(text) {
