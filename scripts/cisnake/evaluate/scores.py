@@ -243,7 +243,7 @@ def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 
 
 def summarize_scores(scores: pd.DataFrame) -> dict[str, Any]:
-    """Summarise scores over tasks: those of `SUMMARY_KEYS` whose column exists, or None if no task has a value.
+    """Return the `SUMMARY_KEYS` of the available scores over tasks with a value, or None if no task has one.
 
     Parameters
     ----------

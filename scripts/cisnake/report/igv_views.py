@@ -171,9 +171,9 @@ def read_strongest_effects(path: Path, genes: Collection[str]) -> pd.DataFrame:
         variant_id, start, end (0-based, half-open, on the genome), ref, alt, gene_id, task, effect_mean; sorted by gene and
         position.
     """
-    wanted, kept = list(genes), []
+    gene_ids, kept = list(genes), []
     for chunk in read_chunks(path, dict.fromkeys(VARIANT_COLUMNS, str)):
-        chunk = chunk[chunk["gene_id"].isin(wanted)]
+        chunk = chunk[chunk["gene_id"].isin(gene_ids)]
         chunk = chunk.assign(effect_mean=pd.to_numeric(chunk["effect_mean"], errors="coerce").astype(float))
         kept.append(chunk[chunk["effect_mean"].notna()])
     table = pd.concat(kept, ignore_index=True)

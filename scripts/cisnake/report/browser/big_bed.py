@@ -1,4 +1,4 @@
-"""Write tables of intervals as bigBed: indexed BED, of which genome browsers read only the displayed part."""
+"""Write tables of intervals as bigBed, an indexed form of BED from which browsers read only the displayed part."""
 
 from __future__ import annotations
 
