@@ -1,4 +1,4 @@
-"""The baselines must be what they are called: a mean, counts of words, and a ridge regression."""
+"""Baselines agree with independent implementations: the mean, k-mer counts and ridge regression."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plain_counts(text: str, k: int) -> list[int]:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_counts_of_words(k):
+def test_kmer_counts_equal_those_from_strings(k):
     rng = np.random.default_rng(k)
     texts = ["".join(rng.choice(list("ACGTN"), 60, p=[0.24] * 4 + [0.04])) for _ in range(20)] + ["N" * 60, "A" * 60]
     found = count_kmers(np.stack([encode(text) for text in texts]), k)
@@ -42,12 +42,12 @@ def test_counts_of_words(k):
     assert found.tolist() == [plain_counts(text, k) for text in texts]
 
 
-def test_both_strands_count_alike():
+def test_reverse_complements_have_identical_counts():
     codes = np.random.default_rng(0).integers(0, 5, (30, 80)).astype(np.int8)
     np.testing.assert_array_equal(count_kmers(codes, 6), count_kmers(reverse_complement(codes), 6))
 
 
-def test_mean_of_measured_training_genes():
+def test_train_mean_ignores_missing_values():
     found = train_mean(np.float32([[1, np.nan], [3, 5]]), 4)
     assert found.tolist() == [[2, 5]] * 4 and found.dtype == np.float64
 
@@ -65,8 +65,8 @@ def regression(n: int, missing: float, seed: int = 0) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(("n", "k"), [(300, 3), (60, 4)])
 @pytest.mark.parametrize("alpha", [1.0, 100.0, 10_000.0])
 @pytest.mark.parametrize("kind", ["log1p", "counts"])
-def test_ridge_is_that_of_each_task_on_its_measured_genes(missing, n, k, alpha, kind):
-    """With more genes than words and with fewer."""
+def test_ridge_equals_a_fit_per_task_to_its_measured_genes(missing, n, k, alpha, kind):
+    """With more genes than k-mers, and with fewer."""
     train, labels, held_out = regression(n, missing)
     found = kmer_ridge(train, labels, held_out, k=k, counts=kind, alpha=alpha)
     scale = np.log1p if kind == "log1p" else np.asarray
@@ -79,7 +79,7 @@ def test_ridge_is_that_of_each_task_on_its_measured_genes(missing, n, k, alpha, 
         np.testing.assert_allclose(found[:, task], expected, rtol=0, atol=1e-5 * spread)
 
 
-def test_tasks_do_not_touch_each_other_and_an_unmeasured_one_stays_empty():
+def test_tasks_are_independent_and_a_task_without_labels_is_nan():
     train, labels, held_out = regression(100, 0.3)
     alone = kmer_ridge(train, labels[:, :1], held_out, k=3, alpha=50)
     labels[:, 2] = np.nan
@@ -88,21 +88,21 @@ def test_tasks_do_not_touch_each_other_and_an_unmeasured_one_stays_empty():
     assert np.isnan(found[:, 2]).all() and np.isfinite(found[:, [0, 1, 3]]).all()
 
 
-def test_unsettled_fits_are_reported(monkeypatch, caplog):
+def test_fits_that_do_not_converge_are_reported(monkeypatch, caplog):
     train, labels, held_out = regression(100, 0.6)
-    monkeypatch.setattr(baselines, "_MOST_FITS", 2)
+    monkeypatch.setattr(baselines, "_MAX_FITS", 2)
     monkeypatch.setattr(baselines.log, "propagate", True)
     kmer_ridge(train, labels, held_out, k=3, alpha=50)
     assert "4 tasks" in caplog.text
 
 
-# Yeast genes in which an intron follows the A of the start codon (one with the rare donor GC: YIL111W).
+# Yeast genes with an intron after the A of the start codon (YIL111W has the rare donor GC).
 INTRON_IN_START_CODON = {"YJL041W": "AGT", "YMR242C": "AGT", "YOR312C": "AGT", "YIL111W": "AGC"}
 
 
 @pytest.fixture(scope="module")
 def yeast_genes(yeast: Path):
-    """Select genes of the real annotation; the filters are the configuration's, but for what is excluded."""
+    """Select genes of the real annotation with the filters of the configuration, except for `exclude`."""
 
     def select(exclude: dict, upstream: int, downstream: int, feature: str = "gene"):
         genome = Genome(yeast / "sacCer3.fa.gz")
@@ -120,7 +120,7 @@ def yeast_genes(yeast: Path):
     return select
 
 
-def test_yeast_windows_hold_the_start_codon_where_it_belongs(yeast_genes, tmp_path: Path):
+def test_yeast_windows_have_the_start_codon_at_the_anchor(yeast_genes, tmp_path: Path):
     kept, labels, tasks, genome, summary = yeast_genes({"orf_classification": ["Dubious"]}, 600, 200, "CDS")
     assert set(kept["strand"]) == {"+", "-"} and len(kept) > 5200 and len(tasks) == 173
     assert summary["tss_source"]["bed"] > 4500
@@ -133,7 +133,7 @@ def test_yeast_windows_hold_the_start_codon_where_it_belongs(yeast_genes, tmp_pa
 
 
 @pytest.mark.parametrize(("exclude", "median"), [({}, 0.259), ({"orf_classification": ["Dubious"]}, 0.277)])
-def test_yeast_ridge_reaches_the_score_known_for_it(yeast_genes, exclude, median):
+def test_yeast_ridge_reaches_its_known_score(yeast_genes, exclude, median):
     kept, labels, _, genome, _ = yeast_genes(exclude, 500, 3)
     places = kept[["chrom", "window_start", "window_end", "strand"]].itertuples(index=False, name=None)
     codes = np.stack([genome.codes(*place) for place in places])[:, :500]

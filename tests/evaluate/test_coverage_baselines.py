@@ -22,7 +22,7 @@ def labels(n):
     return values
 
 
-def test_distance_to_the_nearest_start_follows_its_strand():
+def test_distance_to_the_nearest_tss_is_signed_by_its_strand():
     starts, strand = np.array([10, 30, 31]), np.array([1, -1, 1])
     position = np.arange(-5, 60)
     expected = []
@@ -32,7 +32,7 @@ def test_distance_to_the_nearest_start_follows_its_strand():
     assert nearest_signed(position, starts, strand).tolist() == expected
 
 
-def test_the_mean_and_the_profile_are_those_of_all_measured_training_bins():
+def test_the_mean_and_the_profile_use_all_measured_training_bins():
     genes = pd.DataFrame({"chrom": ["c", "c", "c"], "strand": ["+", "-", "+"], "tss": [500, 120, 780]})
     blocks = [(tiles(7), labels(7)), (tiles(5), labels(5)), (tiles(2, "other"), labels(2))]
     mean, profile = TrainMean(TASKS), TssProfile(genes, BIN, TASKS, reach=40)
@@ -46,15 +46,15 @@ def test_the_mean_and_the_profile_are_those_of_all_measured_training_bins():
             for b in range(BINS):
                 by_class.setdefault(distance_class(block, row, b, genes), []).append(y[row, b])
     total = np.nanmean(np.concatenate(everything).astype(np.float64), axis=0)
-    asked = tiles(20)
-    np.testing.assert_allclose(mean.predict(asked), np.broadcast_to(total, (20, BINS, TASKS)))
+    held_out = tiles(20)
+    np.testing.assert_allclose(mean.predict(held_out), np.broadcast_to(total, (20, BINS, TASKS)))
     expected = np.empty((20, BINS, TASKS))
     for row in range(20):
         for b in range(BINS):
-            seen = np.array(by_class.get(distance_class(asked, row, b, genes), np.full((1, TASKS), np.nan)), np.float64)
+            seen = np.array(by_class.get(distance_class(held_out, row, b, genes), np.full((1, TASKS), np.nan)), np.float64)
             known = np.isfinite(seen)
             expected[row, b] = np.where(known.any(axis=0), np.nansum(seen, axis=0) / np.maximum(known.sum(axis=0), 1), total)
-    np.testing.assert_allclose(profile.predict(asked), expected)
+    np.testing.assert_allclose(profile.predict(held_out), expected)
 
 
 def distance_class(block, row, b, genes):
@@ -67,21 +67,21 @@ def distance_class(block, row, b, genes):
 
 
 @pytest.mark.parametrize("counts", ["log1p", "counts"])
-def test_the_ridge_is_one_over_all_bins_however_they_come(counts):
+def test_the_ridge_does_not_depend_on_the_blocks(counts):
     blocks = [(tiles(9), labels(9)), (tiles(6), labels(6))]
     ours = KmerRidge(TASKS, k=2, counts=counts, alpha=3.0, span=11)
     for block, y in blocks:
         ours.add(block, y)
-    asked = tiles(4)
+    held_out = tiles(4)
     x = np.concatenate([words(block, counts) for block, _ in blocks])
     y = np.concatenate([y.reshape(-1, TASKS) for _, y in blocks])
     known = np.isfinite(y).all(axis=1)
-    expected = Ridge(alpha=3.0).fit(x[known], y[known]).predict(words(asked, counts))
-    np.testing.assert_allclose(ours.predict(asked).reshape(-1, TASKS), expected, rtol=1e-4, atol=1e-5)
+    expected = Ridge(alpha=3.0).fit(x[known], y[known]).predict(words(held_out, counts))
+    np.testing.assert_allclose(ours.predict(held_out).reshape(-1, TASKS), expected, rtol=1e-4, atol=1e-5)
 
 
 def words(block, counts):
-    """Counts of 2-mers on either strand within 11 bases around the middle of each bin, from strings."""
+    """Count canonical 2-mers in the 11 bases centred on each bin, from strings."""
     kinds = sorted({min(word, complement(word)) for a in "ACGT" for b in "ACGT" for word in [a + b]})
     rows = []
     for codes in block.codes:
@@ -98,7 +98,7 @@ def complement(word):
     return "".join("TGCA"["ACGT".index(base)] for base in reversed(word))
 
 
-def test_a_sample_of_the_bins_is_spread_over_all_blocks():
+def test_sampled_bins_are_spread_over_all_blocks():
     ours = KmerRidge(TASKS, k=2, counts="log1p", alpha=1.0, span=11, sample=0.3)
     for _ in range(10):
         ours.add(tiles(1), np.zeros((1, BINS, TASKS), np.float32))

@@ -74,7 +74,7 @@ def genes(chrom="one"):
     return pd.DataFrame({"chrom": [chrom] * 3, "strand": ["+", "-", "+"], "tss": [200, 500, 900]})
 
 
-def test_scores_are_those_of_all_bins_of_the_split(tmp_path, genome):
+def test_scores_are_computed_over_all_bins_of_the_split(tmp_path, genome):
     path, windows, labels = write(tmp_path, genome)
     paths, models = save_models(tmp_path, 1)
     summary, by_task, examples = evaluate_tiles(path, paths, "test", genes(), TABLE, BASELINE, 3)
@@ -95,18 +95,18 @@ def test_scores_are_those_of_all_bins_of_the_split(tmp_path, genome):
     assert {name: part["r2_median"] is not None for name, part in summary["baselines"].items()} == dict.fromkeys(
         ("train_mean", "tss_profile", "kmer_ridge"), True
     )
-    # Three tiles as they are, and where they are.
+    # The example tiles have the right values and positions.
     tile = windows.set_index("gene_id").loc[examples["tile"].iloc[0]]
     row = windows.index[windows["gene_id"] == examples["tile"].iloc[0]][0]
-    of_tile = examples[(examples["tile"] == examples["tile"].iloc[0]) & (examples["task"] == "minus")].iloc[:BINS]
-    np.testing.assert_allclose(of_tile["measured"], labels[row, 1], equal_nan=True)
-    assert of_tile["start"].tolist() == [tile["window_start"] + CROP + BIN * i for i in range(BINS)]
+    example = examples[(examples["tile"] == examples["tile"].iloc[0]) & (examples["task"] == "minus")].iloc[:BINS]
+    np.testing.assert_allclose(example["measured"], labels[row, 1], equal_nan=True)
+    assert example["start"].tolist() == [tile["window_start"] + CROP + BIN * i for i in range(BINS)]
     at = int(np.flatnonzero(rows == row)[0])
-    np.testing.assert_allclose(of_tile["predicted"], ensemble.reshape(-1, BINS, 2)[at, :, 1], atol=1e-6)
+    np.testing.assert_allclose(example["predicted"], ensemble.reshape(-1, BINS, 2)[at, :, 1], atol=1e-6)
     assert sorted(examples["quantile"].unique()) == [0.25, 0.5, 0.75]
 
 
-def test_with_folds_every_tile_is_scored_by_models_that_did_not_see_it(tmp_path, genome):
+def test_with_folds_each_tile_is_scored_by_models_not_trained_on_it(tmp_path, genome):
     path, windows, labels = write(tmp_path, genome, n_folds=3)
     paths, models = save_models(tmp_path, 3, replicates=1)
     summary, by_task, _ = evaluate_tiles(path, paths, "test", genes("two"), TABLE, BASELINE, 64)
@@ -128,7 +128,7 @@ def test_a_split_without_tiles_is_refused(tmp_path, genome):
         evaluate_tiles(path, paths, "val", genes(), TABLE, BASELINE, 8)
 
 
-def test_profiles_along_genes_are_of_those_that_vary_most(tmp_path, genome):
+def test_gene_profiles_use_the_most_variable_genes(tmp_path, genome):
     rng = np.random.default_rng(5)
     bins = rng.choice([0.0, 0.5, 1.0], (118, BINS)).astype(np.float32)
     bins[:, :3] = 1
@@ -139,17 +139,17 @@ def test_profiles_along_genes_are_of_those_that_vary_most(tmp_path, genome):
     ensemble = np.mean([np.asarray(models[0, i](x), np.float64) for i in range(2)], axis=0)
     expected = []
     for task in range(2):
-        found = []
+        pairs = []
         for row in rows:
-            here = bins[row] > 0
+            in_gene = bins[row] > 0
             t, p = (
-                np.log2(1 + TRANSFORM.inverse(values.astype(np.float64))[here, task])
+                np.log2(1 + TRANSFORM.inverse(values.astype(np.float64))[in_gene, task])
                 for values in (labels[row].T, ensemble[row])
             )
             known = np.isfinite(t)
             if known.sum() > 1:
-                found.append((t[known].var(), np.corrcoef(t[known], p[known])[0, 1]))
-        variance, correlation = np.array(found).T
+                pairs.append((t[known].var(), np.corrcoef(t[known], p[known])[0, 1]))
+        variance, correlation = np.array(pairs).T
         expected.append(correlation[variance >= np.quantile(variance, 0.8)].mean())
-    # One of the correlations is near 0: of it, float32 leaves few digits.
+    # One of the correlations is near 0, where float32 has few exact digits.
     np.testing.assert_allclose(gene_profiles(path, paths, "test", 4), expected, rtol=1e-5, atol=1e-6)

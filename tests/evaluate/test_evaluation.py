@@ -27,7 +27,7 @@ TASK_TABLE = pd.DataFrame({"task": TASKS, "group": ["a", "a", "b"], "description
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Return a function that writes a data set of a number of folds, its windows, labels and codes."""
+    """Return a function that writes a data set with a number of folds and returns its path, windows, labels and codes."""
 
     def write(n_folds):
         folder = tmp_path_factory.mktemp("dataset")
@@ -36,7 +36,7 @@ def written(tmp_path_factory):
         genome = Genome(folder / "genome.fa")
         start, strand = 20 + 40 * np.arange(N), np.where(np.arange(N) % 2, "-", "+")
         tss = np.where(strand == "+", start + ANCHOR, start + LENGTH - 1 - ANCHOR)
-        # Fold and split alternate along the genome, so that rows of a fold are no run.
+        # Fold and split alternate along the genome, so that rows of a fold are not contiguous.
         fold = np.arange(N) % n_folds
         split = np.where(np.arange(N) % 3 == 2, "test", np.where(np.arange(N) % 3 == 1, "val", "train"))
         genes = pd.DataFrame(
@@ -58,7 +58,7 @@ def written(tmp_path_factory):
 
 
 def save_models(folder, n_folds, n_replicates, constant=False):
-    """Save models of random weights, or that say 10 fold + replicate of every gene."""
+    """Save models with random weights, or models that predict 10 fold + replicate for every gene."""
     paths = []
     for fold in range(n_folds):
         for replicate in range(n_replicates):
@@ -88,7 +88,7 @@ def r2(t, p):
     return 1 - ((t - p) ** 2).sum() / ((t - t.mean()) ** 2).sum()
 
 
-def test_scores_are_the_plain_ones(written, tmp_path):
+def test_scores_equal_those_of_scipy(written, tmp_path):
     path, genes, labels, codes = written(1)
     models = save_models(tmp_path, 1, 2)
     summary, by_task, by_gene, predictions = evaluate(path, models, "test")
@@ -109,9 +109,9 @@ def test_scores_are_the_plain_ones(written, tmp_path):
     assert summary["model"]["pearson_median"] == pytest.approx(np.median(pearson), rel=1e-5)
     assert summary["model"]["pearson_max"] == pytest.approx(max(pearson), rel=1e-5)
     for i, replicate in enumerate(replicates):
-        of_replicate = each_task(true, replicate, lambda t, p: pearsonr(t, p)[0])
-        np.testing.assert_allclose(by_task[f"replicate_{i}_pearson"], of_replicate, rtol=1e-5)
-        assert summary["replicates"][i]["pearson_mean"] == pytest.approx(np.mean(of_replicate), rel=1e-5)
+        pearson = each_task(true, replicate, lambda t, p: pearsonr(t, p)[0])
+        np.testing.assert_allclose(by_task[f"replicate_{i}_pearson"], pearson, rtol=1e-5)
+        assert summary["replicates"][i]["pearson_mean"] == pytest.approx(np.mean(pearson), rel=1e-5)
         np.testing.assert_allclose(predictions.layers[f"replicate_{i}"], replicate.T, atol=1e-6)
     assert list(by_gene["gene_id"]) == list(genes["gene_id"][rows])
     np.testing.assert_allclose(by_gene["mse"], np.nanmean((true - mean) ** 2, axis=1), rtol=1e-5)
@@ -130,21 +130,21 @@ def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, 
     np.testing.assert_array_equal(predictions.X, labels[rows].T)
     assert list(by_gene["fold"]) == list(genes["fold"][rows])
 
-    # A gene of fold f is tested by the models of fold f, and chose when those of the fold before it stopped.
-    of_models = genes["fold"].to_numpy()[rows] if split == "test" else (genes["fold"].to_numpy()[rows] - 1) % 3
-    np.testing.assert_allclose(predictions.layers["predicted"], np.tile(10 * of_models + 0.5, (3, 1)))
+    # Genes of fold f are test genes for the models of fold f, and validation genes for those of fold f - 1.
+    model_fold = genes["fold"].to_numpy()[rows] if split == "test" else (genes["fold"].to_numpy()[rows] - 1) % 3
+    np.testing.assert_allclose(predictions.layers["predicted"], np.tile(10 * model_fold + 0.5, (3, 1)))
     for replicate in (0, 1):
-        np.testing.assert_allclose(predictions.layers[f"replicate_{replicate}"], np.tile(10 * of_models + replicate, (3, 1)))
+        np.testing.assert_allclose(predictions.layers[f"replicate_{replicate}"], np.tile(10 * model_fold + replicate, (3, 1)))
 
-    # The baselines learn from neither the tested fold nor the one after it.
+    # The baselines are fitted neither to the test fold nor to the validation fold.
     region = codes[:, ANCHOR - BASELINE.upstream : ANCHOR + BASELINE.downstream]
     mean, ridge = np.empty((N, 3)), np.empty((N, 3))
     for fold in range(3):
         train = ~genes["fold"].isin([fold, (fold + 1) % 3]).to_numpy()
-        asked = np.flatnonzero(of_models == fold)
-        mean[asked] = np.nanmean(labels[train].astype(np.float64), axis=0)
-        held_out = region[np.array(rows)[asked]]
-        ridge[asked] = baselines.kmer_ridge(region[train], labels[train], held_out, k=2, counts="log1p", alpha=1.0)
+        rows_of_fold = np.flatnonzero(model_fold == fold)
+        mean[rows_of_fold] = np.nanmean(labels[train].astype(np.float64), axis=0)
+        held_out = region[np.array(rows)[rows_of_fold]]
+        ridge[rows_of_fold] = baselines.kmer_ridge(region[train], labels[train], held_out, k=2, counts="log1p", alpha=1.0)
     np.testing.assert_allclose(predictions.layers["kmer_ridge"], ridge.T, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(by_task["train_mean_r2"], each_task(labels[rows], mean, r2), rtol=1e-5)
     np.testing.assert_allclose(by_task["kmer_ridge_r2"], each_task(labels[rows], ridge, r2), rtol=1e-3)
@@ -185,13 +185,13 @@ def test_files(written, tmp_path):
     assert set(predictions.layers) - {None} == {"predicted", "kmer_ridge", "replicate_0", "replicate_1"}
 
 
-def test_folds_of_different_size_are_refused(written, tmp_path):
+def test_folds_with_different_numbers_of_replicates_are_refused(written, tmp_path):
     path = written(3)[0]
     with pytest.raises(InputError, match="different numbers of replicates"):
         evaluate(path, save_models(tmp_path, 3, 2)[:-1], "test")
 
 
-def test_predictions_go_back_to_the_scale_of_the_matrix(written, tmp_path):
+def test_predictions_are_transformed_back_to_the_scale_of_the_matrix(written, tmp_path):
     path = written(1)[0]
     models = save_models(tmp_path, 1, 2)
     assert "predicted_original" not in evaluate(path, models, "test")[3].layers

@@ -1,4 +1,4 @@
-"""What was predicted stands beside what was measured, gene by gene and task by task, and nothing else changes."""
+"""Predictions are exported to the right genes and tasks, and the rest of the file stays unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TASKS = ["a", "b", "c", "d"]
 GENES = pd.DataFrame({"gene_id": ["G1", "G2.7", "G3", "G4", "G5"], "matrix_id": ["g1", "G2", "g3", "g4", "twice"]})
 
 
-# The matrix has an id twice on purpose, of which AnnData warns whenever it is made or read.
+# The matrix has a duplicate id on purpose; AnnData warns about it whenever the matrix is created or read.
 pytestmark = pytest.mark.filterwarnings("ignore:Variable names are not unique:UserWarning")
 
 
@@ -42,8 +42,8 @@ def predicted(path: Path, split: str, tasks: list[str], genes: list[str], first:
 
 
 @pytest.mark.parametrize("original", [True, False])
-def test_layers_have_the_predictions_where_there_are_any(matrix: Path, tmp_path: Path, original: bool) -> None:
-    # Task c was filtered out, tasks have another order, gene G3 is in both splits, and the place of G5 is not known.
+def test_layers_hold_the_predictions_and_nan_elsewhere(matrix: Path, tmp_path: Path, original: bool) -> None:
+    # Task c was filtered out, tasks are in another order, gene G3 is in both splits, and the id of G5 is ambiguous.
     test = predicted(tmp_path / "test.h5ad", "test", ["d", "a", "b"], ["G3", "G1"], 1, original)
     val = predicted(tmp_path / "val.h5ad", "val", ["d", "a", "b"], ["G2.7", "G3", "G5"], 100, original)
     write_table(GENES, tmp_path / "genes.tsv")
@@ -77,7 +77,7 @@ def test_layers_have_the_predictions_where_there_are_any(matrix: Path, tmp_path:
     assert "cisnake_predicted_original" not in twice.layers
 
 
-def test_ids_may_be_in_a_column(matrix: Path, tmp_path: Path) -> None:
+def test_gene_ids_can_be_in_a_column_of_var(matrix: Path, tmp_path: Path) -> None:
     one = predicted(tmp_path / "test.h5ad", "test", ["c"], ["G1"], 3, False)
     genes = pd.DataFrame({"gene_id": ["G1"], "matrix_id": ["v"]})
     assert export_predictions(matrix, [one], genes, tmp_path / "out.h5ad", "symbol") == 1
@@ -88,10 +88,10 @@ def test_ids_may_be_in_a_column(matrix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out3.h5ad").exists()
 
 
-def test_a_file_of_another_run_is_refused(matrix: Path, tmp_path: Path) -> None:
+def test_predictions_from_another_run_are_refused(matrix: Path, tmp_path: Path) -> None:
     one = predicted(tmp_path / "test.h5ad", "test", ["a", "aa"], ["G1"], 3, False)
     with pytest.raises(InputError, match=r"task of .* 'aa': did you mean a"):
         export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")
     one = predicted(tmp_path / "test.h5ad", "test", ["a"], ["X1"], 3, False)
-    with pytest.raises(InputError, match=r"none of the genes of .* such as X1"):
+    with pytest.raises(InputError, match=r"none of the genes of .*such as X1"):
         export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")

@@ -1,4 +1,4 @@
-"""Scores must equal SciPy's, on hard numbers too, and be undefined where they are undefined."""
+"""Scores equal those of SciPy, also for numerically difficult values, and are NaN where undefined."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(true: np.ndarray, predicted: np.ndarray, tolerance: float = 1e-9) -> N
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_plain_numbers_and_missing_labels(seed):
+def test_ordinary_and_missing_labels(seed):
     true, predicted = pairs(seed)
     check(true, predicted)
     true[np.random.default_rng(seed).random(true.shape) < 0.3] = np.nan
@@ -42,12 +42,12 @@ def test_plain_numbers_and_missing_labels(seed):
 
 
 @pytest.mark.parametrize("offset", [1e3, -1e3, 1e6])
-def test_mean_far_above_spread(offset):
+def test_mean_far_larger_than_the_spread(offset):
     true, predicted = pairs(1, n=3000, offset=offset)
     check(true, predicted, tolerance=1e-7)
 
 
-def test_float32_labels_with_a_large_mean_lose_no_more_than_their_own_rounding():
+def test_float32_labels_with_a_large_mean_lose_no_precision():
     true, predicted = (values.astype(np.float32) for values in pairs(1, offset=1e3))
     check(true, predicted, tolerance=1e-7)
 
@@ -72,7 +72,7 @@ def test_ties_get_mid_ranks():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1, -3.3])
-def test_constant_measurements_are_undefined_and_constant_predictions_explain_nothing(value):
+def test_constant_measurements_are_undefined_and_constant_predictions_score_zero(value):
     true, predicted = pairs(4, n=3001)
     true[:, 0] = value
     predicted[:, 1] = value
@@ -104,13 +104,13 @@ def test_few_rows(n):
         assert table["pearson"].tolist() == pytest.approx([1, -1]) and table["spearman"].tolist() == pytest.approx([1, -1])
 
 
-def test_no_gene_at_all():
+def test_no_genes():
     table = scores.score_tasks(np.zeros((0, 2)), np.zeros((0, 2)))
     assert table["n"].tolist() == [0, 0] and table[["pearson", "spearman", "r2"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_prediction_that_is_not_finite_is_not_excused(value):
+def test_a_prediction_that_is_not_finite_makes_the_score_nan(value):
     true, predicted = pairs(5)
     predicted[3, 0] = value
     true[4, 1], predicted[4, 1] = np.nan, value
@@ -142,7 +142,7 @@ def test_genes_are_scored_across_tasks():
 
 
 def plain_normalized(values: np.ndarray) -> np.ndarray:
-    """Quantile-normalised columns without gaps, rank by rank."""
+    """Quantile-normalise columns without missing values, rank by rank."""
     common = np.sort(values, axis=0).mean(axis=1)
     normal = np.zeros(values.shape)
     for i, j in np.ndindex(values.shape):
@@ -164,24 +164,24 @@ def with_ties(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return true, predicted
 
 
-def test_quantile_normalized_columns_are_distributed_alike():
+def test_quantile_normalized_columns_have_the_same_distribution():
     values, _ = with_ties()
     normal = scores.quantile_normalize(values)
     np.testing.assert_allclose(normal, plain_normalized(values), rtol=1e-12)
     np.testing.assert_allclose(np.sort(normal[:, 0]), np.sort(normal[:, 5]))
     np.testing.assert_allclose(scores.quantile_normalize(normal), plain_normalized(normal), rtol=1e-12)
-    # A column's own scale and shape do not matter to any but through the mean distribution.
+    # Normalisation keeps the order of the values.
     np.testing.assert_array_equal(np.argsort(normal[:, 3]), np.argsort(values[:, 3]))
 
 
-def test_quantile_normalized_with_gaps():
+def test_quantile_normalization_with_missing_values():
     values = np.array([[1.0, np.nan], [3.0, 10.0], [2.0, 30.0]])
-    # Quantiles 1/6, 1/2, 5/6 of the second column, whose values stand at 1/4 and 3/4: 10, 20, 30.
+    # The second column has values at quantiles 1/4 and 3/4; interpolated to 1/6, 1/2 and 5/6 it is 10, 20, 30.
     expected = np.array([[5.5, np.nan], [16.5, 5.5 + 5.5 / 4], [11.0, 16.5 - 5.5 / 4]])
     np.testing.assert_allclose(scores.quantile_normalize(values), expected)
     unmeasured = scores.quantile_normalize(np.array([[1.0, np.nan], [2.0, np.nan]]))
     np.testing.assert_array_equal(unmeasured, [[1, np.nan], [2, np.nan]])
-    # Values that are missing at random change little.
+    # Values missing at random change the result little.
     true, _ = pairs(9, 4000)
     gaps = np.where(np.random.default_rng(0).random(true.shape) < 0.3, np.nan, true)
     normal, known = scores.quantile_normalize(true), np.isfinite(gaps)
@@ -189,7 +189,7 @@ def test_quantile_normalized_with_gaps():
     assert np.abs(scores.quantile_normalize(gaps) - normal)[known].mean() < 0.03
 
 
-def test_specificity_is_the_plain_one_within_each_group():
+def test_specificity_is_computed_within_each_group():
     true, predicted = with_ties()
     groups = ["b", "a", "b", "a", "c", "b"]
     found = scores.specificity(true, predicted, groups)
@@ -207,17 +207,17 @@ def test_specificity_is_the_plain_one_within_each_group():
     np.testing.assert_allclose(scores.specificity(true, predicted, [0] * 6), plain_specificity(true, predicted), rtol=1e-10)
 
 
-def test_specificity_leaves_out_what_was_not_measured():
+def test_specificity_ignores_missing_values():
     true, predicted = with_ties()
     more = [np.concatenate([values, values[:3]]) for values in (true, predicted)]
-    # Rows that nothing, or one task, was measured of say nothing about tasks; what is predicted for them does not matter.
+    # Rows with no or one measured task do not enter the comparison of tasks, whatever their predictions.
     more[0][60:] = np.nan
     more[1][60:] = np.nan
     np.testing.assert_allclose(scores.specificity(*more, [0] * 6), plain_specificity(true, predicted), rtol=1e-10)
     more[0][61, 2], more[1][61] = np.median(true[:, 2]), np.median(predicted[:, 2])
     one = scores.specificity(*more, [0] * 6)
     assert np.isfinite(one).all() and np.abs(one - plain_specificity(true, predicted)).max() < 0.05
-    # A row of which one task was measured would stand at 0, 0: a hundred of them would tell.
+    # A row with one measured task would be at (0, 0); a hundred of them would change the correlation.
     single = np.full((100, 6), np.nan)
     single[np.arange(100), np.arange(100) % 6] = np.tile(np.median(true, axis=0), 17)[:100]
     with_single = [np.concatenate([true, single]), np.concatenate([predicted, np.tile(np.median(predicted, axis=0), (100, 1))])]
@@ -232,10 +232,10 @@ def test_specificity_leaves_out_what_was_not_measured():
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1, 1e6])
-def test_specificity_of_what_is_common_to_all_tasks_is_none(offset):
+def test_specificity_of_what_is_common_to_all_tasks_is_zero(offset):
     true, predicted = pairs(10)
     common = np.repeat(predicted[:, :1], 6, axis=1) * [1, 2, 3, 4, 5, 0.1] + offset
-    # Tasks that are the same but for scale are the same after normalising: nothing is left that could be specific.
+    # Tasks that differ only in scale are identical after normalisation, so nothing specific is left.
     assert scores.specificity(true, common, [0] * 6).tolist() == [0] * 6
     assert np.isnan(scores.specificity(common, true, [0] * 6)).all()
     assert scores.specificity(true, true * 3 + offset, [0] * 6) == pytest.approx(np.ones(6))

@@ -1,4 +1,4 @@
-"""A small results folder with every file that the report reads, written without running the workflow."""
+"""A small results folder with all files that the report reads, written without running the workflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_results(
     gene_names: tuple[str, ...] = (),
     splits: tuple[str, ...] = ("test", "val"),
 ) -> Path:
-    """Write a plausible results folder of a simulated run and return it; `gene_names` replaces the first names."""
+    """Write a realistic results folder of a simulated run and return it; `gene_names` replaces the first names."""
     rng = np.random.default_rng(1)
     tss_pos = length * 3 // 4
     number = np.arange(n_genes)
@@ -242,17 +242,17 @@ def _write_variants(path: Path, genes: pd.DataFrame, tasks: list[str], rng: np.r
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A whole results folder of one split, to be changed at will."""
+    """A complete results folder with one split, which a test may change."""
     return write_results(tmp_path / "run", n_genes=24, splits=("test",))
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole results folder, not to be changed."""
+    """A complete results folder, which tests must not change."""
     return write_results(tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture(scope="session")
 def make_results() -> Callable[..., Path]:
-    """`write_results`, for a folder of other names or another size."""
+    """The function `write_results`, for folders with other names or sizes."""
     return write_results

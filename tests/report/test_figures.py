@@ -1,4 +1,4 @@
-"""Figures: valid, self-contained SVG whose coordinates agree with the genome."""
+"""Figures are valid, self-contained SVG, and their coordinates agree with the genome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def track(name: str = "g", strand: str = "+", length: int = 300) -> str:
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
-def test_ticks_name_the_genome_position_of_their_window_position(strand):
+def test_ticks_have_the_genome_positions_of_their_window_positions(strand):
     ticks = figures.genome_ticks(1000, 1300, strand, 40, 180, 5)
     assert len(ticks) >= 3
     for position, label in ticks:
@@ -32,7 +32,7 @@ def test_ticks_name_the_genome_position_of_their_window_position(strand):
         assert to_genome(1000, 1300, strand, position, position + 1)[0] == int(label.replace(",", ""))
 
 
-def test_ids_of_two_figures_do_not_clash_and_every_reference_has_its_target():
+def test_ids_of_two_figures_differ_and_every_reference_has_a_target():
     seen: set[str] = set()
     for name in ("one", "two"):
         svg = track(name)
@@ -49,7 +49,7 @@ def test_ids_of_two_figures_do_not_clash_and_every_reference_has_its_target():
         seen |= ids
 
 
-def test_figures_are_the_same_every_time():
+def test_figures_are_reproducible():
     assert track() == track()
 
 
@@ -67,7 +67,7 @@ def test_a_long_window_keeps_its_highest_base_and_stays_small():
     assert spread[0] / spread[1] == pytest.approx(7 / 5, rel=0.01)
 
 
-def test_text_is_kept_as_it_is_in_hostile_names():
+def test_special_characters_in_names_are_escaped():
     counts = {"<script>$a$ & \x00b": 3, "$": 2}
     svg = figures.draw_counts("x", counts, "genes")
     texts = ["".join(e.itertext()) for e in ElementTree.fromstring(svg).iter("text")]
@@ -81,14 +81,14 @@ def test_many_points_become_an_image_inside_the_figure():
     assert "<image" not in figures.draw_predictions("p", x[:100], x[:100], "title", "task")
 
 
-def test_nothing_measured_still_gives_a_figure():
+def test_figures_without_measurements_are_drawn():
     nothing = np.full(5, np.nan)
     assert figures.draw_predictions("p", nothing, nothing, "t", "task").startswith("<svg")
     tasks = pd.DataFrame({"task": ["a"], "pearson": [np.nan], "kmer_ridge_pearson": [np.nan]})
     assert figures.draw_baseline("test", tasks).startswith("<svg")
 
 
-def test_many_chromosomes_are_taken_together_without_losing_a_gene():
+def test_many_chromosomes_are_merged_without_losing_genes():
     rng = np.random.default_rng(0)
     genes = pd.DataFrame({"chrom": [f"scaffold_{i}" for i in rng.integers(0, 500, 5000)], "split": "train"})
     svg = figures.draw_splits(genes)
@@ -97,5 +97,5 @@ def test_many_chromosomes_are_taken_together_without_losing_a_gene():
     assert "471 others" in texts and "train (5,000)" in texts
 
 
-def test_chromosomes_are_sorted_as_people_do():
+def test_chromosomes_are_sorted_naturally():
     assert sorted(["chr10", "chr2", "chrX", "chr1"], key=figures.natural_key) == ["chr1", "chr2", "chr10", "chrX"]

@@ -1,4 +1,4 @@
-"""The browser of the report: whole within the page, its data those that were given, and drawn by a web browser where one is."""
+"""The embedded browser is self-contained, has the right data, and is drawn by a web browser if one is installed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_view(length: int = 300, contrast: str = "liver", label: str = "A (g)", 
 
 
 class Elements(HTMLParser):
-    """Tags with their attributes, and what stands in each script."""
+    """Parser that collects tags with their attributes, and the content of each script."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def html() -> str:
     return str(igv.browser_section(VIEWS))
 
 
-def test_scores_come_back_to_four_digits_of_the_largest(html):
+def test_scores_are_stored_to_four_digits_of_the_largest(html):
     packed = json.loads(script(html, "igv-views"))
     assert len(packed) == len(VIEWS)
     for text, view in zip(packed, VIEWS, strict=True):
@@ -93,7 +93,7 @@ def test_scores_come_back_to_four_digits_of_the_largest(html):
 def test_a_gene_without_attribution_and_a_name_with_a_colon():
     view = replace(make_view(chrom="HLA:1"), scores=np.zeros(300, np.float32))
     found = json.loads(unpack(json.loads(script(igv.browser_section([view]), "igv-views"))[0]))
-    assert set(found["scores"]) == {0} and found["chrom"] == "HLA_1", "igv.js takes what follows the colon for a place"
+    assert set(found["scores"]) == {0} and found["chrom"] == "HLA_1", "igv.js parses the part after a colon as a position"
 
 
 def test_a_view_is_small():
@@ -103,7 +103,7 @@ def test_a_view_is_small():
         assert len(json.loads(script(igv.browser_section([view]), "igv-views"))[0]) < most
 
 
-def test_no_name_breaks_out_and_nothing_is_loaded(html):
+def test_names_are_escaped_and_nothing_is_loaded(html):
     elements = Elements(html)
     assert [tag for tag, _ in elements.tags if tag == "script"] == ["script"] * 4
     assert not {tag for tag, _ in elements.tags} & {"img", "link", "iframe", "object"}
@@ -116,7 +116,7 @@ def test_no_name_breaks_out_and_nothing_is_loaded(html):
     assert "http" not in igv.POLICY and "default-src 'none'" in igv.POLICY
 
 
-def test_igv_is_the_released_one_and_the_same_each_time(html):
+def test_igv_is_the_released_version_and_output_is_reproducible(html):
     library = script(html, "igv-library")
     digest = hashlib.sha256(gzip.decompress(base64.b64decode(library))).hexdigest()
     table = (igv.LIBRARY.parent / "README.md").read_text()
@@ -125,14 +125,14 @@ def test_igv_is_the_released_one_and_the_same_each_time(html):
     assert str(igv.browser_section(VIEWS)) == html
 
 
-def test_nothing_to_show_is_nothing():
+def test_no_views_give_no_browser():
     assert igv.browser_section([]) == ""
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_web_browser_draws_it_and_asks_for_nothing(html, tmp_path):
+def test_a_web_browser_draws_it_without_network_requests(html, tmp_path):
     page = tmp_path / "page.html"
-    # What the policy forbids is never sent, but told to the page.
+    # Requests that the policy forbids are not sent, but reported to the page.
     watch = "document.addEventListener('securitypolicyviolation', (e) => { document.body.dataset.blocked = e.blockedURI; });"
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{igv.POLICY}"><script>{watch}</script>'
     page.write_text(f"<!DOCTYPE html><html><head>{head}</head><body>{html}</body></html>", encoding="utf-8")

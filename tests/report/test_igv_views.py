@@ -1,4 +1,4 @@
-"""What the browser of the report is given of a gene: the same whichever strand it lies on, and no more than asked."""
+"""Views of genes for the embedded browser are the same for both strands, and cover the right region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cisnake.report.shown_genes import ShownGene
 
 LENGTH = 60
 RNG = np.random.default_rng(8)
-# What lies on the forward strand at chr1:100-160.
+# The forward strand at chr1:100-160.
 CODES = RNG.integers(0, 5, LENGTH).astype(np.int8)
 SCORES = RNG.standard_normal(LENGTH).astype(np.float32)
 GENES = pd.DataFrame(
@@ -41,7 +41,7 @@ VARIANTS = pd.DataFrame(
 
 
 def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.DataFrame = GENES, **options) -> igv_views.View:
-    """Return the view of a gene on either strand, of one and the same genome."""
+    """Return the view of a gene on one of the strands of the same genome."""
 
     def oriented(table: pd.DataFrame) -> pd.DataFrame:
         first, last = (table["start"] - 100, table["end"] - 100)
@@ -63,7 +63,7 @@ def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.Data
 
 
 @pytest.mark.parametrize("strand", "+-")
-def test_a_view_is_that_of_the_forward_strand(strand):
+def test_a_view_is_on_the_forward_strand(strand):
     found = view(strand)
     assert (found.chrom, found.start, found.end, found.focus) == ("chr1", 100, 160, (108, 120))
     assert found.sequence == decode(CODES) and np.array_equal(found.scores, SCORES)
@@ -75,13 +75,13 @@ def test_a_view_is_that_of_the_forward_strand(strand):
         [112, 118, "A", "+"], [113, 119, "B", "+"], [114, 120, "C", "-"], [131, 137, "E", "-"],
     ]  # fmt: skip
     assert list(found.variants["name"]) == ["A>G +0.5", "ACGTAC…12>A −0.25"] and list(found.variants["start"]) == [120, 125]
-    assert list(found.genes["gene_id"]) == ["g", "inside"], "one that ends where the window begins is not in it"
+    assert list(found.genes["gene_id"]) == ["g", "inside"], "a gene that ends where the window begins is not shown"
     assert list(found.genes["strand"]) == ["+", "-"] and found.genes["color"].nunique() == 2
 
 
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize(("region", "expected"), [((100, 104), (100, 120)), ((156, 160), (140, 160)), ((128, 134), (121, 141))])
-def test_a_long_window_is_cut_around_the_region(monkeypatch, strand, region, expected):
+def test_a_long_window_is_cropped_around_the_region(monkeypatch, strand, region, expected):
     monkeypatch.setattr(igv_views, "MAX_SHOWN_BASES", 20)
     found = view(strand, region)
     start, end = expected
@@ -93,13 +93,13 @@ def test_a_long_window_is_cut_around_the_region(monkeypatch, strand, region, exp
         assert list(shown["start"]) == list(everything.loc[inside, "start"])
 
 
-def test_a_gene_without_peaks_hits_variants_name_or_place_in_the_table():
+def test_a_gene_without_peaks_hits_variants_and_annotation():
     found = view(peaks=PEAKS.assign(window_start=0, window_end=0).head(0), hits=None, variants=None, genes=GENES.tail(2))
     assert found.label == "g" and not len(found.peaks) + len(found.hits) + len(found.variants) + len(found.genes)
     assert np.array_equal(view(scores=np.where(SCORES > 0, np.nan, SCORES)).scores, np.minimum(SCORES, 0))
 
 
-def test_variants_are_those_of_the_genes_in_their_strongest_task(tmp_path, monkeypatch):
+def test_variants_of_the_genes_are_read_in_their_strongest_task(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "CHUNK_ROWS", 3)
     rows = [
         ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t1", "0.5"), ("v1", "1", "10", "11", "A", "G", "NA", "ok", "t2", "-0.7"),

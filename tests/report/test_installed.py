@@ -1,4 +1,4 @@
-"""`pip install .` gives a library that needs no checkout, and that no checkout takes for its own."""
+"""An installed library works without a checkout, and programs of a checkout do not import it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(cisnake.__file__, config["model"]["params"], sep="\\n")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment that has the wheel, and of this one's packages what the library needs."""
+    """The Python of a new environment with the wheel, which finds the dependencies in the current environment."""
     folder = tmp_path_factory.mktemp("installed")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)

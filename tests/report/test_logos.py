@@ -1,4 +1,4 @@
-"""Logos: every letter stands where and as high as its number says."""
+"""Every letter of a logo has the right position and height."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LETTER = re.compile(r'<use href="#base-([ACGT])" transform="matrix\(([-\d.e]+) 0
 
 
 def letters(svg: str) -> list[tuple[str, float, float, float]]:
-    """Return (base, x, y, height upwards) of each letter."""
+    """Return base, x, y and upward height of each letter."""
     return [(base, float(x), float(y), -float(d)) for base, _, d, x, y in LETTER.findall(svg)]
 
 
@@ -24,12 +24,12 @@ def test_definitions_fill_the_unit_square_for_each_base():
         path = re.search(rf'<path id="base-{base}" fill="(#\w+)" d="([^"]+)"/>', svg)
         assert path and path[1] == logos.COLOURS[base]
         points = np.array(re.findall(r"-?[\d.]+", path[2]), dtype=float).reshape(-1, 2)
-        # Control points of curves may lie outside, never by much.
+        # Control points of curves can be slightly outside.
         assert points.min() >= -0.01 and points.max() <= 1.01
         np.testing.assert_allclose([points.min(axis=0), points.max(axis=0)], [[0, 0], [1, 1]], atol=0.01)
 
 
-def test_matrix_stacks_are_as_high_as_their_information():
+def test_matrix_stacks_have_their_information_content_as_height():
     p = np.array([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0.5, 0], [0.1, 0.2, 0.0, 0.7]])
     drawn = letters(logos.draw_matrix(p, "m", height=100, column=10))
     heights = np.zeros((4, 4))
@@ -56,11 +56,11 @@ def test_attribution_letters_are_the_sequence_scaled_by_score():
     assert [base for base, *_ in drawn] == list("ACGT"), "N has no letter"
     np.testing.assert_allclose([x for _, x, _, _ in drawn], [0, 10, 30, 40])
     np.testing.assert_allclose([height for *_, height in drawn], [100, -50, 75, 50])
-    assert len({y for _, _, y, _ in drawn}) == 1, "all stand on or hang from the zero line"
+    assert len({y for _, _, y, _ in drawn}) == 1, "all letters start at the zero line"
 
 
 @pytest.mark.parametrize("scores", [np.zeros(5), np.full(5, np.nan), np.zeros(0)])
-def test_nothing_to_draw_is_an_empty_logo(scores):
+def test_a_logo_without_scores_is_empty(scores):
     svg = logos.draw_attribution(np.zeros(len(scores), np.int8), scores, "g")
     assert not letters(svg) and "nan" not in svg
 
@@ -71,9 +71,9 @@ def test_boxes_frame_their_positions_and_names_are_escaped():
     assert "&lt;b&gt;&amp;" in svg and "<b>" not in svg and "<t>" not in svg
 
 
-def test_names_that_would_overlap_stand_on_different_levels():
+def test_names_that_would_overlap_are_on_different_levels():
     boxes = [logos.Box(i * 8, i * 8 + 6, "A_LONG_NAME_OF_A_FACTOR") for i in range(4)]
     svg = logos.draw_attribution(np.zeros(40, np.int8), np.ones(40), "g", boxes)
     heights = re.findall(r'y="(-?\d+)" font-weight="bold"', svg)
     assert len(heights) == 4 and len(set(heights)) >= 3
-    assert min(map(int, heights)) > 0, "no name is cut off at the top"
+    assert min(map(int, heights)) > 0, "no name is truncated at the top"

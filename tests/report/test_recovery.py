@@ -1,4 +1,4 @@
-"""What was recovered must be countable by hand."""
+"""Measures of recovery equal counts made by hand."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ ALONE = Contrast("a", ("a_1", "a_2"), (), "aggregate")
 def findings(**changes) -> ContrastFindings:
     peaks = pd.DataFrame(
         [
-            ("g1", 95, 105),  # half of both: on the planted site of M1
-            ("g1", 203, 240),  # most of the shorter: on the site that arose by chance
-            ("g1", 305, 310),  # M2: shared, so without effect on a against b
+            ("g1", 95, 105),  # half of both overlap: on the planted site of M1
+            ("g1", 203, 240),  # most of the shorter overlaps: on the site of M1 that occurs by chance
+            ("g1", 305, 310),  # M2 is shared, so it has no effect on a against b
             ("g1", 106, 130),  # less than half of the site
             ("g2", 500, 510),  # a decoy
             ("g2", 600, 610),  # M4 acts in b
-            ("g3", 400, 410),  # a site, but of another gene
+            ("g3", 400, 410),  # a site, but in another gene
         ],
         columns=["gene_id", "start", "end"],
     ).assign(q_value=[0.1, 0.2, 0.03, 0.01, np.nan, 0.1, 0.11])
@@ -87,8 +87,8 @@ def test_effect_of_a_site_on_a_contrast() -> None:
 
 def test_peaks_and_sites_are_counted_by_overlap_in_the_same_gene() -> None:
     found = recovery.measure_sites(TRUTH, recovery.contrast_effect(TRUTH, SPECIFIC, GROUP_OF_TASK), findings())
-    # Peaks on a site: M1 planted, M1 by chance, M4. Strong planted sites of g1 and g2 (at least 0.25): M1 twice, M4; g3 has
-    # no attribution and M1's 0.2 is too weak.
+    # Peaks on a site: M1 planted, M1 by chance, M4. Strong planted sites (at least 0.25) of g1 and g2: M1 twice, M4.
+    # The gene g3 has no attribution, and the site of M1 with 0.2 is too weak.
     assert (found["n_peaks"], found["n_peaks_on_site"]) == (7, 3)
     assert (found["n_strong_sites"], found["n_strong_sites_found"]) == (3, 2)
     assert found["peak_precision"] == pytest.approx(3 / 7) and found["peak_recall"] == pytest.approx(2 / 3)
@@ -100,9 +100,9 @@ def test_without_peaks_precision_is_undefined_and_recall_is_zero() -> None:
     assert math.isnan(found["peak_precision"]) and found["peak_recall"] == 0
 
 
-def test_motifs_count_where_they_act() -> None:
+def test_motifs_are_counted_in_contrasts_on_which_they_act() -> None:
     found = measured(findings())
-    # M2 is enriched but does nothing in a against b; M4 acts but is depleted.
+    # M2 is enriched but has no effect on a against b; M4 has an effect but is depleted.
     assert (found["motifs_planted"], found["motifs_recovered"], found["motifs_recovered_by_cluster"]) == (2, 1, 1)
     assert (found["decoys_planted"], found["decoys_called"]) == (1, 1)
     assert found["motifs"]["M1"]["enriched"] == "cluster" and found["motifs"]["M2"]["acts"] == "no"
@@ -113,22 +113,24 @@ def test_motifs_count_where_they_act() -> None:
     assert (both["pearson_possible"], both["pearson_achieved"], both["baseline_pearson"]) == (0.9, 0.8, 0.5)
 
 
-def test_peaks_that_are_sure_are_measured_by_themselves() -> None:
+def test_confident_peaks_are_measured_separately() -> None:
     found = measured(findings(), findings(contrast=ALONE))
-    # Of four with q at most 0.1, M1 planted and M4 are on sites of a against b, M1 and M2 of a alone.
+    # Of the four peaks with q at most 0.1, two are on sites in either contrast: M1 and M4 in a against b, M1 and M2 in a.
     assert found["n_peaks_at_q"] == 8 and found["peak_precision_at_q"] == pytest.approx((2 + 2) / 8)
     strong = {name: part["n_strong_sites"] for name, part in found["contrasts"].items()}
     assert found["peak_recall_at_q"] == pytest.approx((2 + 2) / sum(strong.values()))
-    unsure = measured(findings(peaks=findings().peaks.assign(q_value=np.nan)))
-    assert unsure["n_peaks"] == 7 and math.isnan(unsure["peak_precision_at_q"]) and math.isnan(unsure["peak_recall_at_q"])
+    without_q = measured(findings(peaks=findings().peaks.assign(q_value=np.nan)))
+    assert (
+        without_q["n_peaks"] == 7 and math.isnan(without_q["peak_precision_at_q"]) and math.isnan(without_q["peak_recall_at_q"])
+    )
 
 
-def test_a_run_without_contrasts_has_scores_only() -> None:
+def test_a_run_without_contrasts_has_only_scores() -> None:
     found = measured()
     assert found["motifs_planted"] == 0 and found["pearson_achieved"] == 0.8 and found["variant_effect_spearman"] is None
 
 
-def test_variant_effects_are_ranked_over_scored_pairs() -> None:
+def test_variant_effects_are_correlated_over_scored_pairs() -> None:
     key = ["chrom", "start", "ref", "alt", "gene_id", "task"]
     known = pd.DataFrame(
         [
@@ -143,13 +145,13 @@ def test_variant_effects_are_ranked_over_scored_pairs() -> None:
     predicted = known[key].assign(effect_mean=[0.3, 0.2, 0.9, -0.5, np.nan])
     stray = predicted.assign(gene_id="g2", effect_mean=9.0)
     found = recovery.measure_variants(pd.concat([predicted, stray]), known)
-    # Ranks 2 3 4 1 against 3 2 4 1: 1 - 6 * 2 / (4 * 15); without the first pair the order is the same.
+    # Ranks 2 3 4 1 and 3 2 4 1: 1 - 6 * 2 / (4 * 15). Without the first pair the order is the same.
     assert found["variant_effect_spearman"] == pytest.approx(0.8)
     assert found["variant_effect_spearman_acting"] == pytest.approx(1.0)
     assert (found["n_variants_scored"], found["n_variant_effects"], found["n_variant_effects_acting"]) == (4, 4, 3)
 
 
-def test_possible_pearson_is_the_median_over_tasks_of_the_genes_given() -> None:
+def test_possible_pearson_is_the_median_over_tasks_for_the_given_genes() -> None:
     noiseless = pd.DataFrame(
         {"t": [1.0, 2.0, 3.0, 9.0], "u": [1.0, 2.0, 3.0, 9.0], "v": [1.0, 3.0, 2.0, 0.0]}, index=list("abcd")
     )
@@ -161,7 +163,7 @@ def test_possible_pearson_is_the_median_over_tasks_of_the_genes_given() -> None:
 
 
 def test_a_perfect_run_recovers_everything(tmp_path: Path) -> None:
-    """Files made from the truth itself, through the program: every measure is at its best."""
+    """The program reaches the best value of every measure with files created from the truth."""
     made = simulate(
         configuration.section("genome.simulate", n_chromosomes=2, n_genes=60, n_variants=40, n_unlabelled=2, n_truncated=1),
         seed=1,

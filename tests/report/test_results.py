@@ -1,4 +1,4 @@
-"""Reading a results folder: what is missing is named, what is large is read in pieces."""
+"""Reading a results folder: errors name missing files, and large files are read in chunks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_missing_required_part_is_named(results: Path, missing: str):
         module.read_results(results)
 
 
-def test_no_model_and_no_evaluation_are_errors(results: Path):
+def test_a_run_without_models_or_evaluation_is_refused(results: Path):
     (results / "evaluation/test/summary.json").unlink()
     with pytest.raises(InputError, match="evaluate_model"):
         module.read_results(results)
@@ -48,11 +48,11 @@ def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Pa
         assert list(variants.top["variant_id"]) == [variant for variant, _ in expected.index]
 
 
-def test_hits_are_those_in_peaks_of_the_genes_asked_for(whole: Path, monkeypatch):
+def test_hits_are_those_in_peaks_of_the_given_genes(whole: Path, monkeypatch):
     monkeypatch.setattr(files, "CHUNK_ROWS", 11)
-    every = read_table(whole / "motifs/heat/hits.tsv")
+    all_hits = read_table(whole / "motifs/heat/hits.tsv")
     hits = module.read_hits_of_genes(whole / "motifs/heat/hits.tsv", ["Y0003W", "Y0020W"])
-    assert len(hits) == every["gene_id"].isin(["Y0003W", "Y0020W"]).sum() > 0
+    assert len(hits) == all_hits["gene_id"].isin(["Y0003W", "Y0020W"]).sum() > 0
     assert set(hits["gene_id"]) == {"Y0003W", "Y0020W"} and hits["p_value"].dtype == float
 
 
@@ -62,7 +62,7 @@ def test_hits_of_an_empty_table(tmp_path: Path, whole: Path):
     assert module.read_hits_of_genes(tmp_path / "hits.tsv", ["Y0003W"]).empty
 
 
-def test_predictions_are_one_task_of_the_file(whole: Path):
+def test_predictions_of_one_task_are_read(whole: Path):
     import anndata
 
     data = anndata.read_h5ad(whole / "evaluation/test/predictions.h5ad")
@@ -73,7 +73,7 @@ def test_predictions_are_one_task_of_the_file(whole: Path):
         module.read_predictions(whole / "evaluation/test/predictions.h5ad", "no such task")
 
 
-def test_what_the_configuration_no_longer_names_is_passed_over(whole: Path):
+def test_results_not_in_the_configuration_are_ignored(whole: Path):
     config = {
         "genome": {"fasta": "genome.fa"},
         "splits": {"val": ["chr2"], "test": ["chr3"]},

@@ -1,4 +1,4 @@
-"""Scores of a model on held-out genes, and the baselines beside them."""
+"""Model scores on held-out genes and tiles, and the baselines to compare them with."""
 
 import lazy_loader
 

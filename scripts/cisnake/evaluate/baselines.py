@@ -1,4 +1,4 @@
-"""What a model has to beat: the mean of the training genes, and a ridge regression on k-mer counts."""
+"""Baselines for gene-level models: the training mean, and ridge regression on k-mer counts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from scipy import linalg
 
 from cisnake.program import log
 
-# Greatest number of fits, and the root mean square, in standard deviations of the task, by which the filled labels may differ
-# from the fit's predictions in the end.
-_MOST_FITS = 200
-# Bases counted at once.
-_BLOCK_BASES = 1 << 24
+# Maximum number of conjugate-gradient steps. They stop earlier once the root-mean-square difference between imputed labels and
+# predictions is below `_TOLERANCE`, in standard deviations of the task.
+_MAX_FITS = 200
 _TOLERANCE = 1e-8
+# Bases per block, which bounds memory.
+_BLOCK_BASES = 1 << 24
 
 
 def train_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
-    """Return each task's mean over the training genes that were measured, for `n` genes; shape=(n, tasks), dtype=float64.
+    """Predict each task's mean over its measured training genes, for `n` genes.
 
     Parameters
     ----------
     train_labels: numpy.ndarray, shape=(n_train, tasks)
-        NaN where not measured.
+        NaN for missing values.
     n: int
+
+    Returns
+    -------
+    numpy.ndarray, shape=(n, tasks), dtype=float64
 
     Examples
     --------
@@ -35,23 +39,23 @@ def train_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def count_kmers(codes: np.ndarray, k: int) -> np.ndarray:
-    """Return how often each canonical k-mer (a word or its reverse complement, whichever sorts first) occurs.
+    """Count canonical k-mers: a k-mer and its reverse complement count as one, named by whichever sorts first.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(n, length), dtype=int8
-        Words that hold an N are not counted.
+        K-mers that contain an N are not counted.
     k: int
         At most 10.
 
     Returns
     -------
-    numpy.ndarray, shape=(n, words), dtype=float32
-        (4^k + palindromes) / 2 columns in lexical order.
+    numpy.ndarray, shape=(n, k-mers), dtype=float32
+        (4^k + palindromes) / 2 columns, in alphabetical order.
 
     Examples
     --------
-    AC and its reverse complement GT are one word; the words of two bases are AA AC AG AT CA CC CG GA GC TA.
+    AC and its reverse complement GT are counted together. The canonical 2-mers are AA AC AG AT CA CC CG GA GC TA.
 
     >>> from cisnake.data.genome import encode
     >>> from cisnake.evaluate import count_kmers
@@ -85,27 +89,27 @@ def kmer_ridge(
 ) -> np.ndarray:
     """Fit a ridge regression on canonical k-mer counts and return its predictions.
 
-    Each task is fitted on the genes that have it measured, all tasks in one go: missing labels are filled with what the fit
-    itself predicts for them. Filled so, they add nothing to the residuals, and the fit solves the normal equations of the
-    measured genes alone.
+    Each task is fitted to its measured genes only, but all tasks share one factorisation: missing labels are imputed with the
+    fit's own predictions. Imputed labels then have zero residuals, so the fit solves the normal equations of the measured
+    genes.
 
     Parameters
     ----------
     train: numpy.ndarray, shape=(n_train, length), dtype=int8
     labels: numpy.ndarray, shape=(n_train, tasks)
-        NaN where not measured.
+        NaN for missing values.
     held_out: numpy.ndarray, shape=(n, length), dtype=int8
     k: int
-        Length of the words. Default 6.
+        K-mer length. Default 6.
     counts: str
-        "log1p" (default), log(1 + count), or "counts".
+        "log1p" (default) for log(1 + count), or "counts".
     alpha: float
-        Weight of the penalty. Default 10,000.
+        Strength of the L2 penalty. Default 10,000.
 
     Returns
     -------
     numpy.ndarray, shape=(n, tasks), dtype=float64
-        NaN for tasks without any label.
+        NaN for tasks without labels.
 
     Examples
     --------
@@ -116,48 +120,48 @@ def kmer_ridge(
     >>> kmer_ridge(train, np.array([[0.0], [1.0], [2.0], [3.0]]), encode("CCCC")[None], 1, "counts", 1e-6).round(3).tolist()
     [[4.0]]
     """
-    counted = [count_kmers(codes, k) for codes in (train, held_out)]
+    kmers = [count_kmers(codes, k) for codes in (train, held_out)]
     if counts == "log1p":
-        counted = [np.log1p(words, dtype=np.float64) for words in counted]
-    ridge = _Ridge(counted[0], alpha)
+        kmers = [np.log1p(table, dtype=np.float64) for table in kmers]
+    ridge = _Ridge(kmers[0], alpha)
     measured = np.isfinite(labels)
     fitted = measured.any(axis=0)
     filled = _fill_missing(np.asarray(labels, np.float64)[:, fitted], ~measured[:, fitted], ridge)
     predictions = np.full((len(held_out), labels.shape[1]), np.nan)
-    predictions[:, fitted] = ridge.predict(filled, counted[1])
+    predictions[:, fitted] = ridge.predict(filled, kmers[1])
     return predictions
 
 
 class _Ridge:
-    """Ridge regressions on the same words: one factorisation, of the smaller of the two Gram matrices, serves all.
+    """Ridge regressions that share their k-mer counts, and with them the factorisation of the smaller Gram matrix.
 
     Parameters
     ----------
-    words: numpy.ndarray, shape=(n, words)
+    kmers: numpy.ndarray, shape=(n, k-mers)
     alpha: float
-        Weight of the penalty.
+        Strength of the L2 penalty.
     """
 
-    def __init__(self, words: np.ndarray, alpha: float) -> None:
-        # Centred words leave the intercept, which the penalty spares, to the mean of the labels.
-        self._centre = words.mean(axis=0, dtype=np.float64)
-        self._x = words - self._centre
-        self._more_words = self._x.shape[1] > self._x.shape[0]
-        gram = self._x @ self._x.T if self._more_words else self._x.T @ self._x
+    def __init__(self, kmers: np.ndarray, alpha: float) -> None:
+        # With centred counts the unpenalised intercept is the mean of the labels.
+        self._centre = kmers.mean(axis=0, dtype=np.float64)
+        self._x = kmers - self._centre
+        self._wide = self._x.shape[1] > self._x.shape[0]
+        gram = self._x @ self._x.T if self._wide else self._x.T @ self._x
         gram[np.diag_indices_from(gram)] += alpha
         self._factor = linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
 
-    def predict(self, labels: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """Return what a fit to labels without gaps, shape=(n, tasks), predicts at other words."""
-        return self._predict(labels, words - self._centre)
+    def predict(self, labels: np.ndarray, kmers: np.ndarray) -> np.ndarray:
+        """Fit complete labels, shape=(n, tasks), and predict from other k-mer counts."""
+        return self._predict(labels, kmers - self._centre)
 
     def predict_train(self, labels: np.ndarray) -> np.ndarray:
-        """Return what a fit to labels without gaps predicts at the words that it is fitted to."""
+        """Fit complete labels and return the fitted values."""
         return self._predict(labels, self._x)
 
     def _predict(self, labels: np.ndarray, centred: np.ndarray) -> np.ndarray:
         mean = labels.mean(axis=0)
-        if self._more_words:
+        if self._wide:
             weights = self._x.T @ linalg.cho_solve(self._factor, labels - mean, check_finite=False)
         else:
             weights = linalg.cho_solve(self._factor, self._x.T @ (labels - mean), check_finite=False)
@@ -165,17 +169,17 @@ class _Ridge:
 
 
 def _fill_missing(labels: np.ndarray, missing: np.ndarray, ridge: _Ridge) -> np.ndarray:
-    """Return labels in which gaps are filled with what a fit to the filled labels predicts for them; shape=(n, tasks).
+    """Impute missing labels so that a fit to the imputed labels reproduces them; shape=(n, tasks).
 
-    What the fit gives at the gaps is linear in what they are filled with, by a symmetric matrix with eigenvalues below 1: where
-    the two are equal is found by conjugate gradients, for all tasks side by side.
+    The fitted values of the missing labels depend linearly on the imputed ones, through a symmetric matrix with eigenvalues
+    below 1. Conjugate gradients find the fixed point, for all tasks in parallel.
     """
     filled = np.where(missing, np.nanmean(labels, axis=0), labels)
     residual = np.where(missing, ridge.predict_train(filled) - filled, 0.0)
     direction, square = residual, (residual**2).sum(axis=0)
-    settled = (_TOLERANCE * filled.std(axis=0)) ** 2 * missing.sum(axis=0)
-    for _ in range(_MOST_FITS):
-        if (square <= settled).all():
+    tolerated = (_TOLERANCE * filled.std(axis=0)) ** 2 * missing.sum(axis=0)
+    for _ in range(_MAX_FITS):
+        if (square <= tolerated).all():
             break
         image = np.where(missing, direction - ridge.predict_train(direction), 0.0)
         step = _ratio(square, (direction * image).sum(axis=0))
@@ -184,10 +188,10 @@ def _fill_missing(labels: np.ndarray, missing: np.ndarray, ridge: _Ridge) -> np.
         before, square = square, (residual**2).sum(axis=0)
         direction = residual + _ratio(square, before) * direction
     else:
-        log.warning("k-mer ridge: %d tasks with many missing labels had not settled", int((square > settled).sum()))
+        log.warning("k-mer ridge: %d tasks with many missing labels did not converge", int((square > tolerated).sum()))
     return filled
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a / b, and 0 where b is 0: a task without gaps has nothing left to find."""
+    """Return a / b, and 0 where b is 0: a task without missing labels has converged."""
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)

@@ -1,6 +1,6 @@
-"""What a model of coverage has to beat: the mean, the mean profile around transcription starts, and a k-mer ridge of each bin.
+"""Baselines for coverage models: the mean, the average profile around TSSs, and a k-mer ridge regression per bin.
 
-Each is shown the training tiles block by block and then predicts others, so that memory does not grow with their number.
+Each baseline is fitted to the training tiles block by block, so memory use does not depend on the number of tiles.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Tiles:
     ----------
     chrom: numpy.ndarray, shape=(n,), of str
     start: numpy.ndarray, shape=(n,), dtype=int64
-        Where windows begin on their chromosome, 0-based.
+        Window starts on the chromosome, 0-based.
     codes: numpy.ndarray, shape=(n, length + 2 pad), dtype=int8
-        The windows, with `pad` more bases at either end.
+        The windows, with `pad` extra bases at each end.
     pad: int
     crop, bin_size, n_bins: int
-        A window has `n_bins` bins of `bin_size` bases, of which the first begins `crop` bases after the window.
+        A window has `n_bins` bins of `bin_size` bases; the first bin begins `crop` bases after the window start.
     """
 
     chrom: np.ndarray
@@ -42,17 +42,17 @@ class Tiles:
 
 
 class CoverageBaseline(Protocol):
-    """Learns from blocks of training tiles, and then predicts."""
+    """A baseline that is fitted to blocks of training tiles and then predicts other tiles."""
 
     def add(self, tiles: Tiles, labels: np.ndarray) -> None:
-        """Take in training tiles and their labels, shape=(n, bins, tasks)."""
+        """Add training tiles with their labels, shape=(n, bins, tasks)."""
 
     def predict(self, tiles: Tiles) -> np.ndarray:
         """Return predictions; shape=(n, bins, tasks), dtype=float64."""
 
 
 class TrainMean:
-    """Each task's mean over all bins of the training tiles.
+    """The mean of each task over all bins of the training tiles.
 
     Examples
     --------
@@ -76,23 +76,23 @@ class TrainMean:
 
 
 class TssProfile:
-    """Each task's mean over the training bins at the same distance from the nearest transcription start.
+    """The mean of each task over the training bins at the same distance from the nearest TSS.
 
-    What lies farther from every start than `reach` is one class, upstream and downstream apart.
+    Bins farther than `reach` from every TSS form two more classes, one upstream and one downstream.
 
     Parameters
     ----------
     genes: pandas.DataFrame
-        chrom, strand, tss: those of the whole genome, as where genes begin is known without measuring.
+        chrom, strand, tss of all annotated genes, held-out ones included: TSS positions are not labels.
     bin_size: int
-        Width of the classes of distance, in bases.
+        Width of the distance classes, in bases.
     tasks: int
     reach: int
-        Bases. Default 2,000.
+        Largest distance from a TSS, in bases. Default 2,000.
 
     Examples
     --------
-    The middle of the second bin is at the start of a gene, that of the third 2 bases downstream.
+    The midpoint of the second bin is the TSS; the midpoint of the third is 2 bases downstream.
 
     >>> import numpy as np
     >>> import pandas as pd
@@ -107,11 +107,11 @@ class TssProfile:
 
     def __init__(self, genes: pd.DataFrame, bin_size: int, tasks: int, reach: int = 2000) -> None:
         self._starts = {}
-        for chrom, of_chrom in genes.groupby("chrom"):
-            of_chrom = of_chrom.sort_values("tss", kind="stable")
-            self._starts[chrom] = of_chrom["tss"].to_numpy(np.int64), np.where(of_chrom["strand"] == "+", 1, -1)
+        for chrom, chrom_genes in genes.groupby("chrom"):
+            chrom_genes = chrom_genes.sort_values("tss", kind="stable")
+            self._starts[chrom] = chrom_genes["tss"].to_numpy(np.int64), np.where(chrom_genes["strand"] == "+", 1, -1)
         self._width, self._reach = bin_size, reach
-        # Ends of the scale: farther upstream, farther downstream, and chromosomes without any start.
+        # Three extra classes: farther upstream, farther downstream, and chromosomes without a TSS.
         self._profile = _Means(2 * (reach // bin_size + 1) + 1, tasks)
 
     def add(self, tiles: Tiles, labels: np.ndarray) -> None:
@@ -133,19 +133,19 @@ class TssProfile:
 
 
 def nearest_signed(position: np.ndarray, starts: np.ndarray, strand: np.ndarray) -> np.ndarray:
-    """Return how far each position is from the nearest start, downstream of it on its strand being above 0.
+    """Return the signed distance of each position from the nearest TSS, positive downstream on the strand of the gene.
 
     Parameters
     ----------
     position: numpy.ndarray of int, any shape
     starts: numpy.ndarray, shape=(k,), dtype=int64
-        In order, at least one.
+        TSS positions, sorted; at least one.
     strand: numpy.ndarray, shape=(k,), dtype=int
-        1 or -1.
+        1 or -1 for each TSS.
 
     Returns
     -------
-    numpy.ndarray of int64, the shape of `position`
+    numpy.ndarray of int64, same shape as `position`
 
     Examples
     --------
@@ -161,21 +161,21 @@ def nearest_signed(position: np.ndarray, starts: np.ndarray, strand: np.ndarray)
 
 
 class KmerRidge:
-    """Ridge regression of a bin's label on the canonical k-mers around it.
+    """Ridge regression of bin labels on counts of canonical k-mers around the bin.
 
     Parameters
     ----------
     tasks: int
     k: int
-        Length of the words.
+        K-mer length.
     counts: str
-        "log1p", log(1 + count), or "counts".
+        "log1p" for log(1 + count), or "counts".
     alpha: float
-        Weight of the penalty.
+        Strength of the L2 penalty.
     span: int
-        Bases around the middle of a bin in which words are counted. Default 500.
+        Number of bases, centred on the bin, in which k-mers are counted. Default 500.
     sample: float
-        Share of the training bins that is learnt from, spread evenly over the tiles. Default 1.
+        Fraction of the training bins used for the fit, spread evenly over the tiles. Default 1.
 
     Examples
     --------
@@ -192,9 +192,9 @@ class KmerRidge:
 
     def __init__(self, tasks: int, k: int, counts: str, alpha: float, span: int = 500, sample: float = 1.0) -> None:
         self.k, self.counts, self.alpha, self.span, self.sample = k, counts, alpha, span, sample
-        words = (4**k + (4 ** (k // 2) if k % 2 == 0 else 0)) // 2
-        self._gram, self._cross = np.zeros((words, words)), np.zeros((words, tasks))
-        self._words, self._labels, self._n = np.zeros(words), np.zeros(tasks), 0
+        n_kmers = (4**k + (4 ** (k // 2) if k % 2 == 0 else 0)) // 2
+        self._gram, self._cross = np.zeros((n_kmers, n_kmers)), np.zeros((n_kmers, tasks))
+        self._kmer_sums, self._label_sums, self._n = np.zeros(n_kmers), np.zeros(tasks), 0
         self._seen = 0
         self._weights: np.ndarray | None = None
 
@@ -203,34 +203,34 @@ class KmerRidge:
         self._seen += len(which)
         chosen = np.floor((which + 1) * self.sample) > np.floor(which * self.sample)
         chosen &= np.isfinite(labels).all(axis=2).reshape(-1)
-        words, y = self._count(tiles, chosen), labels.reshape(-1, labels.shape[2])[chosen].astype(np.float64)
-        # In single precision twice as fast, and exact enough: the blocks are added up in double.
-        self._gram += words.T @ words
-        self._cross += words.T @ y.astype(np.float32)
-        self._words += words.sum(axis=0, dtype=np.float64)
-        self._labels += y.sum(axis=0)
+        kmers, y = self._count(tiles, chosen), labels.reshape(-1, labels.shape[2])[chosen].astype(np.float64)
+        # Products in float32 are twice as fast and accurate enough, since blocks are summed in float64.
+        self._gram += kmers.T @ kmers
+        self._cross += kmers.T @ y.astype(np.float32)
+        self._kmer_sums += kmers.sum(axis=0, dtype=np.float64)
+        self._label_sums += y.sum(axis=0)
         self._n += len(y)
         self._weights = None
 
     def predict(self, tiles: Tiles) -> np.ndarray:
         if self._weights is None:
             n = max(self._n, 1)
-            gram = self._gram - np.outer(self._words, self._words) / n
+            gram = self._gram - np.outer(self._kmer_sums, self._kmer_sums) / n
             gram[np.diag_indices_from(gram)] += self.alpha
-            self._weights = linalg.solve(gram, self._cross - np.outer(self._words, self._labels) / n, assume_a="pos")
+            self._weights = linalg.solve(gram, self._cross - np.outer(self._kmer_sums, self._label_sums) / n, assume_a="pos")
         every = np.ones(len(tiles.start) * tiles.n_bins, bool)
-        centred = self._count(tiles, every) - self._words / max(self._n, 1)
-        return (centred @ self._weights + self._labels / max(self._n, 1)).reshape(len(tiles.start), tiles.n_bins, -1)
+        centred = self._count(tiles, every) - self._kmer_sums / max(self._n, 1)
+        return (centred @ self._weights + self._label_sums / max(self._n, 1)).reshape(len(tiles.start), tiles.n_bins, -1)
 
     def _count(self, tiles: Tiles, chosen: np.ndarray) -> np.ndarray:
-        """Return the words around the chosen bins; shape=(chosen, words), dtype=float32."""
+        """Count k-mers around the chosen bins; shape=(chosen, k-mers), dtype=float32."""
         first = tiles.pad + tiles.crop + tiles.bin_size * np.arange(tiles.n_bins) + (tiles.bin_size - self.span) // 2
-        # Beyond the stored sequence nothing is known.
+        # Bases beyond the stored sequence count as N.
         codes = np.pad(tiles.codes, ((0, 0), (self.span, self.span)), constant_values=N)
         around = np.lib.stride_tricks.sliding_window_view(codes, self.span, axis=1)
         row, at = np.unravel_index(np.flatnonzero(chosen), (len(tiles.start), tiles.n_bins))
-        words = count_kmers(around[row, first[at] + self.span], self.k)
-        return np.log1p(words) if self.counts == "log1p" else words
+        kmers = count_kmers(around[row, first[at] + self.span], self.k)
+        return np.log1p(kmers) if self.counts == "log1p" else kmers
 
 
 class _Means:
@@ -247,6 +247,6 @@ class _Means:
             self.counts[:, task] += np.bincount(classes[known], minlength=len(self.sums))
 
     def means(self) -> np.ndarray:
-        """Return the mean of each class, and that of all for a class that was never seen; shape=(classes, tasks)."""
+        """Return the mean of each class, or the overall mean for classes without data; shape=(classes, tasks)."""
         total = self.sums.sum(axis=0) / np.maximum(self.counts.sum(axis=0), 1)
         return np.where(self.counts > 0, self.sums / np.maximum(self.counts, 1), total)

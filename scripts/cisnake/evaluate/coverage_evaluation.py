@@ -1,4 +1,4 @@
-"""Evaluation of an ensemble on tiles of the genome, bin by bin, with the baselines beside it."""
+"""Per-bin evaluation of an ensemble and of the baselines on tiles of the genome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cisnake.sections import BaselineSection
 EXAMPLE_COLUMNS = ["tile", "quantile", "pearson", "chrom", "start", "end", "task", "measured", "predicted"]
 COVERAGE_BASELINES = ("train_mean", "tss_profile", "kmer_ridge")
 
-# Bins that the ridge regression learns from, and bins held at a time.
+# Number of bins that the ridge regression is fitted to, and number of bins in memory at a time.
 _RIDGE_BINS = 100_000
 _BLOCK_BINS = 8_000
 _EXAMPLE_TASKS = 4
@@ -38,10 +38,10 @@ def evaluate_tiles(
     baseline: BaselineSection,
     batch_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    """Return the scores of an ensemble and of the baselines over all bins of a split's tiles.
+    """Score an ensemble and the baselines over all bins of the tiles in a split.
 
-    Labels and predictions are compared as models are trained on them (see `TargetTransform`). Every tile is predicted by the
-    models of the fold for which it is in that split; the baselines learn from the training tiles of the same fold.
+    Labels and predictions are compared on the scale used in training (see `TargetTransform`). Each tile is predicted by the
+    models of the fold that has the tile in this split. The baselines are fitted to the training tiles of the same fold.
 
     Parameters
     ----------
@@ -56,19 +56,24 @@ def evaluate_tiles(
     tasks: pandas.DataFrame
         task, group, description, in the order of the data set.
     baseline: BaselineSection
-        `k`, `counts`, `alpha` of the k-mer ridge.
+        Settings of the k-mer ridge: `k`, `counts` and `alpha`.
     batch_size: int
 
     Returns
     -------
     summary: dict
-        split, n_tiles, n_bins (measured, of the task with the most), n_tasks, model, baselines, replicates.
+        split, n_tiles, n_bins (measured bins of the task that has the most), n_tasks, model, baselines, replicates.
     by_task: pandas.DataFrame
-        One row a task.
+        One row per task.
     examples: pandas.DataFrame
-        Measured and predicted bins, in the first tasks, of three tiles whose correlation, in the median task, is about the
-        lower quartile, the median and the upper quartile: tile, quantile, pearson, chrom, start, end, task, measured,
-        predicted.
+        Measured and predicted bins of three example tiles, for the first tasks. The tiles are those whose correlation
+        (median over tasks) is closest to the lower quartile, the median and the upper quartile. Columns: tile, quantile,
+        pearson, chrom, start, end, task, measured, predicted.
+
+    Raises
+    ------
+    InputError
+        No tile is in the split.
     """
     folds = models_by_fold(models)
     totals = _Totals(len(tasks), len(next(iter(folds.values()))))
@@ -78,7 +83,7 @@ def evaluate_tiles(
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows = np.flatnonzero(role == split)
             if not len(rows):
-                raise InputError(f"no tile is in the split {split}: check the section splits.")
+                raise InputError(f"no tile is in the split {split}: check the section 'splits' of the configuration.")
             baselines = _fit(file, windows, np.flatnonzero(role == "train"), genes, baseline)
             loaded = [load_model(path) for path in paths]
             progress = Progress(f"{split} tiles scored", len(rows))
@@ -97,7 +102,7 @@ def evaluate_tiles(
 
 
 class _Totals:
-    """Running scores over tiles of the ensemble, of each replicate, and of the baselines."""
+    """Scores of the ensemble, of each replicate and of the baselines, accumulated over tiles."""
 
     def __init__(self, n_tasks: int, n_replicates: int) -> None:
         self._replicates = [f"replicate_{i}" for i in range(n_replicates)]
@@ -109,14 +114,14 @@ class _Totals:
     def add(
         self, rows: np.ndarray, fold: int, labels: np.ndarray, replicates: list[np.ndarray], baselines: dict[str, np.ndarray]
     ) -> None:
-        """Take in a block of tiles.
+        """Add a block of tiles.
 
         Parameters
         ----------
         rows: numpy.ndarray, shape=(n,), dtype=int
         fold: int
         labels: numpy.ndarray, shape=(n, bins, tasks)
-            NaN where not measured.
+            NaN for missing values.
         replicates, baselines: list, and dict by name, of numpy.ndarray, shape=(n, bins, tasks)
             Predictions.
         """
@@ -129,20 +134,21 @@ class _Totals:
         self._tiles.append(pd.DataFrame({"row": rows, "fold": fold, "pearson": _by_tile(labels, ensemble)}))
 
     def by_tile(self) -> pd.DataFrame:
-        """Return row, fold and pearson (of the median task) of every tile."""
+        """Return one row per tile: row, fold and pearson (median over tasks)."""
         return pd.concat(self._tiles, ignore_index=True)
 
     def scores(self, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
-        """Return the summary of all scores, and those of each task."""
+        """Return the summary of all scores, and the scores per task."""
         tables = {
             name: pd.DataFrame({"pearson": np.asarray(correlation.result()), "r2": np.asarray(r2.result())})
             for name, (correlation, r2) in self._metrics.items()
         }
-        # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
+        # A constant has no correlation. With several folds, each with its own constant, a correlation would only reflect
+        # differences between folds.
         tables["train_mean"]["pearson"] = np.nan
         by_task = tasks[["task", "group", "description"]].reset_index(drop=True).assign(n=self._n_bins)
-        beside = [table.add_prefix(f"{name}_") for name, table in tables.items() if name != "model"]
-        by_task = pd.concat([by_task, tables["model"], *beside], axis=1).drop(columns="train_mean_pearson")
+        others = [table.add_prefix(f"{name}_") for name, table in tables.items() if name != "model"]
+        by_task = pd.concat([by_task, tables["model"], *others], axis=1).drop(columns="train_mean_pearson")
         summary = {
             "n_bins": int(self._n_bins.max()),
             "n_tasks": len(tasks),
@@ -154,23 +160,23 @@ class _Totals:
 
 
 def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size: int) -> np.ndarray:
-    """Return, for each task, how well the course of coverage along a gene is predicted.
+    """Return, per task, the mean correlation of measured and predicted coverage along genes.
 
-    Over the bins that are the gene's own, log2(1 + coverage) as measured is correlated with that predicted by the ensemble;
-    of the fifth of the genes whose measurements vary most along the gene, the mean is taken (the `pearsonr_gene` of Borzoi's
-    gene tests, over all tasks; here, for each).
+    Measured and predicted log2(1 + coverage) are correlated over the bins of each gene. The correlations are then averaged
+    over the 20% of genes with the most variable measured coverage. This is `pearsonr_gene` in Borzoi's gene evaluation,
+    except that Borzoi averages over all tasks, whereas this function returns one value per task.
 
     Parameters
     ----------
     gene_windows: Path
         genes.h5 of a coverage run.
     models, split, batch_size
-        As of `evaluate_tiles`.
+        As for `evaluate_tiles`.
 
     Returns
     -------
     numpy.ndarray, shape=(tasks,), dtype=float64
-        NaN where no gene has two bins that differ.
+        NaN if no gene has two bins with different measured values.
     """
     correlations, variances = [], []
     with open_dataset(gene_windows) as file:
@@ -178,16 +184,16 @@ def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size
         for fold, paths in models_by_fold(models).items():
             rows = np.flatnonzero(split_for_fold(windows, fold, int(file.attrs["n_folds"])) == split)
             loaded = [load_model(path) for path in paths]
-            progress = Progress(f"{split} genes followed bin by bin", len(rows))
+            progress = Progress(f"{split} genes scored bin by bin", len(rows))
             for block, tiles, labels in _blocks(file, windows, rows):
-                predicted = np.mean(_predict(loaded, tiles, batch_size), axis=0)
-                own = read_codes(file, block, 0, tiles.n_bins, "gene_bins") > 0
-                # Bins outside of the gene count as not measured.
-                true, asked = (
-                    np.log2(1 + transform.inverse(np.maximum(values, 0).astype(np.float64))) for values in (labels, predicted)
+                ensemble = np.mean(_predict(loaded, tiles, batch_size), axis=0)
+                in_gene = read_codes(file, block, 0, tiles.n_bins, "gene_bins") > 0
+                measured, predicted = (
+                    np.log2(1 + transform.inverse(np.maximum(values, 0).astype(np.float64))) for values in (labels, ensemble)
                 )
-                true[~own] = np.nan
-                across = [values.transpose(1, 0, 2).reshape(tiles.n_bins, -1) for values in (true, asked)]
+                # Bins outside the gene are treated as missing.
+                measured[~in_gene] = np.nan
+                across = [values.transpose(1, 0, 2).reshape(tiles.n_bins, -1) for values in (measured, predicted)]
                 correlations.append(pearson(*across).reshape(len(block), -1))
                 variances.append(pd.DataFrame(across[0]).var(ddof=0).to_numpy().reshape(len(block), -1))
                 progress.advance(len(block))
@@ -206,16 +212,16 @@ def _fit(
         "tss_profile": TssProfile(genes, int(file.attrs["bin_size"]), n_tasks),
         "kmer_ridge": KmerRidge(n_tasks, baseline.k, baseline.counts, baseline.alpha, sample=sample),
     }
-    progress = Progress("training tiles shown to the baselines", len(train))
+    progress = Progress("training tiles added to the baselines", len(train))
     for block, tiles, labels in _blocks(file, windows, train):
-        for learnt in baselines.values():
-            learnt.add(tiles, labels)
+        for fitted in baselines.values():
+            fitted.add(tiles, labels)
         progress.advance(len(block))
     return baselines
 
 
 def _blocks(file: h5py.File, windows: pd.DataFrame, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tiles, np.ndarray]]:
-    """Yield rows, tiles and labels (n, bins, tasks) of runs of tiles."""
+    """Yield the tiles block by block: rows, tiles and labels, shape=(n, bins, tasks)."""
     pad, padded = int(file["pad"][()]), int(file["padded_seq_len"][()])
     crop, bin_size = int(file.attrs["crop"]), int(file.attrs["bin_size"])
     n_bins = file["labels"].shape[2]
@@ -229,7 +235,7 @@ def _blocks(file: h5py.File, windows: pd.DataFrame, rows: np.ndarray) -> Iterato
 
 
 def _predict(models: list[Any], tiles: Tiles, batch_size: int) -> list[np.ndarray]:
-    """Return the predictions of each model; (n, bins, tasks)."""
+    """Return the predictions of each model; shape=(n, bins, tasks)."""
     length, depth = models[0].input_shape[1:]
     outside = np.zeros(len(tiles.start), int)
     inputs = model_input(tiles.codes[:, tiles.pad : tiles.pad + length], outside, outside, depth)
@@ -237,13 +243,13 @@ def _predict(models: list[Any], tiles: Tiles, batch_size: int) -> list[np.ndarra
 
 
 def _by_tile(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the median over tasks of each tile's correlation over its bins; NaN where it has none; shape=(n,)."""
+    """Return the correlation over bins of each tile, as the median over tasks; NaN where undefined; shape=(n,)."""
     across = [values.transpose(1, 0, 2).reshape(labels.shape[1], -1) for values in (labels, predicted)]
     return pd.DataFrame(pearson(*across).reshape(len(labels), -1)).median(axis=1).to_numpy()
 
 
 def _typical(by_tile: pd.DataFrame) -> list[tuple[float, int, int, float]]:
-    """Return, for each quartile of the tiles' correlations, the nearest tile: quantile, row, fold, correlation."""
+    """Return the tile nearest to each quartile of the correlations: quantile, row, fold, correlation."""
     correlations = by_tile["pearson"].to_numpy()
     if not np.isfinite(correlations).any():
         return []
@@ -260,9 +266,9 @@ def _example(
     _, tiles, labels = next(_blocks(file, windows, np.array([row])))
     predicted = np.mean(_predict([load_model(path) for path in paths], tiles, batch_size), axis=0)[0]
     start = int(tiles.start[0]) + tiles.crop + tiles.bin_size * np.arange(tiles.n_bins)
-    of_tasks = [
+    parts = [
         pd.DataFrame({"start": start, "end": start + tiles.bin_size, "measured": labels[0, :, i], "predicted": predicted[:, i]})
         for i in range(min(len(tasks), _EXAMPLE_TASKS))
     ]
-    table = pd.concat(of_tasks, keys=tasks["task"].iloc[:_EXAMPLE_TASKS], names=["task"]).reset_index("task")
+    table = pd.concat(parts, keys=tasks["task"].iloc[:_EXAMPLE_TASKS], names=["task"]).reset_index("task")
     return table.assign(tile=windows["gene_id"].iloc[row], quantile=quantile, chrom=tiles.chrom[0])

@@ -1,4 +1,4 @@
-"""Evaluation of an ensemble on one split, with the baselines beside it."""
+"""Evaluation of an ensemble and of the baselines on the genes of one split."""
 
 from __future__ import annotations
 
@@ -27,49 +27,55 @@ from cisnake.sections import BaselineSection, baseline_upstream
 def evaluate_split(
     dataset: Path, models: list[Path], split: str, baseline: BaselineSection, anchor: int, tasks: pd.DataFrame, batch_size: int
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, anndata.AnnData]:
-    """Return the scores of an ensemble and of the baselines on the genes of a split.
+    """Score an ensemble and the baselines on the genes of a split.
 
-    Every gene is predicted by the models of the fold for which it is in that split; the baselines are fitted on the training
+    Each gene is predicted by the models of the fold that has the gene in this split. The baselines are fitted to the training
     genes of the same fold.
 
     Parameters
     ----------
     dataset: Path
     models: list of Path
-        `.../fold_<i>/replicate_<j>/model.keras`, as many replicates in each fold.
+        `.../fold_<i>/replicate_<j>/model.keras`, with the same number of replicates in each fold.
     split: str
         "train", "val" or "test".
     baseline: BaselineSection
-        Of the k-mer ridge; `upstream` and `downstream` are bases around the anchor.
+        Settings of the k-mer ridge; `upstream` and `downstream` are numbers of bases around the anchor.
     anchor: int
         Position of the anchor in the window.
     tasks: pandas.DataFrame
-        task, group, description: one row a task, in the order of the data set.
+        task, group, description: one row per task, in the order of the data set.
     batch_size: int
 
     Returns
     -------
     summary: dict
-        As summary.json.
+        The content of summary.json.
     by_task, by_gene: pandas.DataFrame
-        `specificity_pearson` of a task compares it with all others: tasks of a run are of one kind.
+        `specificity_pearson` compares a task with all other tasks, as all tasks of a run are of the same kind.
     predictions: anndata.AnnData
-        obs tasks, with all columns of `tasks`; var genes; X measurements, layers `predicted`, `kmer_ridge` and one a replicate,
-        all as labels are; where these were transformed, `predicted_original`, what was predicted on the scale of the matrix.
+        obs: tasks, with all columns of `tasks`; var: genes. X holds the measurements, and the layers `predicted`, `kmer_ridge`
+        and `replicate_<i>` the predictions, all on the scale of the labels. If labels were transformed, the layer
+        `predicted_original` holds the predictions on the scale of the matrix.
+
+    Raises
+    ------
+    InputError
+        The folds have different numbers of replicates, or no gene is in the split.
     """
     folds = models_by_fold(models)
     n_replicates = len(next(iter(folds.values())))
     if any(len(paths) != n_replicates for paths in folds.values()):
-        raise InputError("the folds have different numbers of replicates: give the models of all.")
+        raise InputError("the folds have different numbers of replicates: pass all models of every fold.")
     with open_dataset(dataset) as file:
         windows, labels, transform = read_windows(file), measured_values(file), read_transform(file)
-        progress = Progress(f"models asked about the {split} genes", len(models))
+        progress = Progress(f"models evaluated on the {split} genes", len(models))
         parts = []
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows, train = np.flatnonzero(role == split), np.flatnonzero(role == "train")
             if not len(rows):
-                raise InputError(f"no gene is in the split {split}: check the section splits.")
+                raise InputError(f"no gene is in the split {split}: check the section 'splits' of the configuration.")
             replicates = _predict_replicates(file, windows, rows, paths, batch_size, progress)
             ridge = _predict_kmer_ridge(file, labels, train, rows, baseline, anchor)
             parts.append(_Predictions(rows, replicates, ridge, baselines.train_mean(labels[train], len(rows))))
@@ -84,9 +90,10 @@ def evaluate_split(
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What models and baselines predict for genes.
+    """Predictions of models and baselines for genes.
 
-    rows: (n,), the genes' rows in the data set; replicates: (replicates, n, tasks) float32; kmer_ridge, train_mean: (n, tasks).
+    rows: shape=(n,), rows of the genes in the data set; replicates: shape=(replicates, n, tasks), dtype=float32; kmer_ridge,
+    train_mean: shape=(n, tasks).
     """
 
     rows: np.ndarray
@@ -96,7 +103,7 @@ class _Predictions:
 
     @classmethod
     def join(cls, parts: Sequence[_Predictions]) -> _Predictions:
-        """Return the predictions of several folds as one."""
+        """Concatenate the predictions of several folds."""
         rows, ridge, mean = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "kmer_ridge", "train_mean")
         )
@@ -125,7 +132,7 @@ def _predict_replicates(
 def _predict_kmer_ridge(
     file: h5py.File, labels: np.ndarray, train: np.ndarray, rows: np.ndarray, baseline: BaselineSection, anchor: int
 ) -> np.ndarray:
-    """Return what the k-mers around the anchor tell of genes, learnt from training genes; shape=(n, tasks), dtype=float64."""
+    """Fit the k-mer ridge around the anchor of training genes, and predict `rows`; shape=(n, tasks), dtype=float64."""
     middle = int(file["pad"][()]) + anchor
     upstream = baseline_upstream(anchor) if baseline.upstream is None else baseline.upstream
     region = middle - upstream, middle + baseline.downstream
@@ -134,12 +141,13 @@ def _predict_kmer_ridge(
 
 
 def _score(true: np.ndarray, predictions: _Predictions, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return the summary of all scores, and those of each task."""
+    """Return the summary of all scores, and the scores per task."""
     ensemble = predictions.ensemble
     model, ridge, mean = (
         scores.score_tasks(true, predicted) for predicted in (ensemble, predictions.kmer_ridge, predictions.train_mean)
     )
-    # A constant has no correlation; that of several folds' constants is one between folds, not a prediction.
+    # A constant has no correlation. With several folds, each with its own constant, a correlation would only reflect
+    # differences between folds.
     mean[["pearson", "spearman"]] = np.nan
     replicates = [scores.score_tasks(true, predicted) for predicted in predictions.replicates]
     by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
@@ -167,11 +175,11 @@ def _as_anndata(
     transform: dict[str, Any],
     split: str,
 ) -> anndata.AnnData:
-    """Return measurements and predictions, obs tasks, var genes; `transform` is what became of the measured values."""
+    """Return measurements and predictions (obs: tasks, var: genes); `transform` describes how labels were transformed."""
     layers = {"predicted": predictions.ensemble.T, "kmer_ridge": predictions.kmer_ridge.T.astype(np.float32)}
     layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(predictions.replicates)}
     if transform["kind"] in KINDS and transform["kind"] != "none":
-        # A network may say more than any measurement, of which the inverse of log1p is then infinite.
+        # A prediction can exceed every measurement by so much that the inverse of log1p overflows to infinity.
         with np.errstate(over="ignore"):
             original = ExpressionTransform.from_dict(transform).inverse(predictions.ensemble.astype(np.float64))
             layers["predicted_original"] = original.astype(np.float32).T
@@ -192,9 +200,9 @@ def write_evaluation(
     Parameters
     ----------
     folder: Path
-        Made if it is missing.
+        Created if it does not exist.
     summary, by_task, by_gene, predictions
-        As from `evaluate_split`.
+        As returned by `evaluate_split`.
     """
     with write_whole(folder / "predictions.h5ad") as part:
         predictions.write_h5ad(part)

@@ -1,4 +1,4 @@
-"""Predictions beside the measurements that they are of: as layers of the user's own AnnData file."""
+"""Export predictions as layers of a copy of the user's AnnData file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 
-# Layers of predictions.h5ad, and of the file that they are added to; the second is there where labels were transformed.
+# Layers of predictions.h5ad and the layers to export them to. The second one exists only if labels were transformed.
 LAYERS = {"predicted": "cisnake_predicted", "predicted_original": "cisnake_predicted_original"}
 SPLIT = "cisnake_split"
 
@@ -21,35 +21,37 @@ SPLIT = "cisnake_split"
 def export_predictions(
     matrix: str | Path, predictions: list[Path], genes: pd.DataFrame, output: str | Path, gene_column: str | None = None
 ) -> int:
-    """Copy an h5ad file and add what was predicted of its tasks and genes.
+    """Copy an h5ad file and add predictions for its tasks and genes.
 
-    Layers `cisnake_predicted` (on the scale of the labels) and, where labels were transformed, `cisnake_predicted_original` (on
-    that of the matrix) are NaN for tasks and genes that were not scored; the column `cisnake_split` of var is the split in
-    which a gene was, empty for those. The rest of the file is copied as it is; one layer at a time is in memory.
+    The layer `cisnake_predicted` holds predictions on the scale of the labels. If labels were transformed, the layer
+    `cisnake_predicted_original` holds them on the scale of the matrix. Both are NaN for tasks and genes without predictions.
+    The var column `cisnake_split` holds the split of each gene, and is empty for genes without predictions. Everything else is
+    copied unchanged. Only one layer is in memory at a time.
 
     Parameters
     ----------
     matrix: str or Path
-        h5ad, obs tasks, var genes.
+        h5ad file, with tasks as obs and genes as var.
     predictions: list of Path
-        predictions.h5ad of `evaluation.write_evaluation`. A gene that several have is taken from the first of them: with folds
+        predictions.h5ad files written by `write_evaluation`. If a gene is in several files, the first one wins: with folds,
         each gene is in the test split of one fold and in the val split of another.
     genes: pandas.DataFrame
-        gene_id, matrix_id: what genes are called in the predictions and in the matrix.
+        gene_id, matrix_id: the ids of each gene in the predictions and in the matrix.
     output: str or Path
-        h5ad.
+        h5ad file to write.
     gene_column: str, optional
-        Column of var that has the ids. Default: its index.
+        Column of var with the gene ids. Default: the index of var.
 
     Returns
     -------
     int
-        How many genes have predictions.
+        Number of genes with predictions.
 
     Raises
     ------
     InputError
-        The file lacks a task or every gene of the predictions, or the column.
+        A task of the predictions is missing from the matrix, none of their genes is in the matrix, or `gene_column` does not
+        exist.
     """
     matrix_id = genes.set_index("gene_id")["matrix_id"]
     with write_whole(output) as part:
@@ -84,7 +86,7 @@ def _collect(
     split: np.ndarray,
     matrix: str | Path,
 ) -> np.ndarray | None:
-    """Return one layer of all files, shape=(tasks, genes of the matrix), None if they lack it; note the split of each gene."""
+    """Collect one layer from all files as shape=(tasks, genes), or None if no file has it; record splits in `split`."""
     out = None
     taken = np.zeros(len(split), bool)
     for path in predictions:
@@ -94,10 +96,12 @@ def _collect(
             obs, var, uns = (anndata.io.read_elem(file[name]) for name in ("obs", "var", "uns"))
             rows = tasks.get_indexer(obs.index.astype(str))
             if (rows < 0).any():
-                raise unknown_name(f"task of {path}, which {matrix} lacks,", obs.index[int(np.argmax(rows < 0))], tasks)
+                raise unknown_name(f"task of {path} (not in {matrix})", obs.index[int(np.argmax(rows < 0))], tasks)
             columns = var.index.astype(str).map(matrix_id).map(places).to_numpy(np.float64)
             if np.isnan(columns).all():
-                raise InputError(f"{matrix} has none of the genes of {path}, such as {var.index[0]}: is it of this run?")
+                raise InputError(
+                    f"{matrix} has none of the genes of {path} (such as {var.index[0]}): are both files from the same run?"
+                )
             new = np.flatnonzero(~np.isnan(columns))
             new = new[~taken[columns[new].astype(int)]]
             at = columns[new].astype(int)

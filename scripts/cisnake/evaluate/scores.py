@@ -1,4 +1,4 @@
-"""Scores of predictions against measurements, task by task and gene by gene."""
+"""Scores that compare predictions with measurements, per task and per gene."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from scipy.stats import rankdata
 
 SUMMARY_KEYS = ("pearson_median", "pearson_max", "pearson_mean", "spearman_median", "r2_median")
 
-# A spread below this share of the largest value is rounding, not signal.
+# A range below this fraction of the largest value is rounding error, not signal.
 _ROUNDING = 1e-14
 
 
 def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the Pearson correlation of each column over the rows that were measured.
+    """Return the Pearson correlation of each column over its measured rows.
 
     Parameters
     ----------
     true: numpy.ndarray, shape=(n, columns)
-        NaN where not measured.
+        NaN for missing values.
     predicted: numpy.ndarray, shape=(n, columns)
-        NaN or infinite beside a measurement makes the column's correlation NaN: a model that predicts nothing is not excused.
+        A NaN or infinite prediction for a measured value makes the correlation of the column NaN, so that invalid predictions
+        are not hidden.
 
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
-        0 where the predictions are constant and the measurements are not: they explain nothing. NaN where the measurements are
-        constant or fewer than two rows were measured.
+        0 where the predictions are constant but the measurements are not. NaN where the measurements are constant or fewer
+        than two rows are measured.
 
     Examples
     --------
@@ -47,22 +48,22 @@ def pearson(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def _finite(predicted: np.ndarray) -> np.ndarray:
-    """Return predictions with NaN for those that are infinite, next to which all others would be equal."""
+    """Replace infinite predictions with NaN; next to them all others would seem equal."""
     return np.where(np.isfinite(predicted), predicted, np.nan)
 
 
 def _deviations(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Return values less their column's mean over the measured rows, in float64; 0 elsewhere and in constant columns."""
+    """Return values minus their column mean over measured rows, in float64; 0 for missing values and in constant columns."""
     values = np.where(measured, np.asarray(values, np.float64), 0.0)
     highest = values.max(axis=0, where=measured, initial=-np.inf)
     lowest = values.min(axis=0, where=measured, initial=np.inf)
     deviations = np.where(measured, values - values.sum(axis=0) / np.maximum(measured.sum(axis=0), 1), 0.0)
-    # Written so that a NaN makes its column NaN, not constant.
+    # A NaN makes the comparison false, so its column becomes NaN and does not count as constant.
     return np.where(highest - lowest <= _ROUNDING * np.maximum(np.abs(highest), np.abs(lowest)), 0.0, deviations)
 
 
 def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the Spearman correlation (Pearson's of mid-ranks) of each column over its measured rows.
+    """Return the Spearman correlation (Pearson correlation of mid-ranks) of each column over its measured rows.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def spearman(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
-        0 and NaN as for `pearson`.
+        0 and NaN in the same cases as for `pearson`.
 
     Examples
     --------
@@ -93,12 +94,12 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     true, predicted: numpy.ndarray, shape=(n, columns)
-        Measurements t, NaN where not measured, and predictions p.
+        Measurements t (NaN for missing values) and predictions p.
 
     Returns
     -------
     numpy.ndarray, shape=(columns,), dtype=float64
-        NaN for constant measurements, and as for `pearson`.
+        NaN where the measurements are constant, and in the other cases in which `pearson` is NaN.
 
     Examples
     --------
@@ -114,15 +115,15 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def quantile_normalize(values: np.ndarray) -> np.ndarray:
-    """Give all columns the same distribution: the mean, quantile by quantile, of theirs.
+    """Quantile-normalise columns: give all of them their average distribution, averaged quantile by quantile.
 
-    The i-th smallest of a column's n values stands for its quantile (i - 1/2) / n. Where columns differ in how many values they
-    have, quantiles between two values are interpolated. Equal values get the mean of what their ranks would have got.
+    The i-th smallest of the n values in a column is its quantile (i - 1/2) / n. If columns have different numbers of values,
+    quantiles are interpolated linearly. Tied values get the mean of the values for their ranks.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(n, columns)
-        NaN stays NaN and has no rank.
+        NaN stays NaN and is not ranked.
 
     Returns
     -------
@@ -156,31 +157,32 @@ def quantile_normalize(values: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(n: int) -> np.ndarray:
-    """Return of which quantiles n sorted values are; shape=(n,)."""
+    """Return the quantiles that n sorted values represent; shape=(n,)."""
     return (np.arange(n) + 0.5) / max(n, 1)
 
 
 def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], min_tasks: int = 2) -> np.ndarray:
-    """Return how well predictions tell in which tasks of its group a row is high: Pearson correlation of each task.
+    """Return the Pearson correlation of each task after removing differences between tasks and between rows.
 
-    Within each group of tasks, measurements and predictions are quantile-normalised, so that no task is higher than another,
-    and each row's mean is subtracted, so that no row is; what is left is correlated over rows. Baskerville's evaluation of
-    specificity (with `min_tasks` 20).
+    It measures how well predictions identify the rows that are high in one task relative to the other tasks of its group.
+    Measurements and predictions are quantile-normalised within each group of tasks, which removes differences between tasks.
+    Then the mean of each row is subtracted, which removes differences between rows. The residuals are correlated over rows.
+    This is the specificity evaluation of Baskerville, which uses `min_tasks` 20.
 
     Parameters
     ----------
     true, predicted: numpy.ndarray, shape=(n, tasks)
-        NaN labels were not measured: predictions beside them are left aside, too, distributions and means of rows are those
-        of what was measured, and a row with fewer than two tasks of a group measured is left out of it.
+        NaN labels are missing values. Predictions for them are ignored, and distributions and row means are computed from
+        measured values only. Within a group, rows with fewer than two measured tasks are left out.
     groups: sequence, length tasks
-        The group of each task: tasks that can be compared, such as those of one assay.
+        The group of each task. Tasks of a group should be comparable, for example from the same assay.
     min_tasks: int
-        Tasks of smaller groups have no value; at least 2. Default 2.
+        Tasks in groups smaller than this get NaN. Values below 2 count as 2. Default 2.
 
     Returns
     -------
     numpy.ndarray, shape=(tasks,), dtype=float64
-        NaN where undefined (see `pearson`) and in groups that are too small.
+        NaN where undefined (see `pearson`) and in groups smaller than `min_tasks`.
 
     Examples
     --------
@@ -191,7 +193,7 @@ def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], 
     [1.0, 1.0, nan]
     """
     measured = np.isfinite(true)
-    found = np.full(true.shape[1], np.nan)
+    correlations = np.full(true.shape[1], np.nan)
     numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
     for number in range(numbers.max(initial=-1) + 1):
         tasks = np.flatnonzero(numbers == number)
@@ -201,8 +203,8 @@ def specificity(true: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], 
         compared = known & (known.sum(axis=1) >= 2)[:, None]
         pair = true[:, tasks], _finite(predicted[:, tasks])
         deviations = [_from_row_mean(np.where(known, values, np.nan), compared) for values in pair]
-        found[tasks] = pearson(*deviations)
-    return found
+        correlations[tasks] = pearson(*deviations)
+    return correlations
 
 
 def _from_row_mean(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
@@ -210,17 +212,17 @@ def _from_row_mean(values: np.ndarray, compared: np.ndarray) -> np.ndarray:
     n = np.maximum(compared.sum(axis=1, keepdims=True), 1)
     deviations = np.where(compared, normal - np.where(compared, normal, 0.0).sum(axis=1, keepdims=True) / n, np.nan)
     largest = np.max(np.abs(normal), axis=1, where=compared, initial=0.0, keepdims=True)
-    # Tasks that are equal after all must not differ by the rounding of their mean.
+    # Tasks with equal normalised values must not differ by the rounding of their mean.
     return np.where(np.abs(deviations) <= 1e-12 * largest, 0.0, deviations)
 
 
 def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Return one row a task: n (genes measured), pearson, spearman, r2.
+    """Return one row per task: n (number of measured genes), pearson, spearman, r2.
 
     Parameters
     ----------
     true, predicted: numpy.ndarray, shape=(genes, tasks)
-        NaN labels were not measured.
+        NaN labels are missing values.
 
     Examples
     --------
@@ -241,12 +243,12 @@ def score_tasks(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
 
 
 def summarize_scores(scores: pd.DataFrame) -> dict[str, Any]:
-    """Return `SUMMARY_KEYS`, of those scores that there are, over the tasks that have a value; None where none has.
+    """Return the `SUMMARY_KEYS` of the available scores over tasks with a value, or None if no task has one.
 
     Parameters
     ----------
     scores: pandas.DataFrame
-        One row a task, with some of the columns pearson, spearman, r2.
+        One row per task, with any of the columns pearson, spearman, r2.
 
     Examples
     --------
@@ -264,12 +266,12 @@ def summarize_scores(scores: pd.DataFrame) -> dict[str, Any]:
 
 
 def score_genes(true: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
-    """Return one row a gene: n (tasks measured), pearson across tasks, and mean squared error over measured tasks.
+    """Return one row per gene: n (number of measured tasks), pearson across tasks, and mse over measured tasks.
 
     Parameters
     ----------
     true, predicted: numpy.ndarray, shape=(genes, tasks)
-        NaN labels were not measured.
+        NaN labels are missing values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a run found: what the page of the report is made of, and how much of a simulated truth was recovered."""
+"""The report of a run, files for genome browsers, and how well a run recovers a simulated truth."""
 
 import lazy_loader
 

@@ -1,7 +1,8 @@
 """Figures of the report, as inline SVG.
 
-Text stays text (to be searched, selected and read aloud), the colours are Okabe and Ito's, dense scatters are stored as an
-image inside the SVG, and ids begin with the figure's name, so that any number of figures stand on one page.
+Text remains text, so that it can be searched, selected and read by screen readers. Colours are those of Okabe and Ito. Dense
+scatter plots are stored as images inside the SVG. Ids begin with the name of the figure, so that a page can hold any number of
+figures.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, BLACK = (
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 SPLIT_COLOURS = {"train": "#bbbbbb", "val": ORANGE, "test": BLUE}
 
-# A scatter of more points than this is stored as an image.
+# A scatter plot with more points than this is stored as an image.
 VECTOR_POINTS = 1500
 MAX_CHROMOSOMES = 30
 MAX_GROUPS = 24
@@ -42,7 +43,7 @@ MAX_TILE_TASKS = 4
 
 STYLE = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a dollar sign in a task's name is a dollar sign
+    "text.parse_math": False,  # dollar signs in task names are literal
     "axes.unicode_minus": True,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -62,7 +63,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class Canvas:
-    """A figure being drawn, and its SVG once it is done."""
+    """A figure, and its SVG once it is finished."""
 
     def __init__(self, figure: Figure) -> None:
         self.figure = figure
@@ -71,25 +72,25 @@ class Canvas:
 
 @contextmanager
 def svg_canvas(name: str, alt: str, width: float, height: float, layout: str | None = "constrained") -> Iterator[Canvas]:
-    """Give an empty figure to draw in, whose SVG is made at the end of the block.
+    """Open an empty figure, and convert it to SVG at the end of the block.
 
     Parameters
     ----------
     name: str
-        Begins the ids in the SVG; another one for each figure of a page.
+        Prefix of the ids in the SVG, unique within a page.
     alt: str
-        Text for those who do not see the picture.
+        Alternative text.
     width, height: float
         In inches.
     layout: str, optional
-        As `matplotlib.figure.Figure` takes it. Default "constrained".
+        Layout of `matplotlib.figure.Figure`. Default "constrained".
 
     Yields
     ------
     Canvas
     """
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # Text is drawn by the browser, which has fonts for what DejaVu Sans lacks.
+        # The web browser draws the text, and has fonts for glyphs that DejaVu Sans lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = Canvas(Figure(figsize=(width, height), layout=layout))
         yield canvas
@@ -100,7 +101,7 @@ def svg_canvas(name: str, alt: str, width: float, height: float, layout: str | N
 
 
 def _inline(svg: str, name: str, alt: str) -> Markup:
-    """Turn matplotlib's SVG document into an element of an HTML page: own ids, a title, no prolog, two decimals."""
+    """Convert an SVG document of matplotlib to an HTML element with unique ids, a title, no prolog and two decimals."""
     root = ElementTree.fromstring(_NOT_XML.sub("", svg))
     for metadata in root.findall(f"{_SVG}metadata"):
         root.remove(metadata)
@@ -138,7 +139,7 @@ def _inline(svg: str, name: str, alt: str) -> Markup:
 
 
 def natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that sorts chr2 before chr10.
+    """Return a sort key that orders numbers in names by value: chr2 before chr10.
 
     Examples
     --------
@@ -149,18 +150,18 @@ def natural_key(name: str) -> list[tuple[bool, int, str]]:
 
 
 def draw_counts(name: str, counts: Mapping[str, int], unit: str, highlight: str = "") -> Markup:
-    """Return horizontal bars of counts.
+    """Draw counts as horizontal bars.
 
     Parameters
     ----------
     name: str
-        Begins the ids.
+        Prefix of the ids.
     counts: mapping of str to int
         From top to bottom.
     unit: str
-        What is counted, for the axis.
+        What is counted; the label of the axis.
     highlight: str
-        The key whose bar has another colour. Default none.
+        Key of the bar to highlight. Default "": none.
     """
     labels = list(counts)
     alt = f"Bars: {unit}. " + ", ".join(f"{label} {n}" for label, n in counts.items())
@@ -176,12 +177,12 @@ def draw_counts(name: str, counts: Mapping[str, int], unit: str, highlight: str 
 
 
 def draw_splits(genes: pd.DataFrame) -> Markup:
-    """Return stacked bars of genes per chromosome and split; beyond 30 chromosomes the smallest are taken together.
+    """Draw the number of genes per chromosome and split as stacked bars; beyond 30 chromosomes, the smallest are merged.
 
     Parameters
     ----------
     genes: pandas.DataFrame
-        With columns chrom and split.
+        Columns chrom and split.
     """
     chroms = genes["chrom"]
     sizes = chroms.value_counts()
@@ -205,7 +206,7 @@ def draw_splits(genes: pd.DataFrame) -> Markup:
 
 
 def draw_learning(trainings: Sequence[Training]) -> Markup:
-    """Return loss and validation r over epochs, one line a model, its best epoch marked by a dot."""
+    """Draw loss and validation r over epochs, with one line per model and a dot at its best epoch."""
     by_fold = len({training.fold for training in trainings}) > 1
     keys = list(dict.fromkeys(training.fold if by_fold else training.replicate for training in trainings))
     with svg_canvas("learning", "Learning curves: loss and validation r over epochs, one line a model", 8.5, 3.2) as canvas:
@@ -231,13 +232,13 @@ def draw_learning(trainings: Sequence[Training]) -> Markup:
 
 
 def draw_baseline(split: str, tasks: pd.DataFrame) -> Markup:
-    """Return the scatter of each task's r by the model over its r by the ridge regression, coloured by group if there are few.
+    """Draw r of the model against r of the ridge regression per task, coloured by group if there are few groups.
 
     Parameters
     ----------
     split: str
     tasks: pandas.DataFrame
-        With columns pearson, kmer_ridge_pearson, and group if tasks have groups.
+        Columns pearson, kmer_ridge_pearson, and group if tasks have groups.
     """
     known = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
     with svg_canvas(f"baseline-{split}", "Scatter: each task's r, model over baseline", 4.4, 4.1) as canvas:
@@ -269,9 +270,9 @@ def has_groups(tasks: pd.DataFrame) -> bool:
 
 
 def draw_groups(split: str, tasks: pd.DataFrame) -> Markup:
-    """Return each task's r as a dot, a line a group, sorted by the group's median, which a bar marks.
+    """Draw r of each task as a dot, in one row per group, sorted by the group median, which a bar marks.
 
-    Beyond 24 groups the smallest are taken together.
+    Beyond 24 groups, the smallest are merged.
     """
     known = tasks.dropna(subset=["pearson"])
     groups = _groups(known).replace("", "no group")
@@ -284,7 +285,7 @@ def draw_groups(split: str, tasks: pd.DataFrame) -> Markup:
         axes = canvas.figure.subplots()
         for y, (group, median) in enumerate(medians.items()):
             r = np.sort(known.loc[groups == group, "pearson"].to_numpy())
-            # A fixed zigzag instead of random jitter keeps the file the same on every run.
+            # A fixed zigzag instead of random jitter makes the figure reproducible.
             _scatter(axes, r, y + 0.16 * (np.arange(len(r)) % 3 - 1), BLUE)
             axes.plot([median, median], [y - 0.36, y + 0.36], color=VERMILION, linewidth=2)
         axes.set_yticks(range(len(medians)), [f"{group} ({(groups == group).sum()})" for group in medians.index])
@@ -302,16 +303,16 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str =
 
 
 def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, title: str, task: str) -> Markup:
-    """Return the scatter of measured over predicted values of one task, each point a gene.
+    """Draw measured against predicted values of one task, with one point per gene.
 
     Parameters
     ----------
     name: str
-        Begins the ids.
+        Prefix of the ids.
     measured, predicted: numpy.ndarray, shape=(genes,), dtype=float64
-        Genes without one of the two (NaN) are left out.
+        Genes with NaN in either array are left out.
     title, task: str
-        Two lines above the figure; a long name of a task is cut.
+        Two lines above the figure; a long task name is truncated.
     """
     known = np.isfinite(measured) & np.isfinite(predicted)
     with svg_canvas(name, f"Scatter: measured over predicted, {title}: {task}", 4, 3.8) as canvas:
@@ -328,14 +329,14 @@ def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, tit
 
 
 def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
-    """Return a tile's bins, measured as bars and predicted as a line, in a panel for each of its first tasks.
+    """Draw measured (bars) and predicted (line) coverage of a tile, in one panel per task for the first tasks.
 
     Parameters
     ----------
     name: str
-        Begins the ids.
+        Prefix of the ids.
     tile: pandas.DataFrame
-        chrom, start, end, task, measured, predicted, by position within a task.
+        chrom, start, end, task, measured, predicted; sorted by position within each task.
     title: str
     """
     tasks = list(dict.fromkeys(tile["task"]))[:MAX_TILE_TASKS]
@@ -360,7 +361,7 @@ def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
 
 
 def genome_ticks(start: int, end: int, strand: str, first: int, last: int, n: int) -> list[tuple[float, str]]:
-    """Return about `n` round genome positions in a part of a gene-oriented window, as ticks of its axis.
+    """Return ticks at about `n` round genome positions for the axis of a part of a gene-oriented window.
 
     Parameters
     ----------
@@ -371,11 +372,12 @@ def genome_ticks(start: int, end: int, strand: str, first: int, last: int, n: in
     first, last: int
         The part, [first, last) in the window.
     n: int
+        Approximate number of ticks.
 
     Returns
     -------
     list of (float, str)
-        Position in the window, and the position on the genome as text.
+        Position in the window, and genome position as text.
 
     Examples
     --------
@@ -395,25 +397,25 @@ def draw_track(
     region: tuple[int, int],
     alt: str,
 ) -> Markup:
-    """Return attribution over a gene's window: filled lines, peaks shaded, TSS and gene body marked.
+    """Draw attributions over the window of a gene, with peaks shaded and TSS and gene body marked.
 
-    A window longer than `TRACK_BINS` bases is drawn by its largest and smallest score in each of so many bins, so that no
-    single high base is lost.
+    A window longer than `TRACK_BINS` bases is divided into that many bins, and the largest and smallest score of each bin are
+    drawn, so that single high bases remain visible.
 
     Parameters
     ----------
     name: str
-        Of the figure.
+        Prefix of the ids.
     scores: numpy.ndarray, shape=(length,)
-        Projected scores, gene-oriented.
+        Projected scores (the score of the base present at each position), gene-oriented.
     window: pandas.Series
         chrom, start, end, strand, mask_start, mask_end of the gene.
     peaks: sequence of (int, int)
         [start, end) in the window.
     region: (int, int)
-        The stretch shown as a logo, [start, end) in the window.
+        The region shown as a logo, [start, end) in the window.
     alt: str
-        Text for those who do not see the picture.
+        Alternative text.
     """
     middle, low, high = bin_extremes(np.nan_to_num(scores.astype(np.float64)), TRACK_BINS)
     tss = int(window["mask_start"])
@@ -440,7 +442,7 @@ def draw_track(
 
 
 def bin_extremes(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the smallest and the largest score, or 0 where that lies beyond it, in each of at most `n` bins.
+    """Return the smallest and largest score, extended to include 0, in each of at most `n` bins.
 
     Parameters
     ----------
@@ -450,7 +452,7 @@ def bin_extremes(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np
     Returns
     -------
     middle, low, high: numpy.ndarray, shape=(bins,), dtype=float64
-        Middle of each bin, counted in bases from the middle of the first one; low <= 0 <= high.
+        Middle of each bin, in bases from the middle of the first base; low <= 0 <= high.
 
     Examples
     --------
@@ -465,7 +467,7 @@ def bin_extremes(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _label_positions(axes: Axes, window: pd.Series, length: int) -> None:
-    """Write positions on the genome below, and distances from the TSS above."""
+    """Label genome positions below the axes, and distances from the TSS above."""
     tss = int(window["mask_start"])
     ticks = genome_ticks(int(window["start"]), int(window["end"]), str(window["strand"]), 0, length, 6)
     axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
@@ -477,7 +479,7 @@ def _label_positions(axes: Axes, window: pd.Series, length: int) -> None:
 
 
 def axis_label(window: Mapping[str, Any] | pd.Series) -> str:
-    """Return the label of a genome axis under a gene-oriented window.
+    """Return the label of the genome axis of a gene-oriented window.
 
     Examples
     --------

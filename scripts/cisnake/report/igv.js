@@ -1,4 +1,4 @@
-// The browser of the report. igv.js and the data of each view lie in the page, compressed, and are unpacked when they are wanted.
+// The genome browser of the report. igv.js and the data of each view are stored compressed in the page and unpacked on demand.
 (function () {
   "use strict";
   const section = document.getElementById("browser");
@@ -11,8 +11,8 @@
   let library = null;
   let browser = null;
   let shown = null;
-  // Counts what was asked for, so that an answer that comes late is thrown away.
-  let wanted = 0;
+  // Counts requests for views, so that a view that is ready too late is discarded.
+  let request = 0;
 
   async function unpack(text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -73,18 +73,18 @@
   }
 
   async function show(index) {
-    const turn = ++wanted;
+    const current = ++request;
     choice.value = index;
     section.dataset.state = "loading";
     try {
       const [view] = await Promise.all([unpack(views[index]).then(JSON.parse), loadLibrary()]);
-      if (turn !== wanted) return;
+      if (current !== request) return;
       if (browser) igv.removeBrowser(browser);
       browser = shown = null;
       const frame = document.createElement("div");
       place.replaceChildren(frame);
       const made = await igv.createBrowser(frame, configure(view));
-      if (turn !== wanted) {
+      if (current !== request) {
         igv.removeBrowser(made);
         return;
       }
@@ -92,7 +92,7 @@
       shown = view;
       section.dataset.state = "ready";
     } catch (error) {
-      if (turn !== wanted) return;
+      if (current !== request) return;
       section.dataset.state = "failed";
       place.textContent = `The browser could not be shown (${error.message ?? error}). It needs a web browser of 2023 or later.`;
     }
@@ -104,7 +104,7 @@
   const watch = new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting)) {
       watch.disconnect();
-      if (wanted === 0) show(Number(choice.value));
+      if (request === 0) show(Number(choice.value));
     }
   });
   watch.observe(section);

@@ -1,10 +1,10 @@
-"""A genome browser inside the report: igv.js, and what it shows of the top genes, all of it within the page.
+"""A genome browser embedded in the report: igv.js and the views of the top genes, all stored in the page.
 
-The page asks for nothing over the network. igv.js itself (576 kB) and each view (a gene in a contrast) are stored compressed,
-as base64, and unpacked by the web browser when they are shown. A view takes two to five bytes for each base that it covers, of
-which there are at most `igv_views.MAX_SHOWN_BASES`, with its peaks, hits, genes and variants: 3 kB for a window of 600 bases.
+The page needs no network. igv.js itself (576 kB) and each view (a gene in a contrast) are stored compressed, as base64. The web
+browser decompresses them when they are shown. A view covers at most `igv_views.MAX_SHOWN_BASES` bases and takes two to five
+bytes per base, including its peaks, hits, genes and variants: 3 kB for a window of 600 bases.
 
-igv-reports, which makes such pages too, does not serve: it reads no BigWig and draws no letters as high as their attribution.
+igv-reports also makes such pages, but it does not read BigWig and cannot scale letters by their attribution.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from cisnake.report.logos import COLOURS
 LIBRARY = Path(__file__).parent / "assets" / "igv.min.js"
 PROGRAM = Path(__file__).with_suffix(".js")
 
-# Scores are stored as whole steps of the largest one.
+# Scores are stored as integer multiples of the largest one divided by this.
 STEPS = 9999
 
-# What the page may do, for a <meta http-equiv="Content-Security-Policy"> in its head: nothing over the network.
+# Content-Security-Policy for a <meta http-equiv> element in the head of the page: it forbids all network access.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
     "connect-src data: blob:"
@@ -48,15 +48,15 @@ _STYLE: dict[str, dict[str, Any]] = {
 
 
 def browser_section(views: Sequence[View]) -> Markup:
-    """Return the browser as HTML: a choice of view, its place, igv.js and the data; empty where there is no view.
+    """Return the browser as HTML: a selector of views, a container, igv.js and the data; empty without views.
 
-    The element is `<div id="browser">`, whose attribute data-state becomes "ready" when a view is drawn. The first view is
-    shown when the reader comes to it. Ids begin with `igv-`.
+    The element is `<div id="browser">`. Its attribute data-state becomes "ready" when a view is drawn. The first view is drawn
+    when the element scrolls into sight. All other ids begin with `igv-`.
 
     Parameters
     ----------
     views: sequence of View
-        In the order of the choice; those of a contrast stand together.
+        In the order of the selector, grouped by contrast.
     """
     if not views:
         return Markup("")
@@ -83,7 +83,7 @@ def browser_section(views: Sequence[View]) -> Markup:
 
 
 def _data(name: str, value: Any) -> str:
-    # Names of the run are in base64: nothing in a script can end it.
+    # Names from the run are base64-encoded, so none of them can close the script element.
     return f'<script type="application/json" id="{name}">{_json(value)}</script>'
 
 
@@ -94,7 +94,7 @@ def _json(value: Any) -> str:
 def _plain(view: View) -> dict[str, Any]:
     step = float(np.abs(view.scores).max(initial=0)) / STEPS
     steps = np.rint(view.scores.astype(np.float64) / step).astype(int) if step else np.zeros(len(view.scores), int)
-    # igv.js takes what follows a colon in a name for a place.
+    # igv.js parses the part of a name after a colon as a position.
     return {
         "contrast": view.contrast, "chrom": view.chrom.replace(":", "_"), "start": view.start, "end": view.end,
         "focus": view.focus, "sequence": view.sequence, "step": float(f"{step:.7g}"), "scores": steps.tolist(),

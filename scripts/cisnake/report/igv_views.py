@@ -1,6 +1,6 @@
-"""What the report's browser shows of a gene: its window and what lies in it, turned to the genome's forward strand.
+"""Views for the genome browser of the report: the window of a gene with its features, on the forward strand of the genome.
 
-igv-reports, which cuts such slices out of files, does not serve: it reads no BigWig, and so has no attributions as letters.
+igv-reports also extracts such slices from files, but it does not read BigWig and so cannot show attributions as letters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cisnake.report.figures import BLUE, VERMILION
 from cisnake.report.shown_genes import ShownGene
 
 MAX_SHOWN_BASES = 20_000
-# Hits of alike motifs lie on each other: of a peak, these many are shown.
+# Hits of similar motifs overlap, so only this many are shown per peak.
 HITS_OF_PEAK = 3
 GREY, SLATE, DARK = "#8a939c", "#5b6570", "#1b1f24"
 
@@ -29,22 +29,23 @@ VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task"
 
 @dataclass(frozen=True)
 class View:
-    """What the browser shows of one gene in one contrast, on the genome's forward strand.
+    """The data that the browser shows for one gene in one contrast, on the forward strand of the genome.
 
     Attributes
     ----------
     contrast, label: str
-        Names for the reader.
+        Displayed names of the contrast and of the gene.
     chrom: str
     start, end: int
-        The stretch that is shown, 0-based and half-open.
+        The displayed region, 0-based and half-open.
     focus: tuple of int
-        The part of it that the browser opens at.
+        The start and end of the part at which the browser opens.
     sequence: str, length=end - start
     scores: numpy.ndarray, shape=(end - start,), dtype=float32
         Attribution of each base.
     genes, peaks, hits, variants: pandas.DataFrame
-        What igv.js is given of each feature: start, end, name, and further columns, of which strand and color have a meaning.
+        One row per feature for igv.js: start, end, name and further columns. igv.js interprets `strand` and `color`, and
+        displays the others as they are.
     """
 
     contrast: str
@@ -62,17 +63,17 @@ class View:
 
 
 def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
-    """Turn what is known of a gene's window, in the gene's orientation, into a view of the genome.
+    """Convert the gene-oriented window of a gene to a view on the forward strand of the genome.
 
-    Of a window longer than `MAX_SHOWN_BASES` those around the region are shown.
+    Of windows longer than `MAX_SHOWN_BASES`, only that many bases around the region are shown.
 
     Parameters
     ----------
     contrast: str
     gene: ShownGene
-        The `HITS_OF_PEAK` hits of smallest p are shown of each peak. NaN in the scores counts as 0.
+        For each peak, the `HITS_OF_PEAK` hits with the smallest p-values are shown. NaN scores count as 0.
     annotation: pandas.DataFrame
-        All genes of the run: gene_id, gene_name, chrom, start, end, strand.
+        All genes of the run, with columns gene_id, gene_name, chrom, start, end, strand.
     """
     window, forward = gene.window, gene.window["strand"] == "+"
     middle = sum(gene.region) // 2
@@ -103,7 +104,7 @@ def _on_genome(window: pd.Series, first: Any, last: Any) -> tuple[Any, Any]:
 
 
 def _features(window: pd.Series, spans: pd.DataFrame) -> pd.DataFrame:
-    """Return the place on the genome of spans of a window, as start and end, with the index of the spans."""
+    """Convert spans of a window to start and end on the genome, keeping their index."""
     start, end = _on_genome(window, spans["window_start"].to_numpy(int), spans["window_end"].to_numpy(int))
     return pd.DataFrame({"start": start, "end": end}, index=spans.index)
 
@@ -115,7 +116,7 @@ def _gene_features(annotation: pd.DataFrame, gene_id: str) -> pd.DataFrame:
 
 
 def _label(genes: pd.DataFrame, gene_id: str) -> str:
-    """Return a gene's name and id, or its id alone where it has no other name, or lies beyond what is shown."""
+    """Return the name and id of a gene, or only its id if it has no other name or is outside the displayed region."""
     names = genes["name"][genes["gene_id"] == gene_id]
     return gene_id if names.empty or names.iloc[0] == gene_id else f"{names.iloc[0]} ({gene_id})"
 
@@ -160,18 +161,19 @@ def _short(allele: str) -> str:
 
 
 def read_strongest_effects(path: Path, genes: Collection[str]) -> pd.DataFrame:
-    """Return the scored variants of some genes from an effects.tsv, each in the task of its largest |effect_mean|.
+    """Read the scored variants of some genes from effects.tsv, each in the task with its largest |effect_mean|.
 
-    The file is read once, in pieces: it may be far larger than those few rows.
+    The file is read once, in chunks, because it can be far larger than the selected rows.
 
     Returns
     -------
     pandas.DataFrame
-        variant_id, start, end (0-based, half-open, on the genome), ref, alt, gene_id, task, effect_mean; by gene and place.
+        variant_id, start, end (0-based, half-open, on the genome), ref, alt, gene_id, task, effect_mean; sorted by gene and
+        position.
     """
-    wanted, kept = list(genes), []
+    gene_ids, kept = list(genes), []
     for chunk in read_chunks(path, dict.fromkeys(VARIANT_COLUMNS, str)):
-        chunk = chunk[chunk["gene_id"].isin(wanted)]
+        chunk = chunk[chunk["gene_id"].isin(gene_ids)]
         chunk = chunk.assign(effect_mean=pd.to_numeric(chunk["effect_mean"], errors="coerce").astype(float))
         kept.append(chunk[chunk["effect_mean"].notna()])
     table = pd.concat(kept, ignore_index=True)

@@ -1,8 +1,8 @@
 """Sequence logos as inline SVG.
 
-Letters are drawn by reference: the page holds the outline of each base once (`definitions`) and a logo is a list of
-references with a transform, some 60 bytes a letter. logomaker draws the same logo through matplotlib as one path a letter:
-80 kB and 0.3 s for 110 bases, which is 3 MB and 12 s for a page of forty.
+Letters are drawn by reference. The page contains the outline of each base once (`definitions`), and a logo is a list of
+references with transforms, about 60 bytes per letter. logomaker draws the same logo with matplotlib, as one path per letter.
+This takes 80 kB and 0.3 s for 110 bases, or 3 MB and 12 s for a page with forty logos.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from cisnake.data.genome import BASES, N
 
-# Okabe and Ito's colours, told apart with any common colour blindness; the same in every logo.
+# Okabe-Ito colours, which can be distinguished with all common forms of colour blindness; the same in every logo.
 COLOURS = {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#d55e00"}
 
 LABEL_HEIGHT = 13
@@ -28,7 +28,7 @@ CHARACTER_WIDTH = 6.2
 
 @dataclass
 class Box:
-    """A peak in a logo: positions [start, end) of the logo and the name written above it (may be empty)."""
+    """A peak framed in a logo: positions [start, end) of the logo, and the name written above it (can be empty)."""
 
     start: int
     end: int
@@ -36,13 +36,13 @@ class Box:
 
 
 def definitions() -> Markup:
-    """Return an invisible SVG with the outlines of A, C, G and T, filling the unit square; once a page, before any logo."""
+    """Return an invisible SVG with the outlines of A, C, G and T in the unit square, required once per page before any logo."""
     paths = "".join(f'<path id="base-{base}" fill="{COLOURS[base]}" d="{_outline(base)}"/>' for base in BASES)
     return Markup(f'<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>{paths}</defs></svg>')
 
 
 def _outline(base: str) -> str:
-    # DejaVu Sans comes with matplotlib itself, so that the outlines are the same on every machine.
+    # DejaVu Sans is part of matplotlib, so outlines are identical on every machine.
     path = TextPath((0, 0), base, size=100, prop=FontProperties(family="DejaVu Sans", weight="bold"))
     box = path.get_extents()
     commands = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
@@ -54,12 +54,12 @@ def _outline(base: str) -> str:
 
 
 def _letter(base: str, x: float, y: float, width: float, height: float) -> str:
-    """Return a letter standing on (x, y) and `height` upwards; a negative height hangs it upside down."""
+    """Return a letter with its base at (x, y) that extends upwards by `height`; a negative height turns it upside down."""
     return f'<use href="#base-{base}" transform="matrix({width:.4g} 0 0 {-height:.4g} {x:.5g} {y:.5g})"/>'
 
 
 def letter_heights(probabilities: ArrayLike) -> np.ndarray:
-    """Return how high each letter of a logo stands: its probability times the information of its position.
+    """Return the height of each letter of a logo: its probability times the information content of its position.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def letter_heights(probabilities: ArrayLike) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(width, 4), dtype=float64
-        In bits, against a background of equal shares: a row sums to 2 at most.
+        In bits, relative to a uniform background; a row sums to at most 2.
 
     Examples
     --------
@@ -82,16 +82,16 @@ def letter_heights(probabilities: ArrayLike) -> np.ndarray:
 
 
 def draw_matrix(probabilities: np.ndarray, title: str, height: int = 36, column: int = 9) -> Markup:
-    """Return the logo of a motif: letters stacked by probability, stacks as high as their information (full height: 2 bits).
+    """Draw the logo of a motif: letters stacked by probability, with the information content as height of the stack.
 
     Parameters
     ----------
     probabilities: numpy.ndarray, shape=(width, 4)
         Rows sum to 1; columns in the order A C G T.
     title: str
-        Text for those who do not see the picture.
+        Alternative text.
     height, column: int
-        Height of the logo and width of one position, in pixels.
+        Height of the logo (2 bits) and width of one position, in pixels.
     """
     letters = []
     for i, row in enumerate(letter_heights(probabilities) / 2 * height):
@@ -117,24 +117,24 @@ def draw_attribution(
     column: int = 9,
     height: int = 110,
 ) -> Markup:
-    """Return the logo of a stretch of sequence, each base as high as its score, negative ones hanging upside down.
+    """Draw the attribution logo of a sequence: each base has its score as height; negative ones are upside down.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(length,), dtype=int8
         A0 C1 G2 T3 N4; N is not drawn.
     scores: numpy.ndarray, shape=(length,)
-        Projected scores.
+        Projected scores (the score of the base present at each position).
     title: str
-        Text for those who do not see the picture.
+        Alternative text.
     boxes: iterable of Box
-        Peaks, framed and named above.
+        Peaks, drawn as frames with their names above.
     ticks: sequence of (float, str)
-        Position of the logo (0 is the middle of the first base) and label.
+        Position in the logo (0 is the middle of the first base) and label.
     axis_label: str
-        Below the ticks.
+        Label below the ticks.
     column, height: int
-        Width of one base and height of the letters' area, in pixels.
+        Width of one base and height of the area for letters, in pixels.
     """
     scores = np.nan_to_num(np.asarray(scores, dtype=np.float64))
     top, bottom = max(scores.max(initial=0), 0), min(scores.min(initial=0), 0)
@@ -150,7 +150,7 @@ def draw_attribution(
         f'<line x1="0" x2="{width}" y1="{zero:.2f}" y2="{zero:.2f}" stroke="#999" stroke-width=".6"/>',
         *frames,
         *letters,
-        # An edge less than a pixel from zero has no room for a number, and no need.
+        # An edge less than one pixel from zero has no room for a number.
         *(_edge(value, y) for value, y in ((top, label_space), (bottom, label_space + height)) if abs(value) * scale >= 1),
         *(_tick((position + 0.5) * column, base, label) for position, label in ticks),
         f'<text x="{width / 2}" y="{base + 30}" text-anchor="middle">{escape(axis_label)}</text>',
@@ -162,7 +162,7 @@ def draw_attribution(
 
 
 def _frames(boxes: Sequence[Box], width: int, column: int, height: int) -> tuple[list[str], int]:
-    """Return frames and names of boxes ordered by start, and the room, in pixels, that the names take above the letters."""
+    """Return frames and names of boxes, which are ordered by start, and the height of the names above the letters in pixels."""
     levels = _stack([(box.start * column, len(box.label) * CHARACTER_WIDTH) for box in boxes if box.label], width)
     label_space = LABEL_HEIGHT * (max((level for level, _ in levels), default=-1) + 1) + 4
     parts, named = [], iter(levels)
@@ -194,9 +194,9 @@ def _tick(x: float, y: int, label: str) -> str:
 
 
 def _stack(labels: Sequence[tuple[float, float]], width: float) -> list[tuple[int, float]]:
-    """Place labels (left end, width), ordered by left end, each on the lowest level where it overlaps no other.
+    """Place labels (left end, width), ordered by left end, on the lowest levels on which they do not overlap.
 
-    Returns (level, left end) of each; a label that would run beyond the right edge is moved left.
+    Returns (level, left end) of each label. Labels that would extend beyond the right edge are moved left.
     """
     taken: list[list[tuple[float, float]]] = []
     placed = []

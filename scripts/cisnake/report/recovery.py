@@ -1,4 +1,4 @@
-"""How much of a simulated genome's truth a run found: expression, motifs, sites and the effects of variants."""
+"""Compare a run with the truth of its simulated genome: expression, motifs, binding sites and variant effects."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from cisnake.interpret.attribution import AttributionFile
 from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
 
 OVERLAP = 0.5
-"""Share of the shorter of a peak and a site that must lie in both."""
+"""A peak overlaps a site if they share at least this fraction of the shorter one."""
 
 STRONG = 0.25
-"""A planted site should be found if its effect in a contrast is at least this share of the strongest one's."""
+"""A planted site is strong if its effect in a contrast is at least this fraction of the strongest effect."""
 
 NO_EFFECT = 1e-6
-"""Effects smaller than this, in units of log expression, are the rounding of files."""
+"""Effects below this, in log expression, are rounding errors of the files."""
 
 
 @dataclass(frozen=True, eq=False)
 class ContrastFindings:
-    """What a run found for one contrast.
+    """Attributed genes, peaks and enriched motifs of one contrast.
 
     Attributes
     ----------
     contrast: Contrast
     genes: list of str
-        Genes that have an attribution.
+        Genes with attributions.
     peaks: pandas.DataFrame
-        gene_id, start, end, q_value (NaN where there is none), as in peaks/<contrast>.tsv.
+        gene_id, start, end, q_value (NaN if missing), as in peaks/<contrast>.tsv.
     enrichment: pandas.DataFrame
         motif_id, cluster, odds_ratio, q_value, as in motifs/<contrast>/enrichment.tsv.
     """
@@ -50,7 +50,7 @@ class ContrastFindings:
 
 
 def read_findings(results: Path, contrasts: Sequence[str]) -> list[ContrastFindings]:
-    """Read what a run found in each contrast.
+    """Read the attributed genes, peaks and enriched motifs of each contrast.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def read_findings(results: Path, contrasts: Sequence[str]) -> list[ContrastFindi
     Raises
     ------
     InputError
-        A contrast lacks one of its files, or one cannot be read.
+        A file of a contrast is missing or cannot be read.
     """
     findings = []
     for name in contrasts:
@@ -73,19 +73,19 @@ def read_findings(results: Path, contrasts: Sequence[str]) -> list[ContrastFindi
 
 
 def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict[str, str]) -> np.ndarray:
-    """Return the effect of each site on a contrast's score, shape=(sites,), in log expression.
+    """Return the effect of each site on the score of a contrast, in log expression; shape=(sites,).
 
     Parameters
     ----------
     truth: pandas.DataFrame
-        With effect_<group> columns.
+        One row per site, with columns effect_<group>.
     contrast: Contrast
     group_of_task: dict of str to str
 
     Raises
     ------
     InputError
-        A task of the contrast is not one of the simulation's.
+        A task of the contrast is not part of the simulation.
 
     Examples
     --------
@@ -110,26 +110,26 @@ def contrast_effect(truth: pd.DataFrame, contrast: Contrast, group_of_task: dict
 
 
 def measure_sites(truth: pd.DataFrame, effect: np.ndarray, findings: ContrastFindings) -> dict[str, Any]:
-    """Compare peaks with sites.
+    """Compare peaks with the true binding sites.
 
-    `peak_precision` is the share of peaks that overlap, by half of the shorter of both, a site of an active motif in the
-    same gene, planted or there by chance, whose effect on the contrast is not zero. `peak_recall` is the share of the
-    planted sites in attributed genes, with an effect of at least `STRONG` times the strongest one's, that a peak overlaps.
+    `peak_precision` is the fraction of peaks that overlap a site of an active motif in the same gene, planted or occurring by
+    chance, with a non-zero effect on the contrast. `peak_recall` is the fraction of strong planted sites in attributed genes
+    that a peak overlaps. `OVERLAP` defines an overlap; `STRONG` defines a strong site.
 
     Parameters
     ----------
     truth: pandas.DataFrame
-        gene_id role origin start end.
+        gene_id, role, origin, start, end.
     effect: numpy.ndarray, shape=(sites,)
-        As `contrast_effect` returns it.
+        As returned by `contrast_effect`.
     findings: ContrastFindings
-        For that contrast.
+        Those of the same contrast.
 
     Returns
     -------
     dict
-        n_peaks n_peaks_on_site n_strong_sites n_strong_sites_found peak_precision peak_recall; the last two are NaN where
-        there is nothing to count.
+        n_peaks, n_peaks_on_site, n_strong_sites, n_strong_sites_found, peak_precision and peak_recall. The last two are NaN
+        without peaks or strong sites, respectively.
     """
     sites = truth.assign(effect=effect, site=np.arange(len(truth)))
     sites = sites[(sites["role"] != "decoy") & (sites["effect"] != 0) & sites["gene_id"].isin(set(findings.genes))]
@@ -152,32 +152,32 @@ def measure_sites(truth: pd.DataFrame, effect: np.ndarray, findings: ContrastFin
 
 
 def measure_motifs(truth: pd.DataFrame, effect: np.ndarray, enrichment: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Say which motifs act on a contrast, and which of all planted ones were called enriched.
+    """Return which simulated motifs act on a contrast, and which were called enriched.
 
-    A motif is enriched if its own q-value is at most `ENRICHED_Q` and its odds ratio above 1 (`itself`), or if that holds for
-    another motif of its cluster (`cluster`).
+    A motif is enriched `itself` if its q-value is at most `ENRICHED_Q` and its odds ratio is above 1. It is enriched by
+    `cluster` if this holds only for another motif of its cluster.
 
     Parameters
     ----------
     truth: pandas.DataFrame
-        motif_id motif_name role.
+        motif_id, motif_name, role.
     effect: numpy.ndarray, shape=(sites,)
-        As `contrast_effect` returns it.
+        As returned by `contrast_effect`.
     enrichment: pandas.DataFrame
-        motif_id cluster odds_ratio q_value.
+        motif_id, cluster, odds_ratio, q_value.
 
     Returns
     -------
     dict
-        By motif_id: motif_name, role, acts (yes or no), enriched (itself, cluster or no).
+        motif_name, role, acts ("yes" or "no") and enriched ("itself", "cluster" or "no") by motif_id.
     """
     called = enrichment[(enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1)]
-    own, clusters = set(called["motif_id"]), set(called["cluster"]) - {""}
+    called_ids, clusters = set(called["motif_id"]), set(called["cluster"]) - {""}
     cluster_of = dict(zip(enrichment["motif_id"], enrichment["cluster"], strict=True))
     acting = set(truth["motif_id"][(effect != 0) & (truth["role"] != "decoy")])
 
     def enriched(motif_id: str) -> str:
-        if motif_id in own:
+        if motif_id in called_ids:
             return "itself"
         return "cluster" if cluster_of.get(motif_id, "") in clusters else "no"
 
@@ -193,17 +193,17 @@ def measure_motifs(truth: pd.DataFrame, effect: np.ndarray, enrichment: pd.DataF
 
 
 def read_true_effects(vcf: Path, tasks: list[str]) -> pd.DataFrame:
-    """Read the true effects of a simulated VCF.
+    """Read the true variant effects from a simulated VCF.
 
     Returns
     -------
     pandas.DataFrame
-        chrom start (0-based) ref alt gene_id task effect; variants without an effect are left out.
+        chrom, start (0-based), ref, alt, gene_id, task, effect; variants without an effect are left out.
 
     Raises
     ------
     InputError
-        A record has not one effect per task.
+        A record does not have one alternative allele and one effect per task.
     """
     rows = []
     with pysam.VariantFile(str(vcf)) as file:
@@ -214,33 +214,33 @@ def read_true_effects(vcf: Path, tasks: list[str]) -> pd.DataFrame:
             if len(effects) != len(tasks) or len(record.alts or ()) != 1:
                 raise InputError(
                     f"{vcf}: {record.chrom}:{record.pos} has {len(effects)} effects for {len(tasks)} tasks and "
-                    f"{len(record.alts or ())} alternatives; the VCF and tasks.tsv must be of one simulation."
+                    f"{len(record.alts or ())} alternative alleles: use the VCF and tasks.tsv of the same simulation."
                 )
-            place = (record.chrom, record.start, record.ref, record.alts[0], record.info["GENE"])
-            rows += [(*place, task, float(effect)) for task, effect in zip(tasks, effects, strict=True)]
+            variant = (record.chrom, record.start, record.ref, record.alts[0], record.info["GENE"])
+            rows += [(*variant, task, float(effect)) for task, effect in zip(tasks, effects, strict=True)]
     return pd.DataFrame(rows, columns=["chrom", "start", "ref", "alt", "gene_id", "task", "effect"])
 
 
 def measure_variants(predicted: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
-    """Return the rank correlation of predicted with true effects.
+    """Return the rank correlation of predicted and true variant effects.
 
     Parameters
     ----------
     predicted: pandas.DataFrame
-        chrom start ref alt gene_id task effect_mean, as in variants/effects.tsv; NaN where not scored.
+        chrom, start, ref, alt, gene_id, task, effect_mean, as in variants/effects.tsv; NaN for pairs that were not scored.
     known: pandas.DataFrame
-        As `read_true_effects` returns it.
+        As returned by `read_true_effects`.
 
     Returns
     -------
     dict
-        variant_effect_spearman over all scored pairs of variant and task with a known effect, and
-        variant_effect_spearman_acting over those whose effect is not zero; n_variants_scored, n_variant_effects and
-        n_variant_effects_acting are the counts behind them.
+        variant_effect_spearman is computed over all scored pairs of a variant and a task with a known effect,
+        variant_effect_spearman_acting over the pairs with an effect of at least 0.01 in size. n_variants_scored,
+        n_variant_effects and n_variant_effects_acting are the numbers of variants and pairs.
     """
     key = ["chrom", "start", "ref", "alt", "gene_id", "task"]
     pairs = known.merge(predicted[[*key, "effect_mean"]].dropna(subset="effect_mean"), on=key)
-    # Where most variants do nothing at all, ranks among them are chance: the second number is about those that do.
+    # Most variants can have no effect, and their ranks are noise. The second correlation leaves them out.
     acting = pairs[pairs["effect"].abs() >= 0.01]
     return {
         "variant_effect_spearman": _spearman(pairs),
@@ -252,20 +252,20 @@ def measure_variants(predicted: pd.DataFrame, known: pd.DataFrame) -> dict[str, 
 
 
 def read_expression(path: Path) -> pd.DataFrame:
-    """Read a simulated table of expression, indexed by gene_id; NA is NaN."""
+    """Read a simulated expression table, indexed by gene_id, with NaN for NA."""
     table = pd.read_csv(path, sep="\t", dtype={"gene_id": str}, keep_default_na=False, na_values=["NA"])
     return table.set_index("gene_id")
 
 
 def possible_pearson(noiseless: pd.DataFrame, observed: pd.DataFrame, genes: Sequence[str]) -> float:
-    """Return the median over tasks of Pearson r between noiseless and observed expression: what noise lets a model reach.
+    """Return the highest Pearson r that noise allows: the median over tasks of r between noiseless and observed expression.
 
     Parameters
     ----------
     noiseless, observed: pandas.DataFrame
-        A row per gene, indexed by gene_id; a column per task; NaN where not measured.
+        One row per gene, indexed by gene_id; one column per task; NaN for missing values.
     genes: sequence of str
-        Over which r is computed.
+        Genes over which r is computed.
 
     Examples
     --------
@@ -275,8 +275,8 @@ def possible_pearson(noiseless: pd.DataFrame, observed: pd.DataFrame, genes: Seq
     >>> round(possible_pearson(noiseless, observed, ["g1", "g2", "g3"]), 3)
     0.866
     """
-    truth, seen = (table[table.index.isin(set(genes))].sort_index() for table in (noiseless, observed))
-    return float(truth.corrwith(seen).median())
+    true, measured = (table[table.index.isin(set(genes))].sort_index() for table in (noiseless, observed))
+    return float(true.corrwith(measured).median())
 
 
 def measure_recovery(
@@ -287,37 +287,37 @@ def measure_recovery(
     possible: float,
     variants: dict[str, Any],
 ) -> dict[str, Any]:
-    """Put all measures together, pooled over contrasts and by contrast.
+    """Collect all measures of recovery, pooled over contrasts and per contrast.
 
-    `motifs_planted` counts the active motifs that act on at least one contrast, `motifs_recovered` those of them that are
-    enriched in at least one contrast on which they act, and `decoys_called` the decoys that are enriched by themselves in any.
-    Precision and recall are pooled by summing counts over contrasts; `peak_precision_at_q` and `peak_recall_at_q` are those of
-    the peaks with a q-value of at most `SURE_Q`, NaN where no peak has.
+    `motifs_planted` counts the motifs that act on at least one contrast. `motifs_recovered` counts those that are enriched in
+    at least one contrast on which they act. `decoys_called` counts the decoys that are enriched themselves, not only by
+    cluster, in at least one contrast. Precision and recall are pooled by summing counts over contrasts. `peak_precision_at_q`
+    and `peak_recall_at_q` include only peaks with a q-value of at most `SURE_Q`, and are NaN without such peaks.
 
     Parameters
     ----------
     truth: pandas.DataFrame
-        truth.tsv.
+        The content of truth.tsv.
     group_of_task: dict of str to str
     contrasts: sequence of ContrastFindings
     summary: dict
-        evaluation/<split>/summary.json.
+        The content of evaluation/<split>/summary.json.
     possible: float
-        As `possible_pearson` returns it.
+        As returned by `possible_pearson`.
     variants: dict
-        As `measure_variants` returns it, or empty.
+        As returned by `measure_variants`, or empty if no variants were scored.
 
     Returns
     -------
     dict
-        What recovery.json holds.
+        The content of recovery.json.
     """
-    by_contrast, sure = {}, []
+    by_contrast, confident = {}, []
     for findings in contrasts:
         effect, peaks = contrast_effect(truth, findings.contrast, group_of_task), findings.peaks
         motifs = measure_motifs(truth, effect, findings.enrichment)
         by_contrast[findings.contrast.name] = {**measure_sites(truth, effect, findings), "motifs": motifs}
-        sure.append(measure_sites(truth, effect, replace(findings, peaks=peaks[peaks["q_value"] <= SURE_Q])))
+        confident.append(measure_sites(truth, effect, replace(findings, peaks=peaks[peaks["q_value"] <= SURE_Q])))
     pooled = _pool_motifs(by_contrast)
     return {
         "split": summary["split"],
@@ -326,7 +326,7 @@ def measure_recovery(
         "pearson_achieved": summary["model"]["pearson_median"],
         "baseline_pearson": summary["baselines"].get("kmer_ridge", {}).get("pearson_median"),
         **_count_motifs(pooled),
-        **_pool_sites(list(by_contrast.values()), sure),
+        **_pool_sites(list(by_contrast.values()), confident),
         "strong_site_share": STRONG,
         **({"variant_effect_spearman": None} | variants),
         "motifs": pooled,
@@ -346,27 +346,27 @@ def _count_motifs(motifs: dict[str, dict[str, str]]) -> dict[str, int]:
     }
 
 
-def _pool_sites(contrasts: Sequence[dict[str, Any]], sure: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return shares of the counts of all contrasts together: of all peaks, and of the sure ones."""
+def _pool_sites(contrasts: Sequence[dict[str, Any]], confident: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pool precision and recall over contrasts, for all peaks and for confident peaks."""
 
     def total(sites: Sequence[dict[str, Any]], key: str) -> int:
         return sum(contrast[key] for contrast in sites)
 
     counts = {key: total(contrasts, key) for key in ("n_peaks", "n_peaks_on_site", "n_strong_sites", "n_strong_sites_found")}
-    n_sure, n_strong = total(sure, "n_peaks"), counts["n_strong_sites"]
+    n_confident, n_strong = total(confident, "n_peaks"), counts["n_strong_sites"]
     return {
         "peak_precision": _share(counts["n_peaks_on_site"], counts["n_peaks"]),
         "peak_recall": _share(counts["n_strong_sites_found"], n_strong),
         "peak_q": SURE_Q,
-        "peak_precision_at_q": _share(total(sure, "n_peaks_on_site"), n_sure),
-        "peak_recall_at_q": _share(total(sure, "n_strong_sites_found"), n_strong) if n_sure else float("nan"),
-        "n_peaks_at_q": n_sure,
+        "peak_precision_at_q": _share(total(confident, "n_peaks_on_site"), n_confident),
+        "peak_recall_at_q": _share(total(confident, "n_strong_sites_found"), n_strong) if n_confident else float("nan"),
+        "n_peaks_at_q": n_confident,
         **counts,
     }
 
 
 def _pool_motifs(by_contrast: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Keep of each motif the best that any contrast says: for active ones, of those contrasts on which they act."""
+    """Return the best result of each motif over contrasts; for active motifs, over the contrasts on which they act."""
     rank = {"no": 0, "cluster": 1, "itself": 2}
     pooled: dict[str, dict[str, str]] = {}
     for measures in by_contrast.values():

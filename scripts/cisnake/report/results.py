@@ -1,4 +1,4 @@
-"""What a run left in its results folder, read for the report."""
+"""Read the results folder of a run for the report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cisnake.errors import InputError
 from cisnake.files import CHUNK_ROWS, open_hdf5, read_chunks, read_table
 from cisnake.interpret.attribution import AttributionFile
 
-# Splits are shown in this order; the headline quotes the first that was evaluated.
+# Display order of splits. The headline reports the first one that was evaluated.
 SPLIT_ORDER = ("test", "val", "train")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
 
 @dataclass
 class Training:
-    """One trained model: `name` is <fold>/<replicate>."""
+    """Training history and parameters of one model; `name` is <fold>/<replicate>."""
 
     name: str
     fold: str
@@ -36,7 +36,7 @@ class Training:
 
 @dataclass
 class Evaluation:
-    """Scores on one split; `predictions` is the path of predictions.h5ad, if it is there."""
+    """Scores on one split; `predictions` is the path of predictions.h5ad, or None if the file does not exist."""
 
     split: str
     summary: dict[str, Any]
@@ -46,7 +46,7 @@ class Evaluation:
 
 @dataclass
 class Coverage:
-    """Scores over the bins of one split's tiles, and some tiles measured and predicted."""
+    """Scores over the bins of the tiles in one split, and measured and predicted coverage of example tiles."""
 
     split: str
     summary: dict[str, Any]
@@ -56,7 +56,7 @@ class Coverage:
 
 @dataclass
 class ContrastResults:
-    """What was found for one contrast; what comes after the peaks is None where that step did not run."""
+    """Results of one contrast; the attributes after `peaks` are None if their step did not run."""
 
     name: str
     attributions: AttributionFile
@@ -70,7 +70,7 @@ class ContrastResults:
 
 @dataclass
 class VariantSummary:
-    """Effects of variants: pairs of variant and gene by status, and those of largest |effect|, each in its strongest task."""
+    """Counts of variant-gene pairs by status, and the pairs with the largest |effect|, each in its strongest task."""
 
     status: dict[str, int]
     n_variants: int
@@ -79,7 +79,7 @@ class VariantSummary:
 
 @dataclass
 class Results:
-    """A whole results folder; `coverage` and `contrasts` may be empty, `variants` and `recovery` may be None."""
+    """All results of a run; `coverage` and `contrasts` can be empty, `variants` and `recovery` can be None."""
 
     genes: pd.DataFrame
     dropped: pd.DataFrame
@@ -93,22 +93,23 @@ class Results:
 
 
 def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_variants: int = 20) -> Results:
-    """Read everything that the report shows, but for what is read gene by gene.
+    """Read everything that the report shows, except for data that are read gene by gene.
 
     Parameters
     ----------
     folder: str or Path
         `results/<run>`.
     config: dict, optional
-        The run's configuration. What it does not name (another split, contrast or replicate, effects of variants that are no
-        longer configured) was left behind by an earlier configuration and is ignored. Default: everything is read.
+        Configuration of the run. Results that are not part of it (other splits, contrasts or replicates, or effects of
+        variants that are no longer configured) are left over from an earlier configuration and are ignored. Default: read
+        everything.
     n_variants: int
-        How many rows of the largest effects of variants to keep.
+        Number of variants with the largest effects to keep. Default 20.
 
     Raises
     ------
     InputError
-        A part that every run makes is missing, or a step left one of its files but not the other.
+        A required file is missing, or only some of the files of a step exist.
     """
     folder = Path(folder)
     variants, recovery = folder / "variants" / "effects.tsv", folder / "recovery.json"
@@ -135,7 +136,7 @@ def _attributions(folder: Path, config: Mapping[str, Any] | None) -> list[Path]:
 
 def _required(path: Path, rule: str) -> Path:
     if not path.is_file():
-        raise InputError(f"the report needs {path}, which is not there: run the rule {rule} first.")
+        raise InputError(f"{path} is missing; the report requires it: run the rule {rule} first.")
     return path
 
 
@@ -143,11 +144,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON ({error}): make it again.") from error
+        raise InputError(f"{path} is not valid JSON ({error}): delete it and rerun the workflow.") from error
 
 
 def _numbers(table: pd.DataFrame, text: Collection[str]) -> pd.DataFrame:
-    """Turn every column but those of `text` into float64, empty cells into NaN."""
+    """Convert all columns except `text` to float64, with NaN for empty cells."""
     for column in table.columns.difference(list(text)):
         table[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
     return table
@@ -164,7 +165,7 @@ def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]
         folds, replicates = range(config["splits"].get("folds") or 1), range(config["train"]["replicates"])
         paths = [folder / f"models/fold_{i}/replicate_{j}/history.tsv" for i in folds for j in replicates]
     if not paths:
-        raise InputError(f"the report needs {folder}/models/<fold>/<replicate>/history.tsv: run the rule train_model first.")
+        raise InputError(f"the report requires {folder}/models/<fold>/<replicate>/history.tsv: run the rule train_model first.")
     trainings = []
     for path in paths:
         history = _numbers(read_table(_required(path, "train_model"), best="bool"), ("best",))
@@ -188,7 +189,7 @@ def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
             Evaluation(split, _read_json(path / "summary.json"), tasks, predictions if predictions.is_file() else None)
         )
     if not evaluations:
-        raise InputError(f"the report needs {folder}/evaluation/<split>/summary.json: run the rule evaluate_model first.")
+        raise InputError(f"the report requires {folder}/evaluation/<split>/summary.json: run the rule evaluate_model first.")
     return evaluations
 
 
@@ -230,12 +231,12 @@ def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Con
 
 
 def read_hits_of_genes(path: Path, genes: Collection[str]) -> pd.DataFrame:
-    """Return the hits in peaks of some genes from a hits.tsv, which may be far larger than those few rows.
+    """Read the hits in peaks of some genes from hits.tsv, in chunks because the file can be large.
 
     Returns
     -------
     pandas.DataFrame
-        motif_id, motif_name, gene_id, peak_id, orientation (text), window_start, window_end, p_value (float64).
+        motif_id, motif_name, gene_id, peak_id, orientation (text); window_start, window_end, p_value (float64).
     """
     text = ["motif_id", "motif_name", "gene_id", "peak_id", "orientation"]
     columns = [*text, "window_start", "window_end", "p_value"]
@@ -245,9 +246,10 @@ def read_hits_of_genes(path: Path, genes: Collection[str]) -> pd.DataFrame:
 
 
 def summarise_variants(path: Path, n_top: int) -> VariantSummary:
-    """Count pairs of variant and gene by status, and keep the `n_top` pairs of the largest |effect_mean|, in one pass.
+    """Count variant-gene pairs by status, and keep the `n_top` pairs with the largest |effect_mean|, in one pass.
 
-    For each pair only the task with the largest |effect_mean| is kept, lest one variant in similar tasks fill the table.
+    For each pair, only the task with the largest |effect_mean| is kept, so that one variant with effects in many similar
+    tasks does not fill the table.
     """
     pairs: list[pd.DataFrame] = []
     top: list[pd.DataFrame] = []
@@ -257,10 +259,10 @@ def summarise_variants(path: Path, n_top: int) -> VariantSummary:
         chunk = _numbers(chunk, text)
         chunk["size"] = chunk["effect_mean"].abs()
         top = [_largest(pd.concat([*top, chunk[chunk["size"].notna()]]), n_top)]
-    every = pd.concat(pairs).drop_duplicates()
+    all_pairs = pd.concat(pairs).drop_duplicates()
     return VariantSummary(
-        dict(sorted(Counter(every["status"]).items(), key=lambda item: (-item[1], item[0]))),
-        every["variant_id"].nunique(),
+        dict(sorted(Counter(all_pairs["status"]).items(), key=lambda item: (-item[1], item[0]))),
+        all_pairs["variant_id"].nunique(),
         top[0].drop(columns="size") if top else pd.DataFrame(),
     )
 
@@ -273,25 +275,25 @@ def _largest(table: pd.DataFrame, n: int) -> pd.DataFrame:
 def read_predictions(path: Path, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Return measured and predicted values of one task from predictions.h5ad.
 
-    Only the task's row is read: with thousands of tasks the whole matrices would not fit beside the rest.
+    Only the row of the task is read, because with thousands of tasks the whole matrices may not fit into memory.
 
     Parameters
     ----------
     path: Path
-        AnnData of tasks by genes: `X` is measured, layer `predicted` the ensemble's mean.
+        AnnData file with tasks as obs and genes as var: `X` is measured, and the layer `predicted` is the ensemble mean.
     task: str
 
     Returns
     -------
     measured, predicted: numpy.ndarray, shape=(n_genes,), dtype=float64
-        NaN where not measured.
+        NaN for missing values.
 
     Raises
     ------
     InputError
-        The file lacks the task or the layer.
+        The task or the layer is missing from the file.
     """
-    remedy = "run the rule evaluate_model again"
+    remedy = "rerun the rule evaluate_model"
     with open_hdf5(path, f"predictions of task {task}", remedy, faults=(OSError, KeyError, ValueError)) as file:
         row = list(read_elem(file["obs"]).index).index(task)
         return file["X"][row].astype(float), file["layers/predicted"][row].astype(float)

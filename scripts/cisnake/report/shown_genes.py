@@ -1,4 +1,4 @@
-"""Which genes, stretches and hits the report shows."""
+"""Choose the genes, regions and hits that the report shows."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ LOGO_BASES = 110
 
 @dataclass(frozen=True, eq=False)
 class ShownGene:
-    """What is shown of a gene for a contrast; arrays and positions of the window are gene-oriented, 0-based and half-open.
+    """Data of one gene for a contrast. Arrays and window positions are gene-oriented, 0-based and half-open.
 
     Attributes
     ----------
     window: pandas.Series
-        gene_id, chrom, start, end and strand, and for the page also the other columns that `choose_shown_genes` returns.
+        gene_id, chrom, start, end, strand. The page also requires the other columns that `choose_shown_genes` returns.
     codes: numpy.ndarray, shape=(length,), dtype=int8
         A0 C1 G2 T3 N4.
     scores: numpy.ndarray, shape=(length,), dtype=float32
         Attribution of each base.
     region: tuple of int
-        First and last position of what is drawn as letters.
+        Start and end of the region that is drawn as letters.
     peaks: pandas.DataFrame
-        Rows of peaks/<contrast>.tsv: peak_id, window_start, window_end, attribution, and p_value and q_value where there are
-        such columns.
+        Rows of peaks/<contrast>.tsv: peak_id, window_start, window_end, attribution, and p_value and q_value if the file has
+        them.
     hits: pandas.DataFrame, optional
-        Hits in its peaks, as `results.read_hits_of_genes` returns them. Default None: motifs were not scanned for.
+        Hits in the peaks, as returned by `results.read_hits_of_genes`. Default None: motifs were not scanned for.
     variants: pandas.DataFrame, optional
-        As `igv_views.read_strongest_effects` returns them. Default None: none were scored.
+        As returned by `igv_views.read_strongest_effects`. Default None: no variants were scored.
     """
 
     window: pd.Series
@@ -43,29 +43,29 @@ class ShownGene:
 
 
 def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
-    """Choose the genes that show a contrast best.
+    """Choose the genes that best illustrate a contrast.
 
-    First come held-out genes predicted correctly, by decreasing size of the predicted contrast; then, if those are fewer than
-    `n`, genes of the training split predicted correctly; then the rest. A contrast is correctly predicted when the measured
-    one has the same sign and at least half the size. An `aggregate` score has no natural zero, so there the median over all
-    genes is taken off first.
+    Correctly predicted held-out genes come first, then correctly predicted training genes, then all others. Within each class,
+    genes are sorted by decreasing absolute value of the predicted contrast. A prediction is correct if the measured contrast
+    has the same sign and at least half the absolute value. An `aggregate` score has no natural zero, so the median over all
+    genes is subtracted first.
 
     Parameters
     ----------
     windows: pandas.DataFrame
-        With columns gene_id, split, predicted and measured (NaN where not measured). With several folds every gene's split is
-        `test`, because it is left to models that did not train on it.
+        gene_id, split, predicted and measured (NaN for missing values). With several folds, the split of every gene is `test`,
+        because it is predicted by models that were not trained on it.
     score: str
-        specificity or aggregate.
+        "specificity" or "aggregate".
     n: int
-        How many.
+        Maximum number of genes.
 
     Returns
     -------
     chosen: pandas.DataFrame
-        Up to `n` rows of `windows`, with columns row (in the file), unseen and correct.
+        Up to `n` rows of `windows`, with the additional columns row (in the file), unseen and correct.
     how: str
-        A sentence for the reader.
+        A description of the choice for the report.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.Da
 
 
 def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
-    """Return the stretch [start, end) of at most `n` bases with the largest sum of |score|; the first of equals.
+    """Return the region [start, end) of at most `n` bases with the largest sum of |score|; the first one for ties.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
 
 
 def best_hits(hits: pd.DataFrame) -> dict[str, str]:
-    """Return, by peak_id, the name of the hit with the smallest p-value and an arrow for its orientation to the gene.
+    """Return a label per peak_id: the name of the hit with the smallest p-value, and an arrow for its orientation.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Up to which q-value a motif, or a single peak, is believed."""
+"""Thresholds on q-values for motifs and for single peaks."""
 
 ENRICHED_Q = 0.05
-"""A motif is called enriched up to this q-value."""
+"""A motif is called enriched if its q-value is at most this."""
 
 SURE_Q = 0.1
-"""A single peak is sure up to this q-value."""
+"""A single peak is called confident if its q-value is at most this."""

@@ -1,4 +1,4 @@
-"""Numbers as the report writes them."""
+"""Number formatting for the report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ DASH = "\N{EN DASH}"
 
 
 def number(value: Any, digits: int = 3, form: str = "f") -> str:
-    """Return a number as text: fixed digits, a true minus sign, an en dash for what is not known.
+    """Format a number with `digits` digits and a true minus sign, or return an en dash for a missing value.
 
-    `form` is that of Python's format: "f" for fixed, "g" for significant digits (q-values, effects).
+    `form` is a presentation type of Python's `format`: "f" for fixed digits, "g" for significant digits (q-values, effects).
 
     Examples
     --------
@@ -32,7 +32,7 @@ def number(value: Any, digits: int = 3, form: str = "f") -> str:
 
 
 def count(value: Any) -> str:
-    """Return a count with thousands separated; the length of a list; an en dash for what is not known.
+    """Format a count (or the length of a list) with thousands separators, or return an en dash for a missing value.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def count(value: Any) -> str:
 
 
 def share(part: Any, whole: Any) -> str:
-    """Return a part of a whole as per cent, or an en dash.
+    """Format a fraction as a percentage, or return an en dash where it is undefined.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def share(part: Any, whole: Any) -> str:
 
 
 def signed(value: int) -> str:
-    """Return a whole number with its sign.
+    """Format an integer with its sign.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""BigBed, read back by pyBigWig."""
+"""BigBed files are read back with pyBigWig."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_table(n: int = 500) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("n_columns", "kind"), [(3, "bigBed 3"), (6, "bigBed 6"), (9, "bigBed 9"), (11, "bigBed 9 +")])
-def test_intervals_come_back(tmp_path, n_columns, kind):
+def test_intervals_are_read_back(tmp_path, n_columns, kind):
     table = make_table().iloc[:, :n_columns]
     path = tmp_path / "a.b.bb"
     assert big_bed.bed_type(table) == kind
@@ -49,7 +49,7 @@ def test_intervals_come_back(tmp_path, n_columns, kind):
     assert found == expected and len(expected) == len(table)
     assert {chrom: SIZES[chrom] for chrom in file.chroms()} == file.chroms()
     fields = np.frombuffer(path.read_bytes()[32:36], "<u2")
-    assert list(fields) == [n_columns, n_columns], "how many columns the header says there are"
+    assert list(fields) == [n_columns, n_columns], "numbers of columns in the header"
     sql = file.SQL().decode()
     assert sql.count(";") == n_columns and sql.startswith("table peak")
     assert ("p value" in sql) == (n_columns == 11)
@@ -65,7 +65,7 @@ def test_intervals_outside_the_genome_are_refused(tmp_path, chrom, start, end):
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 600, -1])
-def test_a_file_that_is_cut_off_is_never_left_behind(tmp_path, monkeypatch, n_bytes):
+def test_a_truncated_file_is_not_left_behind(tmp_path, monkeypatch, n_bytes):
     big_bed.write_bigbed(make_table(50), SIZES, "peak", tmp_path / "whole.bb")
     content = (tmp_path / "whole.bb").read_bytes()
 

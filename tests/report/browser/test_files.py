@@ -1,4 +1,4 @@
-"""Files for genome browsers: what they name is there, stays there when the folder moves, and is what the run found."""
+"""Browser files refer to files that exist, also after the folder has moved, and hold the results of the run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_bigwig(path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """The results folder of a run, `inside` it genome and annotation, with a space in its path."""
+    """A results folder that contains the genome and the annotation, with a space in its path."""
     rng = np.random.default_rng(3)
     results = tmp_path / "my results" / "run"
     (results / "inputs").mkdir(parents=True)
@@ -88,7 +88,7 @@ def stanzas(path: Path) -> list[dict[str, str]]:
     return [dict(line.split(" ", 1) for line in block.splitlines()) for block in blocks]
 
 
-def test_a_session_names_files_that_are_there_after_the_folder_moved(run):
+def test_files_of_a_session_exist_after_the_folder_moved(run):
     write(run)
     moved = run.parent.parent / "elsewhere"
     shutil.move(run, moved)
@@ -103,10 +103,10 @@ def test_a_session_names_files_that_are_there_after_the_folder_moved(run):
     assert set(drawn) == {*paths, "Reference sequence"}
     assert drawn["../attributions/liver.bw"].get("renderer") == "DYNSEQ"
     assert drawn["../attributions/liver.bw"].get("name") == "liver attribution"
-    assert drawn["liver.peaks.bb"].get("color") is None, "it would hide those of the peaks"
+    assert drawn["liver.peaks.bb"].get("color") is None, "it would override the colours of the peaks"
 
 
-def test_what_lies_outside_the_results_is_named_absolutely_and_left_out_of_the_hub(run, tmp_path):
+def test_files_outside_the_results_have_absolute_paths_and_are_left_out_of_the_hub(run, tmp_path):
     shutil.copy(run / "inputs/genome.fa", tmp_path / "genome.fa")
     for name in ("outer", "in ner"):
         write_bigwig((tmp_path if name == "outer" else run) / f"tracks/{name}.bw")
@@ -127,7 +127,7 @@ def test_what_lies_outside_the_results_is_named_absolutely_and_left_out_of_the_h
 
 
 @pytest.mark.parametrize("assembly", [None, "sacCer3"])
-def test_a_hub_names_files_that_are_there_after_the_folder_moved(run, assembly):
+def test_files_of_a_hub_exist_after_the_folder_moved(run, assembly):
     write(run, assembly=assembly)
     folder = Path(shutil.move(run, run.parent.parent / "elsewhere")) / "browser"
     (hub,) = stanzas(folder / "hub.txt")
@@ -159,7 +159,7 @@ def test_a_hub_names_files_that_are_there_after_the_folder_moved(run, assembly):
     assert all(track["color"] != track["altColor"] for track in logos)
 
 
-def test_bigbeds_hold_the_peaks_coloured_by_sign_and_every_hit_once(run):
+def test_bigbeds_hold_peaks_coloured_by_sign_and_each_hit_once(run):
     folder = write(run)
     peaks = pd.read_csv(run / "peaks/a-b.tsv", sep="\t")
     file = pyBigWig.open(str(folder / "a-b.peaks.bb"))
@@ -192,7 +192,7 @@ def test_browsers_open_at_the_strongest_peak(run):
     assert session(write(run)).get("locus") == "chr10:1-60"
 
 
-def test_no_peak_no_hit_no_motif_no_variant(run):
+def test_a_run_without_peaks_hits_motifs_and_variants(run):
     write(run)
     for path in ("peaks/liver.tsv", "peaks/a-b.tsv"):
         (run / path).write_text((run / path).read_text().splitlines()[0] + "\n")
@@ -202,12 +202,12 @@ def test_no_peak_no_hit_no_motif_no_variant(run):
     folder = write(run, contrasts=["liver", "a-b"])
     paths = [element.get("path") for element in session(folder).iter("Resource")]
     assert paths == ["../attributions/liver.bw", "../attributions/a-b.bw", "../inputs/genes.gtf"]
-    assert not (folder / "liver.peaks.bb").exists(), "of an earlier run"
+    assert not (folder / "liver.peaks.bb").exists(), "left over from an earlier run"
     kinds = [track["type"] for track in stanzas(folder / "trackDb.txt") if "type" in track]
     assert kinds == ["bigWig", "bigWig", "bigBed 6 +"]
 
 
-def test_peaks_of_another_genome_are_refused(run):
+def test_peaks_outside_the_genome_are_refused(run):
     peaks = pd.read_csv(run / "peaks/liver.tsv", sep="\t")
     peaks.loc[0, "end"] = 10_000
     write_table(peaks, run / "peaks/liver.tsv")

@@ -1,4 +1,4 @@
-"""Genomes as 2bit, read back by a decoder written from the format's description."""
+"""2bit files are read back by a decoder written from the specification of the format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cisnake.report.browser import two_bit
 
 
 def decode(path: Path) -> tuple[dict[str, str], dict[str, list[tuple[int, int]]]]:
-    """Return the sequences of a 2bit file, base by base, and where it says that N is."""
+    """Return the sequences of a 2bit file and their runs of N as (start, length)."""
     content, at = path.read_bytes(), 0
 
     def read(form: str) -> list[int]:
@@ -44,7 +44,7 @@ def decode(path: Path) -> tuple[dict[str, str], dict[str, list[tuple[int, int]]]
             letters[start : start + length] = "N" * length
         sequences[name], unknown[name] = "".join(letters), list(zip(starts, lengths, strict=True))
         end = at + -(-size // 4)
-    assert end == len(content), "nothing follows the last sequence"
+    assert end == len(content), "no bytes after the last sequence"
     return sequences, unknown
 
 
@@ -63,7 +63,7 @@ HARD = {
 
 @pytest.mark.parametrize("bases_at_once", [4, 8, 1 << 24])
 @pytest.mark.parametrize("longest", [0, 1 << 32])
-def test_sequences_come_back(tmp_path, monkeypatch, bases_at_once, longest):
+def test_sequences_are_read_back(tmp_path, monkeypatch, bases_at_once, longest):
     monkeypatch.setattr(two_bit, "_BASES_AT_ONCE", bases_at_once)
     monkeypatch.setattr(two_bit, "_LONGEST", longest)
     path = write(tmp_path, HARD)
@@ -75,16 +75,16 @@ def test_sequences_come_back(tmp_path, monkeypatch, bases_at_once, longest):
     assert struct.unpack_from("<I", path.read_bytes(), 4) == ((1,) if longest == 0 else (0,)), "large files have version 1"
 
 
-# A genome costs a process for its index: few of them, of many sequences.
+# Indexing a genome starts a process, so use few genomes with many sequences.
 @settings(max_examples=8, deadline=None, phases=[Phase.generate])
 @given(st.lists(st.text("ACGTNacgtn", min_size=1, max_size=70), min_size=5, max_size=40))
-def test_any_sequences_come_back(texts):
+def test_random_sequences_are_read_back(texts):
     with tempfile.TemporaryDirectory() as folder:
         sequences, _ = decode(write(Path(folder), {f"s{i}": text for i, text in enumerate(texts)}))
     assert list(sequences.values()) == [text.upper() for text in texts]
 
 
-def test_a_name_that_does_not_fit_is_refused(tmp_path):
+def test_a_name_that_is_too_long_is_refused(tmp_path):
     with pytest.raises(InputError, match="255"):
         write(tmp_path, {"x" * 256: "ACGT"})
     assert not (tmp_path / "genome.2bit").exists()

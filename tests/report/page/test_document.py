@@ -1,4 +1,4 @@
-"""The page: its numbers are those of the files, it needs nothing beside it, and no name can break it."""
+"""The page has the numbers of the files, is self-contained, and survives hostile names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def text(whole: Path) -> str:
 
 
 class Structure(HTMLParser):
-    """Collects start tags with attributes, ids, and tags left open."""
+    """Parser that collects start tags with their attributes, unclosed tags, and errors."""
 
     VOID = frozenset({"meta", "br", "use", "path", "rect", "line", "image", "hr"})
 
@@ -88,12 +88,12 @@ def test_nothing_is_loaded_from_outside(text):
         assert tag not in ("link", "iframe", "object", "embed")
         for key in ("src", "href", "srcset", "action"):
             assert attrs.get(key, "#").startswith(("#", "data:")), attrs
-    # What code could ask for is forbidden by the page itself.
+    # The policy of the page forbids requests by scripts.
     assert f'<meta http-equiv="Content-Security-Policy" content="{html.escape(igv.POLICY)}"' in text.replace("&#39;", "&#x27;")
     assert "@import" not in text and not re.search(r"url\((?!#)", text)
 
 
-def test_headline_figures_are_those_of_the_files(text, whole):
+def test_headline_numbers_are_those_of_the_files(text, whole):
     summary, recovery = (json.loads((whole / name).read_text()) for name in ("evaluation/test/summary.json", "recovery.json"))
     tiles = {html.unescape(k): v for k, v in re.findall(r"<div><dt>([^<]+)</dt><dd>([^<]+)</dd></div>", text)}
     assert tiles["median r of the ensemble, test split"] == f"{summary['model']['pearson_median']:.3f}"
@@ -109,7 +109,7 @@ def test_headline_figures_are_those_of_the_files(text, whole):
 
 
 def rows_with(text: str, first_cell: str) -> list[list[str]]:
-    """Return the cells, as text, of table rows whose first cell is that."""
+    """Return the cells, as text, of all table rows with this first cell."""
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr>(.*?)</tr>", text, re.S)]
     plain = [[html.unescape(re.sub(r"<[^>]+>", " ", cell)).strip() for cell in row] for row in rows]
     return [row for row in plain if row and row[0] == first_cell]
@@ -123,7 +123,7 @@ def test_every_task_is_in_the_table_with_its_scores(text, whole):
         assert row[3] == words.number(task.pearson) and row[6] == words.number(task.kmer_ridge_pearson)
         assert row[5] == words.number(task.r2)
     last = tasks.iloc[-1]
-    assert rows_with(text, f"{last['task']}  {last['description']}")[0][3] == "–", "a score that is not defined"
+    assert rows_with(text, f"{last['task']}  {last['description']}")[0][3] == "–", "an undefined score"
 
 
 def test_training_shows_the_best_epoch_of_each_replicate(text, whole):
@@ -154,7 +154,7 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         assert pair[1:5] == ["FAC2", "6", "1.3", "21.5"] and pair[6:9] == ["30 to 40", "convergent", "5"]
 
 
-def test_patterns_lie_on_the_motifs_that_they_match(results):
+def test_patterns_are_aligned_with_the_motifs_that_they_match(results):
     rng = np.random.default_rng(0)
     seqlets = pd.DataFrame(
         {column: [1, 2] for column in discover.SEQLET_COLUMNS} | {"pattern": "positive_1", "gene_id": ["a", "b"]}
@@ -177,7 +177,7 @@ def test_patterns_lie_on_the_motifs_that_they_match(results):
     assert (first[:2] == 0.25).all() and (first[9:] == 0.25).all()
 
 
-def test_trust_is_told_of_each_contrast(text, whole):
+def test_checks_are_listed_for_each_contrast(text, whole):
     section = text.split('<section id="trust">')[1].split("</section>")[0]
     for contrast in ("acid", "heat"):
         peaks = read_table(whole / f"peaks/{contrast}.tsv", q_value="float")
@@ -201,14 +201,14 @@ def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whol
             assert f"predicted {words.number(row.predicted)}, measured {words.number(row.measured)}" in section
             assert f"window {row.chrom}:{row.start}–{row.end}" in section
         assert section.count('class="logo"') == 3 and section.count("the model has seen this gene") == 0
-        # Of two hits in each peak the one with p = 1e-6 is named.
+        # Each peak has two hits and is labelled with the one with p = 1e-6.
         hits = read_table(whole / f"motifs/{contrast}/hits.tsv", p_value="float")
         logo = section.split('class="logo"')[1].split("</svg>")[0]
         names = {label.split()[0] for label in re.findall(r'font-weight="bold">([^<]+)<', logo)}
         assert names <= set(hits.loc[(hits["gene_id"] == shown[0]) & (hits["p_value"] < 1e-5), "motif_name"]) and names
 
 
-def test_logo_letters_are_the_genes_sequence(text, whole):
+def test_logo_letters_are_the_sequence_of_the_gene(text, whole):
     file = AttributionFile(whole / "attributions/acid.h5")
     section = text.split('<h3 id="genes-0">')[1]
     gene = re.search(r'<span class="small">(Y\d+W)</span>', section)[1]
@@ -243,14 +243,14 @@ def test_choice_of_genes_prefers_held_out_then_seen_then_wrong():
     assert list(shown_genes.choose_shown_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
 
 
-def test_an_aggregate_score_is_counted_from_the_median():
+def test_the_median_of_an_aggregate_score_is_subtracted():
     table = windows([10.0, 11.0, 12.0, 20.0, 9.0], [10.0, 11.0, 12.0, 19.0, 10.5], "test")
     chosen, how = shown_genes.choose_shown_genes(table, "aggregate", 5)
     assert chosen["gene_id"].iloc[0] == "g3" and "median" in how
     assert not chosen.set_index("gene_id")["correct"]["g1"], "the median itself has no sign"
 
 
-def test_hostile_names_are_text_and_nothing_else(tmp_path, make_results):
+def test_hostile_names_are_escaped(tmp_path, make_results):
     evil = '<script>alert("x")</script>'
     names = (evil, '"><img src=x onerror=alert(1)>', "a\x01b $^$ é & {{ 7 * 7 }}", "</svg></article>")
     results = make_results(tmp_path / "run", n_genes=12, gene_names=names * 3, splits=("test",))
@@ -259,7 +259,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path, make_results):
     text = write(results, config=CONFIG | {"evaluate": {"splits": ["test"]}, "evil": evil}, n_genes=4)
     structure = Structure(text)
     scripts = [attrs.get("id") for tag, attrs in structure.tags if tag == "script"]
-    assert scripts == ["igv-views", "igv-style", "igv-library", None], "those of the browser, and no other"
+    assert scripts == ["igv-views", "igv-style", "igv-library", None], "only those of the browser"
     assert "img" not in {tag for tag, _ in structure.tags} and not structure.errors
     assert "&lt;script&gt;" in text
     headings = re.findall(r"<h4>.*?</h4>", text, re.S)
@@ -273,7 +273,7 @@ def test_genes_of_the_training_split_are_flagged(tmp_path, make_results):
     assert shown.count("train: the model has seen this gene") == (table["split"] == "train").sum() > 0
 
 
-def test_only_the_parts_that_are_there_are_shown(results):
+def test_missing_optional_parts_are_not_shown(results):
     for part in ("variants", "attributions"):
         shutil.rmtree(results / part)
     (results / "recovery.json").unlink()
@@ -292,7 +292,7 @@ def test_motifs_and_effects_may_be_missing(results):
     assert "Motifs were not scanned for" in text and "effect of deleting it" not in text and not Structure(text).errors
 
 
-def test_no_peak_no_hit_no_enriched_motif_no_gene(results):
+def test_empty_tables_are_shown(results):
     motifs = ("hits.tsv", "enrichment.tsv", "effects.tsv", "pairs.tsv")
     for path in ("peaks/heat.tsv", "genes_dropped.tsv", *(f"motifs/heat/{name}" for name in motifs)):
         lines = (results / path).read_text().splitlines()
@@ -304,7 +304,7 @@ def test_no_peak_no_hit_no_enriched_motif_no_gene(results):
     assert "0 peaks of attribution" in text and "No variant has an effect" in text and not Structure(text).errors
 
 
-def test_scores_that_are_not_defined_are_dashes(results):
+def test_undefined_scores_are_shown_as_dashes(results):
     path = results / "evaluation/test/summary.json"
     summary = json.loads(path.read_text())
     for scores in (summary["model"], summary["baselines"]["kmer_ridge"], *summary["replicates"]):
@@ -320,7 +320,7 @@ def test_scores_that_are_not_defined_are_dashes(results):
     assert not re.search(r"\b(nan|NaN|None)\b", visible)
 
 
-def test_headline_says_when_the_network_is_no_better_than_the_baseline(results):
+def test_headline_reports_a_network_that_is_no_better_than_the_baseline(results):
     path = results / "evaluation/test/summary.json"
     summary = json.loads(path.read_text())
     summary["model"]["pearson_median"] = summary["baselines"]["kmer_ridge"]["pearson_median"] - 0.1
@@ -336,7 +336,7 @@ def test_headline_says_when_the_network_is_no_better_than_the_baseline(results):
         (12.0, (0, "f"), "12"),
     ],
 )  # fmt: skip
-def test_numbers_read_as_printed(value, form, expected):
+def test_number_formatting(value, form, expected):
     assert words.number(value, *form) == expected
 
 

@@ -13,7 +13,7 @@ def checks(n: int = 8, **columns) -> pd.DataFrame:
     return table.assign(**columns)
 
 
-def test_each_check_that_was_made_is_drawn_for_each_contrast() -> None:
+def test_checks_are_drawn_for_each_contrast() -> None:
     svg = ElementTree.fromstring(draw_quality({"a & b": checks(), "c": checks(5, replicates=np.nan)}))
     text = " ".join(svg.itertext())
     for label in ("a & b", "between replicates", "between strands", "with mutagenesis", "with random weights"):
@@ -24,7 +24,7 @@ def test_each_check_that_was_made_is_drawn_for_each_contrast() -> None:
     assert draw_quality({"c": checks(5, **nothing)}) == "" == draw_quality({})
 
 
-def test_counts_are_of_genes_with_a_measurement() -> None:
+def test_only_genes_with_a_measurement_are_counted() -> None:
     table = checks(4, prediction=["good", "poor", "poor", "not_measured"], ism=[0.2, np.nan, 0.6, np.nan])
     counted = count_quality(table)
     assert (counted["n_poor"], counted["n_measured"], counted["n_checked"]) == (2, 3, 2)

@@ -1,4 +1,4 @@
-"""Tables of intervals as bigBed: BED that is indexed, so that genome browsers read only what they show."""
+"""Write tables of intervals as bigBed, an indexed form of BED from which browsers read only the displayed part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pybigtools
 from cisnake.errors import InputError
 from cisnake.files import write_whole
 
-# The columns that BED defines, in its order, with their types and words in autoSql.
+# The standard BED columns in their order, with their autoSql types and descriptions.
 _BED = {
     "chrom": ("string", "chromosome"),
     "start": ("uint", "start, counted from 0"),
@@ -28,7 +28,7 @@ _BED_NAMES = {"chrom": "chrom", "start": "chromStart", "end": "chromEnd", "rgb":
 
 
 def bed_type(table: pd.DataFrame) -> str:
-    """Return the type of a table's bigBed as UCSC writes it: `bigBed 6`, or `bigBed 9 +` with columns that are not BED's.
+    """Return the UCSC type of a table's bigBed: such as `bigBed 6`, or `bigBed 9 +` if there are extra columns.
 
     Examples
     --------
@@ -46,22 +46,22 @@ def write_bigbed(table: pd.DataFrame, sizes: Mapping[str, int], what: str, path:
     Parameters
     ----------
     table: pandas.DataFrame
-        Columns of BED, in its order, at least chrom, start, end (0-based, half-open), then any others, which are written as
-        text and described by their names. Scores are whole numbers in [0, 1000], colours are "r,g,b". In any order of rows; at
-        least one row: a bigBed cannot be empty.
+        Standard BED columns in BED order, at least chrom, start, end (0-based, half-open), followed by any extra columns. Extra
+        columns are written as text and described by their names. Scores are integers in [0, 1000]; colours are "r,g,b". Rows
+        can be in any order. At least one row is required: bigBed does not support empty files.
     sizes: mapping of str to int
         Lengths of the chromosomes.
     what: str
-        What an interval is, in a word, such as "peak".
+        The kind of interval in one word, such as "peak".
     path: str or Path
-        Ends in `.bb`.
+        Must end in `.bb`.
 
     Raises
     ------
     InputError
-        An interval is empty or reaches beyond its chromosome.
+        An interval is empty or extends beyond its chromosome.
     OSError
-        The file could not be written whole.
+        The file could not be written completely.
 
     Examples
     --------
@@ -78,9 +78,9 @@ def write_bigbed(table: pd.DataFrame, sizes: Mapping[str, int], what: str, path:
         row = table[wrong].iloc[0]
         raise InputError(
             f"{what} {row.get('name', '')} at {row['chrom']}:{row['start']}-{row['end']} is outside the genome's chromosomes: "
-            "are genome and results of one run?"
+            "are genome and results from the same run?"
         )
-    # bigBed is sorted by the bytes of the names, then by start.
+    # bigBed requires rows sorted by the bytes of the chromosome names, then by start.
     table = table.sort_values(["chrom", "start", "end"], kind="stable")
     rest = pd.Series("", index=table.index)
     for i, column in enumerate(table.columns[3:]):
@@ -89,13 +89,13 @@ def write_bigbed(table: pd.DataFrame, sizes: Mapping[str, int], what: str, path:
         rows = zip(table["chrom"], table["start"].astype(int), table["end"].astype(int), rest, strict=True)
         used = {chrom: sizes[chrom] for chrom in sorted(sizes)}
         pybigtools.open(str(part), "w").write(used, rows, autosql=_autosql(table, what))
-        # What goes wrong in there is printed, not raised.
+        # pybigtools prints errors instead of raising them.
         if not _is_whole(part):
-            raise OSError(f"{path} could not be written whole: is the disk full?")
+            raise OSError(f"{path} could not be written completely: is the disk full?")
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a bigBed ends with the signature that it begins with."""
+    """Return whether a bigBed is complete, that is, ends with the signature with which it begins."""
     if not path.is_file() or path.stat().st_size < 64:
         return False
     with open(path, "rb") as file:
@@ -105,7 +105,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _autosql(table: pd.DataFrame, what: str) -> str:
-    """Return the description of the columns, in autoSql, that a bigBed holds."""
+    """Return the autoSql description of the columns that is stored in a bigBed."""
     fields = []
     for column in table:
         kind, words = _BED.get(column, ("string", column.replace("_", " ")))

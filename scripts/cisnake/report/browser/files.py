@@ -1,4 +1,4 @@
-"""Files for genome browsers: a session for IGV and a track hub for UCSC, of what lies in the results folder of a run."""
+"""Write an IGV session and a UCSC track hub for the results folder of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cisnake.report.browser.hub import write_hub
 from cisnake.report.browser.session import write_session
 from cisnake.report.browser.tracks import NEGATIVE, POSITIVE, Track
 
-# Half of the bases that a browser opens at: letters are then wide enough to be read.
+# Half the number of bases shown when a browser opens; letters are then wide enough to read.
 _HALF = 55
 _HIT_COLUMNS = {
     "chrom": "category",
@@ -39,32 +39,32 @@ def write_browser_files(
     assembly: str | None = None,
     coverage: pd.DataFrame | None = None,
 ) -> None:
-    """Write igv_session.xml, hub.txt with what it names, and the bigBed files of both, for every contrast of a run.
+    """Write igv_session.xml, a track hub (hub.txt and the files it refers to) and bigBed files for all contrasts of a run.
 
     Parameters
     ----------
     results: Path
-        `results/<run>`: attributions/<contrast>.bw, peaks/<contrast>.tsv, motifs/<contrast>/hits.bed where motifs were scanned
-        for, genes.tsv, and variants/effects.vcf.gz where there are variants.
+        `results/<run>`, with genes.tsv, attributions/<contrast>.bw and peaks/<contrast>.tsv. Optional files are
+        motifs/<contrast>/hits.bed (motifs were scanned for) and variants/effects.vcf.gz (variants were scored).
     genome: Path
         FASTA.
     annotation: Path, optional
-        Genes as IGV is to show them (GTF, GFF3 or BED). Default None: the genes of the run, without exons.
+        Genes to show in IGV (GTF, GFF3 or BED). Default None: the genes of the run, without exons.
     title: str
         Name of the run.
     contrasts: sequence of str
-        In the order in which they are shown.
+        In display order.
     output: Path
-        Folder to write to, in `results`.
+        Output folder, inside `results`.
     assembly: str, optional
-        UCSC's name of the genome. Default None: the hub brings the genome itself.
+        UCSC name of the genome, such as sacCer3. Default None: the hub includes the genome itself.
     coverage: pandas.DataFrame, optional
         Tracks of a coverage run: identifier, file (bigWig), description.
 
     Raises
     ------
     InputError
-        A file is missing, or does not fit the genome.
+        A file is missing, or does not match the genome.
     """
     sequence = Genome(genome)
     genes = read_table(_required(results / "genes.tsv", "select_genes"), start="int64", end="int64")
@@ -75,12 +75,12 @@ def write_browser_files(
         locus = locus or _strongest(peaks)
         contrast_tracks += _contrast_tracks(contrast, peaks, sequence, results, output)
     locus = locus or f"{next(iter(sequence.sizes))}:1-{2 * _HALF}"
-    bodies = _bigbed(_gene_bed(genes), sequence, "gene", "genes of the run", output / "genes.bb")
+    gene_tracks = _bigbed(_gene_bed(genes), sequence, "gene", "genes of the run", output / "genes.bb")
     rest = [*_variant_tracks(results), *_coverage_tracks(coverage)]
-    shown_genes = [Track("genes", "genes", "genes", annotation, "")] if annotation else bodies
+    shown_genes = [Track("genes", "genes", "genes", annotation, "")] if annotation else gene_tracks
     write_session([*contrast_tracks, *shown_genes, *rest], genome, locus, results, output / "igv_session.xml")
-    for left_out in write_hub([*contrast_tracks, *bodies, *rest], sequence, locus, title, results, output, assembly):
-        log.info("the hub leaves %s out, which lies outside %s", left_out.path, results)
+    for track in write_hub([*contrast_tracks, *gene_tracks, *rest], sequence, locus, title, results, output, assembly):
+        log.info("the hub leaves out %s: it is not in %s", track.path, results)
 
 
 def _read_peaks(results: Path, contrast: str) -> pd.DataFrame:
@@ -89,21 +89,21 @@ def _read_peaks(results: Path, contrast: str) -> pd.DataFrame:
 
 
 def _contrast_tracks(contrast: str, peaks: pd.DataFrame, genome: Genome, results: Path, output: Path) -> list[Track]:
-    """Return the tracks of a contrast, having written the bigBed files among them: attribution, peaks, hits."""
+    """Write the bigBed files of a contrast, and return its tracks: attribution, peaks, hits."""
     bigwig = _required(results / f"attributions/{contrast}.bw", "collect_attributions")
-    words = f"{contrast}: what each base adds to the predicted contrast"
-    tracks = [Track("attribution", "attribution", words, bigwig, "bigWig", contrast)]
+    description = f"{contrast}: contribution of each base to the predicted contrast"
+    tracks = [Track("attribution", "attribution", description, bigwig, "bigWig", contrast)]
     tracks += _bigbed(_peak_bed(peaks), genome, "peak", f"{contrast}: peaks", output / f"{contrast}.peaks.bb", contrast)
     hits = results / f"motifs/{contrast}/hits.bed"
     if hits.is_file():
-        words = f"{contrast}: motif hits in peaks"
-        tracks += _bigbed(_hit_bed(hits), genome, "hit", words, output / f"{contrast}.hits.bb", contrast)
+        description = f"{contrast}: motif hits in peaks"
+        tracks += _bigbed(_hit_bed(hits), genome, "hit", description, output / f"{contrast}.hits.bb", contrast)
     return tracks
 
 
 def _variant_tracks(results: Path) -> list[Track]:
     path = results / "variants/effects.vcf.gz"
-    return [Track("variants", "variants", "variants and their effects", path, "vcfTabix")] if path.is_file() else []
+    return [Track("variants", "variants", "variants and their predicted effects", path, "vcfTabix")] if path.is_file() else []
 
 
 def _coverage_tracks(table: pd.DataFrame | None) -> list[Track]:
@@ -115,12 +115,12 @@ def _coverage_tracks(table: pd.DataFrame | None) -> list[Track]:
 
 def _required(path: Path, rule: str) -> Path:
     if not path.is_file():
-        raise InputError(f"files for genome browsers need {path}, which is not there: run the rule {rule} first.")
+        raise InputError(f"{path} is missing; files for genome browsers require it: run the rule {rule} first.")
     return path
 
 
 def _strongest(peaks: pd.DataFrame) -> str:
-    """Return the surroundings of the peak of largest |attribution|, as `chrom:first-last`, counted from 1; "" without peaks."""
+    """Return a region around the peak with the largest |attribution|, as 1-based `chrom:first-last`; "" without peaks."""
     if peaks.empty:
         return ""
     peak = peaks.loc[peaks["attribution"].abs().idxmax()]
@@ -128,17 +128,17 @@ def _strongest(peaks: pd.DataFrame) -> str:
     return f"{peak['chrom']}:{max(middle - _HALF, 0) + 1}-{middle + _HALF}"
 
 
-def _bigbed(bed: pd.DataFrame, genome: Genome, what: str, words: str, path: Path, contrast: str = "") -> list[Track]:
-    """Write a bigBed and return its track; nothing of an empty table, which bigBed cannot hold."""
+def _bigbed(bed: pd.DataFrame, genome: Genome, kind: str, description: str, path: Path, contrast: str = "") -> list[Track]:
+    """Write a bigBed and return its track; no track for an empty table, which bigBed does not support."""
     path.unlink(missing_ok=True)
     if bed.empty:
         return []
-    write_bigbed(bed, genome.sizes, what, path)
-    return [Track(f"{what}s", f"{what}s", words, path, bed_type(bed), contrast)]
+    write_bigbed(bed, genome.sizes, kind, path)
+    return [Track(f"{kind}s", f"{kind}s", description, path, bed_type(bed), contrast)]
 
 
 def _peak_bed(peaks: pd.DataFrame) -> pd.DataFrame:
-    """Return peaks as BED9 coloured by sign; scores are ranks of |attribution|, 1000 for the greatest."""
+    """Return peaks as BED9, coloured by sign; scores are ranks of |attribution|, scaled so that the largest is 1000."""
     size = peaks["attribution"].abs()
     return peaks[["chrom", "start", "end"]].assign(
         name=[f"{value:+.3g}" for value in peaks["attribution"]],
@@ -154,7 +154,7 @@ def _peak_bed(peaks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _hit_bed(path: Path) -> pd.DataFrame:
-    """Return hits as BED6; a site in the windows of several genes is there once."""
+    """Return hits as BED6; a site in the windows of several genes is listed once."""
     table = pd.read_csv(
         path, sep="\t", header=None, names=list(_HIT_COLUMNS), dtype=_HIT_COLUMNS, keep_default_na=False, quoting=3
     )

@@ -1,9 +1,9 @@
-"""A track hub for UCSC's genome browser, and for those that read its form.
+"""A track hub for the UCSC genome browser and other browsers that support track hubs.
 
 https://genome.ucsc.edu/goldenpath/help/trackDb/trackDbHub.html
 
-The package trackhub (1.0, MIT) would save some twenty lines here, at the price of five more packages and of files that are not
-written whole. What it would add is a check of the names and types of settings: those below are constants, and all pass it.
+The package trackhub (1.0, MIT) would save some twenty lines here, but it requires five more packages and does not write files
+atomically. It also checks the names and types of settings; the settings below are constants and pass that check.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cisnake.report.browser.tracks import Track, colour_settings
 from cisnake.report.browser.two_bit import write_two_bit
 
 TWO_BIT = "genome.2bit"
-# UCSC cuts longer ones.
+# UCSC truncates longer labels.
 _LONG_LABEL = 80
-# Who publishes a hub puts an address here; UCSC takes no hub without one.
+# UCSC requires an address. Replace it in hub.txt before publishing the hub.
 _EMAIL = "nobody@example.org"
 
 _SETTINGS = {
-    # `logo` draws the bases of the genome as high as their values, once they are wide enough to be read.
+    # `logo` draws the bases of the genome with their values as height, once they are wide enough to read.
     "attribution": {
         "visibility": "full", "logo": "on", "autoScale": "on", "alwaysZero": "on", "maxHeightPixels": "128:72:16",
         "windowingFunction": "mean+whiskers",
@@ -45,10 +45,10 @@ _SETTINGS = {
 def write_hub(
     tracks: Sequence[Track], genome: Genome, locus: str, title: str, results: Path, folder: Path, assembly: str | None = None
 ) -> list[Track]:
-    """Write hub.txt, genomes.txt and trackDb.txt, and where UCSC does not know the genome, the genome as 2bit.
+    """Write hub.txt, genomes.txt and trackDb.txt, and the genome as 2bit if UCSC does not provide it.
 
-    Every file is named by its path relative to the hub, because a hub is read over the network: what lies outside `results`
-    is left out, and so is what UCSC cannot read.
+    Because a hub is read over the network, files are referred to by paths relative to the hub. Tracks outside `results` are
+    left out, as are tracks in formats that UCSC does not support.
 
     Parameters
     ----------
@@ -56,20 +56,20 @@ def write_hub(
         From top to bottom.
     genome: Genome
     locus: str
-        Where an assembly hub opens: `chrom:first-last`, counted from 1.
+        Initial position of an assembly hub, as 1-based `chrom:first-last`.
     title: str
         Name of the run.
     results: Path
-        Folder of the run: what has to be put on a web server.
+        Folder of the run, to be put on a web server.
     folder: Path
-        Where to write, in `results`.
+        Output folder, inside `results`.
     assembly: str, optional
-        UCSC's name of the genome, as sacCer3. Default None: an assembly hub, which brings its own.
+        UCSC name of the genome, such as sacCer3. Default None: write an assembly hub, which includes the genome.
 
     Returns
     -------
     list of Track
-        Those that were left out.
+        The tracks that were left out.
     """
     places = {track: relative_path(track.path, results, folder) for track in tracks}
     used = [track for track in tracks if track.type and places[track]]
@@ -114,7 +114,7 @@ def _line(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a text as a name that UCSC takes: ASCII letters, figures and underscores, a letter first."""
+    """Convert a text to a valid UCSC name: ASCII letters, digits and underscores, starting with a letter."""
     word = re.sub(r"[^A-Za-z0-9_]", "_", text)
     return word if word[:1].isalpha() else f"run_{word}"
 

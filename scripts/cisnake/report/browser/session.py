@@ -1,4 +1,4 @@
-"""A session for the desktop version of IGV, with every track of a run."""
+"""A session file for IGV Desktop with all tracks of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SETTINGS = {
 
 
 def write_session(tracks: Sequence[Track], genome: Path, locus: str, results: Path, path: Path) -> None:
-    """Write a session.
+    """Write an IGV session file.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def write_session(tracks: Sequence[Track], genome: Path, locus: str, results: Pa
     genome: Path
         FASTA.
     locus: str
-        Where IGV opens: `chrom:first-last`, counted from 1.
+        Initial position, as 1-based `chrom:first-last`.
     results: Path
-        Folder of the run. What lies in it is named relative to the session, so that the folder can be moved; the rest by its
-        absolute path.
+        Folder of the run. Files in it are referred to by paths relative to the session, so that the folder can be moved; all
+        other files by absolute paths.
     path: Path
-        The session, in a folder of `results`.
+        The session file, in a subfolder of `results`.
     """
 
     def place(file: Path) -> str:
@@ -60,7 +60,7 @@ def write_session(tracks: Sequence[Track], genome: Path, locus: str, results: Pa
 
 
 def relative_path(file: Path, results: Path, folder: Path) -> str:
-    """Return a file's path relative to a folder, with slashes; empty where the file is not in `results`.
+    """Return the path of a file relative to a folder, with slashes; empty if the file is not in `results`.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def relative_path(file: Path, results: Path, folder: Path) -> str:
     >>> relative_path(Path("run/peaks/liver.bed"), Path("run"), Path("run/browser"))
     '../peaks/liver.bed'
     """
-    # Links inside the folder are kept as they are: they are moved with it.
+    # Symbolic links inside the folder are not resolved, because they move with it.
     whole = Path(os.path.abspath(file))
     if not whole.is_relative_to(Path(os.path.abspath(results))):
         return ""

@@ -1,13 +1,13 @@
-"""What genome browsers show of a run: which track, from which file, in which colour."""
+"""Tracks for genome browsers: their files, labels and colours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-# As "r,g,b", Okabe and Ito's: what raises a contrast is blue, what lowers it vermilion, as in the report.
+# Okabe-Ito colours as "r,g,b". As in the report, bases that raise a contrast are blue, and those that lower it vermilion.
 POSITIVE, NEGATIVE = "0,114,178", "213,94,0"
-# Of what lies above 0 and below. Peaks have colours of their own, which those of a track would hide.
+# For values above 0 and below 0. Each peak has its own colour, which a track colour would override.
 TRACK_COLOURS = {
     "attribution": (POSITIVE, NEGATIVE),
     "peaks": (),
@@ -20,22 +20,22 @@ TRACK_COLOURS = {
 
 @dataclass(frozen=True)
 class Track:
-    """One track.
+    """One track of a genome browser.
 
     Attributes
     ----------
     kind: str
         A key of `TRACK_COLOURS`.
     label: str
-        A word or two for the reader.
+        A short display name.
     description: str
-        A line for the reader.
+        A one-line description.
     path: Path
-        The file.
+        The data file.
     type: str
-        As UCSC writes it: `bigWig`, `bigBed 6`, `vcfTabix`; empty where UCSC cannot read such a file.
+        UCSC track type, such as `bigWig`, `bigBed 6` or `vcfTabix`; empty if UCSC does not support the format.
     contrast: str
-        Whose it is; empty where it is of the whole run.
+        The contrast it belongs to; empty for tracks of the whole run.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Track:
 
 
 def colour_settings(kind: str) -> dict[str, str]:
-    """Return the colours of a kind of track by the names that UCSC and IGV have for them.
+    """Return the colours of a kind of track under the setting names of UCSC and IGV.
 
     Examples
     --------

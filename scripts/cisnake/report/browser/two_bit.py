@@ -1,4 +1,4 @@
-"""Genomes in the 2bit format, in which UCSC's browser reads those that it does not know.
+"""Write genomes in the 2bit format, which UCSC requires for genomes that it does not provide.
 
 https://genome.ucsc.edu/FAQ/FAQformat.html#format7
 """
@@ -17,28 +17,29 @@ from cisnake.files import write_whole
 from cisnake.program import Progress
 
 _SIGNATURE = 0x1A412743
-# A0 C1 G2 T3 N4 in the codes of the format, T0 C1 A2 G3; what stands where N is does not matter.
+# Maps Cisnake's codes (A0 C1 G2 T3 N4) to those of the format (T0 C1 A2 G3). The code for N is arbitrary.
 _CODES = np.array([2, 1, 3, 0, 0], dtype=np.uint8)
 _PLACES = np.array([64, 16, 4, 1], dtype=np.uint8)
-# A multiple of four, so that no byte is shared by two pieces.
+# A multiple of four, so that no byte is shared by two blocks.
 _BASES_AT_ONCE = 1 << 24
-# Files of more bytes have places of 64 bits, which makes them version 1.
+# Files with more bytes need 64-bit offsets, which the format calls version 1.
 _LONGEST = 1 << 32
 
 
 def write_two_bit(genome: Genome, path: str | Path) -> None:
-    r"""Write a genome as 2bit. Case is not kept; letters other than A, C, G and T become N.
+    r"""Write a genome as 2bit.
 
-    Memory holds 2²⁴ bases and the runs of N of a chromosome.
+    Case is not kept, and letters other than A, C, G and T become N. At most 2²⁴ bases and the runs of N of one chromosome are
+    in memory at a time.
 
     Raises
     ------
     InputError
-        A name of a chromosome has more than 255 bytes, which the format cannot store.
+        A chromosome name has more than 255 bytes, which the format does not support.
 
     Examples
     --------
-    The last byte of the sequence TCAG, two bits a base:
+    The last byte of the file holds the sequence TCAG, with two bits per base:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -52,7 +53,9 @@ def write_two_bit(genome: Genome, path: str | Path) -> None:
     names = {chrom: chrom.encode() for chrom in genome.sizes}
     for chrom, name in names.items():
         if len(name) > 255:
-            raise InputError(f"genome {genome.path}: the name {chrom[:40]}… has {len(name)} bytes; 2bit takes 255: shorten it.")
+            raise InputError(
+                f"genome {genome.path}: the name {chrom[:40]}… has {len(name)} bytes; 2bit supports at most 255: shorten it."
+            )
     version = int(sum(genome.sizes.values()) // 4 + 64 * len(names) >= _LONGEST)
     offset_type = "<Q" if version else "<I"
     first = 16 + sum(1 + len(name) + struct.calcsize(offset_type) for name in names.values())
@@ -65,7 +68,7 @@ def write_two_bit(genome: Genome, path: str | Path) -> None:
             unknown = find_unknown(genome, [chrom])
             starts, lengths = unknown["start"].to_numpy("<u4"), (unknown["end"] - unknown["start"]).to_numpy("<u4")
             file.write(struct.pack("<II", size, len(unknown)) + starts.tobytes() + lengths.tobytes())
-            # No lower-case runs, and a reserved word.
+            # Number of lower-case runs (none), and a reserved field.
             file.write(struct.pack("<II", 0, 0))
             for start in range(0, size, _BASES_AT_ONCE):
                 end = min(start + _BASES_AT_ONCE, size)

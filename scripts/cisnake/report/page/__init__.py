@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page, by sections."""
+"""The report of a run: one HTML page, with one module per section."""
 
 import lazy_loader
 

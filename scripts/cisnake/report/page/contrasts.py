@@ -1,4 +1,4 @@
-"""What the page shows of each contrast: how far its attributions can be trusted, its motifs, and its genes."""
+"""Data that the page shows per contrast: checks of the attributions, motifs and genes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cisnake.report.thresholds import SURE_Q
 def show_contrasts(
     results: Results, matrices: Mapping[str, Motif], effects: Path, n_genes: int, n_motifs: int
 ) -> list[dict[str, Any]]:
-    """Return what trust.html, motifs.html, genes.html and the browser need, of each contrast.
+    """Return the data of each contrast for trust.html, motifs.html, genes.html and the browser.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ def show_contrasts(
     matrices: mapping of str to Motif
         By motif_id; for logos.
     effects: Path
-        variants/effects.tsv, read where the run scored variants.
+        variants/effects.tsv, read only if variants were scored.
     n_genes, n_motifs: int
-        How many genes and clusters of motifs to show for each contrast.
+        Maximum number of genes and of motif clusters to show per contrast.
     """
     chosen = [
         choose_shown_genes(c.attributions.windows, str(c.attributions.attrs["score"]), n_genes) for c in results.contrasts
@@ -71,7 +71,7 @@ def _count_peaks(contrast: ContrastResults) -> dict[str, Any]:
 def _genes(
     name: str, contrast: ContrastResults, windows: pd.DataFrame, annotation: pd.DataFrame, variants: pd.DataFrame | None
 ) -> tuple[list[dict[str, Any]], list[igv_views.View]]:
-    """Return the genes of a contrast, and their views in the browser; `name` begins the ids of their figures."""
+    """Return the genes of a contrast and their browser views; `name` is the prefix of the ids of their figures."""
     attributions = contrast.attributions
     hits = None if contrast.hits is None else read_hits_of_genes(contrast.hits, windows["gene_id"])
     labels = {} if hits is None else best_hits(hits)

@@ -1,6 +1,6 @@
-"""The page: one HTML file that says what a run found, and how.
+"""Render the report: one HTML page with the results and methods of a run.
 
-Each section is a module of this folder, which returns what its template needs, and a file of `templates`.
+Each section consists of a module in this folder, which prepares the data, and of a template in `templates`.
 """
 
 from __future__ import annotations
@@ -38,27 +38,28 @@ def write_report(
     n_genes: int = 10,
     n_motifs: int = 10,
 ) -> str:
-    """Return the report of a run as HTML that needs no other file.
+    """Render the report of a run as a self-contained HTML page.
 
-    The same results give the same text, byte by byte: it holds no date and no path.
+    The page contains no dates and no paths, so identical results give identical bytes.
 
     Parameters
     ----------
     folder: Path
         `results/<run>`.
     motifs: Path
-        Motifs in MEME format, for their logos.
+        Motifs in MEME format, used for logos.
     title: str
         Name of the run.
     config: mapping, optional
-        The run's configuration, shown at the end. Default None: not known, and everything in the folder is shown.
+        Configuration of the run, shown at the end of the page. Default None: the configuration is unknown, and all results in
+        the folder are shown.
     n_genes, n_motifs: int
-        How many genes and clusters of motifs to show for each contrast. Default 10.
+        Maximum number of genes and of motif clusters to show per contrast. Default 10.
 
     Raises
     ------
     InputError
-        A part that every run makes is missing.
+        A required file is missing.
     """
     results = read_results(folder, config)
     matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}

@@ -1,4 +1,4 @@
-"""The section of genes: attribution along the window of each gene, and as letters where it is strongest."""
+"""The genes section: attributions over the window of each gene, and a logo of its strongest region."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cisnake.report.words import DASH
 
 
 def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation: pd.DataFrame) -> dict[str, Any]:
-    """Return what genes.html needs of one gene.
+    """Return the data of one gene for genes.html.
 
     Parameters
     ----------
     name: str
-        Begins the ids of its figures.
+        Prefix of the ids of its figures.
     gene: ShownGene
     labels: mapping of str to str
-        What to write above a peak, by peak_id.
+        Labels above peaks, by peak_id.
     annotation: pandas.DataFrame
-        gene_id, gene_name of the run's genes.
+        gene_id and gene_name of the genes of the run.
     """
     window, (first, last) = gene.window, gene.region
     gene_id = window["gene_id"]
-    named = annotation.loc[annotation["gene_id"] == gene_id, "gene_name"]
-    gene_name = (named.iloc[0] if len(named) else "") or gene_id
+    names = annotation.loc[annotation["gene_id"] == gene_id, "gene_name"]
+    gene_name = (names.iloc[0] if len(names) else "") or gene_id
     start, end, strand = int(window["start"]), int(window["end"]), window["strand"]
     low, high = to_genome(start, end, strand, first, last)
     place = f"{window['chrom']}:{low}{DASH}{high}"
@@ -58,7 +58,7 @@ def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation:
 
 
 def _boxes(gene: ShownGene, labels: Mapping[str, str]) -> list[logos.Box]:
-    """Return the peaks, or their parts, that lie where letters are drawn."""
+    """Return the peaks in the region of the logo, truncated to the region."""
     first, last = gene.region
     return [
         logos.Box(max(peak.window_start - first, 0), min(peak.window_end, last) - first, labels.get(peak.peak_id, ""))

@@ -1,4 +1,4 @@
-"""The sentences at the top of the page: how good the models are, and what to make of it."""
+"""The summary at the top of the page: how well the models predict, and what follows from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HELD_OUT = {
 
 
 def write_headline(results: Results) -> str:
-    """Return the sentences that say what the figures at the top mean."""
+    """Return the sentences that interpret the numbers at the top of the page."""
     main = results.evaluations[0]
     model = main.summary["model"]["pearson_median"]
     ridge = main.summary["baselines"]["kmer_ridge"]["pearson_median"]

@@ -1,4 +1,4 @@
-"""The section of inputs: which genes were kept, dropped and held out."""
+"""The inputs section: genes that were kept, dropped and held out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cisnake.report.results import Results
 
 
 def show_inputs(results: Results) -> dict[str, Any]:
-    """Return what inputs.html needs: counts of genes by reason of dropping and by split, and their figures."""
+    """Return the data for inputs.html: counts of genes by reason for exclusion and by split, with figures."""
     summary = results.summary
     reasons = dict(sorted(summary["dropped"].items(), key=lambda item: (-item[1], item[0])))
     details = results.dropped.groupby("reason")["detail"].first() if len(results.dropped) else {}

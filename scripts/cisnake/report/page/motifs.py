@@ -1,4 +1,4 @@
-"""The section of motifs: enriched motifs with their effects, pairs of motifs, and patterns found without a database."""
+"""The motifs section: enriched motifs with their effects, motif pairs, and patterns found without a database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PAIRS = 10
 
 
 def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> dict[str, Any]:
-    """Return what motifs.html needs of one contrast.
+    """Return the data of one contrast for motifs.html.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int
     matrices: mapping of str to Motif
         By motif_id; for logos.
     n: int
-        How many clusters of motifs to show.
+        Maximum number of motif clusters to show.
     """
     table = contrast.enrichment
     n_enriched = 0 if table is None else int(((table["q_value"] <= ENRICHED_Q) & (table["odds_ratio"] > 1)).sum())
@@ -42,7 +42,7 @@ def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int
 
 
 def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
-    """Return the best-ranked motif of each of the `n` best clusters, with its logo, and its effects where they were probed."""
+    """Return the best motif of each of the `n` best clusters, with its logo, and with its effects if they were probed."""
     if contrast.enrichment is None:
         return []
     table = contrast.enrichment.sort_values(["rank", "motif_id"], na_position="last")
@@ -58,16 +58,16 @@ def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: in
 
 
 def _pairs(contrast: ContrastResults) -> list[dict[str, Any]]:
-    """Return the pairs of motifs that keep a distance, or share genes, more often than by chance; smallest q-values first."""
+    """Return motif pairs that are enriched at a distance or in the same genes, sorted by q-value."""
     if contrast.pairs is None:
         return []
     table = contrast.pairs.assign(best=contrast.pairs[["q_value", "spacing_q_value"]].min(axis=1))
-    sure = table[table["best"] <= ENRICHED_Q].sort_values(["best", "spacing_p_value", "p_value"], kind="stable")
-    return sure.head(MAX_PAIRS).to_dict("records")
+    enriched = table[table["best"] <= ENRICHED_Q].sort_values(["best", "spacing_p_value", "p_value"], kind="stable")
+    return enriched.head(MAX_PAIRS).to_dict("records")
 
 
 def _patterns(contrast: ContrastResults, matrices: Mapping[str, Motif]) -> list[dict[str, Any]] | None:
-    """Return the patterns found without a database, each above the motif that it resembles most, column upon column."""
+    """Return the patterns found without a database, each aligned with its most similar motif."""
     if contrast.patterns is None:
         return None
     rows = []
@@ -81,14 +81,14 @@ def _patterns(contrast: ContrastResults, matrices: Mapping[str, Motif]) -> list[
 
 
 def align(first: np.ndarray, second: np.ndarray, offset: int) -> list[np.ndarray]:
-    """Pad two matrices with uniform columns, which have no information, so that they lie on each other.
+    """Align two matrices: pad both to the same width with uniform rows, which have zero information content.
 
     Parameters
     ----------
     first, second: numpy.ndarray, shape=(width, 4)
-        Probabilities.
+        Base probabilities per position.
     offset: int
-        Position of the first on which the first position of the second lies; may be negative.
+        Position of the start of the second matrix relative to the start of the first; can be negative.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The section of scores: how well genes, and the bins of coverage runs, are predicted."""
+"""The scores section: how well genes, and the bins of coverage runs, are predicted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 
 
 def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what scores.html needs of one split: scores of each predictor, of each task, and figures."""
+    """Return the data of one split for scores.html: scores per predictor and per task, and figures."""
     split, summary = evaluation.split, evaluation.summary
     tasks = evaluation.tasks.sort_values(["pearson", "task"], ascending=[False, True], na_position="last")
     ranked = tasks.dropna(subset=["pearson"])
@@ -49,26 +49,26 @@ def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _predictors(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the scores of the ensemble and of each replicate, with their names."""
+    """Return names and scores of the ensemble and of each replicate."""
     return [("ensemble", summary["model"]), *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"]))]
 
 
 def _scatters(evaluation: Evaluation, ranked: pd.DataFrame) -> list[Markup]:
-    """Return measured over predicted values of the median and of the best task, once where that is the only one."""
+    """Draw measured against predicted values for the median and the best task, or once if there is only one task."""
     if evaluation.predictions is None or ranked.empty:
         return []
-    figures_of_tasks = []
+    scatters = []
     for what, place in (("median", len(ranked) // 2), ("best", 0))[: len(ranked)]:
         row = ranked.iloc[place]
         measured, predicted = read_predictions(evaluation.predictions, row["task"])
         title = f"{what} task, r = {number(row['pearson'])}"
         name = ": ".join(filter(None, (row["task"], row.get("description", ""))))
-        figures_of_tasks.append(figures.draw_predictions(f"{what}-{evaluation.split}", measured, predicted, title, name))
-    return figures_of_tasks
+        scatters.append(figures.draw_predictions(f"{what}-{evaluation.split}", measured, predicted, title, name))
+    return scatters
 
 
 def show_coverage(coverage: Coverage) -> dict[str, Any]:
-    """Return what scores.html needs of the bins of one split: scores of each predictor, of each task, and example tiles."""
+    """Return the data of the bins of one split for scores.html: scores per predictor and per task, and example tiles."""
     summary, tasks = coverage.summary, coverage.tasks.sort_values("pearson", ascending=False, na_position="last")
     examples = []
     for i, (quantile, tile) in enumerate(coverage.examples.groupby("quantile", sort=True)):

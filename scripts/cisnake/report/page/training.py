@@ -1,4 +1,4 @@
-"""The section of training: learning curves, best epochs, and the parameters of the models."""
+"""The training section: learning curves, best epochs and model parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
 
 
 def show_training(trainings: list[Training]) -> dict[str, Any]:
-    """Return what training.html needs: a row for each model, learning curves, and parameters."""
+    """Return the data for training.html: one row per model, learning curves and parameters."""
     return {
         "rows": [_row(training) for training in trainings],
         "curves": figures.draw_learning(trainings),
@@ -33,7 +33,7 @@ def _row(training: Training) -> dict[str, Any]:
 
 
 def _parameters(trainings: list[Training]) -> list[tuple[str, str]]:
-    """Return each key with its value, or with that of each model where they differ."""
+    """Return each key with its value, or with one value per model where they differ."""
     flat = [flatten_params(training.parameters) for training in trainings]
     rows = []
     for key in dict.fromkeys(key for parameters in flat for key in parameters):
@@ -43,7 +43,7 @@ def _parameters(trainings: list[Training]) -> list[tuple[str, str]]:
 
 
 def flatten_params(value: Any, prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as one, keys joined by dots, values as JSON; lists stay whole.
+    """Flatten nested mappings: join keys with dots, and write values as JSON; lists are not flattened.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The section of trust: checks of the attributions, drawn and counted."""
+"""The trust section: checks of the attributions, as a figure and as counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from cisnake.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION, svg_canvas
 
-# Column, what it is called, colour, marker; in the order in which they are drawn.
+# Column, label, colour and marker of each check, in drawing order.
 CHECKS = (
     ("replicates", "between replicates", BLUE, "o"),
     ("strands", "between strands", GREEN, "s"),
@@ -21,12 +21,12 @@ MAX_CONTRASTS = 24
 
 
 def draw_quality(checks: Mapping[str, pd.DataFrame]) -> Markup:
-    """Return medians and quartiles over genes of each check, a line a contrast; nothing where none was made.
+    """Draw medians and quartiles of each check over genes, with one row per contrast; empty if no checks were made.
 
     Parameters
     ----------
     checks: mapping of str to pandas.DataFrame
-        By contrast, of which the first 24 are drawn: `AttributionFile.quality`.
+        `AttributionFile.quality` by contrast. Only the first 24 contrasts are drawn.
     """
     shown = dict(list(checks.items())[:MAX_CONTRASTS])
     made = [check for check in CHECKS if any(table[check[0]].notna().any() for table in shown.values())]
@@ -52,7 +52,7 @@ def draw_quality(checks: Mapping[str, pd.DataFrame]) -> Markup:
 
 
 def count_quality(checks: pd.DataFrame) -> dict[str, Any]:
-    """Return medians of the checks of one contrast, and how many genes are predicted poorly.
+    """Return the medians of the checks of one contrast, and the number of poorly predicted genes.
 
     Parameters
     ----------
@@ -62,8 +62,9 @@ def count_quality(checks: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        completeness, replicates, strands, ism, random_weights: medians over genes, NaN where not measured; n_checked: genes
-        with mutagenesis; n_poor, n_measured: genes whose prediction is poor, of those with a measurement.
+        completeness, replicates, strands, ism and random_weights are medians over genes, NaN for checks that were not made.
+        n_checked is the number of genes with in-silico mutagenesis. n_poor is the number of poorly predicted genes among the
+        n_measured genes that have a measurement.
     """
     columns = ("completeness", "replicates", "strands", "ism", "random_weights")
     return {

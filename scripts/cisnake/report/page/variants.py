@@ -1,4 +1,4 @@
-"""The section of variants: how many were scored, and the largest effects."""
+"""The variants section: how many variants were scored, and the largest effects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cisnake.report.results import VariantSummary
 
 
 def show_variants(variants: VariantSummary | None) -> dict[str, Any] | None:
-    """Return what variants.html needs: counts, their figure, and a row for each of the largest effects."""
+    """Return the data for variants.html: counts with a figure, and one row per variant with a large effect."""
     if variants is None:
         return None
     return {

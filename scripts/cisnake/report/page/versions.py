@@ -1,4 +1,4 @@
-"""Which software wrote the page."""
+"""Versions of the software that wrote the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "numpy", "pandas", "h5py", 
 
 
 def list_versions() -> list[tuple[str, str]]:
-    """Return name and version of Cisnake, Python, and those of `PACKAGES` that are installed."""
+    """Return names and versions of Cisnake, Python and the installed packages among `PACKAGES`."""
     versions = [("cisnake", cisnake.__version__), ("Python", platform.python_version())]
     for package in PACKAGES:
         try:
