@@ -53,7 +53,7 @@ def read_matrix(
     """
     path = check_file(market_file(path), "matrix", "targets.matrix")
     if layer is not None and path.suffix != ".h5ad":
-        raise InputError(f"targets.layer is {layer}, but {path} is not an .h5ad file: other formats have no layers.")
+        raise InputError(f"targets.layer is {layer}, but {path} is not an .h5ad file: only .h5ad files have layers.")
     if path.suffix == ".h5ad":
         genes, tasks, values = _h5ad().read_anndata(path, layer, gene_column)
     elif market.is_market(path):
