@@ -236,7 +236,7 @@ def _mean_and_sd(values: np.ndarray, train: np.ndarray, tasks: list[str]) -> tup
             )
         minimum = np.min(block, axis=0, where=measured, initial=np.inf)
         constant = minimum == np.max(block, axis=0, where=measured, initial=-np.inf)
-        # Rounding can give equal values a different mean and a tiny standard deviation, by which they would be divided.
+        # Rounding can give equal values a different mean and a tiny non-zero standard deviation, an invalid divisor.
         mean[part] = np.where(constant, minimum, np.mean(block, axis=0, where=measured))
         sd[part] = np.where(constant, 1.0, np.std(block, axis=0, where=measured))
     return mean.tolist(), sd.tolist()
