@@ -115,7 +115,7 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     contrasts["one"]["off_tasks"] = ["skin"]
     with pytest.raises(InputError, match="contrast one 'skin'"):
         select(splits, matrix=path, sections=asked)
-    with pytest.raises(InputError, match=r"targets\.filters\.tasks leaves no task"):
+    with pytest.raises(InputError, match=r"targets\.filters\.tasks drops every task"):
         select(splits, *options, "--set=targets.filters.tasks.min_genes=99", matrix=path)
 
 

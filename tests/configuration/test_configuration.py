@@ -406,7 +406,7 @@ def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
         ({"run__data_dir": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
         ({"genome__fasta": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
         ({"attribution__contrasts": 3}, "attribution.contrasts: 3 is not of type 'object', 'string'"),
-        ({"targets__matrix": "."}, "has no matrix.mtx or matrix.mtx.gz: name the file of the matrix."),
+        ({"targets__matrix": "."}, "has no matrix.mtx or matrix.mtx.gz: use the path of the matrix file."),
         ({"attribution__contrasts": "each_group", "targets__tasks": "genes.gtf"}, "genes.gtf cannot be read as a table"),
     ],
 )
@@ -514,7 +514,7 @@ def test_options_without_effect_are_refused(given: dict[str, Any], tmp_path: Pat
     remote = {"url": "https://example.org/x.h5ad?download=1", "sha256": "0" * 64}
     checks.check(completion.complete(given | {"targets": {"matrix": remote, "layer": "counts"}}))
     (tmp_path / "barcodes.tsv").unlink()
-    assert "there is no barcodes.tsv" in refusal(given | {"targets": cells})
+    assert "barcodes.tsv is missing" in refusal(given | {"targets": cells})
 
 
 @pytest.mark.parametrize(
@@ -710,8 +710,8 @@ def test_a_table_of_tracks_is_read_once_in_a_start(
     assert task_table.known_tracks(*read, config["run"]["data_dir"])["file"].tolist() == [str(tmp_path / "a.bw")] * 2
     # Another start looks again.
     (tmp_path / "a.bw").unlink()
-    assert "a.bw, is not there" in refusal(covered)
-    with pytest.raises(InputError, match=r"a\.bw, is not there"):
+    assert "a.bw, does not exist" in refusal(covered)
+    with pytest.raises(InputError, match=r"a\.bw, does not exist"):
         checks.check(config)
 
 

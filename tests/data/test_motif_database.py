@@ -26,7 +26,7 @@ def test_reads_ids_names_sites_and_probabilities(tmp_path):
     assert (second.id, second.name, second.n_sites, len(second)) == ("M2", "M2", 0, 1)
 
 
-def test_what_the_program_meme_writes_is_read(tmp_path):
+def test_output_of_the_program_meme_is_read(tmp_path):
     heading = "MOTIF GATTA MEME-1\twidth =   2  sites =  20  llr = 40  E-value = 1.0e-005\n"
     odds = "log-odds matrix: alength= 4 w= 2 n= 100 bayes= 6 E= 1e-5\n   100  -20  -20 -1000\n -1000 -1000 -1000 200\n---\n"
     for order in (odds + ONE.split("\n", 1)[1], ONE.split("\n", 1)[1] + odds):
@@ -38,14 +38,14 @@ def test_what_the_program_meme_writes_is_read(tmp_path):
 @pytest.mark.parametrize(
     "change", [("\n", "\r\n"), ("\n", "\r"), ("MEME v", "\ufeffMEME v"), ("MEME version", "MEME\tversion")]
 )
-def test_ends_of_lines_and_the_marks_of_editors_change_nothing(tmp_path, change):
+def test_line_ends_and_byte_order_marks_are_ignored(tmp_path, change):
     path = tmp_path / "changed.meme"
     path.write_bytes((HEAD + ONE).replace(*change).encode())
     (motif,) = read_meme(path)
     assert (motif.id, motif.name, len(motif)) == ("M1", "REB1", 2)
 
 
-def test_information_is_that_of_the_definition():
+def test_information_follows_its_definition():
     motif = Motif("m", "m", np.array([[0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0, 1]]))
     np.testing.assert_allclose(motif.information, [1, 0, 2])
 
@@ -69,7 +69,7 @@ def test_rounded_rows_are_scaled_to_sum_to_one(tmp_path):
         ("MOTIF M1\n", 1, "MEME version"),
         (HEAD.replace("ACGT", "ACDEFGHIKLMNPQRSTVWY") + ONE, 3, "alphabet"),
         (HEAD + "MOTIF\n" + ONE, 7, "MOTIF <id>"),
-        (HEAD + ONE.replace("REB1", "RE\0B1"), 7, "can be printed"),
+        (HEAD + ONE.replace("REB1", "RE\0B1"), 7, "printable"),
         (HEAD + ONE.replace("nsites= 20", "nsites= -20"), 8, "must be numbers"),
         (HEAD + "a line\x0bno end\n" + ONE + ONE, 12, "twice"),
         (HEAD + ONE + ONE, 11, "twice"),
@@ -79,17 +79,17 @@ def test_rounded_rows_are_scaled_to_sum_to_one(tmp_path):
         (HEAD + ONE.replace("w= 2", "w= 1"), 10, "2 rows"),
         (HEAD + ONE.replace("w= 2", "w= two"), 8, "must be numbers"),
         (HEAD + ONE.replace("alength= 4", "alength= 20"), 8, "alength= 20"),
-        (HEAD + ONE.replace("0 0 0 1", "0 0 1"), 10, "here are 3"),
-        (HEAD + ONE.replace("0 0 0 1", "0 0 0.5 0"), 10, "sum to one"),
-        (HEAD + ONE.replace("0 0 0 1", "0 -1 1 1"), 10, "sum to one"),
-        (HEAD + ONE.replace("0 0 0 1", "0 0 0 nan"), 10, "sum to one"),
+        (HEAD + ONE.replace("0 0 0 1", "0 0 1"), 10, "this row has 3"),
+        (HEAD + ONE.replace("0 0 0 1", "0 0 0.5 0"), 10, "sum to 1"),
+        (HEAD + ONE.replace("0 0 0 1", "0 -1 1 1"), 10, "sum to 1"),
+        (HEAD + ONE.replace("0 0 0 1", "0 0 0 nan"), 10, "sum to 1"),
         (HEAD + ONE.replace("0 0 0 1", "0 0 0 x"), 9, "1 rows"),
-        (HEAD + ONE.replace("0 0 0 1\n", "0 0 0 1\nURL x\n0 0 0 1\n"), 12, "outside of the matrix"),
-        (HEAD + ONE.split("MOTIF M1 REB1\n")[1], 7, "without a MOTIF line"),
-        (HEAD + ONE + ONE.split("MOTIF M1 REB1\n")[1], 11, "without a MOTIF line"),
+        (HEAD + ONE.replace("0 0 0 1\n", "0 0 0 1\nURL x\n0 0 0 1\n"), 12, "outside the matrix"),
+        (HEAD + ONE.split("MOTIF M1 REB1\n")[1], 7, "this matrix has no MOTIF line"),
+        (HEAD + ONE + ONE.split("MOTIF M1 REB1\n")[1], 11, "this matrix has no MOTIF line"),
     ],
 )
-def test_malformed_files_are_refused_with_the_line(tmp_path, text, line, words):
+def test_errors_of_malformed_files_name_the_line(tmp_path, text, line, words):
     path = meme(tmp_path, text)
     with pytest.raises(InputError) as error:
         read_meme(path)
@@ -98,12 +98,12 @@ def test_malformed_files_are_refused_with_the_line(tmp_path, text, line, words):
 
 
 @pytest.mark.parametrize("text", ["", HEAD, "\n\n"])
-def test_a_file_without_motifs_is_refused(tmp_path, text):
-    with pytest.raises(InputError, match="holds no motif"):
+def test_file_without_motifs_is_an_error(tmp_path, text):
+    with pytest.raises(InputError, match="has no motifs"):
         read_meme(meme(tmp_path, text))
 
 
-def test_a_missing_or_binary_file_is_refused(tmp_path):
+def test_missing_or_binary_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_meme(tmp_path / "none.meme")
     (tmp_path / "x.meme").write_bytes(b"\xff\xfe\x00\x01")
@@ -114,7 +114,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
         read_meme(tmp_path / "x.meme.gz")
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_written_motifs_are_read_back(tmp_path):
     rng = np.random.default_rng(0)
     motifs = [Motif(f"M{i}.1", f"name {i}", rng.dirichlet(np.ones(4), 5 + i), 7 * i) for i in range(4)]
     write_meme(motifs, tmp_path / "sub" / "motifs.meme")
@@ -123,7 +123,7 @@ def test_what_is_written_is_read_again(tmp_path):
         np.testing.assert_allclose(after.probabilities, before.probabilities, atol=2e-6)
 
 
-def test_jaspar_is_its_counts_scaled_and_the_latest_version_of_each():
+def test_jaspar_has_the_latest_versions_with_normalised_counts():
     import pyjaspar
 
     motifs = {motif.id: motif for motif in load_motifs("jaspar:2026/fungi")}
@@ -152,7 +152,7 @@ def test_jaspar_is_its_counts_scaled_and_the_latest_version_of_each():
         ("jaspar:/fungi", "jaspar:<release>/<taxonomic group>"),
     ],
 )
-def test_unknown_collections_are_refused_with_the_nearest_name(source, words):
+def test_unknown_collections_suggest_the_nearest_name(source, words):
     with pytest.raises(InputError, match=words):
         load_motifs(source)
 

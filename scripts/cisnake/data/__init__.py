@@ -1,4 +1,4 @@
-"""Genome, annotation, measurements and the HDF5 data set made from them."""
+"""Genome, annotation, measurements, and the HDF5 data set built from them."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Annotations as the databases write them, a few genes of each on both strands, and what must be read from them.
+"""Small annotations in the dialects of databases, with genes on both strands, and the expected genes and exons.
 
-The rows follow the databases' files in form; places and sequences are made up and small. Columns of a row are separated by two
-spaces here, so that they can be told from the spaces in attributes.
+The rows follow the format of each database; coordinates and names are made up. Columns are separated by two spaces, to
+distinguish them from spaces within attributes.
 """
 
 # ruff: noqa: E501
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Habit:
-    """An annotation as text, and its genes (id, name, biotype, chrom, start, end, strand, further attributes) and exons."""
+    """An annotation as text, with expected genes (id, name, biotype, chrom, start, end, strand, attributes) and exons."""
 
     name: str
     text: str
@@ -24,7 +24,7 @@ class Habit:
 
 
 def _rows(text: str) -> str:
-    """Tabs for the spaces between columns; text of one column stays."""
+    """Replace the double spaces between columns by tabs."""
     return "".join(line.replace("  ", "\t") + "\n" for line in text.strip().splitlines())
 
 
@@ -137,7 +137,7 @@ chrY  HAVANA  gene  1001  1600  .  -  .  ID=ENSG00000000301.15_PAR_Y;gene_id=ENS
 chrY  HAVANA  transcript  1001  1600  .  -  .  ID=ENST00000000301.6_PAR_Y;Parent=ENSG00000000301.15_PAR_Y;gene_id=ENSG00000000301.15;transcript_id=ENST00000000301.6
 chrY  HAVANA  exon  1001  1300  .  -  .  ID=exon:ENST00000000301.6_PAR_Y:1;Parent=ENST00000000301.6_PAR_Y;gene_id=ENSG00000000301.15
 """),
-    # Releases before 44 gave both copies the same gene_id: the second is dropped as a duplicate later.
+    # Releases before 44 give both copies the same gene_id; the second is later dropped as a duplicate.
     [
         ("ENSG00000000301.15", "PAR1", "protein_coding", "chrX", 2000, 2600, "-"),
         ("ENSG00000000301.15", "PAR1", "protein_coding", "chrY", 1000, 1600, "-"),
@@ -304,7 +304,8 @@ X  FlyBase  exon  19961297  19961845  .  -  .  Parent=FBtr0000002
         ("FBgn0000099", "CR99", "", "X", 19961296, 19969323, "+"),
         ("FBgn0000100", "other", "", "X", 19961799, 19961999, "-"),
     ],
-    # One exon is of two transcripts of a gene, another of two genes; a child may come before its parent, and a parent lack.
+    # One exon belongs to two transcripts of a gene, another to two genes; a child may precede its parent, and a parent may be
+    # missing.
     [("FBgn0000099", "X", 19961296, 19961900), ("FBgn0000100", "X", 19961799, 19961900)],
 )
 

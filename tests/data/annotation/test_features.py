@@ -1,4 +1,4 @@
-"""Genes and TSSs must come out of GTF and BED with the right coordinates, and bad files must be named with the line."""
+"""Genes and TSSs from GTF, GFF3 and BED have the right coordinates; errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_genes_are_half_open_and_in_order(gtf, gene_row, name):
 
 def test_attributes_are_read_whole(gtf, gene_row):
     path = gtf(
-        # A key inside another value or at the end of another key is no key, and a # cuts nothing off.
+        # A key within a value, or at the end of another key, must not match; # does not start a comment.
         gene_row("a", 0, 9, "+", note="no #1 gene_id wrong", ref_gene_id="wrong", gene_id="g", tag="t.1"),
         "a\tx\tgene\t1\t9\t.\t+\t.\tgene_id h; gene_name bare\n",
     )
@@ -76,15 +76,15 @@ def test_file_without_gene_rows_gives_spans(gtf, gene_row):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\t11\t", "\t1.5\t", "start is not a whole number"),
-        ("\t20\t", "\tinf\t", "end is not a whole number"),
+        ("\t11\t", "\t1.5\t", "start is not an integer"),
+        ("\t20\t", "\tinf\t", "end is not an integer"),
         ("\t11\t", "\t0\t", "start must be at least 1"),
-        ("\t20\t", "\t3\t", "end at least start"),
-        ("\t20\t", "\t10\t", "end at least start"),
+        ("\t20\t", "\t3\t", "end not below start"),
+        ("\t20\t", "\t10\t", "end not below start"),
         ("\t-\t", "\t*\t", "strand .* must be"),
-        ("gene_id ", "ID ", "no gene_id"),
-        ('gene_id "', 'gene_id ""; other "', "no gene_id"),
-        ("\t.\t-", "-", "7 columns separated by tabs, but GTF and GFF3 have 9"),
+        ("gene_id ", "ID ", "lacks the attribute gene_id"),
+        ('gene_id "', 'gene_id ""; other "', "lacks the attribute gene_id"),
+        ("\t.\t-", "-", "7 tab-separated columns, but GTF and GFF3 have 9"),
     ],
 )
 def test_bad_line_is_named(gtf, gene_row, name, old, new, message):
@@ -98,18 +98,18 @@ def test_bad_line_is_named(gtf, gene_row, name, old, new, message):
 
 @pytest.mark.parametrize("feature", ["gene", "exon"])
 @pytest.mark.parametrize("strand", [".", "?"])
-def test_a_strand_that_is_not_known_is_a_point(gtf, gene_row, feature, strand):
+def test_unknown_strand_is_a_dot(gtf, gene_row, feature, strand):
     path = gtf(gene_row("a", 0, 9, strand, feature, gene_id="g"), gene_row("a", 3, 9, "-", feature, gene_id="h"))
     assert read_genes(path)["strand"].tolist() == [".", "-"]
 
 
-def test_missing_empty_and_foreign_files_are_refused(gtf, tmp_path: Path):
+def test_missing_empty_and_foreign_files_are_errors(gtf, tmp_path: Path):
     with pytest.raises(InputError, match="is not there"):
         read_genes(tmp_path / "none.gtf")
     with pytest.raises(InputError, match="is a folder"):
         read_genes(tmp_path)
     for text in ("", "# only\n", "\n", "##gff-version 3\n##FASTA\n>a\nACGT\n"):
-        with pytest.raises(InputError, match="has no rows"):
+        with pytest.raises(InputError, match="has no gene or transcript rows"):
             read_genes(gtf(text))
     row = b"a\tx\tgene\t1\t9\t.\t+\t.\tgene_id g\n"
     whole = gzip.compress(b"".join(row.replace(b"9", str(i).encode()) for i in range(10, 5000)))
@@ -121,8 +121,8 @@ def test_missing_empty_and_foreign_files_are_refused(gtf, tmp_path: Path):
         read_genes(tmp_path / "wide.gtf")
 
 
-def test_contents_count_and_not_the_name(gtf, gene_row, tmp_path: Path):
-    # A mark of byte order, gzip under a plain name and plain text under that of gzip, and a name in Latin-1.
+def test_format_is_detected_from_contents(gtf, gene_row, tmp_path: Path):
+    # A byte-order mark, gzip with a plain suffix, plain text with the suffix .gz, and Latin-1.
     text = gene_row("a", 0, 9, "+", gene_id="g").encode()
     for name, raw in {"bom": b"\xef\xbb\xbf#!x\n" + text, "packed.gtf": gzip.compress(text), "plain.gtf.gz": text}.items():
         (tmp_path / name).write_bytes(raw)
@@ -163,7 +163,7 @@ def test_layout_of_lines_does_not_matter(gtf, gene_row):
         ('gene_id "100%25"; tag "x=y"', ("100%25", "x=y")),
     ],
 )
-def test_quotes_hold_together_what_is_inside(gtf, attributes, expected):
+def test_quoted_values_are_kept_whole(gtf, attributes, expected):
     path = gtf(f"a\tx\tgene\t1\t9\t.\t+\t.\t{attributes}\n")
     assert read_genes(path, ["tag"])[["gene_id", "tag"]].values.tolist() == [list(expected)]
 
@@ -177,17 +177,17 @@ def test_tss_is_the_first_base_of_its_strand(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t1\t2\tg\n", "line 1: it must be BED with six columns"),
-        ("#\nchr1\tx\t2\tg\t0\t+\n", "line 2: start is not a whole number"),
+        ("chr1\t1\t2\tg\n", "line 1: expected BED with six columns .*, found 4"),
+        ("#\nchr1\tx\t2\tg\t0\t+\n", "line 2: start is not an integer"),
         ("chr1\t1\tx\tg\t0\t+\n", "line 1: end is not"),
-        ("chr1\t2\t2\tg\t0\t+\n", "line 1: start must be at least 0, and end above start"),
+        ("chr1\t2\t2\tg\t0\t+\n", "line 1: start must be at least 0, and end greater than start"),
         ("chr1\t-1\t2\tg\t0\t+\n", "line 1: start must be"),
         ("chr1\t1\t2\t\t0\t+\n", r"line 1: the name \(column 4\)"),
         ("chr1\t1\t2\tg\t0\t.\n", r"line 1: the strand \(column 6\) must be \+ or -"),
         ("", "has no rows"),
     ],
 )
-def test_tss_file_that_is_no_bed6_is_refused(tmp_path: Path, text, message):
+def test_tss_file_that_is_not_bed6_is_an_error(tmp_path: Path, text, message):
     (tmp_path / "tss.bed").write_text(text)
     with pytest.raises(InputError, match=rf"tss\.bed.*{message}"):
         read_tss(tmp_path / "tss.bed")
@@ -254,7 +254,7 @@ def test_spans_do_not_depend_on_blocks(gtf, gene_row, monkeypatch):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("habit", HABITS, ids=[habit.name for habit in HABITS])
-def test_every_database_has_its_habits(tmp_path: Path, habit: Habit, packed: bool):
+def test_dialects_of_databases(tmp_path: Path, habit: Habit, packed: bool):
     path = tmp_path / "annotation"
     path.write_bytes(gzip.compress(habit.text.encode()) if packed else habit.text.encode())
     found = read_genes(path, list(habit.attributes))
@@ -280,18 +280,18 @@ def test_parents_are_followed_to_the_gene_in_any_order(gtf):
         assert read_exons(gtf(*(form.format(*row) for row in order)))["start"].tolist() == [29, 49, 69]
 
 
-def test_bed_names_no_coding_sequence(tmp_path: Path):
+def test_cds_is_not_supported_for_bed(tmp_path: Path):
     (tmp_path / "a.bed").write_text("c\t1\t2\tg\t0\t+\n")
-    with pytest.raises(InputError, match=r"annotation\.feature must be gene"):
+    with pytest.raises(InputError, match=r"set annotation\.feature to gene"):
         read_genes(tmp_path / "a.bed", feature="CDS")
 
 
-def test_blocks_of_bed_must_be_whole(tmp_path: Path):
+def test_bed_blocks_must_be_consistent(tmp_path: Path):
     row = "c\t10\t90\tg\t0\t-\t10\t90\t0\t2\t5,6,\t{},\n"
     (tmp_path / "a.bed").write_text(row.format("0,74"))
     assert read_exons(tmp_path / "a.bed").values.tolist() == [["g", "c", 10, 15], ["g", "c", 84, 90]]
-    for wrong in ("0", "0,74,80", "0,x"):
-        (tmp_path / "a.bed").write_text(row.format(wrong))
+    for starts in ("0", "0,74,80", "0,x"):
+        (tmp_path / "a.bed").write_text(row.format(starts))
         with pytest.raises(InputError, match=r"a\.bed, line 1: columns 11 and 12"):
             read_exons(tmp_path / "a.bed")
 
@@ -299,8 +299,8 @@ def test_blocks_of_bed_must_be_whole(tmp_path: Path):
 def test_yeast_from_gtf(yeast: Path):
     genes, exons = (read(yeast / "sacCer3.SGD_R64-2-1.gtf.gz") for read in (read_genes, read_exons))
     assert len(genes) > 6000 and set(exons["gene_id"]) == set(genes["gene_id"])
-    # RPS9B: one intron, on the reverse strand; the place of its exons is that of SGD.
-    rpl = genes.set_index("gene_id").loc["YFL039C"]
-    assert rpl["gene_name"] == "ACT1" and rpl["strand"] == "-"
-    of_actin = exons[exons["gene_id"] == "YFL039C"]
-    assert len(of_actin) == 2 and of_actin["end"].max() == rpl["end"] and of_actin["start"].min() == rpl["start"]
+    # ACT1 is on the reverse strand and has one intron.
+    act1 = genes.set_index("gene_id").loc["YFL039C"]
+    assert act1["gene_name"] == "ACT1" and act1["strand"] == "-"
+    act1_exons = exons[exons["gene_id"] == "YFL039C"]
+    assert len(act1_exons) == 2 and act1_exons["end"].max() == act1["end"] and act1_exons["start"].min() == act1["start"]

@@ -1,6 +1,7 @@
-"""Write this folder with Basenji's own writer, and what its own reader gives.
+"""Write this fixture with Basenji's own writer, and the expected values with Basenji's own reader.
 
-Run where Basenji's dependencies are (TensorFlow 2.15): python make_fixture.py <checkout of github.com/calico/basenji>
+Run in an environment with Basenji's dependencies (TensorFlow 2.15):
+python make_fixture.py <checkout of github.com/calico/basenji>
 """
 
 import json
@@ -21,7 +22,7 @@ def write(folder: Path, basenji: Path) -> None:
     rng = np.random.default_rng(0)
     (folder / "tfrecords").mkdir(parents=True, exist_ok=True)
     sequences = {chrom: rng.choice(list("ACGTacgtNR"), 300, p=[0.115] * 8 + [0.06, 0.02]) for chrom in ("chr1", "chr2")}
-    # The bins of the first tile begin with the chromosome, those of another end with it: flanks are padded with N.
+    # The bins of one tile start at the start of the chromosome, those of another end at its end: flanks are padded with N.
     starts = {"train": [0, 100, 252, 60, 148, 4, 200], "valid": [0, 48, 252], "test": [120, 168]}
     rows = [("chr1" if s == "train" else "chr2", i, i + SEQ_LENGTH - 2 * CROP, s) for s in SPLITS for i in starts[s]]
     (folder / "sequences.bed").write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
@@ -42,7 +43,7 @@ def write(folder: Path, basenji: Path) -> None:
                 file["targets"] = np.float16(rng.gamma(0.5, 10.0**task, (len(rows), BINS)))
         first = 0
         for split, n in SPLITS.items():
-            # As basenji_data.py cuts them: a split of full files ends with an empty one.
+            # As basenji_data.py does: a split whose files are all full ends with an empty file.
             for i, start in enumerate(range(first, first + n + 1, PER_FILE)):
                 command = [sys.executable, basenji / "bin/basenji_data_write.py", "-x", CROP, "-s", start]
                 command += ["-e", min(start + PER_FILE, first + n), fasta, folder / "sequences.bed", scratch]

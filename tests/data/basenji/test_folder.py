@@ -1,4 +1,4 @@
-"""A folder written by Basenji's own programs gives the very examples that Basenji's reader gives."""
+"""Examples read from a folder written by Basenji are identical to those of Basenji's own reader."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(folder: Path, *options: str) -> Path:
 
 
 def expected() -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """One-hot sequences, targets (n, bins, tasks) and splits, as Basenji's own reader gives them."""
+    """Return one-hot sequences, targets (n, bins, tasks) and splits from Basenji's own reader."""
     arrays = np.load(FIXTURE / "expected.npz")
     sequences, targets = (np.concatenate([arrays[f"{part}_{what}"] for part in PARTS]) for what in ("sequences", "targets"))
     return sequences, targets, [split for part, split in PARTS.items() for _ in arrays[f"{part}_targets"]]
@@ -48,7 +48,7 @@ def field(tag: int, value: bytes) -> bytes:
 
 
 def rewrite(path: Path, change) -> None:
-    """Write a TFRecord file again with other features."""
+    """Rewrite a TFRecord file with changed features."""
     packed = b""
     for features in [change(read_features(message)) for message in read_records(path)]:
         entries = [field(1, field(1, name.encode()) + field(2, field(1, field(1, value)))) for name, value in features.items()]
@@ -57,7 +57,7 @@ def rewrite(path: Path, change) -> None:
     path.write_bytes(zlib.compress(packed))
 
 
-def test_the_data_set_has_what_basenji_reads(folder):
+def test_data_set_is_identical_to_basenjis(folder):
     sequences, targets, splits = expected()
     with layout.open_dataset(run(folder)) as file:
         codes, labels = file["sequences"][:], file["labels"][:]
@@ -76,11 +76,11 @@ def test_the_data_set_has_what_basenji_reads(folder):
     assert windows["gene_id"][0] == "chr1:-8-56"
     assert (attributes["bin_size"], attributes["crop"], attributes["n_folds"]) == (8, 8, 1)
     assert transform == TargetTransform((0.5, 1.0, 2.0), (0.5, 1.0, 1.0), (64.0, np.inf, 32.0))
-    # Bases beyond the ends of chromosomes: the first tile of train begins with bin 0, the third ends with the last base.
+    # Bases beyond chromosome ends are N: the bins of the first training tile start at 0, those of the third end at the end.
     assert (codes[0, :8] == 4).all() and (codes[2, -8:] == 4).all()
 
 
-def test_the_order_of_the_transform_is_asked_for(folder):
+def test_order_of_the_transform_is_an_option(folder):
     with layout.open_dataset(run(folder, "--order=old")) as file:
         assert layout.read_transform(file)["order"] == "old" and layout.read_transform(file)["power"] == [0.75, 1.0, 1.0]
 
@@ -88,7 +88,7 @@ def test_the_order_of_the_transform_is_asked_for(folder):
 def test_strand_pairs_are_those_of_the_table(folder):
     with layout.open_dataset(run(folder)) as file:
         assert layout.read_strand_pair(file).tolist() == [0, 1, 2], "none without the column"
-    # The first column numbers the targets of a larger table, of which these are some.
+    # The first column numbers the targets in a larger table, from which these were selected.
     path = folder / "targets.txt"
     lines = path.read_text().splitlines()
     cells = [("strand_pair", lines[0])]
@@ -119,17 +119,17 @@ def test_rows_in_any_order(folder):
         assert (one_hot(examples.codes(*place, "-")) == sequences[row][::-1, ::-1]).all()
         assert (again.labels(slice(row, row + 1))[0] == targets[row].T).all()
     assert (examples.labels(slice(5, 11)) == targets[5:11].transpose(0, 2, 1)).all()
-    # What decides the pieces of a data set does not change by reading, but by a change of a file.
+    # The pickled state changes if a file changes, but not by reading.
     assert pickle.dumps(examples) == pickle.dumps(Examples(found))
     before = pickle.dumps(examples)
     rewrite(folder / "tfrecords" / "test-0.tfr", lambda features: features)
     assert pickle.dumps(examples) != before
 
 
-def test_files_are_taken_by_number(folder):
-    """Ten files and more, one example each: train-10 comes after train-9."""
+def test_files_are_sorted_by_number(folder):
+    """With more than ten files, train-10 comes after train-9."""
     whole = [zlib.decompress(path.read_bytes()) for path in sorted((folder / "tfrecords").glob("*.tfr"))]
-    # test-0, train-0, …, valid-0, valid-1: all made train, one record a file.
+    # Sorted order: test-0, train-0, …, valid-0, valid-1. All become train, with one record per file.
     joined = b"".join(whole[1:4] + whole[4:] + whole[:1])
     size = len(joined) // 12
     shutil.rmtree(folder / "tfrecords")
@@ -171,7 +171,7 @@ def test_one_hot_sequences_of_older_sets(folder):
 
 
 def test_older_sets_without_crop_and_targets(folder):
-    """Whole windows in sequences.bed, no crop_bp, no table of targets."""
+    """Older data sets have whole windows in sequences.bed, no crop_bp and no table of targets."""
     bed = [line.split() for line in (folder / "sequences.bed").read_text().splitlines()]
     text = "".join(f"{chrom} {int(start) - 8 + 100} {int(end) + 8 + 100} {part}\n" for chrom, start, end, part in bed)
     (folder / "sequences.bed").write_text(text)
@@ -206,7 +206,7 @@ def edit(name: str, old: str, new: str):
     return change
 
 
-def cut(folder: Path) -> None:
+def truncate(folder: Path) -> None:
     path = folder / "tfrecords/train-1.tfr"
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -215,21 +215,21 @@ WRONG = [
     (lambda folder: (folder / "statistics.json").unlink(), r"set has no statistics\.json"),
     (lambda folder: (folder / "sequences.bed").unlink(), r"set has no sequences\.bed"),
     (lambda folder: shutil.rmtree(folder / "tfrecords"), r"set has no tfrecords"),
-    (edit("statistics.json", "{", "["), r"statistics\.json is no JSON"),
+    (edit("statistics.json", "{", "["), r"statistics\.json is not JSON"),
     (edit("statistics.json", "pool_width", "pool"), r"statistics\.json.*KeyError\('pool_width'\)"),
-    (edit("statistics.json", '"pool_width": 8', '"pool_width": 16'), r"6 bins of 16 bp do not lie in the middle of 64 bp"),
+    (edit("statistics.json", '"pool_width": 8', '"pool_width": 16'), r"6 bins of 16 bp are not centred in a window of 64 bp"),
     (edit("sequences.bed", "chr1\t0\t48\ttrain", "chr1\t0\t48\tstrain"), r"split in .*sequences\.bed 'strain'.*train"),
     (edit("sequences.bed", "\ttrain", "\tfold0"), r"split in .*sequences\.bed 'fold0'"),
-    (edit("sequences.bed", "chr1\t0\t48\ttrain", "chr1\t0\t47\ttrain"), r"do not lie in the middle of windows of 64 bp"),
+    (edit("sequences.bed", "chr1\t0\t48\ttrain", "chr1\t0\t47\ttrain"), r"regions are not centred in windows of 64 bp"),
     (edit("sequences.bed", "chr1\t0\t48\ttrain", "chr1\tzero\t48\ttrain"), r"sequences\.bed must have the columns"),
     (edit("sequences.bed", "chr1\t0\t48\ttrain\n", ""), r"tfrecords has 7 examples of train, but sequences\.bed has 6"),
-    (edit("targets.txt", "cold\t", "heat\t"), r"targets\.txt: heat is the identifier of several"),
+    (edit("targets.txt", "cold\t", "heat\t"), r"targets\.txt: several targets have the identifier heat"),
     (
         edit("targets.txt", "1\tcold\tcold.bw\t384\t\t1\tmean\tRNA:cold\n", ""),
         r"targets\.txt must have a column identifier and 3 rows",
     ),
     (edit("targets.txt", "identifier", "name"), r"targets\.txt must have a column identifier"),
-    (cut, r"train-1\.tfr ends in the middle of a record"),
+    (truncate, r"train-1\.tfr is truncated"),
     (lambda folder: (folder / "tfrecords/train-1.tfr").unlink(), r"tfrecords lacks train-1\.tfr"),
     (
         lambda folder: (folder / "tfrecords/train-2.tfr").unlink(),
@@ -241,7 +241,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("damage", "message"), WRONG)
-def test_what_does_not_belong_together_is_refused(folder, damage, message):
+def test_inconsistent_folders_are_errors(folder, damage, message):
     damage(folder)
     with pytest.raises(InputError, match=message):
         run(folder)
@@ -259,7 +259,7 @@ def test_what_does_not_belong_together_is_refused(folder, damage, message):
         ({"target": None}, r"valid-0\.tfr: record 0 has no target"),
     ],
 )
-def test_examples_of_another_form_are_refused(folder, change, message):
+def test_malformed_examples_are_errors(folder, change, message):
     def exchange(features: dict[str, bytes]) -> dict[str, bytes]:
         return {name: value for name, value in (features | change).items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""TFRecords written by Basenji are read to their last byte, and whatever is no whole one is refused by name."""
+"""TFRecord files of Basenji are read completely; truncated or damaged files raise an error that names the file."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ def test_no_records(tmp_path: Path):
         assert list(read_records(path)) == []
 
 
-def test_every_cut_of_a_file_is_noticed(tmp_path: Path):
+def test_every_truncation_of_a_file_is_an_error(tmp_path: Path):
     path, whole = tmp_path / "cut.tfr", (FILES / "train-0.tfr").read_bytes()
     for length in range(1, len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"cut\.tfr (ends in the middle|cannot be read)"):
+        with pytest.raises(InputError, match=r"cut\.tfr (is truncated|cannot be read)"):
             list(read_records(path))
 
 
-def test_whole_streams_that_end_within_a_record_are_noticed(tmp_path: Path):
+def test_complete_streams_that_end_within_a_record_are_errors(tmp_path: Path):
     path, whole = tmp_path / "cut.tfr", record(b"abc") + record(b"defg")
     for length in set(range(1, len(whole))) - {len(record(b"abc"))}:
         path.write_bytes(zlib.compress(whole[:length]))
-        with pytest.raises(InputError, match=r"cut\.tfr ends in the middle of a record"):
+        with pytest.raises(InputError, match=r"cut\.tfr is truncated: it ends in the middle of a record"):
             list(read_records(path))
 
 
-def test_damaged_bytes_are_noticed(tmp_path: Path):
+def test_damaged_bytes_are_errors(tmp_path: Path):
     path, whole = tmp_path / "damaged.tfr", (FILES / "train-0.tfr").read_bytes()
     for position in range(2, len(whole), 7):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1 :])
@@ -88,14 +88,14 @@ def test_damaged_bytes_are_noticed(tmp_path: Path):
 def test_features():
     big = bytes(range(256)) * 3
     assert read_features(example(sequence=big, target=b"", umap=b"\x01")) == {"sequence": big, "target": b"", "umap": b"\x01"}
-    # Numbers of every kind beside the string are passed over.
+    # Other wire types are skipped.
     for other in (number(9 << 3) + number(1 << 40), number(10 << 3 | 1) + b"12345678", number(11 << 3 | 5) + b"1234"):
         assert read_features(other + example(sequence=b"x") + other) == {"sequence": b"x"}
     floats = field(1, field(1, field(1, b"target") + field(2, field(2, b"\x00\x00\x80?"))))
     assert read_features(floats) == {}
 
 
-def test_what_is_no_example_is_refused():
+def test_malformed_messages_are_errors():
     whole = example(sequence=b"abcdef")
     for message in (whole[:-1], whole[:1], b"\x0b", b"\x80"):
         with pytest.raises(ValueError):

@@ -1,4 +1,4 @@
-"""Tracks made of reads, fragments and regions hold what plain counting gives for every base."""
+"""Tracks computed from reads, fragments and regions equal a plain count at every base."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_values(path, sizes=SIZES):
 
 
 def count(intervals, sizes=SIZES):
-    """Add one to every base of each interval, one by one; what lies beyond the ends counts nowhere."""
+    """Add one to every base of each interval, one by one; bases beyond chromosome ends are ignored."""
     values = {chrom: np.zeros(size) for chrom, size in sizes.items()}
     for chrom, start, end in intervals:
         for base in range(max(start, 0), min(end, sizes[chrom])):
@@ -55,7 +55,7 @@ def write_table(path, rows, more=""):
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=30))
-def test_runs_are_the_fewest_that_give_each_base_its_count(intervals):
+def test_runs_are_minimal_and_give_each_base_its_count(intervals):
     intervals = [(min(pair), max(pair)) for pair in intervals]
     starts, ends = np.array([pair[0] for pair in intervals], int), np.array([pair[1] for pair in intervals], int)
     first, last, values = coverage_runs(starts, ends, 30)
@@ -70,7 +70,7 @@ def test_runs_are_the_fewest_that_give_each_base_its_count(intervals):
 @pytest.mark.parametrize("name", ["f.tsv.gz", "f.bed3"])
 def test_fragments(tmp_path, shift, name):
     fragments = random_fragments()
-    # One without bases is in the file and counts nowhere.
+    # The file also has an empty fragment, which must not count.
     table = write_table(tmp_path / name, [*fragments, ("chr1", 7, 7)], "\tAAACCC-1\t2")
     moved = [(chrom, start + shift[0], end + shift[1]) for chrom, start, end in fragments]
     write_track(table, "fragments", SIZES, tmp_path / "a.bw", CountSettings(shift=shift))
@@ -84,7 +84,7 @@ def test_fragments(tmp_path, shift, name):
     check(tmp_path / "c.bw", {chrom: values * (1e6 / n) for chrom, values in expected.items()})
 
 
-def test_regions_of_bed_are_one_however_often_they_are_named(tmp_path):
+def test_overlapping_bed_regions_are_one(tmp_path):
     regions = random_fragments(1, 20)[2:]
     bed = tmp_path / "peaks.narrowPeak"
     rows = "".join(f"{chrom.removeprefix('chr')}\t{start}\t{end}\tname#1\t0\t.\n" for chrom, start, end in regions)
@@ -95,23 +95,23 @@ def test_regions_of_bed_are_one_however_often_they_are_named(tmp_path):
 
 
 def write_bam(path, reads, sizes=SIZES):
-    """Write reads: dicts of flag, chrom, start, cigar, and if wanted mapq, mate (start of it), length."""
+    """Write reads: dicts of flag, chrom, start, cigar, and optionally name, mapq, mate (start of the mate), length."""
     header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": chrom, "LN": size} for chrom, size in sizes.items()]}
     with pysam.AlignmentFile(str(path), "wb", header=header) as bam:
-        for i, given in enumerate(reads):
+        for i, fields in enumerate(reads):
             read = pysam.AlignedSegment(bam.header)
-            read.query_name, read.flag = given.get("name", f"r{i}"), given["flag"]
-            read.reference_id = list(sizes).index(given["chrom"])
+            read.query_name, read.flag = fields.get("name", f"r{i}"), fields["flag"]
+            read.reference_id = list(sizes).index(fields["chrom"])
             read.next_reference_id = read.reference_id
-            read.reference_start, read.cigarstring = given["start"], given["cigar"]
-            read.next_reference_start, read.template_length = given.get("mate", 0), given.get("length", 0)
-            read.mapping_quality = given.get("mapq", 60)
+            read.reference_start, read.cigarstring = fields["start"], fields["cigar"]
+            read.next_reference_start, read.template_length = fields.get("mate", 0), fields.get("length", 0)
+            read.mapping_quality = fields.get("mapq", 60)
             read.query_sequence = "A" * read.infer_query_length()
             bam.write(read)
     return path
 
 
-# Pairs of reads of 10 bp (chrom, start, end, read 1 reverse), two at ends of chromosomes.
+# Pairs of 10 bp reads (chrom, start, end, whether read 1 is reverse), two of them at chromosome ends.
 PAIRS = [("chr1", 0, 40, False), ("chr1", 260, 300, True), ("chr2", 100, 130, True), ("chr2", 100, 110, False)]
 SINGLES = [("chr1", 0, False), ("chr1", 5, True), ("chr1", 290, False), ("chr2", 190, True), ("chr2", 50, False)]
 
@@ -121,7 +121,7 @@ def pair_reads():
         left = {"chrom": chrom, "start": start, "cigar": "10M", "mate": end - 10, "length": end - start}
         right = {"chrom": chrom, "start": end - 10, "cigar": "10M", "mate": start, "length": start - end}
         first, second = (right, left) if reverse else (left, right)
-        # Paired, proper; mate or self reverse; first or second.
+        # Flags: paired and proper pair; read or mate reverse; read 1 or 2.
         yield {**first, "flag": 0x43 | (0x10 if reverse else 0x20)}
         yield {**second, "flag": 0x83 | (0x20 if reverse else 0x10)}
 
@@ -139,7 +139,7 @@ def track_of(tmp_path, reads, *settings, **more):
 @pytest.mark.parametrize("strand", ["", "+", "-"])
 def test_pairs(tmp_path, shift, strand):
     wanted = [pair for pair in PAIRS if strand in ("", "-" if pair[3] else "+")]
-    # The length of a pair is known, whatever `extend` says.
+    # The length of a pair is known, so `extend` does not apply.
     path, n = track_of(tmp_path, pair_reads(), "fragments", shift, extend=15, strand=strand)
     assert n == len(wanted)
     check(path, count([(chrom, start + shift[0], end + shift[1]) for chrom, start, end, _ in wanted]))
@@ -162,20 +162,20 @@ def test_single_reads(tmp_path, strand):
 
 
 @pytest.mark.parametrize("what", ["fragments", "ends", "reads"])
-def test_strands_of_one_library_share_its_million(tmp_path, what):
-    """Counts of the strands add up to those of both, also when each is a file of its own, per million."""
+def test_cpm_of_strands_add_up(tmp_path, what):
+    """The counts per million of both strands, in separate files, add up to those of the whole library."""
     reads = [*pair_reads(), *single_reads()]
     both, n = track_of(tmp_path, reads, what, cpm=True)
     expected, total = read_values(both), dict.fromkeys(SIZES, 0)
     for strand in "+-":
-        path, of_strand = track_of(tmp_path, reads, what, cpm=True, strand=strand)
-        assert 0 < of_strand < n
+        path, n_strand = track_of(tmp_path, reads, what, cpm=True, strand=strand)
+        assert 0 < n_strand < n
         total = {chrom: total[chrom] + values for chrom, values in read_values(path).items()}
     for chrom, values in expected.items():
         np.testing.assert_allclose(total[chrom], values, rtol=1e-6)
 
 
-def test_reads_count_where_they_are_aligned(tmp_path):
+def test_reads_count_aligned_bases(tmp_path):
     spliced = {"chrom": "chr1", "start": 20, "cigar": "5S10M100N4M2I3M1D6M", "flag": 0}
     path, n = track_of(tmp_path, [spliced, *pair_reads()], "reads", cpm=True)
     blocks = [("chr1", 20, 30), ("chr1", 130, 137), ("chr1", 138, 144)]
@@ -184,7 +184,7 @@ def test_reads_count_where_they_are_aligned(tmp_path):
     check(path, {chrom: values * (1e6 / n) for chrom, values in count(blocks + mates).items()})
 
 
-def test_which_reads_count(tmp_path):
+def test_filters_of_reads(tmp_path):
     plain = {"chrom": "chr1", "start": 20, "cigar": "10M"}
     kept = [{**plain, "flag": 0, "mapq": 30}, {**plain, "flag": 0x400, "start": 50, "mapq": 30}]
     dropped = [{**plain, "flag": flag} for flag in (0x4, 0x100, 0x200, 0x800)] + [{**plain, "flag": 0, "mapq": 29}]
@@ -197,22 +197,22 @@ def test_which_reads_count(tmp_path):
     check(path, count([("chr1", 20, 30), ("chr1", 50, 60)]))
 
 
-def test_a_bam_file_says_which_chromosomes_it_has(tmp_path):
+def test_tracks_have_the_chromosomes_of_the_bam_header(tmp_path):
     reads = [{"chrom": "1", "start": 20, "cigar": "10M", "flag": 0}, {"chrom": "chrUn", "start": 0, "cigar": "10M", "flag": 0}]
     bam = write_bam(tmp_path / "a.bam", reads, {"1": 300, "chrUn": 10, "chr3": 50})
     write_track(bam, "bam", SIZES, tmp_path / "a.bw", CountSettings())
     expected = count([("chr1", 20, 30)])
     del expected["chr2"]
     check(tmp_path / "a.bw", expected)
-    with pytest.raises(InputError, match=r"a\.bam has 300 bp of 1, the genome 301"):
+    with pytest.raises(InputError, match=r"a\.bam: 1 has 300 bp, but 301 bp in the genome"):
         write_track(bam, "bam", SIZES | {"chr1": 301}, tmp_path / "b.bw", CountSettings())
     assert not (tmp_path / "b.bw").exists()
 
 
-def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
+def test_records_beyond_chromosome_ends_are_named(tmp_path):
     table = write_table(tmp_path / "f.tsv", [("chr1", 0, 300), ("2", 100, 200), ("2", 150, 201)])
     for form in ("fragments", "bed"):
-        with pytest.raises(InputError, match=r"f\.tsv, line 3: the end is beyond 2, which has 200 bp in the genome"):
+        with pytest.raises(InputError, match=r"f\.tsv, line 3: end is beyond 2, which has 200 bp in the genome"):
             write_track(table, form, SIZES, tmp_path / "a.bw", CountSettings())
     for read in (
         {"chrom": "chr3", "start": 45, "cigar": "10M", "flag": 0, "name": "far"},
@@ -220,7 +220,7 @@ def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
     ):
         with pytest.raises(InputError, match=r"a\.bam: the read far ends beyond chr3, which has 50 bp"):
             track_of(tmp_path, [read])
-    # What settings move beyond it is cut.
+    # Fragments that settings extend beyond the chromosome are clipped.
     path, _ = track_of(tmp_path, [{"chrom": "chr3", "start": 30, "cigar": "10M", "flag": 0}], extend=100)
     check(path, count([("chr3", 30, 50)]))
 
@@ -234,20 +234,20 @@ def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
         ("chr1\t-5\t9\n", r"line 1: the start must be at least 0"),
         ("chr1\t9\t5\n", r"line 1: the start must be at least 0, the end not before it"),
         ("chr1 5 9\n", r"cannot be read as a table of chrom, start and end, separated by tabs"),
-        ("", r"nothing in .* is counted"),
-        ("# no reads\n", r"nothing in .* is counted"),
+        ("", r"no record of .* was counted"),
+        ("# no reads\n", r"no record of .* was counted"),
         ("chrX\t5\t9\n", r"no chromosome of .* is in the genome: .* has chrX"),
-        ("chr1\t5\t5\n", r"nothing in .* is counted"),
+        ("chr1\t5\t5\n", r"no record of .* was counted"),
     ],
 )
-def test_tables_that_are_none(tmp_path, text, message):
+def test_malformed_tables_are_errors(tmp_path, text, message):
     (tmp_path / "f.tsv").write_text(text)
     with pytest.raises(InputError, match=message):
         write_track(tmp_path / "f.tsv", "fragments", SIZES, tmp_path / "a.bw", CountSettings())
     assert not list(tmp_path.glob("*a.bw"))
 
 
-def test_files_that_are_cut_off(tmp_path):
+def test_truncated_files_are_errors(tmp_path):
     table = write_table(tmp_path / "f.tsv.gz", random_fragments(n=5000))
     table.write_bytes(table.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"f\.tsv\.gz cannot be read"):
@@ -260,12 +260,12 @@ def test_files_that_are_cut_off(tmp_path):
         write_track(table, "bam", SIZES, tmp_path / "a.bw", CountSettings())
 
 
-def test_settings_that_do_not_go_together(tmp_path):
+def test_inconsistent_settings_are_errors(tmp_path):
     table = write_table(tmp_path / "f.tsv", [("chr1", 0, 300)])
     for form, settings, message in (
         ("fragments", CountSettings("reads"), "has no reads"),
-        ("fragments", CountSettings(strand="+"), "this one is fragments: leave strand out"),
-        ("bed", CountSettings(strand="+"), "this one is bed: leave strand out"),
+        ("fragments", CountSettings(strand="+"), "but the format is fragments: remove strand"),
+        ("bed", CountSettings(strand="+"), "but the format is bed: remove strand"),
         ("bed", CountSettings(cpm=True), "cpm"),
         ("cram", CountSettings(), "unknown format of a track 'cram': did you mean bam"),
     ):
@@ -279,7 +279,7 @@ def test_settings_that_do_not_go_together(tmp_path):
         CountSettings("end")
     with pytest.raises(InputError, match="unknown strand"):
         CountSettings(strand="plus")
-    with pytest.raises(InputError, match="leave shift and extend out, or count fragments or ends"):
+    with pytest.raises(InputError, match="remove shift and extend, or set count to fragments or ends"):
         CountSettings("reads", (4, -5))
     with pytest.raises(InputError, match="at least 0"):
         CountSettings(extend=-1)
@@ -289,7 +289,7 @@ def test_settings_that_do_not_go_together(tmp_path):
 
 
 @pytest.mark.parametrize(("what", "name"), [("fragments", "fragment_coverage"), ("ends", "insertions")])
-def test_yeast_fragments_give_the_tracks_that_came_with_them(yeast, tmp_path, what, name):
+def test_yeast_fragments_give_the_published_tracks(yeast, tmp_path, what, name):
     sizes = {name: int(size) for name, size in (line.split() for line in (yeast / "chrom.sizes").read_text().splitlines())}
     source = yeast / "atac_SRR1822137_fragments.bed3.gz"
     write_track(source, "fragments", sizes, tmp_path / "a.bw", CountSettings(what))

@@ -9,7 +9,7 @@ from cisnake.data.coverage.transform import TargetTransform
 from cisnake.errors import InputError
 
 BIN, CROP = 4, 6
-# Windows of 52 bases on the genome, gene bodies as genes.tsv gives them: counted in the gene's direction, not cut.
+# Windows of 52 bases on the genome. As in genes.tsv, gene bodies are in the direction of the gene and not clipped.
 WINDOWS = pd.DataFrame(
     {
         "gene_id": ["plus", "minus"],
@@ -34,7 +34,7 @@ EXONS = pd.DataFrame(
 
 
 def by_base(row, belongs):
-    """The share of each bin of a window whose genomic base belongs to the gene, one base after the other."""
+    """Return the fraction of bases per bin that belong to the gene, base by base."""
     window = WINDOWS.iloc[row]
     bases = list(range(window["window_start"], window["window_end"]))
     if window["strand"] == "-":
@@ -51,46 +51,49 @@ def by_base(row, belongs):
         ("exons", lambda base: 125 <= base < 131 or base >= 140, lambda base: base < 110 or 119 <= base < 131),
     ],
 )
-def test_bins_of_a_gene_are_those_that_cover_it(region, plus, minus, monkeypatch):
-    own = GeneBins(WINDOWS, region, 7, 5, BIN, CROP, EXONS)
-    found = own(slice(None))
+def test_weights_are_covered_fractions(region, plus, minus, monkeypatch):
+    gene_weights = GeneBins(WINDOWS, region, 7, 5, BIN, CROP, EXONS)
+    found = gene_weights(slice(None))
     assert found.shape == (2, 10) and found.dtype == np.float32
     np.testing.assert_allclose(found, [by_base(0, plus), by_base(1, minus)])
-    np.testing.assert_array_equal(own(slice(1, 2)), found[1:])
-    # However few numbers are held at a time.
+    np.testing.assert_array_equal(gene_weights(slice(1, 2)), found[1:])
+    # The block size does not matter.
     monkeypatch.setattr(gene_bins, "_BLOCK_NUMBERS", 1)
-    np.testing.assert_array_equal(own(slice(None)), found)
-    assert own.present().tolist() == [True, True]
+    np.testing.assert_array_equal(gene_weights(slice(None)), found)
+    assert gene_weights.present().tolist() == [True, True]
 
 
-def test_genes_without_bins_are_told():
-    own = GeneBins(WINDOWS.assign(mask_start=[25, 2]), "tss", 2, 2, BIN, CROP)
-    assert own.present().tolist() == [True, False]
+def test_present_finds_genes_without_bins():
+    gene_weights = GeneBins(WINDOWS.assign(mask_start=[25, 2]), "tss", 2, 2, BIN, CROP)
+    assert gene_weights.present().tolist() == [True, False]
     assert GeneBins(WINDOWS, "exons", 0, 0, BIN, CROP, EXONS.iloc[:2]).present().tolist() == [True, False]
     assert GeneBins(WINDOWS.iloc[:0], "body", 0, 0, BIN, CROP).present().tolist() == []
 
 
-def test_regions_that_cannot_be_are_refused():
-    with pytest.raises(InputError, match="no exons are given"):
+def test_invalid_regions_are_errors():
+    with pytest.raises(InputError, match="there are no exons"):
         GeneBins(WINDOWS, "exons", 0, 0, BIN, CROP)
     with pytest.raises(InputError, match=r"unknown targets\.gene_score\.region 'exon': did you mean exons"):
         GeneBins(WINDOWS, "exon", 0, 0, BIN, CROP)
 
 
-def test_gene_values_undo_the_transform_and_add_up_what_is_the_genes():
+def test_gene_values_invert_the_transform_and_sum_weighted_bins():
     transform = TargetTransform(scale=(0.5, 2.0), power=0.75, clip_soft=(4.0, np.inf))
     rng = np.random.default_rng(0)
     coverage, weights = rng.gamma(0.5, 20.0, (5, 9, 2)), rng.choice([0, 0.25, 1], (5, 9))
     expected = np.log2(1 + np.stack([weights[i] @ coverage[i] for i in range(5)]))
-    squashed = transform.forward(coverage)
-    np.testing.assert_allclose(gene_values(squashed, weights, transform), expected, rtol=1e-9)
+    transformed = transform.forward(coverage)
+    np.testing.assert_allclose(gene_values(transformed, weights, transform), expected, rtol=1e-9)
     on_tensors = gene_values(
-        keras.ops.convert_to_tensor(squashed, "float64"), keras.ops.convert_to_tensor(weights, "float64"), transform, keras.ops
+        keras.ops.convert_to_tensor(transformed, "float64"),
+        keras.ops.convert_to_tensor(weights, "float64"),
+        transform,
+        keras.ops,
     )
     np.testing.assert_allclose(on_tensors, expected, rtol=1e-9)
 
 
-def test_predictions_below_zero_count_as_none():
+def test_negative_predictions_count_as_zero():
     transform = TargetTransform(power=0.5)
     below = np.array([[[-3.0], [1.0], [-0.5]]])
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""Limits found piece by piece are numpy's quantiles of everything at once."""
+"""Limits computed block by block equal numpy's quantiles of all labels."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def killed_later(rows):
     return LABELS[rows]
 
 
-def refused_later(rows):
+def fails_later(rows):
     if rows.start >= 16:
-        raise InputError("track a.bw ends early: make it again.")
+        raise InputError("track a.bw ends early: regenerate it.")
     return LABELS[rows]
 
 
 @pytest.mark.parametrize(
     ("reader", "message"),
     [
-        (killed_later, "a process that looked for the highest labels was killed, most likely for want of memory: run it again"),
-        (refused_later, r"^track a\.bw ends early: make it again\.$"),
+        (killed_later, "a process that searched for the highest labels was killed"),
+        (fails_later, r"^track a\.bw ends early: regenerate it\.$"),
     ],
 )
-def test_what_goes_wrong_in_another_process_is_said_here(reader, message):
+def test_errors_of_other_processes_are_raised(reader, message):
     with pytest.raises(InputError, match=message):
         find_limits(reader, len(LABELS), 0.9, 8, processes=2)
 
 
-def test_both_tails_are_cut():
+def test_both_tails_are_clipped():
     clipped = ClippedRows(read, np.array([1.0, 2.0, np.inf], np.float32))(slice(5, 20))
     np.testing.assert_array_equal(clipped[:, 0], np.clip(LABELS[5:20, 0], -1, 1))
     np.testing.assert_array_equal(clipped[:, 1], np.clip(LABELS[5:20, 1], -2, 2))

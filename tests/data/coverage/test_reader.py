@@ -1,4 +1,4 @@
-"""Bins of windows are what a plain definition and the readers of Basenji and Baskerville make of the same track."""
+"""Bins of windows equal a plain definition and the output of the readers of Basenji and Baskerville for the same track."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PEERS = Path(__file__).parent / "peers" / "coverage.npz"
 
 
 def write_bigwig(path, values):
-    """Write arrays by chromosome; NaN is left out."""
+    """Write arrays by chromosome; NaN values are not written."""
     with pyBigWig.open(str(path), "w") as track:
-        track.addHeader([(chrom, len(of_chrom)) for chrom, of_chrom in values.items()])
-        for chrom, of_chrom in values.items():
-            known = np.flatnonzero(~np.isnan(of_chrom))
+        track.addHeader([(chrom, len(chrom_values)) for chrom, chrom_values in values.items()])
+        for chrom, chrom_values in values.items():
+            known = np.flatnonzero(~np.isnan(chrom_values))
             if len(known):
-                track.addEntries(np.full(len(known), chrom), known, ends=known + 1, values=of_chrom[known].astype(float))
+                track.addEntries(np.full(len(known), chrom), known, ends=known + 1, values=chrom_values[known].astype(float))
     return path
 
 
@@ -58,8 +58,8 @@ def random_track(path, seed, gaps=False, sizes=SIZES):
     rng = np.random.default_rng(seed)
     values = {chrom: rng.gamma(0.5, 8, size).astype(np.float32) for chrom, size in sizes.items()}
     if gaps:
-        for of_chrom in values.values():
-            of_chrom[rng.random(len(of_chrom)) < 0.3] = np.nan
+        for chrom_values in values.values():
+            chrom_values[rng.random(len(chrom_values)) < 0.3] = np.nan
     return write_bigwig(path, values), values
 
 
@@ -94,7 +94,7 @@ def test_against_the_plain_definition(tmp_path, sum_stat):
         np.testing.assert_allclose(label, x[::-1] if strand == "-" else x, rtol=3e-6, atol=1e-6)
 
 
-def test_what_is_the_sum_of_whole_numbers_is_exact(tmp_path):
+def test_sums_of_integers_are_exact(tmp_path):
     values = {"chr1": np.random.default_rng(0).integers(0, 100_000, 900).astype(np.float32), "chr2": np.zeros(700, np.float32)}
     reader = CoverageReader(make_tracks([write_bigwig(tmp_path / "a.bw", values)]), WINDOWS[:1], SIZES, 16)
     np.testing.assert_array_equal(reader(slice(None))[0, 0], values["chr1"][:160].reshape(10, 16).sum(axis=1))
@@ -102,7 +102,7 @@ def test_what_is_the_sum_of_whole_numbers_is_exact(tmp_path):
 
 @pytest.mark.parametrize("who", ["basenji", "baskerville"])
 def test_against_the_readers_of_peers(tmp_path, who):
-    """Their numbers have 11 bits, and Basenji computes with as few."""
+    """Their labels are float16, which has 11 significant bits; Basenji also computes in float16."""
     with np.load(PEERS) as file:
         peers = {name: file[name] for name in file.files}
     sizes = {chrom: len(peers[chrom]) for chrom in ("chrA", "chrB")}
@@ -134,7 +134,7 @@ def test_strands_exchange_bins_and_tracks(tmp_path):
     np.testing.assert_array_equal(other, forward[:, [1, 0, 2], ::-1])
 
 
-def test_rows_and_blocks_do_not_matter(tmp_path, monkeypatch):
+def test_row_slices_and_block_size_do_not_matter(tmp_path, monkeypatch):
     file, _ = random_track(tmp_path / "a.bw", 1, gaps=True)
     bed = tmp_path / "bed"
     bed.write_text("chr1\t30\t60\nchr2\t400\t420\nchr2\t0\t100\nchr1\t800\t810\n")
@@ -157,8 +157,8 @@ def test_beyond_chromosome_ends_is_zero(tmp_path):
     np.testing.assert_array_equal(reader(slice(None))[:, 0], [at_start, [0] * 5 + [8] * 5, [0] * 10, [0] * 10])
 
 
-def test_blacklist_cuts_to_the_baseline(tmp_path):
-    """Widened by 20 bp, across the ends of windows, and only where the window has enough bins and no gaps."""
+def test_blacklisted_regions_are_clipped_to_the_baseline(tmp_path):
+    """Regions are widened by 20 bp, also across window ends; the baseline needs enough bins and no missing values."""
     values = {"chr1": np.tile([2.0, 4.0, 100.0, 3.0], 225), "chr2": np.full(700, 5.0)}
     values["chr2"][50] = np.nan
     file = write_bigwig(tmp_path / "a.bw", values)
@@ -179,7 +179,7 @@ def test_blacklist_cuts_to_the_baseline(tmp_path):
         expected[row] = bases.reshape(10, 8).sum(axis=1)
     labels = CoverageReader(make_tracks([file]), windows, SIZES, 8, 0, settings)(slice(None))[:, 0]
     np.testing.assert_array_equal(labels, [expected[0], expected[1], expected[2][::-1], expected[3]])
-    # Seven bins and fewer: the baseline is 0.
+    # With seven bins or fewer, the baseline is 0.
     few = CoverageReader(make_tracks([file]), windows[:1].assign(window_end=104 + 56), SIZES, 8, 0, settings)(slice(None))[0, 0]
     bases = np.where(np.arange(104, 160) < 140, 0, values["chr1"][104:160])
     np.testing.assert_array_equal(few, bases.reshape(7, 8).sum(axis=1))
@@ -209,10 +209,10 @@ def test_gaps_are_zero_or_interpolated(tmp_path):
     np.testing.assert_allclose(between, [lines, np.zeros(40)], rtol=1e-6)
 
 
-def test_unmappable_bins_are_cut_at_a_quantile_of_their_window(tmp_path):
+def test_unmappable_bins_are_clipped_at_a_quantile_of_their_window(tmp_path):
     file, _ = random_track(tmp_path / "a.bw", 3)
     bed = tmp_path / "unmappable.bed"
-    # Half a bin, a tenth of one, less than a tenth, and all of the others from 800 on.
+    # Half a bin, a tenth of a bin, less than a tenth, and all bins from 800 on.
     bed.write_text("chr1\t745\t750\nchr1\t760\t761\nchr1\t770\t770\nchr1\t800\t900\n")
     settings = CoverageSettings(unmappable=bed, umap_clip=0.25)
     windows = make_windows(("chr1", 730, 890, "-"), ("chr2", 0, 160, "+"))
@@ -226,7 +226,7 @@ def test_unmappable_bins_are_cut_at_a_quantile_of_their_window(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_covered_bases_one_by_one(seed):
+def test_covered_bases_against_a_plain_count(seed):
     rng = np.random.default_rng(seed)
     covered = rng.random((5, 24)) < rng.choice([0, 0.2, 0.8, 1])
     pieces = [(row, start, end) for row in range(5) for start in range(24) for end in [start + 1] if covered[row, start]]
@@ -234,7 +234,7 @@ def test_covered_bases_one_by_one(seed):
     np.testing.assert_array_equal(found, covered.reshape(5, 4, 6).sum(axis=2))
 
 
-def test_the_transform_takes_labels_back_to_coverage(tmp_path):
+def test_inverse_of_the_transform_gives_coverage(tmp_path):
     file, values = random_track(tmp_path / "a.bw", 4)
     stats = ["sum", "sum_sqrt", "sum_exp75", "mean_sqrt", "peak", "max"]
     for order in ("new", "old"):
@@ -256,21 +256,21 @@ def test_names_with_and_without_chr_and_missing_chromosomes(tmp_path):
     part = write_bigwig(tmp_path / "c.bw", {"chr2": values["chr2"]})
     one, other = (CoverageReader(make_tracks([file]), WINDOWS, SIZES, 8)(slice(None)) for file in (whole, bare))
     np.testing.assert_array_equal(one, other)
-    message = r"^t1, t2 without data on chr1, where .*tiles\.exclude_chromosomes and annotation\.exclude.*targets\.missing"
+    message = r"^tracks t1, t2 have no data on chr1, which have windows.*tiles\.exclude_chromosomes.*targets\.missing"
     with pytest.raises(InputError, match=message):
         CoverageReader(make_tracks([whole, part, part]), WINDOWS, SIZES, 8)
-    with pytest.raises(InputError, match=r"^t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 2 more without data on chr1"):
+    with pytest.raises(InputError, match=r"^tracks t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 2 more have no data on chr1"):
         CoverageReader(make_tracks([part] * 12), WINDOWS, SIZES, 8)
     settings = CoverageSettings(missing_chromosome="zeros")
     reader = CoverageReader(make_tracks([whole, part]), WINDOWS, SIZES, 8, 0, settings)
     assert reader.missing.to_numpy().tolist() == [["t1", "chr1"]]
     found = reader(slice(None))[:, 1]
     np.testing.assert_array_equal(found, np.where((WINDOWS["chrom"] == "chr2").to_numpy()[:, None], one[:, 0], 0))
-    # What no window asks for may be missing.
+    # Chromosomes without windows may be missing.
     assert CoverageReader(make_tracks([part]), WINDOWS[1:2], SIZES, 8).missing.empty
 
 
-def test_what_is_no_number_is_named_with_its_place(tmp_path):
+def test_non_finite_labels_are_named_with_their_position(tmp_path):
     values = {"chr1": np.ones(900), "chr2": np.ones(700)}
     values["chr1"][805] = 3e38
     file = write_bigwig(tmp_path / "large.bw", values)
@@ -287,40 +287,40 @@ def test_what_is_no_number_is_named_with_its_place(tmp_path):
 
 @pytest.mark.parametrize("sum_stat", PLAIN)
 @pytest.mark.parametrize("order", ["new", "old"])
-def test_a_strand_that_is_stored_below_zero(tmp_path, sum_stat, order):
-    """A negative scale gives what the file with its sign turned would, labels and coverage, on both strands."""
+def test_a_strand_stored_as_negative_values(tmp_path, sum_stat, order):
+    """A negative scale is equivalent to flipping the sign of the file, for labels and coverage on both strands."""
     files = [random_track(tmp_path / f"{i}.bw", i, gaps=True)[0] for i in range(2)]
     _, values = random_track(tmp_path / "1.bw", 1, gaps=True)
-    turned = write_bigwig(tmp_path / "minus.bw", {chrom: -of_chrom for chrom, of_chrom in values.items()})
+    negative = write_bigwig(tmp_path / "minus.bw", {chrom: -chrom_values for chrom, chrom_values in values.items()})
     settings = CoverageSettings(order, interpolate_nan=True, blacklist=tmp_path / "b.bed", blacklist_quantile=0.8)
     (tmp_path / "b.bed").write_text("chr1\t30\t60\nchr2\t400\t420\n")
     form = {"sum_stat": sum_stat, "clip_soft": 3.0, "clip": 5.0, "strand_pair": [1, 0]}
     plain = CoverageReader(make_tracks(files, scale=0.3, **form), WINDOWS, SIZES, 8, 8, settings)
-    flipped = CoverageReader(make_tracks([files[0], turned], scale=[0.3, -0.3], **form), WINDOWS, SIZES, 8, 8, settings)
+    flipped = CoverageReader(make_tracks([files[0], negative], scale=[0.3, -0.3], **form), WINDOWS, SIZES, 8, 8, settings)
     np.testing.assert_array_equal(flipped(slice(None)), plain(slice(None)))
     assert flipped.transform == plain.transform
     assert (flipped.transform.inverse(flipped(slice(None)).transpose(0, 2, 1)) >= 0).all()
     assert negative_tracks(flipped) == []
 
 
-def test_tracks_below_zero_are_named(tmp_path):
+def test_negative_tracks_are_named(tmp_path):
     files = [random_track(tmp_path / f"{i}.bw", i)[0] for i in range(2)]
     values = {chrom: np.zeros(size) for chrom, size in SIZES.items()}
     values["chr1"][805] = -1
     files.append(write_bigwig(tmp_path / "low.bw", values))
-    # Position 805 is seen by a window of the minus strand alone, in which labels are those of the partner.
+    # Only a minus-strand window contains position 805; its labels are swapped with those of the partner.
     tracks = make_tracks(files, strand_pair=[2, 1, 0])
     assert negative_tracks(CoverageReader(tracks, WINDOWS, SIZES, 8)) == ["t2"]
     assert negative_tracks(CoverageReader(tracks, WINDOWS.iloc[:2], SIZES, 8)) == []
 
 
-def test_who_writes_labels_below_zero_is_told(tmp_path, caplog):
+def test_negative_labels_give_a_warning(tmp_path, caplog):
     rng = np.random.default_rng(0)
     (tmp_path / "g.fa").write_text("".join(f">{chrom}\n{''.join(rng.choice(list('ACGT'), n))}\n" for chrom, n in SIZES.items()))
     write_bigwig(tmp_path / "low.bw", {chrom: np.full(size, -1.0) for chrom, size in SIZES.items()})
     tiles = WINDOWS.assign(gene_id=list("abcd"), strand="+", mask_start=0, mask_end=0, split="train", fold=0)
     write_table(tiles, tmp_path / "tiles.tsv")
-    said = []
+    warnings = []
     for scale in ("1", "-1"):
         (tmp_path / "tracks.tsv").write_text(f"identifier\tfile\tscale\nminus\tlow.bw\t{scale}\n")
         options = {
@@ -330,19 +330,19 @@ def test_who_writes_labels_below_zero_is_told(tmp_path, caplog):
             "converted": "",
             "output": "d.h5",
         }
-        given = [f"--{name}={tmp_path / value}" for name, value in options.items()]
+        arguments = [f"--{name}={tmp_path / value}" for name, value in options.items()]
         caplog.clear()
         write_coverage.main(
-            write_coverage.parser().parse_args([*given, "--set=targets.bin_size=8", f"--set=run.data_dir={tmp_path}"])
+            write_coverage.parser().parse_args([*arguments, "--set=targets.bin_size=8", f"--set=run.data_dir={tmp_path}"])
         )
-        said.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
+        warnings.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
         with layout.open_dataset(tmp_path / "d.h5") as file:
             assert (file["labels"][:] == -8 * int(scale)).all()
-    assert len(said[0]) == 1 and said[0][0].startswith("labels go below 0") and "minus" in said[0][0]
-    assert said[1] == []
+    assert len(warnings[0]) == 1 and warnings[0][0].startswith("labels go below 0") and "minus" in warnings[0][0]
+    assert warnings[1] == []
 
 
-def test_few_of_many_windows_are_read_for_signs(tmp_path, monkeypatch):
+def test_signs_are_checked_in_a_sample_of_windows(tmp_path, monkeypatch):
     file, _ = random_track(tmp_path / "a.bw", 1)
     reader = CoverageReader(make_tracks([file]), pd.concat([WINDOWS] * 30, ignore_index=True), SIZES, 8)
     read = []
@@ -359,8 +359,8 @@ def test_few_of_many_windows_are_read_for_signs(tmp_path, monkeypatch):
     assert len(read) == 3
 
 
-def test_infinity_is_named_with_its_place(tmp_path, monkeypatch):
-    """pyBigWig does not write it; other programs do."""
+def test_infinity_is_named_with_its_position(tmp_path, monkeypatch):
+    """pyBigWig does not write infinite values; other programs do."""
 
     class Track:
         def chroms(self):
@@ -374,20 +374,20 @@ def test_infinity_is_named_with_its_place(tmp_path, monkeypatch):
         CoverageReader(make_tracks(["inf.bw"]), WINDOWS[2:], SIZES, 8, 0)(slice(None))
 
 
-def test_other_inputs_are_refused(tmp_path):
+def test_invalid_inputs_are_errors(tmp_path):
     file, _ = random_track(tmp_path / "a.bw", 6)
     tracks = make_tracks([file])
-    with pytest.raises(InputError, match="bins of 7 bp do not fill windows of 160 bp less 0 bp"):
+    with pytest.raises(InputError, match="windows of 160 bp minus 0 bp at either end are not a multiple of the bin size, 7 bp"):
         CoverageReader(tracks, WINDOWS, SIZES, 7)
-    with pytest.raises(InputError, match="do not fill"):
+    with pytest.raises(InputError, match="are not a multiple"):
         CoverageReader(tracks, WINDOWS, SIZES, 8, 80)
     with pytest.raises(InputError, match="windows of 160, 161 bp"):
         CoverageReader(tracks, pd.concat([WINDOWS, WINDOWS.assign(window_end=WINDOWS["window_end"] + 1)]), SIZES, 8)
-    with pytest.raises(InputError, match=r"has 700 bp of chr2, the genome 800"):
+    with pytest.raises(InputError, match=r"chr2 has 700 bp, but 800 bp in the genome"):
         CoverageReader(tracks, WINDOWS, SIZES | {"chr2": 800}, 8)
-    with pytest.raises(InputError, match=r"a\.bw is no BigWig: turn it into one with make_track\.py"):
+    with pytest.raises(InputError, match=r"a\.bw is not a BigWig: convert it with make_track\.py"):
         CoverageReader(tracks.assign(format="bam"), WINDOWS, SIZES, 8)
-    (tmp_path / "text.bw").write_text("no BigWig")
+    (tmp_path / "text.bw").write_text("not a BigWig")
     for name in ("text.bw", "none.bw"):
         with pytest.raises(InputError, match=f"{name} cannot be read as BigWig"):
             CoverageReader(make_tracks([tmp_path / name]), WINDOWS, SIZES, 8)
@@ -409,7 +409,7 @@ def test_clipped(tmp_path):
 
 
 def test_yeast_coverage_adds_up(yeast):
-    """Tiles without gaps hold, in all bins together, the sum that the file gives for itself; minutes would be too long."""
+    """The bins of tiles that cover the genome add up to the sum in the header of the file."""
     sizes = {name: int(size) for name, size in (line.split() for line in (yeast / "chrom.sizes").read_text().splitlines())}
     places = [
         (chrom, start, start + 16384, "+-"[start % 3 == 0]) for chrom, size in sizes.items() for start in range(0, size, 16384)

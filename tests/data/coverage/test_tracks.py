@@ -1,4 +1,4 @@
-"""Tables of tracks are read as Basenji's are, and everything that is wrong in one is named with its line."""
+"""Tables of tracks, including those of Basenji, are read; an error lists all problems with their lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def table(tmp_path):
     return read
 
 
-def test_the_least_table_has_defaults(table, tmp_path):
+def test_minimal_table_has_defaults(table, tmp_path):
     tracks = table("file identifier", "a.bw x", "b.bigWig NA")
     assert tracks["identifier"].tolist() == ["x", "NA"]
     assert tracks["file"].tolist() == [str(tmp_path / "data" / name) for name in FILES[:2]]
@@ -37,7 +37,7 @@ def test_the_least_table_has_defaults(table, tmp_path):
 
 @pytest.mark.parametrize("index", [("index ", ""), (" ", ""), ("", "")], ids=["index", "unnamed", "rownames"])
 def test_tables_of_basenji_and_baskerville(table, index):
-    # A part of a larger table: partners are numbered as they were there.
+    # Rows selected from a larger table: strand_pair has the row numbers of that table.
     tracks = table(
         index[0] + "identifier file clip clip_soft scale sum_stat strand_pair genome description",
         "34 n+ a.bw 384 64 0.3 sum_sqrt 35 0 RNA:liver",
@@ -65,7 +65,7 @@ def test_formats(table):
     made = as_bigwigs(tracks, "/made")
     assert (made["format"] == "bigwig").all()
     assert made["file"].tolist() == [*tracks["file"][:2], *(f"/made/{name}.bw" for name in "cdefgh")]
-    assert tracks["format"][2] == "bam", "the table that was given stays"
+    assert tracks["format"][2] == "bam", "the input table is unchanged"
 
 
 def test_what_make_track_counts(table):
@@ -82,13 +82,13 @@ def test_paths_are_expanded(table, tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     (tmp_path / "data" / "link").symlink_to(tmp_path / "other")
     (tmp_path / "b.bw").touch()
-    # The parent of a link is that of the folder it leads to.
+    # The parent of a link is the parent of its target.
     assert table("identifier file", "x link/.././b.bw")["file"].tolist() == [f"{tmp_path}/data/link/../b.bw"]
-    with pytest.raises(InputError, match=r"~nobody-of-this-name/a\.bw, is not there"):
+    with pytest.raises(InputError, match=r"~nobody-of-this-name/a\.bw, does not exist"):
         table("identifier file", "x ~nobody-of-this-name/a.bw")
 
 
-def test_all_that_is_wrong_is_named_with_its_line(table):
+def test_all_problems_are_listed_with_their_lines(table):
     with pytest.raises(InputError) as raised:
         table(
             "identifier file clip scale sum_stat strand_pair format strand",
@@ -108,25 +108,25 @@ def test_all_that_is_wrong_is_named_with_its_line(table):
         "line 2: strand_pair of x is y, but that of y is x",
         "line 3: strand_pair of y is x, but that of x is x",
         "line 4: clip is '-3'",
-        "line 4: the identifier x is there before",
+        "line 4: the identifier x is not unique",
         "line 5: clip is 'x'",
-        "none.bw, is not there",
+        "none.bw, does not exist",
         "line 6: scale is 'inf'",
-        "line 6: g.data does not say by its suffix",
+        "line 6: the suffix of g.data is not known",
         "line 7: scale is '0'",
         "line 7: unknown sum_stat 'sun': did you mean sum",
         "line 7: strand_pair is 'q'",
         "line 8: the identifier is 'v/w'",
         "line 9: unknown strand 'minus'",
         "line 10: the identifier is ''",
-        "line 11: the identifier is 'm{1}': Snakemake would read its braces",
+        "line 11: the identifier is 'm{1}': remove the braces",
     ):
         assert part in text, part
     with pytest.raises(InputError, match=r"line 2: unknown format 'bw'"):
         table("identifier file format", "x a.bw bw")
 
 
-def test_pairs_are_treated_alike(table):
+def test_partners_must_have_identical_settings(table):
     with pytest.raises(InputError, match=r"line 2: scale of x is 1.0, but 2.0 in its strand_pair y"):
         table("identifier file scale strand_pair", "x a.bw 1 y", "y b.bigWig 2 x")
     with pytest.raises(InputError, match=r"line 2: count of x is ends, but empty in its strand_pair y"):
@@ -134,7 +134,7 @@ def test_pairs_are_treated_alike(table):
     assert table("identifier file count strand strand_pair", "x c.BAM ends + y", "y c.BAM ends - x")["strand_pair"][0] == 1
 
 
-def test_a_strand_may_be_stored_below_zero(table):
+def test_scale_may_be_negative(table):
     tracks = table("identifier file scale strand_pair", "x a.bw 0.5 y", "y b.bigWig -0.5 x")
     assert tracks["scale"].tolist() == [0.5, -0.5]
     with pytest.raises(InputError, match=r"line 2: scale is '0': it must be a number other than 0"):
@@ -144,11 +144,11 @@ def test_a_strand_may_be_stored_below_zero(table):
 
 
 def test_columns(table, tmp_path):
-    with pytest.raises(InputError, match=r"has no column file: it has identifier, path"):
+    with pytest.raises(InputError, match=r"has no column file: its columns are identifier, path"):
         table("identifier path", "x a.bw")
     with pytest.raises(InputError, match=r"unknown column of .* 'clipsoft': did you mean clip_soft"):
         table("identifier file clipsoft", "x a.bw 3")
-    with pytest.raises(InputError, match="names no track"):
+    with pytest.raises(InputError, match="has no rows"):
         table("identifier file")
-    with pytest.raises(InputError, match=r"nothing.tsv is not there"):
+    with pytest.raises(InputError, match=r"nothing.tsv does not exist"):
         read_tracks(tmp_path / "nothing.tsv")

@@ -28,16 +28,16 @@ def coverage(kind=np.float64):
 
 
 @pytest.mark.parametrize("transform", CASES)
-def test_inverse_undoes_forward(transform):
+def test_inverse_inverts_forward(transform):
     values = coverage()
-    squashed = transform.forward(values)
-    np.testing.assert_allclose(transform.inverse(squashed), values, rtol=1e-9, atol=1e-9)
+    transformed = transform.forward(values)
+    np.testing.assert_allclose(transform.inverse(transformed), values, rtol=1e-9, atol=1e-9)
     order = np.argsort(values, axis=0)
-    assert (np.diff(np.take_along_axis(squashed, order, axis=0), axis=0) >= 0).all(), "more coverage is never less"
+    assert (np.diff(np.take_along_axis(transformed, order, axis=0), axis=0) >= 0).all(), "the transform is monotonic"
 
 
 @pytest.mark.parametrize("transform", CASES)
-def test_tensors_give_what_arrays_give_in_their_own_precision(transform):
+def test_tensors_give_the_results_of_arrays_in_their_precision(transform):
     values = coverage(np.float32)
     for direction in (transform.forward, transform.inverse):
         expected, found = direction(values), direction(ops.convert_to_tensor(values), ops)
@@ -46,21 +46,21 @@ def test_tensors_give_what_arrays_give_in_their_own_precision(transform):
         np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_steps_come_in_the_order_of_each_kind():
+def test_order_of_steps():
     x = np.array([[7.0]])
     new = TargetTransform(scale=2.0, power=0.5, clip_soft=1.5)
     root = np.sqrt(1 + 2 * 7) - 1
     np.testing.assert_allclose(new.forward(x), 1.5 - 1 + np.sqrt(root - 1.5 + 1))
     old = TargetTransform(scale=2.0, power=0.5, clip_soft=1.5, order="old")
     np.testing.assert_allclose(old.forward(x), 2 * (1.5 + np.sqrt(np.sqrt(7) - 1.5)))
-    # Below the clip nothing but scale and power.
+    # Below the soft clip only scale and power apply.
     np.testing.assert_allclose(new.forward(np.array([[0.5]])), np.sqrt(2) - 1)
     # In single precision 1 + 1e-9 is 1.
     np.testing.assert_allclose(new.inverse(new.forward(np.array([[1e-9]], np.float32))), 1e-9, rtol=1e-5)
     np.testing.assert_allclose(old.forward(np.array([[0.25]])), 1.0)
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_transforms_are_errors():
     with pytest.raises(InputError, match="unknown order of a target transform 'olde': did you mean old"):
         TargetTransform(order="olde")
     with pytest.raises(InputError, match=r"scale .* must be above 0"):
@@ -69,7 +69,7 @@ def test_what_cannot_be_is_refused():
         TargetTransform(power=-1.0)
 
 
-def test_lists_and_arrays_are_taken_and_can_be_compared():
+def test_lists_and_arrays_are_supported_and_comparable():
     assert TargetTransform(scale=[1, 2]) == TargetTransform(scale=np.array([1.0, 2.0]))
     assert hash(TargetTransform(scale=[1, 2])) == hash(TargetTransform(scale=(1.0, 2.0)))
 
@@ -102,7 +102,7 @@ def test_values_below_minus_one_give_a_gradient_in_tasks_without_power():
 
 
 @pytest.mark.parametrize("transform", CASES)
-def test_json_keeps_it(transform):
+def test_json_round_trip(transform):
     text = json.dumps(transform.to_dict(), allow_nan=False)
     assert json.loads(text)["kind"] == "coverage"
     assert TargetTransform.from_dict(json.loads(text)) == transform
@@ -113,8 +113,8 @@ def test_infinite_clips_are_none():
     assert TargetTransform(clip_soft=(np.inf, 2.0)).to_dict()["clip_soft"] == [None, 2.0]
 
 
-def test_dictionaries_of_other_kinds_are_refused():
-    with pytest.raises(InputError, match="kind 'zscore' is none of coverage"):
+def test_dictionaries_of_other_kinds_are_errors():
+    with pytest.raises(InputError, match="kind of the target transform is 'zscore'"):
         TargetTransform.from_dict({"kind": "zscore"})
     with pytest.raises(InputError, match="unknown key of a target transform 'scal': did you mean scale"):
         TargetTransform.from_dict({"kind": "coverage", "scal": 1.0})
@@ -136,7 +136,7 @@ def test_transform_of_a_table_of_tracks():
     assert new == TargetTransform((1.0, 2.0, 3.0, 4.0, 1.0), (1.0, 0.5, 0.5, 0.75, 1.0), (np.inf, 1.0, 2.0, 3.0, np.inf))
     scales, powers = (1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 0.75, 0.75, 0.75, 1.0)
     columns["scale"] = [-1.0, 2.0, -3.0, 4.0, -5.0]
-    assert transform_of(pd.DataFrame(columns)) == new, "the sign is turned before"
+    assert transform_of(pd.DataFrame(columns)) == new, "the sign of scale is not part of the transform"
     assert old == TargetTransform(scales, powers, (np.inf, 1.0, 2.0, 3.0, np.inf), "old")
 
 
@@ -147,7 +147,7 @@ def test_transform_of_a_table_of_tracks():
     st.sampled_from(["new", "old"]),
     st.floats(0, 1e6),
 )
-def test_any_coverage_comes_back(scale, power, clip_soft, order, value):
+def test_round_trip_of_any_coverage(scale, power, clip_soft, order, value):
     transform = TargetTransform(scale, power, clip_soft, order)
     values = np.array([value])
     np.testing.assert_allclose(transform.inverse(transform.forward(values)), values, rtol=1e-9, atol=1e-9)

@@ -1,4 +1,4 @@
-"""What is left out of a matrix, for the first reason that applies."""
+"""Filters drop tasks and genes of a matrix, with the first reason that applies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = np.float32(
 TASKS = pd.DataFrame({"task": ["a", "b", "c", "d"], "group": ["x", "x", "y", "y"]})
 
 
-def test_nothing_is_asked_of_a_matrix_by_default():
+def test_filters_are_off_by_default():
     values, kept, dropped = filter_tasks(VALUES, TASKS, tasks_with())
     assert values is VALUES and len(kept) == 4 and dropped.empty
     assert (filter_genes(VALUES, genes_with())["reason"] == "").all()
@@ -44,7 +44,7 @@ def test_nothing_is_asked_of_a_matrix_by_default():
 @pytest.mark.parametrize(
     ("limits", "reasons"),
     [
-        # Of the four genes that were measured at all.
+        # Fractions of the four genes that are measured in any task.
         ({"max_missing": 0.25}, ["", "", "mostly_missing", ""]),
         ({"max_missing": 0.24}, ["", "mostly_missing", "mostly_missing", "mostly_missing"]),
         ({"min_total": 4}, ["", "", "", ""]),
@@ -53,7 +53,7 @@ def test_nothing_is_asked_of_a_matrix_by_default():
         ({"max_missing": 0.3, "min_total": 5, "min_genes": 3}, ["low_total", "low_total", "mostly_missing", ""]),
     ],
 )
-def test_tasks_are_left_out_with_a_reason(limits, reasons):
+def test_dropped_tasks_have_a_reason(limits, reasons):
     values, kept, dropped = filter_tasks(VALUES, TASKS, tasks_with(**limits))
     used = [i for i, reason in enumerate(reasons) if not reason]
     np.testing.assert_array_equal(values, VALUES[:, used])
@@ -62,7 +62,7 @@ def test_tasks_are_left_out_with_a_reason(limits, reasons):
     assert dropped["reason"].tolist() == [reason for reason in reasons if reason]
 
 
-def test_details_have_the_number_that_was_too_small():
+def test_details_have_the_number_that_failed():
     limits = {"max_missing": 0.3, "min_total": 4.5}
     assert filter_tasks(VALUES, TASKS, tasks_with(**limits))[2]["detail"].tolist() == [
         "values sum to 4", "values sum to 4", "50.0% of the genes not measured",
@@ -85,17 +85,17 @@ def test_details_have_the_number_that_was_too_small():
         ({"min_tasks": 3}, ["", "few_tasks", "few_tasks", "", "few_tasks"]),
     ],
 )
-def test_genes_are_left_out_with_a_reason(limits, reasons):
+def test_dropped_genes_have_a_reason(limits, reasons):
     assert filter_genes(VALUES, genes_with(**limits))["reason"].tolist() == reasons
 
 
-def test_a_matrix_without_tasks_is_refused():
-    with pytest.raises(InputError, match=r"leaves no task; the first is a: values sum to 4"):
+def test_dropping_every_task_is_an_error():
+    with pytest.raises(InputError, match=r"drops every task; the first is a: values sum to 4"):
         filter_tasks(VALUES, TASKS, tasks_with(min_total=100))
 
 
 @pytest.mark.parametrize(("missing", "among", "limit"), [(3, 10, 0.3), (1, 20, 0.05), (3, 4, 0.75), (7, 10, 0.7)])
-def test_a_share_that_is_the_limit_is_allowed(missing, among, limit):
+def test_a_fraction_equal_to_the_limit_is_allowed(missing, among, limit):
     values = np.ones((among, 2), np.float32)
     values[:missing, 0] = NAN
     tasks = pd.DataFrame({"task": ["a", "b"]})

@@ -1,4 +1,4 @@
-"""AnnData files are read by the matrix that is asked for, and what is wrong in one is named."""
+"""The selected matrix of an AnnData file is read; errors name the problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.spars
 
 
 def write(path: Path, values: np.ndarray, kind=np.asarray, **layers: np.ndarray) -> Path:
-    """Write obs o0, o1, … by genes g0, g1, …, whose symbols repeat one."""
+    """Write obs o0, o1, … by genes g0, g1, …; one gene symbol is duplicated."""
     obs = pd.DataFrame(index=[f"o{i}" for i in range(len(values))])
     symbols = ["S", "S", *(f"T{i}" for i in range(values.shape[1] - 2))]
     var = pd.DataFrame({"symbol": pd.Categorical(symbols)}, index=[f"g{i}" for i in range(values.shape[1])])
@@ -46,35 +46,35 @@ def test_layers_and_raw_are_chosen_by_name(tmp_path, counts, kind):
     np.testing.assert_array_equal(values, 10 * counts[:, [4, 2]].T)
     np.testing.assert_array_equal(read_anndata(path, "halves")[2], counts[:, [4, 2]].T / 2)
     genes, _, values = read_anndata(path, "raw")
-    assert list(genes) == [f"g{i}" for i in range(9)], "raw has genes of its own"
+    assert list(genes) == [f"g{i}" for i in range(9)], "raw has its own genes"
     np.testing.assert_array_equal(values, counts.T)
     with pytest.raises(InputError, match=r"layer of .* 'halve': did you mean halves"):
         read_anndata(path, "halve")
 
 
-def test_ids_of_raw_must_be_in_var_where_predictions_go(tmp_path, counts):
+def test_var_must_have_the_ids_of_raw_for_predictions(tmp_path, counts):
     found = anndata.AnnData(counts, var=pd.DataFrame({"ensembl": [f"e{i}" for i in range(9)]}, [f"g{i}" for i in range(9)]))
     found.raw = found
     found.write_h5ad(tmp_path / "both.h5ad")
     assert list(read_anndata(tmp_path / "both.h5ad", "raw", "ensembl")[0]) == [f"e{i}" for i in range(9)]
     found.var = found.var.rename(columns={"ensembl": "ensembl_id"})
     found.write_h5ad(tmp_path / "one.h5ad")
-    with pytest.raises(InputError, match=r"column of var .* which predictions need .* 'ensembl': did you mean ensembl_id"):
+    with pytest.raises(InputError, match=r"column of var .* predictions need it .* 'ensembl': did you mean ensembl_id"):
         read_anndata(tmp_path / "one.h5ad", "raw", "ensembl")
-    # Cells are summed, and predictions go to the sums.
+    # Cells need no ids in var: they are summed, and predictions are for the sums.
     with h5ad.open_anndata(tmp_path / "one.h5ad", "raw", "ensembl") as file:
         assert list(file.genes) == [f"e{i}" for i in range(9)]
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint8, np.float64, bool])
-def test_values_of_any_kind_are_read(tmp_path, counts, kind):
+def test_values_of_any_dtype_are_read(tmp_path, counts, kind):
     values = read_anndata(write(tmp_path / "m.h5ad", counts.astype(kind)))[2]
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, counts.astype(kind).T)
 
 
 @pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix])
-def test_what_a_sparse_matrix_stores_twice_is_summed(tmp_path, counts, kind):
+def test_duplicate_entries_of_a_sparse_matrix_are_summed(tmp_path, counts, kind):
     path = write(tmp_path / "m.h5ad", counts, kind)
     whole = kind(counts)
     whole.data /= 2
@@ -95,7 +95,7 @@ def test_gene_ids_may_be_in_a_column(tmp_path, counts):
 
 @pytest.mark.parametrize("block", [1, 10, 10**6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_that_are_no_measurements_are_named(tmp_path, monkeypatch, counts, kind, block):
+def test_non_finite_values_are_named(tmp_path, monkeypatch, counts, kind, block):
     monkeypatch.setattr(h5ad, "_BLOCK_VALUES", block)
     counts[4, 7] = 1e300
     with pytest.raises(InputError, match=r"obs o4, gene g7 is 1e\+300"):
@@ -104,7 +104,7 @@ def test_values_that_are_no_measurements_are_named(tmp_path, monkeypatch, counts
     assert np.argwhere(np.isnan(read_anndata(write(tmp_path / "m.h5ad", counts, KINDS[kind]))[2])).tolist() == [[7, 4]]
 
 
-def test_blocks_cover_the_matrix_once_and_are_small(tmp_path, monkeypatch, counts):
+def test_blocks_are_small_and_cover_the_matrix_once(tmp_path, monkeypatch, counts):
     monkeypatch.setattr(h5ad, "_BLOCK_VALUES", 10)
     for name, kind in KINDS.items():
         covered = np.zeros(counts.shape, int)
@@ -116,7 +116,7 @@ def test_blocks_cover_the_matrix_once_and_are_small(tmp_path, monkeypatch, count
         assert (covered == 1).all() and len(pieces) > 1, name
 
 
-def test_files_that_are_no_anndata_are_refused(tmp_path, counts):
+def test_files_that_are_not_anndata_are_errors(tmp_path, counts):
     path = write(tmp_path / "m.h5ad", counts, scipy.sparse.csr_matrix)
     whole = path.read_bytes()
     (tmp_path / "cut.h5ad").write_bytes(whole[: len(whole) // 2])
@@ -130,12 +130,12 @@ def test_files_that_are_no_anndata_are_refused(tmp_path, counts):
         read_anndata(tmp_path / "other.h5ad")
     with h5py.File(path, "r+") as file:
         file["X/indices"][3] = 99
-    with pytest.raises(InputError, match="its matrix cannot be read"):
+    with pytest.raises(InputError, match="the matrix cannot be read"):
         read_anndata(path)
     with h5py.File(path, "r+") as file:
         del file["X"]
         file["X"] = counts[:, :4]
-    with pytest.raises(InputError, match=r"shape \(6, 4\), not numbers of 6 obs by 9 genes"):
+    with pytest.raises(InputError, match=r"shape \(6, 4\), but it must be numeric with 6 obs by 9 genes"):
         read_anndata(path)
     with h5py.File(path, "r+") as file:
         del file["X"]

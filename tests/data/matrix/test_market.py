@@ -1,4 +1,4 @@
-"""Matrix Market files are read with the names beside them; what contradicts itself is named by its line."""
+"""Matrix Market files are read with their files of names; errors name the line."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def test_entries_are_summed_and_only_genes_are_kept(tmp_path, monkeypatch, prefi
         read_market(path, "names")
 
 
-def test_a_folder_stands_for_its_matrix(tmp_path):
+def test_matrix_is_found_in_a_folder(tmp_path):
     write(tmp_path)
     assert open_market(tmp_path).path == tmp_path / "matrix.mtx"
     (tmp_path / "barcodes.tsv").unlink()
-    with pytest.raises(InputError, match=r"there is no barcodes\.tsv"):
+    with pytest.raises(InputError, match=r"barcodes\.tsv is missing"):
         open_market(tmp_path)
     (tmp_path / "matrix.mtx").unlink()
     with pytest.raises(InputError, match=r"has no matrix\.mtx"):
@@ -61,16 +61,16 @@ def test_a_folder_stands_for_its_matrix(tmp_path):
         ("3 1 1", "3 1 nan", "line 7 is '3 1 nan'"),
         ("3 1 1", "3 1", "line 7 is '3 1'"),
         ("3 1 1", "3.5 1 1", "line 7 is '3.5 1 1'"),
-        ("2 2 0\n", "", "has 4 entries, but says that it has 5"),
+        ("2 2 0\n", "", "has 4 entries, but its header lists 5"),
         ("4 3 5\n1", "4 3\n1", "line 4 is '4 3'"),
-        ("4 3 5\n1", "3 4 5\n1", "3 rows and 4 columns, but features.tsv 4 genes and barcodes.tsv 3 columns; it seems"),
-        ("4 3 5\n1", "4 2 5\n1", "4 rows and 2 columns, but features.tsv 4 genes and barcodes.tsv 3 columns\\."),
+        ("4 3 5\n1", "3 4 5\n1", "3 rows and 4 columns, but features.tsv has 4 genes and barcodes.tsv has 3 columns; it seems"),
+        ("4 3 5\n1", "4 2 5\n1", "4 rows and 2 columns, but features.tsv has 4 genes and barcodes.tsv has 3 columns\\."),
         ("coordinate integer", "array integer", "begins with"),
         ("integer", "pattern", "begins with"),
         ("%%MatrixMarket", "%MatrixMarket", "begins with"),
     ],
 )
-def test_files_that_contradict_themselves_are_refused(tmp_path, monkeypatch, old, new, message, block):
+def test_inconsistent_files_are_errors(tmp_path, monkeypatch, old, new, message, block):
     monkeypatch.setattr(market, "_BLOCK_ENTRIES", block)
     text = HEAD + ENTRIES
     assert old in text
@@ -78,14 +78,14 @@ def test_files_that_contradict_themselves_are_refused(tmp_path, monkeypatch, old
         read_market(write(tmp_path, text.replace(old, new, 1)))
 
 
-def test_cut_files_are_refused(tmp_path):
+def test_truncated_files_are_errors(tmp_path):
     path = write(tmp_path, ending=".gz")
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(InputError, match="cannot be read"):
         read_market(path)
 
 
-def test_contents_say_what_is_gzipped_and_not_the_name(tmp_path):
+def test_gzip_is_detected_from_contents(tmp_path):
     expected = read_market(write(tmp_path))
     for number, name in enumerate(("matrix.mtx", "features.tsv", "barcodes.tsv")):
         folder = tmp_path / str(number)

@@ -1,4 +1,4 @@
-"""Whatever format measurements come in, they are the same numbers; and tasks have one row each in their table."""
+"""All formats of a matrix give the same values, and the task table has one row per task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def write_text(path: Path, genes, tasks, values) -> Path:
-    """Write a matrix as TSV, CSV or GCT, each number with the digits that give it back."""
+    """Write a matrix as TSV, CSV or GCT, with enough digits to restore each number."""
     separator = "," if ".csv" in path.name else "\t"
     lines = [
         ["id", *tasks],
@@ -62,11 +62,11 @@ def write_market(folder: Path, genes, tasks, values, old: bool) -> Path:
 
 
 def written(folder: Path, genes, tasks, values) -> list[Path]:
-    """The same matrix in every format that can hold it."""
+    """Write the same matrix in every format that can represent it."""
     paths = [write_text(folder / f"m{ending}", genes, tasks, values) for ending in (".tsv", ".csv.gz", ".gct", ".gct.gz")]
     kinds = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}
     paths += [write_anndata(folder / f"{name}.h5ad", genes, tasks, values, kind) for name, kind in kinds.items()]
-    # Matrix Market is for counts: it holds nothing that was not measured.
+    # Matrix Market cannot represent missing values.
     if not np.isnan(values).any():
         paths += [write_market(folder / f"market_{old}", genes, tasks, values, old) for old in (True, False)]
     return paths
@@ -105,14 +105,14 @@ def test_every_format_gives_the_same_numbers(numbered, values, missing, block):
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
-def test_a_task_that_is_there_twice_is_refused_in_every_format(tmp_path):
+def test_duplicate_tasks_are_errors_in_every_format(tmp_path):
     for path in written(tmp_path, GENES[:2], ["a", "b", "a"], np.ones((2, 3), np.float32)):
         for read in (read_matrix, read_task_names):
             with pytest.raises(InputError, match="the task a twice"):
                 read(path)
 
 
-def test_what_a_format_does_not_have_is_refused(tmp_path):
+def test_layers_of_other_formats_and_empty_matrices_are_errors(tmp_path):
     for path in written(tmp_path, GENES[:2], TASKS[:2], np.ones((2, 2), np.float32)):
         if path.suffix != ".h5ad":
             with pytest.raises(InputError, match=r"only \.h5ad files have layers"):
@@ -123,16 +123,16 @@ def test_what_a_format_does_not_have_is_refused(tmp_path):
         read_matrix(write_anndata(tmp_path / "empty.h5ad", [], ["a", "b"], np.ones((0, 2), np.float32)))
 
 
-def test_files_of_a_matrix_are_those_that_it_needs(tmp_path):
+def test_files_of_a_matrix_include_its_names(tmp_path):
     folder = write_market(tmp_path / "new", GENES[:2], TASKS[:2], np.ones((2, 2), np.float32), old=False)
     assert {path.name for path in matrix_files(folder)} == {"matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"}
     assert matrix_files(tmp_path / "m.tsv") == [tmp_path / "m.tsv"]
 
 
-def test_rows_are_found_although_other_ids_repeat():
+def test_rows_are_found_despite_other_duplicate_ids():
     genes = pd.Index(["a", "twice", "b", "twice", "c"])
     assert find_rows(genes, pd.Series(["c", "a"])).tolist() == [4, 0]
-    with pytest.raises(InputError, match="has several rows of twice"):
+    with pytest.raises(InputError, match="has several rows for twice"):
         find_rows(genes, pd.Series(["a", "twice"]))
     with pytest.raises(InputError, match="lacks z"):
         find_rows(genes, pd.Series(["a", "z"]))
@@ -151,7 +151,7 @@ def test_tasks_table_follows_the_matrix(tmp_path):
         read_tasks_table(write(tmp_path / "t.tsv", "name\na\n"), ["a"])
 
 
-def test_a_matrix_may_be_its_own_tasks_table(tmp_path):
+def test_a_matrix_may_hold_its_task_table(tmp_path):
     obs = pd.DataFrame(
         {"organ": pd.Categorical(["liver", None, "skin"]), "n": [3, 4, 5], "ok": [True, False, True], "task": "x"},
         index=["a", "b", "c"],

@@ -1,4 +1,4 @@
-"""Pseudobulks are the sums of their cells, in whatever format and order cells come."""
+"""Pseudobulks are the sums of their cells, for every format and order of cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMATS = ("dense", "csr", "csc", "market")
 
 @pytest.fixture
 def counts() -> np.ndarray:
-    """Counts with a gene and a cell that have none, and one sum beyond the whole numbers of single precision."""
+    """Counts with an all-zero gene and cell, and a gene whose sums exceed the exact integers of single precision."""
     counts = np.random.default_rng(0).poisson(0.5, (N_CELLS, N_GENES)).astype(np.float64)
     counts[:, 3] = counts[7] = 0
     counts[:, 5] = 2**24 / 4 + np.arange(N_CELLS)
@@ -42,7 +42,7 @@ def obs() -> pd.DataFrame:
 
 
 def write(folder: Path, counts: np.ndarray, obs: pd.DataFrame, form: str) -> tuple[Path, Path | None]:
-    """Write cells as AnnData, or as Matrix Market with a table that has other cells too and another order."""
+    """Write cells as AnnData, or as Matrix Market with a cell table in a different order and with an additional cell."""
     genes = [f"g{i}" for i in range(counts.shape[1])]
     if form != "market":
         kind = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}[form]
@@ -87,7 +87,7 @@ def test_pseudobulks_are_sums_of_their_cells(tmp_path, monkeypatch, counts, obs,
     assert found.obs["n_cells"].to_dict() == {n: size for n, size in zip(names, sizes) if size >= 9}
     assert dict(zip(dropped["task"], dropped["n_cells"])) == {n: size for n, size in zip(names, sizes) if size < 9}
     assert set(dropped["reason"]) == {"few_cells"}
-    # A matrix like any other, with its own task table.
+    # Pseudobulks can be read like any matrix, with their task table.
     write_pseudobulks(found, tmp_path / "p.h5ad")
     _, tasks, values = read_matrix(tmp_path / "p.h5ad")
     np.testing.assert_array_equal(values, sums.T.astype(np.float32))
@@ -96,7 +96,7 @@ def test_pseudobulks_are_sums_of_their_cells(tmp_path, monkeypatch, counts, obs,
     assert described["n_cells"].astype(int).tolist() == found.obs["n_cells"].tolist()
 
 
-def test_the_program_writes_what_it_keeps_and_what_not(tmp_path, counts, obs):
+def test_program_writes_kept_and_dropped_pseudobulks(tmp_path, counts, obs):
     path, table = write(tmp_path, counts, obs, "market")
     options = [f"--cells={path}", f"--table={table}", f"--set=targets.pseudobulks.by={BY}"]
     options += [
@@ -110,24 +110,24 @@ def test_the_program_writes_what_it_keeps_and_what_not(tmp_path, counts, obs):
     assert set(read_table(tmp_path / "d.tsv")["task"]) == set(plain(counts, obs)) - set(expected)
 
 
-def test_what_is_wrong_with_cells_is_named(tmp_path, counts, obs):
+def test_invalid_cells_are_errors(tmp_path, counts, obs):
     path, _ = write(tmp_path, counts, obs, "csr")
     with pytest.raises(InputError, match=r"annotation of the cells .* 'donors': did you mean donor"):
         aggregate_cells(path, ["donors"])
-    with pytest.raises(InputError, match="none of 6 groups of cells has 99 cells"):
+    with pytest.raises(InputError, match="none of 6 groups has at least 99 cells"):
         aggregate_cells(path, BY, min_cells=99)
     for value, text in ((-1.0, "-1"), (np.nan, "nan")):
-        wrong = counts.copy()
-        wrong[9, 4] = value
-        with pytest.raises(InputError, match=f"cell cell9, gene g4 is {text}; only counts can be summed"):
-            aggregate_cells(write(tmp_path, wrong, obs, "csc")[0], BY)
-    with pytest.raises(InputError, match=r"two groups of cells are called a\|b\|c"):
+        invalid = counts.copy()
+        invalid[9, 4] = value
+        with pytest.raises(InputError, match=f"cell cell9, gene g4 is {text}, but only counts can be summed"):
+            aggregate_cells(write(tmp_path, invalid, obs, "csc")[0], BY)
+    with pytest.raises(InputError, match=r"two groups of cells are named a\|b\|c"):
         unclear = pd.DataFrame({"x": ["a|b", "a"], "y": ["c", "b|c"]}, index=["1", "2"])
         aggregate_cells(write(tmp_path, counts[:2], unclear, "dense")[0], ["x", "y"])
 
 
 @pytest.mark.parametrize("form", ["csr", "market"])
-def test_words_for_missing_values_are_no_annotation(tmp_path, counts, obs, form, caplog, monkeypatch):
+def test_cells_with_missing_annotations_are_left_out(tmp_path, counts, obs, form, caplog, monkeypatch):
     monkeypatch.setattr("cisnake.program.log.propagate", True)
     caplog.set_level("INFO")
     obs["cell_type"] = obs["cell_type"].astype(object)
@@ -141,21 +141,21 @@ def test_words_for_missing_values_are_no_annotation(tmp_path, counts, obs, form,
 
 
 @pytest.mark.parametrize("name", ["task", "n_cells"])
-def test_annotations_named_as_columns_of_pseudobulks_are_refused(tmp_path, counts, obs, name):
+def test_annotations_named_like_columns_of_pseudobulks_are_errors(tmp_path, counts, obs, name):
     path, _ = write(tmp_path, counts, obs.rename(columns={"donor": name}), "csr")
-    with pytest.raises(InputError, match=rf"annotation {name} of .*cells\.h5ad .* give it another"):
+    with pytest.raises(InputError, match=rf"annotation {name} of .*cells\.h5ad .* rename it"):
         aggregate_cells(path, ["cell_type", name])
 
 
 @pytest.mark.parametrize("name", ["none.mtx", "none.h5ad"])
-def test_a_file_of_cells_that_is_not_there_is_named(tmp_path, name):
+def test_missing_file_of_cells_is_an_error(tmp_path, name):
     with pytest.raises(InputError, match=r"none\.\w+ is not there: check targets\.cells"):
         aggregate_cells(tmp_path / name, BY)
 
 
-def test_what_is_wrong_with_a_table_of_cells_is_named(tmp_path, counts, obs):
+def test_invalid_tables_of_cells_are_errors(tmp_path, counts, obs):
     path, table = write(tmp_path, counts, obs, "market")
-    with pytest.raises(InputError, match="says nothing of its cells"):
+    with pytest.raises(InputError, match="has no annotations of cells"):
         aggregate_cells(path, BY)
     text = table.read_text()
     for changed, message in (
@@ -174,7 +174,7 @@ def test_normalised_values_are_summed_with_a_warning(tmp_path, counts, obs, capl
     halved = counts.copy()
     halved[1, 1] = 0.5
     aggregate_cells(write(tmp_path, halved, obs, "csr")[0], BY)
-    assert "no whole numbers" in caplog.text
+    assert "non-integer values" in caplog.text
     caplog.clear()
     aggregate_cells(write(tmp_path, counts, obs, "csr")[0], BY)
-    assert "no whole numbers" not in caplog.text
+    assert "non-integer values" not in caplog.text

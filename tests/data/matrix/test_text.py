@@ -1,4 +1,4 @@
-"""Text is read as it stands, and what is no measurement is named by its line."""
+"""Text matrices are read without changing ids; errors name the line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_one_task_is_enough(tmp_path):
 
 @pytest.mark.parametrize("text", [GCT_2, GCT_3], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("name", ["m.gct", "m.gct.gz"])
-def test_gct_is_read_below_its_head(tmp_path, name, text):
+def test_gct_is_read_after_its_header(tmp_path, name, text):
     path = write(tmp_path / name, text)
     genes, tasks, values = read_text_matrix(path)
     assert list(genes) == ["x1", "g2"] and tasks == ["a", "b", "c"]
@@ -62,25 +62,25 @@ def test_gct_is_read_below_its_head(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("#1.3", "#1.1", "no GCT file"),
-        ("2\t3\t2\t1", "2\t3", "no GCT file"),
-        ("2\t3\t2\t1", "2\t4\t2\t1", "line 3 names 3 columns of values, but line 2 says 4"),
-        ("2\t3\t2\t1", "2\t3\t1\t1", "line 3 names 4 columns of values, but line 2 says 3"),
-        ("2\t3\t2\t1", "3\t3\t2\t1", "has 2 genes, but says in line 2 that it has 3"),
+        ("#1.3", "#1.1", "not a GCT file"),
+        ("2\t3\t2\t1", "2\t3", "not a GCT file"),
+        ("2\t3\t2\t1", "2\t4\t2\t1", "line 3 names 3 value columns, but according to line 2 there are 4"),
+        ("2\t3\t2\t1", "2\t3\t1\t1", "line 3 names 4 value columns, but according to line 2 there are 3"),
+        ("2\t3\t2\t1", "3\t3\t2\t1", "has 2 genes, but according to line 2 it has 3"),
         ("heat\theat\tcold", "heat\tcold", "line 4 has 5 cells, but line 3 has 6"),
         ("-3\t4e1", "-3\tx", "line 6: gene g2, task b is 'x'"),
         ("4e1\t\n", "4e1\n", "line 6 has fewer cells"),
     ],
 )
-def test_gct_that_contradicts_itself_is_refused(tmp_path, old, new, message):
+def test_inconsistent_gct_is_an_error(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message):
         read_text_matrix(write(tmp_path / "m.gct", GCT_3.replace(old, new)))
 
 
-def test_only_gct_names_the_column_of_ids(tmp_path):
+def test_gene_column_is_supported_for_gct_only(tmp_path):
     with pytest.raises(InputError, match="'symbl': did you mean symbol"):
         read_text_matrix(write(tmp_path / "m.gct", GCT_3), "symbl")
-    with pytest.raises(InputError, match="always in its first column"):
+    with pytest.raises(InputError, match="always in the first column"):
         read_text_matrix(write(tmp_path / "m.tsv", TEXT), "id")
 
 
@@ -102,20 +102,20 @@ def test_bad_cell_is_named_with_gene_task_and_line(tmp_path, monkeypatch, cell, 
     [
         ("id\ta\t\ng\t1\t2\n", "column 3 has no name"),
         ("id\ta\n", "0 genes and 1 tasks"),
-        ("id,a\ng,1\n", "0 genes and 0 tasks: is it separated by"),
-        ("a\tb\ng1\t1\t2\ng2\t1\t2\n", "line 2 has more cells than the line of names"),
+        ("id,a\ng,1\n", "0 genes and 0 tasks: is the separator"),
+        ("a\tb\ng1\t1\t2\ng2\t1\t2\n", "line 2 has more cells than the header"),
         ("a\tb\ng1\t1\ng2\t1\t2\t3\t4\n", "cannot be read as a table"),
         ("id\ta\tb\ng1\t1\t2\ng2\t1\n", "line 3 has fewer cells"),
         ("", r"m\.tsv is empty"),
         ("\n\n", r"m\.tsv is empty"),
     ],
 )
-def test_tables_that_cannot_be_meant_are_refused(tmp_path, text, message):
+def test_malformed_tables_are_errors(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read_text_matrix(write(tmp_path / "m.tsv", text))
 
 
-def test_cut_and_binary_files_are_refused(tmp_path):
+def test_truncated_and_binary_files_are_errors(tmp_path):
     whole = gzip.compress(("id\ta\n" + "".join(f"g{i}\t{i * 0.37}\n" for i in range(2000))).encode())
     (tmp_path / "cut.tsv.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "bad.tsv.gz").write_bytes(whole[:200] + b"\0" * 200 + whole[400:])
@@ -126,7 +126,7 @@ def test_cut_and_binary_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.tsv", "m.gct"])
-def test_contents_say_what_is_gzipped_and_not_the_name(tmp_path, name):
+def test_gzip_is_detected_from_contents(tmp_path, name):
     text = GCT_2 if name == "m.gct" else TEXT
     expected = read_text_matrix(write(tmp_path / name, text))
     (tmp_path / "packed").mkdir()

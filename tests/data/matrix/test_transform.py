@@ -1,4 +1,4 @@
-"""Labels are transformed as a plain float64 definition says, and come back."""
+"""Labels equal a plain float64 definition of each transform, and the inverse restores them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAIN = np.array([0, 2, 3, 5, 8, 13, 21, 34])
 
 
 def matrix() -> np.ndarray:
-    """Counts of 40 genes in 6 tasks: of very different depth, one constant, one with missing values."""
+    """Return counts of 40 genes in 6 tasks of very different depth; one is constant, one has missing values."""
     rng = np.random.default_rng(0)
     values = (rng.poisson(3, (40, 6)) * [1, 1003.7, 1, 1, 1, 1e-3] + [0, 1e6, 0, 0, 1, 0]).astype(np.float32)
     values[:, 3] = 0.1
@@ -39,7 +39,7 @@ def plain(kind: str, values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("block", [1, 7, 10**6])
 @pytest.mark.parametrize("kind", KINDS)
-def test_labels_are_those_of_the_plain_definition(monkeypatch, kind, block):
+def test_labels_equal_the_plain_definition(monkeypatch, kind, block):
     monkeypatch.setattr(expression_transform, "_BLOCK_CELLS", block)
     values = matrix()
     expected = plain(kind, values)
@@ -53,7 +53,7 @@ def test_labels_are_those_of_the_plain_definition(monkeypatch, kind, block):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_inverse_undoes_forward_after_json(kind):
+def test_inverse_inverts_forward_after_json(kind):
     values = matrix()
     transform = fit_transform(kind, values, TRAIN)
     stored = json.loads(json.dumps(transform.to_dict()))
@@ -62,14 +62,14 @@ def test_inverse_undoes_forward_after_json(kind):
     assert back == transform and hash(back) == hash(transform)
     x = values.astype(np.float64)
     np.testing.assert_allclose(back.inverse(back.forward(x)), x, rtol=1e-12, atol=1e-12)
-    # What is stored in single precision gives the matrix back in it.
+    # Labels in single precision restore the matrix in single precision.
     single = back.inverse(transform_labels(values.copy(), transform))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, values, rtol=3e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tensors_give_what_arrays_give_in_their_own_precision(kind):
+def test_tensors_give_the_results_of_arrays_in_their_precision(kind):
     values = matrix()
     transform = fit_transform(kind, values, TRAIN)
     tensor = transform.forward(ops.convert_to_tensor(values), ops)
@@ -79,7 +79,7 @@ def test_tensors_give_what_arrays_give_in_their_own_precision(kind):
     np.testing.assert_allclose(np.asarray(back), transform.inverse(transform.forward(values)), rtol=1e-5, atol=1e-6)
 
 
-def test_statistics_are_of_training_genes_alone_and_libraries_of_all():
+def test_statistics_use_training_genes_and_libraries_use_all_genes():
     values, changed = matrix(), matrix()
     held_out = np.setdiff1d(np.arange(40), TRAIN)
     changed[held_out] *= 100
@@ -90,21 +90,21 @@ def test_statistics_are_of_training_genes_alone_and_libraries_of_all():
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whole_numbers_are_transformed_as_the_same_numbers_in_double_precision(kind, dtype):
+def test_integers_are_transformed_like_double_precision(kind, dtype):
     values = np.random.default_rng(1).poisson(3, (40, 6)).astype(dtype)
     transform = fit_transform(kind, values.astype(np.float32), TRAIN)
-    # NumPy takes log1p of bytes in half precision.
+    # NumPy computes log1p of bytes in half precision.
     np.testing.assert_allclose(transform.forward(values), transform.forward(values.astype(np.float64)), rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["cpm", "log1p_cpm", "log1p", "zscore"])
-def test_counts_per_million_of_what_are_no_counts_are_warned_of(kind, caplog, monkeypatch):
+def test_counts_per_million_of_non_integers_give_a_warning(kind, caplog, monkeypatch):
     monkeypatch.setattr("cisnake.program.log.propagate", True)
     monkeypatch.setattr(expression_transform, "_BLOCK_CELLS", 12)
     counts = np.random.default_rng(1).poisson(3, (40, 6)).astype(np.float32)
     counts[3, 4] = np.nan
     fit_transform(kind, counts, TRAIN)
-    assert "no whole numbers" not in caplog.text
+    assert "non-integer values" not in caplog.text
     counts[20, 2] = 0.5
     fit_transform(kind, counts, TRAIN)
     assert ("targets.layer" in caplog.text) == ("cpm" in kind)
@@ -117,29 +117,29 @@ def test_counts_per_million_sum_to_a_million():
 
 @pytest.mark.parametrize("block", [1, 10**6])
 @pytest.mark.parametrize("kind", ["log1p", "cpm", "log1p_cpm"])
-def test_what_is_no_count_is_named(monkeypatch, kind, block):
+def test_negative_values_are_named(monkeypatch, kind, block):
     monkeypatch.setattr(expression_transform, "_BLOCK_CELLS", block)
     values = matrix()
     values[17, 2] = -0.5
     genes, tasks = pd.Index([f"g{i}" for i in range(40)]), list("abcdef")
-    with pytest.raises(InputError, match=rf"{kind} needs counts, but gene g17, task c of the matrix is -0\.5"):
+    with pytest.raises(InputError, match=rf"{kind} requires counts, but gene g17, task c of the matrix is -0\.5"):
         fit_transform(kind, values, TRAIN, genes, tasks)
     fit_transform("zscore", values, TRAIN, genes, tasks)
 
 
-def test_tasks_without_numbers_to_scale_by_are_named():
+def test_tasks_without_statistics_are_named():
     values = matrix()
     values[:, 5] = 0
     with pytest.raises(InputError, match="task f of the matrix has no counts"):
         fit_transform("log1p_cpm", values, TRAIN, None, list("abcdef"))
     values[TRAIN, 4] = np.nan
-    with pytest.raises(InputError, match="task e was measured in no training gene"):
+    with pytest.raises(InputError, match="task e has no value in any training gene"):
         fit_transform("zscore", values, TRAIN, None, list("abcdef"))
 
 
-def test_what_does_not_fit_in_single_precision_is_refused():
+def test_overflow_of_single_precision_is_an_error():
     values = np.float32([[3e38, 1], [0, 1e-30]])
-    with pytest.raises(InputError, match="beyond the range"):
+    with pytest.raises(InputError, match="exceed the range"):
         transform_labels(values, ExpressionTransform("cpm", library=[1e-3, 1.0]))
 
 
@@ -155,7 +155,7 @@ def test_what_does_not_fit_in_single_precision_is_refused():
         ({"kind": "cpm", "library": [-1.0]}, "library of transform cpm must be finite and above 0"),
     ],
 )
-def test_what_cannot_be_is_refused(stored, message):
+def test_invalid_transforms_are_errors(stored, message):
     with pytest.raises(InputError, match=message):
         ExpressionTransform.from_dict(stored)
 

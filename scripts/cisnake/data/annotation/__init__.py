@@ -1,4 +1,4 @@
-"""Where genes are."""
+"""Gene annotation: genes, exons and transcription start sites from GTF, GFF3 and BED."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""BED files: intervals with names and strands, line by line."""
+"""Read BED files of named, stranded intervals."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cisnake.errors import InputError
 from cisnake.text_files import read_lines
 
 NAMES = ("chrom", "start", "end", "name", "score", "strand")
-_EXPECTED = "must be BED with six columns (chrom, start, end, gene id, score, strand)"
+_EXPECTED = "expected BED with six columns (chrom, start, end, gene id, score, strand)"
 _BLOCKS = {10: "block_sizes", 11: "block_starts"}
 
 
 def is_bed(path: str | Path) -> bool:
-    """Return whether a file's first row has whole numbers in its second and third column, as BED has and GTF has not."""
+    """Return whether a file is BED: its first row has integers in columns 2 and 3, unlike GTF and GFF3."""
     for _, line in read_lines(path, "annotation"):
         if _is_row(line):
             cells = line.split("\t")
@@ -30,42 +30,44 @@ def read_bed(path: str | Path, what: str) -> pd.DataFrame:
     Parameters
     ----------
     path: str or Path
-        Plain or gzipped, at least six columns separated by tabs. Comments, blank lines, and lines that begin with `track` or
-        `browser` are passed over.
+        Plain or gzipped, with at least six tab-separated columns. Comments, blank lines, and lines that begin with `track` or
+        `browser` are skipped.
     what: str
-        What the file is, as it should read in the message.
+        Description of the file for error messages.
 
     Returns
     -------
     pandas.DataFrame
-        chrom, start, end (0-based, half-open), name, score, strand, and where the file has twelve columns block_sizes and
-        block_starts as text; the index is the number of the line.
+        chrom, start, end (0-based, half-open), name, score and strand. If every row has twelve columns, also block_sizes and
+        block_starts, as text. The index holds line numbers.
 
     Raises
     ------
     InputError
-        A row has fewer than six columns, an impossible place, no name, or no strand; the message names the line.
+        A row has fewer than six columns, invalid coordinates, no name or no strand. The message names the line.
     """
     path = Path(path)
-    numbers: list[int] = []
+    line_numbers: list[int] = []
     rows: list[list[str]] = []
     for number, line in read_lines(path, what):
         if not _is_row(line):
             continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) < len(NAMES):
-            raise InputError(f"{what} {path}, line {number}: it {_EXPECTED}, but has {len(cells)}.")
-        numbers.append(number)
+            raise InputError(f"{what} {path}, line {number}: {_EXPECTED}, found {len(cells)}.")
+        line_numbers.append(number)
         rows.append(cells[:12])
     if not rows:
-        raise InputError(f"{what} {path} {_EXPECTED}, but has no rows.")
+        raise InputError(f"{what} {path} has no rows: {_EXPECTED}.")
     columns = dict(enumerate(NAMES)) | (_BLOCKS if all(len(row) == 12 for row in rows) else {})
-    table = pd.DataFrame({name: [row[at] for row in rows] for at, name in columns.items()}, index=numbers, dtype=object)
+    table = pd.DataFrame({name: [row[i] for row in rows] for i, name in columns.items()}, index=line_numbers, dtype=object)
     for column in ("start", "end"):
         table[column] = whole_numbers(table[column], path, column)
-    refuse((table["start"] < 0) | (table["end"] <= table["start"]), path, "start must be at least 0, and end above start.")
-    refuse(table["name"] == "", path, "the name (column 4), which is the gene's id, is empty.")
-    refuse(~table["strand"].isin(["+", "-"]), path, "the strand (column 6) must be + or -: it says which end is the start.")
+    refuse(
+        (table["start"] < 0) | (table["end"] <= table["start"]), path, "start must be at least 0, and end greater than start."
+    )
+    refuse(table["name"] == "", path, "the name (column 4), used as the gene id, is empty.")
+    refuse(~table["strand"].isin(["+", "-"]), path, "the strand (column 6) must be + or -; it decides which end is the start.")
     return table
 
 

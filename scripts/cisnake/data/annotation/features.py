@@ -1,4 +1,4 @@
-"""Genes and their exons, of GTF, GFF3 and BED files, and transcription start sites of BED files."""
+"""Read genes and exons from GTF, GFF3 and BED, and transcription start sites from BED."""
 
 from __future__ import annotations
 
@@ -16,143 +16,153 @@ from cisnake.errors import InputError
 from cisnake.text_files import check_file
 
 _COLUMNS = ["gene_id", "gene_name", "gene_biotype", "chrom", "start", "end", "strand"]
-# In SGD's GFF3 Name is the systematic name and gene the one that people use.
+# gene comes before Name: in SGD's GFF3, Name is the systematic name and gene the common name.
 _NAMES = {False: ("gene_name", "gene"), True: ("gene_name", "gene", "Name")}
-_BLOCKS_WRONG = "columns 11 and 12 of BED must be as many sizes and starts of blocks, separated by commas."
+_BLOCKS_WRONG = "columns 11 and 12 of BED must be comma-separated block sizes and block starts, equal in number."
 _BIOTYPES = ("gene_biotype", "gene_type", "biotype")
 
 
 def read_genes(path: str | Path, attributes: list[str] | None = None, feature: str = "gene") -> pd.DataFrame:
     """Return the genes of an annotation, in the order of the file.
 
-    Which format a file has is seen from its rows, not from its name. In GTF and GFF3 those rows are genes whose feature is
-    `gene`, `pseudogene`, or ends in either (`ncRNA_gene`, `protein_coding_gene`, `transposable_element_gene`, …). A GTF
-    without such rows (some assemblers write none) gives each gene_id the span of its other rows; a GFF3 without them the span
-    of the transcripts, and of the CDS without parents, of each gene_id, geneID or locus_tag. In BED every
-    row is a gene, named in the fourth column.
+    The format is detected from the rows, not from the file name. In GTF and GFF3, a row is a gene if its feature ends in
+    `gene`: `gene`, `pseudogene`, `ncRNA_gene`, `protein_coding_gene`, `transposable_element_gene`, … If a GTF has no such rows
+    (some assemblers write none), each gene_id spans all its rows on a chromosome. If a GFF3 has none, each gene_id, geneID or
+    locus_tag spans its transcripts and its CDS without parents. In BED every row is a gene, and column 4 is its id.
 
     Parameters
     ----------
     path: str or Path
         GTF, GFF3 or BED with at least six columns, plain or gzipped.
     attributes: list of str, optional
-        Further attributes wanted as columns, empty where a gene lacks them (in BED, all).
+        Further attributes to return as columns; empty where a gene lacks them, and always empty for BED.
     feature: str
-        What a gene spans: "gene" (default), its own row; or "CDS", from its start codon to the end of its coding sequence,
-        where it has one.
+        Extent of a gene: "gene" (default), the gene's row; or "CDS", from the start codon to the end of the coding sequence.
+        Genes without coding sequence keep their row.
 
     Returns
     -------
     pandas.DataFrame
         gene_id; gene_name (attribute gene_name, else gene, else GFF3's Name, else the id); gene_biotype (attribute
-        gene_biotype, gene_type or biotype; else, in GFF3, the feature, where it says more than gene); chrom, start, end
-        (0-based, half-open), strand ("." where the file does not know it), and `attributes`. Ids may be repeated: in one
-        file on two chromosomes, for example.
+        gene_biotype, gene_type or biotype; else, in GFF3, the feature if it is not plain `gene`); chrom, start, end
+        (0-based, half-open); strand ("." if unknown); and `attributes`. An id may occur several times, for example on two
+        chromosomes.
 
     Raises
     ------
     InputError
-        The file is missing, or a row is wrong; the message names the line.
+        The file is missing, or a row is malformed. The message names the line.
     """
     path = check_file(path, "annotation", "annotation.gtf")
-    wanted = [name for name in attributes or [] if name not in _COLUMNS]
+    extra = [name for name in attributes or [] if name not in _COLUMNS]
     if is_bed(path):
-        return _genes_of_bed(path, wanted, feature)
+        return _bed_genes(path, extra, feature)
     is_gff = is_gff3(path)
-    table, has_genes = gff3.read_top(path) if is_gff else _top_of_gtf(path)
+    table, has_genes = gff3.read_top(path) if is_gff else _read_gtf_genes(path)
     if table.empty:
-        raise InputError(f"annotation {path} has no rows of genes or transcripts: is it GTF, GFF3 or BED?")
+        raise InputError(f"annotation {path} has no gene or transcript rows: is it GTF, GFF3 or BED?")
     if is_gff:
         table["gene_id"] = gff3.gene_ids(table, has_genes)
     elif has_genes:
         table["gene_id"] = attribute_values(table["attributes"], ("gene_id",), gff3=False)
-    refuse(table["gene_id"] == "", path, 'the gene has no gene_id "…" (in GFF3, no ID=…) among its attributes.')
+    refuse(table["gene_id"] == "", path, 'the gene lacks the attribute gene_id "…" (in GFF3: ID=…).')
     if not has_genes:
         table = _spans(table, ["strand", "feature", "attributes"])
-    names = {"gene_name": _NAMES[is_gff], "gene_biotype": _BIOTYPES} | {name: (name,) for name in wanted}
+    names = {"gene_name": _NAMES[is_gff], "gene_biotype": _BIOTYPES} | {name: (name,) for name in extra}
     for column, keys in names.items():
         table[column] = attribute_values(table["attributes"], keys, is_gff)
     if is_gff and has_genes:
-        plain = (table["gene_biotype"] == "") & (table["feature"] != "gene")
-        table["gene_biotype"] = table["gene_biotype"].mask(plain, table["feature"])
+        from_feature = (table["gene_biotype"] == "") & (table["feature"] != "gene")
+        table["gene_biotype"] = table["gene_biotype"].mask(from_feature, table["feature"])
     table["gene_name"] = table["gene_name"].where(table["gene_name"] != "", table["gene_id"])
     if feature == "CDS":
         table = _narrow_to_coding(table, path, is_gff)
-    return table[[*_COLUMNS, *wanted]].reset_index(drop=True)
+    return table[[*_COLUMNS, *extra]].reset_index(drop=True)
 
 
 def _narrow_to_coding(genes: pd.DataFrame, path: Path, is_gff: bool) -> pd.DataFrame:
-    """Return the genes with the extent of their coding sequence, where they have one."""
-    coding = [_spans(block) for block in _members(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
-    if not coding:
+    """Restrict genes to the extent of their coding sequence; genes without one are unchanged."""
+    blocks = [_spans(block) for block in _gene_rows(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
+    if not blocks:
         return genes
-    extent = _spans(pd.concat(coding)).set_index(["gene_id", "chrom"])[["start", "end"]]
+    extent = _spans(pd.concat(blocks)).set_index(["gene_id", "chrom"])[["start", "end"]]
     extent = genes[["gene_id", "chrom"]].join(extent, on=["gene_id", "chrom"])
     return genes.assign(**{column: extent[column].fillna(genes[column]).astype("int64") for column in ("start", "end")})
 
 
 def read_exons(path: str | Path) -> pd.DataFrame:
-    """Return the exons of each gene: the union of those of its transcripts.
+    """Return the exons of each gene: the union of the exons of its transcripts.
 
-    A gene without exons in the file has its coding sequence and untranslated regions instead, and one without these either
-    its whole span.
+    A gene without exon rows gets its coding sequence and untranslated regions. A gene that lacks these too gets its whole
+    span.
 
     Parameters
     ----------
     path: str or Path
-        As for `read_genes`. In BED with twelve columns the blocks are the exons.
+        As for `read_genes`. In BED with twelve columns, blocks are exons.
 
     Returns
     -------
     pandas.DataFrame
-        gene_id, chrom (as in the file), start, end (0-based, half-open), ordered by gene in the order of `read_genes`, then
-        by place; the intervals of a gene neither overlap nor abut. A gene id on two chromosomes has rows of both.
+        gene_id, chrom (as in the file), start, end (0-based, half-open). Genes are in the order of `read_genes`; the intervals
+        of a gene are sorted by position and neither overlap nor abut. A gene id on two chromosomes has rows for both.
 
     Raises
     ------
     InputError
-        As `read_genes`.
+        As for `read_genes`.
     """
     path = check_file(path, "annotation", "annotation.gtf")
     genes = read_genes(path)[["gene_id", "chrom", "start", "end"]]
-    # Merged block by block: transcripts of one gene share most of their exons, and stand together.
-    found = [_union(genes.assign(rank=2))]
+    # Merging block by block saves memory: transcripts of a gene are adjacent and share most of their exons.
+    intervals = [_union(genes.assign(rank=2))]
     if is_bed(path):
-        found += _blocks_of_bed(path)
+        intervals += _bed_blocks(path)
     else:
-        parts = gff3.EXONS | gff3.CODING
-        for block in _members(path, "", parts.__contains__, is_gff3(path)):
+        features = gff3.EXONS | gff3.CODING
+        for block in _gene_rows(path, "", features.__contains__, is_gff3(path)):
             rank = np.where(block["feature"].isin(gff3.EXONS), 0, 1)
-            found.append(_union(block.assign(rank=rank)))
-    pieces = pd.concat(found)
-    pieces = pieces[pieces["rank"] == pieces.groupby("gene_id")["rank"].transform("min")]
+            intervals.append(_union(block.assign(rank=rank)))
+    exons = pd.concat(intervals)
+    exons = exons[exons["rank"] == exons.groupby("gene_id")["rank"].transform("min")]
     order = pd.Series(np.arange(len(genes)), index=genes["gene_id"])
     order = order[~order.index.duplicated()]
-    pieces = _union(pieces[pieces["gene_id"].isin(order.index)])
-    pieces = pieces.assign(order=pieces["gene_id"].map(order)).sort_values(["order", "chrom", "start"])
-    return pieces[["gene_id", "chrom", "start", "end"]].reset_index(drop=True)
+    exons = _union(exons[exons["gene_id"].isin(order.index)])
+    exons = exons.assign(order=exons["gene_id"].map(order)).sort_values(["order", "chrom", "start"])
+    return exons[["gene_id", "chrom", "start", "end"]].reset_index(drop=True)
 
 
 def exons_of_genome(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """Return what `read_exons` does, of the genome's chromosomes and with its names for them.
+    """Return the exons of `read_exons` on the chromosomes of a genome, with the genome's chromosome names.
 
     Parameters
     ----------
     path: str or Path
     sizes: mapping of str to int
-        Lengths of the genome's chromosomes by name.
+        Chromosome lengths of the genome by name.
     """
     exons = read_exons(path)
     return exons.assign(chrom=exons["chrom"].map(match_chromosomes(exons["chrom"], sizes, "annotation.gtf"))).dropna()
 
 
 def read_tss(path: str | Path) -> pd.DataFrame:
-    """Return the transcription start sites of a BED file: gene_id, chrom, tss (0-based position of the base), strand.
+    """Read transcription start sites from a BED file.
+
+    Parameters
+    ----------
+    path: str or Path
+        BED with at least six columns, plain or gzipped. The start site is the first base of a row on the plus strand and the
+        last base on the minus strand.
+
+    Returns
+    -------
+    pandas.DataFrame
+        gene_id, chrom, tss (0-based position of the base), strand.
 
     Raises
     ------
     InputError
-        The file is missing or not BED with at least six columns; names the line where it can.
+        The file is missing or not BED with at least six columns. The message names the line if there is one.
     """
     path = check_file(path, "TSS file", "annotation.tss_bed")
     table = read_bed(path, "TSS file").rename(columns={"name": "gene_id", "start": "tss"})
@@ -160,21 +170,21 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     return table[["gene_id", "chrom", "tss", "strand"]].reset_index(drop=True)
 
 
-def _top_of_gtf(path: Path) -> tuple[pd.DataFrame, bool]:
-    """Return the rows of genes, or of each gene_id of a file that has none; and whether it has them."""
+def _read_gtf_genes(path: Path) -> tuple[pd.DataFrame, bool]:
+    """Return the gene rows of a GTF file, or else the span of each gene_id, and whether the file has gene rows."""
     blocks = list(read_rows(path, "gene\t", gff3.is_gene))
     if blocks:
         return pd.concat(blocks), True
     spans = []
     for block in read_rows(path):
         block["gene_id"] = attribute_values(block["attributes"], ("gene_id",), gff3=False)
-        refuse(block["gene_id"] == "", path, 'the row has no gene_id "…" among its attributes.')
+        refuse(block["gene_id"] == "", path, 'the row lacks the attribute gene_id "…".')
         spans.append(_spans(block, ["strand", "feature", "attributes"]))
     return (pd.concat(spans) if spans else pd.DataFrame()), False
 
 
-def _members(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool) -> Iterator[pd.DataFrame]:
-    """Yield blocks of the rows that lie in genes, with their gene_id."""
+def _gene_rows(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool) -> Iterator[pd.DataFrame]:
+    """Yield blocks of rows that belong to genes, with the column gene_id."""
     owners = gff3.read_owners(path) if is_gff else {}
     for block in read_rows(path, mark, wanted):
         if is_gff:
@@ -183,43 +193,43 @@ def _members(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool)
             yield block.assign(gene_id=attribute_values(block["attributes"], ("gene_id",), gff3=False))
 
 
-def _spans(rows: pd.DataFrame, first: list[str] | None = None) -> pd.DataFrame:
-    """Return one row for each gene_id and chromosome, from its lowest start to its highest end; the index is its first line."""
-    kept = {column: "first" for column in ["line", *(first or [])]}
+def _spans(rows: pd.DataFrame, first_of: list[str] | None = None) -> pd.DataFrame:
+    """Return the span of each gene_id on each chromosome, lowest start to highest end; the index is its first line number."""
+    aggregations = {column: "first" for column in ["line", *(first_of or [])]}
     grouped = rows.assign(line=rows.index).groupby(["gene_id", "chrom"], sort=False)
-    return grouped.agg({**kept, "start": "min", "end": "max"}).reset_index().set_index("line")
+    return grouped.agg({**aggregations, "start": "min", "end": "max"}).reset_index().set_index("line")
 
 
 def _union(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Return the union of intervals with the same gene_id, chrom and rank; those that abut become one."""
+    """Return the union of intervals per gene_id, chrom and rank; intervals that abut are merged."""
     keys = ["gene_id", "chrom", "rank"]
     intervals = intervals[[*keys, "start", "end"]].drop_duplicates().sort_values([*keys, "start"], ignore_index=True)
     if intervals.empty:
         return intervals
     group = intervals.groupby(keys, sort=False)
-    before = group["end"].cummax().groupby([intervals[key] for key in keys], sort=False).shift(fill_value=-1)
-    piece = (intervals["start"] > before).cumsum()
-    return intervals.groupby(piece).agg({**dict.fromkeys(keys, "first"), "start": "first", "end": "max"})
+    previous_end = group["end"].cummax().groupby([intervals[key] for key in keys], sort=False).shift(fill_value=-1)
+    interval = (intervals["start"] > previous_end).cumsum()
+    return intervals.groupby(interval).agg({**dict.fromkeys(keys, "first"), "start": "first", "end": "max"})
 
 
-def _genes_of_bed(path: Path, wanted: list[str], feature: str) -> pd.DataFrame:
+def _bed_genes(path: Path, extra: list[str], feature: str) -> pd.DataFrame:
     if feature == "CDS":
-        raise InputError(f"annotation {path} is BED, which names no coding sequence: annotation.feature must be gene.")
+        raise InputError(f"annotation {path} is BED, which has no CDS rows: set annotation.feature to gene.")
     table = read_bed(path, "annotation").rename(columns={"name": "gene_id"})
-    table = table.assign(gene_name=table["gene_id"], gene_biotype="", **dict.fromkeys(wanted, ""))
-    return table[[*_COLUMNS, *wanted]].reset_index(drop=True)
+    table = table.assign(gene_name=table["gene_id"], gene_biotype="", **dict.fromkeys(extra, ""))
+    return table[[*_COLUMNS, *extra]].reset_index(drop=True)
 
 
-def _blocks_of_bed(path: Path) -> list[pd.DataFrame]:
-    """Return the blocks of a BED file with twelve columns as one table of intervals; none for a narrower one."""
+def _bed_blocks(path: Path) -> list[pd.DataFrame]:
+    """Return the blocks of a BED file with twelve columns as a list of one table; an empty list if it has fewer columns."""
     table = read_bed(path, "annotation")
     if "block_sizes" not in table:
         return []
-    parts = table[["name", "chrom", "start"]].rename(columns={"name": "gene_id"}).assign(rank=0)
+    blocks = table[["name", "chrom", "start"]].rename(columns={"name": "gene_id"}).assign(rank=0)
     for column in ("block_sizes", "block_starts"):
-        wrong = ~table[column].str.fullmatch(r"\d+(,\d+)*,?")
-        refuse(wrong | (table["block_sizes"].str.count(r"\d+") != table[column].str.count(r"\d+")), path, _BLOCKS_WRONG)
-        parts[column] = table[column].str.rstrip(",").str.split(",")
-    parts = parts.explode(["block_sizes", "block_starts"])
-    parts["start"] = parts["start"].astype("int64") + parts["block_starts"].astype("int64")
-    return [_union(parts.assign(end=parts["start"] + parts["block_sizes"].astype("int64")))]
+        malformed = ~table[column].str.fullmatch(r"\d+(,\d+)*,?")
+        refuse(malformed | (table["block_sizes"].str.count(r"\d+") != table[column].str.count(r"\d+")), path, _BLOCKS_WRONG)
+        blocks[column] = table[column].str.rstrip(",").str.split(",")
+    blocks = blocks.explode(["block_sizes", "block_starts"])
+    blocks["start"] = blocks["start"].astype("int64") + blocks["block_starts"].astype("int64")
+    return [_union(blocks.assign(end=blocks["start"] + blocks["block_sizes"].astype("int64")))]

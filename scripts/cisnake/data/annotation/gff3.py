@@ -1,4 +1,4 @@
-"""Which gene each row of a GFF3 file belongs to, by its chain of parents."""
+"""Assign the rows of a GFF3 file to genes by their chain of parents."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pandas as pd
 
 from cisnake.data.annotation.gtf import attribute_values, read_rows
 
-# Of Ensembl (gene:ENSG…, transcript:ENST…), WormBase (Gene:WBGene…) and NCBI (gene-TP53, rna-NM_…).
+# Prefixes of Ensembl (gene:ENSG…, transcript:ENST…), WormBase (Gene:WBGene…) and NCBI (gene-TP53, rna-NM_…).
 _PREFIX = re.compile(r"^(?:gene|transcript)[:-]|^rna-", flags=re.IGNORECASE)
 
 EXONS = frozenset({"exon", "noncoding_exon", "pseudogenic_exon", "coding_exon"})
 CODING = frozenset(
     {"CDS", "UTR", "five_prime_UTR", "three_prime_UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
 )
-# What lies in transcripts; nothing lies in it.
+# Features that are never parents of other rows.
 _LEAVES = EXONS | CODING | {"intron", "polypeptide", "protein"}
 
 
 def is_gene(feature: str) -> bool:
-    """Return whether rows of a feature are genes: gene, pseudogene, and whatever ends in _gene or pseudogene.
+    """Return whether a feature is a kind of gene: `gene`, `pseudogene`, or any name that ends in `gene`.
 
     Examples
     --------
@@ -35,15 +35,15 @@ def is_gene(feature: str) -> bool:
 
 
 def is_transcript(feature: str) -> bool:
-    """Return whether rows of a feature are transcripts: mRNA, lnc_RNA, tRNA, transcript, primary_transcript and the like."""
+    """Return whether a feature is a kind of transcript: mRNA, lnc_RNA, tRNA, transcript, primary_transcript, ..."""
     return feature.endswith(("RNA", "transcript"))
 
 
 def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
-    """Return the id of each gene (or of the gene of each transcript without a gene row), as a matrix would have it.
+    """Return the gene id of each gene row, or of each transcript row if the file has no gene rows, as matrices write it.
 
-    The attribute gene_id, else geneID, else, in a file without rows of genes, locus_tag, else ID, without the prefix that some
-    databases put before it.
+    The id is the attribute gene_id, else geneID, else locus_tag (only if the file has no gene rows), else ID. A prefix that
+    some databases add, such as `gene:`, is removed.
 
     Examples
     --------
@@ -57,31 +57,34 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
 
 
 def read_top(path: str | Path) -> tuple[pd.DataFrame, bool]:
-    """Return the rows of genes of a GFF3 file, or else of transcripts and of CDS without parents, and whether it has genes.
+    """Return the gene rows of a GFF3 file, or else its transcripts and CDS without parents, and whether it has gene rows.
 
-    A gene inside another (a pseudogene as the transcript of a gene, as some databases write it) is none of its own.
+    A gene row nested in another gene is not counted as a separate gene: some databases write a pseudogene as the transcript
+    of a gene.
     """
     blocks = list(read_rows(path, "gene\t", is_gene))
     if not blocks:
         blocks = list(read_rows(path, "", lambda feature: feature == "CDS" or is_transcript(feature)))
-        # Annotation of bacteria may be no more than coding sequences, and a few transcripts that code for nothing.
-        alone = (np.array([several == [""] for several in parents(block)]) for block in blocks)
-        blocks = [block[(block["feature"] != "CDS") | own] for block, own in zip(blocks, alone, strict=True)]
+        # Annotations of bacteria may consist of coding sequences and a few non-coding transcripts.
+        without_parents = (np.array([parent_ids == [""] for parent_ids in parents(block)]) for block in blocks)
+        blocks = [
+            block[(block["feature"] != "CDS") | parentless] for block, parentless in zip(blocks, without_parents, strict=True)
+        ]
         return (pd.concat(blocks) if blocks else pd.DataFrame()), False
     table = pd.concat(blocks)
     ids = set(attribute_values(table["attributes"], ("ID",), gff3=True))
-    return table[[ids.isdisjoint(several) for several in parents(table)]], True
+    return table[[ids.isdisjoint(parent_ids) for parent_ids in parents(table)]], True
 
 
 def parents(rows: pd.DataFrame) -> list[list[str]]:
-    """Return the IDs of each row's parents; none is [""]."""
-    # A comma that separates them is no part of an ID, where it would be encoded.
+    """Return the IDs of each row's parents; [""] if it has none."""
+    # Split before decoding: a comma within an ID is percent-encoded.
     raw = attribute_values(rows["attributes"], ("Parent",), gff3=True, decode=False)
-    return [[unquote(parent) for parent in several.split(",")] for several in raw]
+    return [[unquote(parent) for parent in joined.split(",")] for joined in raw]
 
 
 def read_owners(path: str | Path) -> dict[str, str]:
-    """Return the id of the gene, as `gene_ids` gives it, by the attribute ID of genes, transcripts and CDS without parents."""
+    """Return gene ids, as from `gene_ids`, by the attribute ID of genes, transcripts and CDS without parents."""
     top, has_genes = read_top(path)
     if top.empty:
         return {}
@@ -89,23 +92,27 @@ def read_owners(path: str | Path) -> dict[str, str]:
     owners.pop("", None)
     if not has_genes:
         return owners
-    waiting: dict[str, str] = {}
+    unresolved: dict[str, str] = {}
     for block in read_rows(path, "Parent=", lambda feature: feature not in _LEAVES):
         ids = attribute_values(block["attributes"], ("ID",), gff3=True)
-        waiting.update((i, several[0]) for i, several in zip(ids, parents(block), strict=True) if i and i not in owners)
-    # A parent may come after its child, and have a parent itself.
-    while found := {i: owners[parent] for i, parent in waiting.items() if parent in owners}:
-        owners |= found
-        waiting = {i: parent for i, parent in waiting.items() if i not in found}
+        unresolved.update(
+            (row_id, parent_ids[0])
+            for row_id, parent_ids in zip(ids, parents(block), strict=True)
+            if row_id and row_id not in owners
+        )
+    # A parent may come after its child, and may itself have a parent.
+    while resolved := {row_id: owners[parent] for row_id, parent in unresolved.items() if parent in owners}:
+        owners |= resolved
+        unresolved = {row_id: parent for row_id, parent in unresolved.items() if row_id not in resolved}
     return owners
 
 
 def owners_of(rows: pd.DataFrame, owners: dict[str, str]) -> pd.DataFrame:
-    """Return the rows with `gene_id`, one for each gene that is among a row's parents, without those that are of no gene.
+    """Return rows with the column gene_id: one per gene among a row's parents, without rows that belong to no gene.
 
-    A row without parents may be one that stands for a gene, as `read_top` says.
+    A row without parents is looked up by its own ID, as it may be one of the rows of `read_top`.
     """
-    several = rows.assign(gene_id=parents(rows)).explode("gene_id")
-    alone = (several["gene_id"] == "").to_numpy()
-    several.loc[alone, "gene_id"] = attribute_values(several["attributes"][alone], ("ID",), gff3=True).to_numpy()
-    return several.assign(gene_id=several["gene_id"].map(owners)).dropna(subset=["gene_id"])
+    exploded = rows.assign(gene_id=parents(rows)).explode("gene_id")
+    parentless = (exploded["gene_id"] == "").to_numpy()
+    exploded.loc[parentless, "gene_id"] = attribute_values(exploded["attributes"][parentless], ("ID",), gff3=True).to_numpy()
+    return exploded.assign(gene_id=exploded["gene_id"].map(owners)).dropna(subset=["gene_id"])

@@ -1,4 +1,4 @@
-"""Data sets of Basenji."""
+"""Reader for Basenji and Baskerville data sets."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Data folders of Basenji and Baskerville as a data set of ours: windows, tasks, transform, sequences and targets."""
+"""Read Basenji and Baskerville data folders: windows, tasks, target transform, sequences and targets."""
 
 from __future__ import annotations
 
@@ -27,26 +27,32 @@ _SIZES = ("seq_length", "target_length", "pool_width", "num_targets")
 
 @dataclass(frozen=True)
 class BasenjiFolder:
-    """What a data folder holds.
+    """Contents of a data folder, without sequences and targets.
 
     Attributes
     ----------
     path: Path
-        Of statistics.json.
-    seq_len, bin_size, crop, bins: int
-        bp of a window and of a bin, bp at either end of a window that have no bins, and bins of a window.
+        Path of statistics.json.
+    seq_len: int
+        Window length in bp.
+    bin_size: int
+        Bin size in bp.
+    crop: int
+        bp without bins at either end of a window.
+    bins: int
+        Bins per window.
     tasks: list of str
         Identifiers of the targets.
     strand_pair: tuple of int
-        For each target the row of the target of the other strand, its own where there is none.
+        Per target, the row of the target on the other strand; its own row if there is none.
     windows: pandas.DataFrame
-        One row an example, in the order of the records: the columns of tiles.tsv.
+        One row per example, in the order of the records, with the columns of tiles.tsv.
     n_folds: int
-        1 for train, valid and test.
+        Number of folds; 1 if the splits are train, valid and test.
     files: tuple of Path
         TFRecord files, in the order of the rows.
     first_rows: tuple of int
-        The row of the first record of each file.
+        Row of the first record of each file.
     """
 
     path: Path
@@ -63,33 +69,33 @@ class BasenjiFolder:
 
 
 def read_folder(folder: str | Path) -> BasenjiFolder:
-    """Read what a data folder holds but sequences and targets; reads every file once to see that it is whole.
+    """Read the metadata of a data folder, and read every TFRecord file once to check that it is complete.
 
     Parameters
     ----------
     folder: str or Path
-        With statistics.json, sequences.bed, tfrecords/<split>-<i>.tfr and, most often, targets.txt. Splits are train, valid
-        and test, or fold0, fold1, ….
+        Folder with statistics.json, sequences.bed, tfrecords/<split>-<i>.tfr and, usually, targets.txt. Splits are train,
+        valid and test, or fold0, fold1, …
 
     Raises
     ------
     InputError
-        A file is missing, damaged or cut off, or files contradict each other.
+        A file is missing, damaged or truncated, or files contradict each other.
     """
     folder = Path(folder)
     for name in ("statistics.json", "sequences.bed", "tfrecords"):
         if not (folder / name).exists():
-            raise InputError(f"{folder} has no {name}: it must be a data folder of basenji_data.py or hound_data.py.")
+            raise InputError(f"{folder} has no {name}: use a data folder written by basenji_data.py or hound_data.py.")
     path = folder / "statistics.json"
     try:
         statistics = json.loads(path.read_text(encoding="utf-8"))
         seq_len, bins, bin_size, n_tasks = (int(statistics[name]) for name in _SIZES)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no JSON with the numbers {', '.join(_SIZES)} ({error!r}).") from error
-    # By the target length and not by crop_bp, which older sets lack.
+        raise InputError(f"{path} is not JSON with the numbers {', '.join(_SIZES)} ({error!r}).") from error
+    # From the target length rather than crop_bp, which older data sets lack.
     crop, rest = divmod(seq_len - bins * bin_size, 2)
     if rest or crop < 0 or bins < 1:
-        raise InputError(f"{path}: {bins} bins of {bin_size} bp do not lie in the middle of {seq_len} bp.")
+        raise InputError(f"{path}: {bins} bins of {bin_size} bp are not centred in a window of {seq_len} bp.")
     windows = _read_windows(folder / "sequences.bed", seq_len)
     files, first_rows = _find_files(folder, windows["label"])
     tasks, strand_pair = _read_tasks(folder / "targets.txt", n_tasks)
@@ -100,10 +106,10 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
 
 
 def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:
-    """Return the columns of tiles.tsv and `label`, by label; within it the order is that of the file and of the records."""
+    """Return the columns of tiles.tsv and `label`, sorted by label; within a label in the order of the file and records."""
     try:
-        form: dict[str, Any] = {"sep": r"\s+", "header": None, "names": ["chrom", "start", "end", "label"], "dtype": str}
-        table = pd.read_csv(path, usecols=range(4), keep_default_na=False, **form).astype({"start": int, "end": int})
+        options: dict[str, Any] = {"sep": r"\s+", "header": None, "names": ["chrom", "start", "end", "label"], "dtype": str}
+        table = pd.read_csv(path, usecols=range(4), keep_default_na=False, **options).astype({"start": int, "end": int})
     except (ValueError, OSError) as error:
         raise InputError(f"{path} must have the columns chrom, start, end and split: {error}") from error
     labels = table["label"].unique()
@@ -112,12 +118,10 @@ def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:
     for label in labels:
         if label not in known:
             raise unknown_name(f"split in {path}", label, known)
-    # The stretch that has bins; older files have the whole window.
+    # Regions span the bins of a window; in older files they span the whole window.
     flank, rest = np.divmod(seq_len - (table["end"] - table["start"]), 2)
     if (rest != 0).any() or (flank < 0).any() or table.empty:
-        raise InputError(
-            f"{path}: its regions do not lie in the middle of windows of {seq_len} bp, as statistics.json has them."
-        )
+        raise InputError(f"{path}: regions are not centred in windows of {seq_len} bp, the seq_length of statistics.json.")
     table = table.assign(
         window_start=table["start"] - flank, window_end=table["end"] + flank, strand="+", mask_start=0, mask_end=0
     )
@@ -130,64 +134,64 @@ def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:
 def _find_files(folder: Path, labels: pd.Series) -> tuple[tuple[Path, ...], tuple[int, ...]]:
     """Return the TFRecord files in the order of the rows, and the first row of each."""
     files, first_rows, row = [], [], 0
-    progress = Progress("TFRecord files read through", len(list((folder / "tfrecords").glob("*.tfr"))))
-    for label, n in labels.value_counts(sort=False).items():
-        numbered = {
-            int(found[1]): path
+    progress = Progress("TFRecord files checked", len(list((folder / "tfrecords").glob("*.tfr"))))
+    for label, n_expected in labels.value_counts(sort=False).items():
+        by_number = {
+            int(match[1]): path
             for path in (folder / "tfrecords").iterdir()
-            if (found := re.fullmatch(rf"{label}-(\d+)\.tfr", path.name))
+            if (match := re.fullmatch(rf"{label}-(\d+)\.tfr", path.name))
         }
-        missing = [i for i in range(max(numbered, default=0) + 1) if i not in numbered]
+        missing = [i for i in range(max(by_number, default=0) + 1) if i not in by_number]
         if missing:
-            raise InputError(f"{folder / 'tfrecords'} lacks {label}-{missing[0]}.tfr: it was not written or copied to its end.")
+            raise InputError(f"{folder / 'tfrecords'} lacks {label}-{missing[0]}.tfr: copy the folder again, or regenerate it.")
         first = row
-        for _, path in sorted(numbered.items()):
+        for _, path in sorted(by_number.items()):
             files.append(path)
             first_rows.append(row)
             row += sum(1 for _ in read_records(path))
             progress.advance()
-        if row - first != n:
+        if row - first != n_expected:
             raise InputError(
-                f"{folder / 'tfrecords'} has {row - first} examples of {label}, but sequences.bed has {n}: files are missing, "
-                "or of another run."
+                f"{folder / 'tfrecords'} has {row - first} examples of {label}, but sequences.bed has {n_expected}: files are "
+                "missing or come from another run."
             )
     return tuple(files), tuple(first_rows)
 
 
 def _read_tasks(path: Path, n_tasks: int) -> tuple[list[str], tuple[int, ...]]:
-    """Return the identifiers of the targets, or target0, target1, … where there is no table, and their strand pairs."""
+    """Return the identifiers of the targets (target0, target1, … without a table) and their strand pairs."""
     if not path.exists():
-        log.warning("%s is not there: tasks are called target0, target1, …", path)
+        log.warning("%s does not exist: tasks are named target0, target1, …", path)
         return [f"target{i}" for i in range(n_tasks)], tuple(range(n_tasks))
     table = read_table(path)
     if "identifier" not in table or len(table) != n_tasks:
-        raise InputError(f"{path} must have a column identifier and {n_tasks} rows, as statistics.json has targets.")
-    twice = table["identifier"][table["identifier"].duplicated()]
-    if len(twice):
-        raise InputError(f"{path}: {twice.iloc[0]} is the identifier of several targets: give each its own, here in a copy.")
+        raise InputError(f"{path} must have a column identifier and {n_tasks} rows, the num_targets of statistics.json.")
+    duplicates = table["identifier"][table["identifier"].duplicated()]
+    if len(duplicates):
+        raise InputError(f"{path}: several targets have the identifier {duplicates.iloc[0]}: make them unique in a copy.")
     return list(table["identifier"]), tuple(read_pairs(path, table).tolist())
 
 
 def read_target_transform(folder: str | Path, order: str = "new") -> dict[str, Any]:
-    """Return what was done to the coverage to make targets of it, as `read_transform` gives it.
+    """Return the transform that turned coverage into targets, in the form of `read_transform`.
 
     Parameters
     ----------
     folder: str or Path
-        A data folder; its targets.txt says sum_stat, scale and clip_soft.
+        A data folder; sum_stat, scale and clip_soft are read from its targets.txt.
     order: str
-        "new" (default): as Basenji and Baskerville do it; "old": sets written with `--transform_old`, as the Borzoi paper's.
-        The folder itself does not say which.
+        "new" (default): the order of Basenji and Baskerville; "old": data sets written with `--transform_old`, such as those
+        of the Borzoi paper. The folder does not record which one was used.
 
     Returns
     -------
     dict
-        The kind is "none" where there is no targets.txt.
+        The kind is "none" if there is no targets.txt.
 
     Raises
     ------
     InputError
-        A sum_stat is unknown, or a number is none.
+        A sum_stat is unknown, or a value is not a number.
     """
     path = Path(folder) / "targets.txt"
     if not path.exists():
@@ -209,8 +213,8 @@ def read_target_transform(folder: str | Path, order: str = "new") -> dict[str, A
 class Examples:
     """Sequences and targets of a data folder by row, for `write_dataset`.
 
-    It stands for the genome there (`path`, `codes`). Rows are best asked for in their order: every file is then unpacked once
-    for sequences and once for targets.
+    It takes the place of the genome there (`path`, `codes`). Read rows in order: each file is then decompressed only once for
+    sequences and once for targets.
 
     Parameters
     ----------
@@ -222,12 +226,12 @@ class Examples:
         self.path = folder.path
         windows = folder.windows
         self._rows = {
-            place: row for row, place in enumerate(zip(windows["chrom"], windows["window_start"], windows["window_end"]))
+            window: row for row, window in enumerate(zip(windows["chrom"], windows["window_start"], windows["window_end"]))
         }
         self._cursors = {"sequence": _Cursor(folder), "target": _Cursor(folder)}
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files cannot be pickled; what a data set's pieces depend on are the files as they are.
+        # Open files cannot be pickled; size and modification time detect files that have changed since.
         stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in self.folder.files]
         return {"folder": self.folder, "stamps": stamps}
 
@@ -237,7 +241,7 @@ class Examples:
     def codes(self, chrom: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Return the sequence of a window as codes, shape=(seq_len,), dtype=int8: A0 C1 G2 T3 N4.
 
-        Older sets, one-hot in bytes, are read too; a base without a letter is N.
+        Older data sets, one-hot encoded in bytes, are supported; a base that is all zeros is N.
 
         Parameters
         ----------
@@ -250,7 +254,7 @@ class Examples:
         Raises
         ------
         InputError
-            The record has no sequence of the length of the window, or other numbers in it.
+            The sequence in the record does not have the length of the window, or has invalid codes.
         """
         file, value = self._cursors["sequence"].read(self._rows[chrom, start, end], "sequence")
         codes = np.frombuffer(value, np.uint8)
@@ -263,18 +267,18 @@ class Examples:
         if len(codes) != length or codes.max() > N:
             raise InputError(
                 f"{file}: the sequence of {chrom}:{start}-{end} has {len(codes)} bytes up to {codes.max(initial=0)}, expected "
-                f"{length} up to {N}: statistics.json is of another set?"
+                f"{length} up to {N}: is statistics.json from another data set?"
             )
         codes = codes.astype(np.int8)
         return reverse_complement(codes) if strand == "-" else codes
 
     def labels(self, rows: slice) -> np.ndarray:
-        """Return the targets of some rows, shape=(n, tasks, bins), dtype=float32.
+        """Return the targets of a slice of rows, shape=(n, tasks, bins), dtype=float32.
 
         Raises
         ------
         InputError
-            A record has no targets of the right number, or an infinite one.
+            A record has the wrong number of targets, or an infinite target.
         """
         bins, tasks = self.folder.bins, len(self.folder.tasks)
         labels = np.empty((rows.stop - rows.start, tasks, bins), np.float32)
@@ -284,18 +288,18 @@ class Examples:
             if len(value) != 2 * bins * tasks:
                 raise InputError(
                     f"{file}: the targets of {name} take {len(value)} bytes, expected {2 * bins * tasks} for {bins} bins of "
-                    f"{tasks} targets: statistics.json is of another set?"
+                    f"{tasks} targets: is statistics.json from another data set?"
                 )
             labels[i] = np.frombuffer(value, "<f2").reshape(bins, tasks).T
             if np.isinf(labels[i]).any():
                 raise InputError(
-                    f"{file}: {name} has an infinite target: its coverage was too large for 16 bits; make it again."
+                    f"{file}: {name} has an infinite target: its coverage exceeds the range of float16; regenerate the file."
                 )
         return labels
 
 
 class _Cursor:
-    """One place in the files, which moves on to the row that is asked for."""
+    """A position in the TFRecord files that moves forward to the requested row."""
 
     def __init__(self, folder: BasenjiFolder) -> None:
         self._folder = folder
@@ -303,8 +307,8 @@ class _Cursor:
         self._records: Iterator[bytes] = iter(())
 
     def read(self, row: int, feature: str) -> tuple[Path, bytes]:
-        """Return the file of a row, and one feature of its record."""
-        # Of an empty file and the one after it, both of which begin with the same row, the second.
+        """Return the file that contains a row, and one feature of its record."""
+        # An empty file and the next one start at the same row: bisect_right selects the next one.
         number = bisect_right(self._folder.first_rows, row) - 1
         file = self._folder.files[number]
         if number != self._file or row < self._next:
@@ -318,4 +322,4 @@ class _Cursor:
                     raise InputError(
                         f"{file}: record {row - self._folder.first_rows[number]} has no {feature} ({error})."
                     ) from error
-        raise InputError(f"{file} has changed since it was first read: let nothing write to it, and start again.")
+        raise InputError(f"{file} changed while it was being read: stop other programs from writing to it, and start again.")

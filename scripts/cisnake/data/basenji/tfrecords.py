@@ -1,11 +1,11 @@
-"""Examples in the TFRecord files of Basenji and Baskerville, read without TensorFlow.
+"""Read the TFRecord files of Basenji and Baskerville without TensorFlow.
 
-Such a file is one zlib stream of records, each eight bytes of length, four of checksum, the message, and four more of checksum.
-The stream has a checksum of its own, so those of the records are passed over. A message is protobuf's `tf.train.Example`:
-features by name, here `sequence` and `target`, each with one string of bytes.
+A file is one zlib stream of records. Each record has eight bytes of length, four of checksum, the message, and four more of
+checksum. The checksums of records are ignored, because the zlib stream has its own. A message is a protobuf
+`tf.train.Example`: features by name (here `sequence` and `target`), each with one byte string.
 
-Read by hand because `data/` does without TensorFlow, which takes seconds to import, and because the error must name a truncated
-file. The package tfrecord (1.14.6) reads gzip alone, and Basenji writes zlib.
+This module parses the format itself because `data/` avoids TensorFlow, which takes seconds to import, and because errors must
+name the truncated file. The package tfrecord (1.14.6) only reads gzip, whereas Basenji writes zlib.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ def read_records(path: str | Path) -> Iterator[bytes]:
     Raises
     ------
     InputError
-        The file is missing, damaged, cut off, or not compressed.
+        The file is missing, damaged, truncated or not compressed.
     """
-    decoder, ready = zlib.decompressobj(zlib.MAX_WBITS | 32), bytearray()
+    decoder, buffer = zlib.decompressobj(zlib.MAX_WBITS | 32), bytearray()
 
     def read(n: int) -> bytes:
-        """Return the next `n` bytes, or all that are left."""
-        while len(ready) < n and not decoder.eof:
-            packed = decoder.unconsumed_tail or file.read(_READ_BYTES)
-            # What a compressed byte can stand for has no useful bound.
-            ready.extend(decoder.decompress(packed, max(n - len(ready), _READ_BYTES)))
-            if not packed:
+        """Return the next `n` bytes, or fewer at the end of the stream."""
+        while len(buffer) < n and not decoder.eof:
+            compressed = decoder.unconsumed_tail or file.read(_READ_BYTES)
+            # Limit the output: a few compressed bytes can expand without a useful bound.
+            buffer.extend(decoder.decompress(compressed, max(n - len(buffer), _READ_BYTES)))
+            if not compressed:
                 break
-        taken = bytes(ready[:n])
-        del ready[:n]
-        return taken
+        chunk = bytes(buffer[:n])
+        del buffer[:n]
+        return chunk
 
     try:
         with open(path, "rb") as file:
@@ -53,18 +53,20 @@ def read_records(path: str | Path) -> Iterator[bytes]:
                 yield record
             empty = file.tell() == 0
     except (OSError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as a compressed TFRecord file ({error}): copy or make it again.") from error
+        raise InputError(
+            f"{path} cannot be read as a compressed TFRecord file ({error}): copy it again, or regenerate it."
+        ) from error
     if not (decoder.eof or empty) or header:
-        raise InputError(f"{path} ends in the middle of a record: it was not written or copied to its end; make it again.")
+        raise InputError(f"{path} is truncated: it ends in the middle of a record; copy it again, or regenerate it.")
 
 
 def read_features(message: bytes) -> dict[str, bytes]:
-    """Return the features of a `tf.train.Example` that are one string of bytes, by name.
+    """Return the features of a `tf.train.Example` that hold a single byte string, by name.
 
     Raises
     ------
     ValueError
-        The message is no Example.
+        The message is not an Example.
     """
     features = {}
     for example in _fields(memoryview(message), 1):
@@ -77,30 +79,30 @@ def read_features(message: bytes) -> dict[str, bytes]:
     return features
 
 
-def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    """Yield the values of one field of a protobuf message, a field of strings or messages."""
+def _fields(message: memoryview, field_number: int) -> Iterator[memoryview]:
+    """Yield the values of one field, of strings or messages, of a protobuf message."""
     position = 0
     while position < len(message):
         tag, position = _number(message, position)
-        kind = tag & 7
-        if kind == _VARINT:
+        wire_type = tag & 7
+        if wire_type == _VARINT:
             _, position = _number(message, position)
             continue
-        if kind == _LENGTH:
+        if wire_type == _LENGTH:
             length, position = _number(message, position)
-        elif kind in _SKIPPED_BYTES:
-            length = _SKIPPED_BYTES[kind]
+        elif wire_type in _SKIPPED_BYTES:
+            length = _SKIPPED_BYTES[wire_type]
         else:
-            raise ValueError(f"no protobuf: wire type {kind}")
+            raise ValueError(f"not protobuf: wire type {wire_type}")
         if position + length > len(message):
-            raise ValueError("no protobuf: a field is longer than the message")
-        if tag == wanted << 3 | _LENGTH:
+            raise ValueError("not protobuf: a field is longer than the message")
+        if tag == field_number << 3 | _LENGTH:
             yield message[position : position + length]
         position += length
 
 
 def _number(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the number of variable length at a position, seven bits a byte, and the position after it."""
+    """Return the variable-length integer (seven bits per byte) at a position, and the position after it."""
     number = shift = 0
     while position < len(message):
         byte = message[position]
@@ -108,4 +110,4 @@ def _number(message: memoryview, position: int) -> tuple[int, int]:
         position, shift = position + 1, shift + 7
         if byte < 128:
             return number, position
-    raise ValueError("no protobuf: it ends within a number")
+    raise ValueError("not protobuf: the message ends within a number")

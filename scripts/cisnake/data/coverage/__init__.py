@@ -1,4 +1,4 @@
-"""Tracks, and the labels that are made of them."""
+"""Coverage tracks and the labels computed from them."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""BAM, BED and fragment files turned into BigWig tracks of coverage.
+"""Convert BAM, BED and fragment files to BigWig tracks of coverage.
 
-A track has a value for every base of its chromosomes, zeros too: no reads is a measurement, and only what a track leaves out
-counts as not measured.
+A track has a value for every base of its chromosomes, including zeros: a base without reads is a measurement of 0. Only bases
+without a value in the track are missing values.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ _ENTRIES_AT_ONCE = 1_000_000
 def write_track(source: Path, form: str, sizes: Mapping[str, int], output: Path, settings: CountSettings) -> int:
     """Write the coverage of a file as BigWig.
 
-    Memory holds two numbers for everything counted, and the values of one chromosome.
+    Memory holds two integers per counted event, and the values of one chromosome.
 
     Parameters
     ----------
     source: Path
-        BAM (no index is needed), sorted or not; a table of fragments (chrom, start, end, and what may follow; tabs, plain or
-        gzipped); or BED, which becomes 1 in its regions and 0 elsewhere.
+        One of: BAM, sorted or not (no index required); a tab-separated table of fragments (chrom, start, end, and any further
+        columns), plain or gzipped; or BED, which becomes 1 in its regions and 0 elsewhere.
     form: str
         "bam", "fragments" or "bed".
     sizes: mapping of str to int
-        Lengths of the genome's chromosomes. Names may differ by a leading `chr`; what lies on others is left out.
+        Chromosome lengths of the genome. Names may differ by a leading `chr`. Records on other chromosomes are left out.
     output: Path
-        The BigWig. It has the genome's names, and every chromosome of the genome; of a BAM file those that its header has.
+        BigWig to write, with the genome's chromosome names. It has every chromosome of the genome; from a BAM file only those
+        in its header.
     settings: CountSettings
-        For BED none is of use.
+        What to count; ignored for BED.
 
     Returns
     -------
     int
-        How many fragments, ends, reads or regions were counted.
+        Number of fragments, ends, reads or regions counted.
 
     Raises
     ------
     InputError
-        The file cannot be read, shares no chromosome with the genome, is of another assembly, or has a record that reaches
-        beyond its chromosome; the message names the line or the read. Or settings do not go with the format.
+        The file cannot be read, shares no chromosome with the genome, is of another assembly, or has a record that extends
+        beyond its chromosome (the message names the line or the read); or the settings do not apply to the format.
     """
     check_counting(form, settings)
     if form == "bam":
@@ -62,7 +63,7 @@ def write_track(source: Path, form: str, sizes: Mapping[str, int], output: Path,
     else:
         raise unknown_name("format of a track", form, [name for name in FORMATS if name != "bigwig"])
     if not n:
-        raise InputError(f"nothing in {source} is counted: check chromosomes, filters and strand.")
+        raise InputError(f"no record of {source} was counted: check chromosomes, filters and strand.")
     with write_whole(output) as part:
         track = pyBigWig.open(str(part), "w")
         track.addHeader([(chrom, sizes[chrom]) for chrom in sizes if chrom in events])
@@ -76,26 +77,33 @@ def write_track(source: Path, form: str, sizes: Mapping[str, int], output: Path,
 
 
 def coverage_runs(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return how many intervals lie over each base of a chromosome, as runs of bases with as many.
+    """Count the intervals that cover each base of a chromosome, as runs of equal counts.
 
     Parameters
     ----------
     starts, ends: numpy.ndarray, shape=(n,), dtype=int
-        Half-open, in [0, size], in any order; empty intervals count nowhere.
+        Half-open, within [0, size], in any order. Empty intervals are ignored.
     size: int
-        Length of the chromosome, in bp.
+        Length of the chromosome in bp.
 
     Returns
     -------
     starts, ends, values: numpy.ndarray, shape=(runs,), dtype=int64
-        Runs cover the chromosome, those of value 0 too; neighbours differ.
+        Runs cover the whole chromosome, including runs of 0. Adjacent runs differ in value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data.coverage.conversion import coverage_runs
+    >>> [array.tolist() for array in coverage_runs(np.array([2, 4]), np.array([6, 8]), size=10)]
+    [[0, 2, 4, 6, 8], [2, 4, 6, 8, 10], [0, 1, 2, 1, 0]]
     """
     starts, ends = np.sort(starts), np.sort(ends)
     edges = np.unique(np.concatenate([[0, size], starts, ends]))
-    begun = np.searchsorted(starts, edges[:-1], side="right")
-    values = begun - np.searchsorted(ends, edges[:-1], side="right")
-    first = np.flatnonzero(np.r_[True, np.diff(values) != 0])
-    return edges[first], np.r_[edges[first[1:]], size], values[first]
+    n_started = np.searchsorted(starts, edges[:-1], side="right")
+    values = n_started - np.searchsorted(ends, edges[:-1], side="right")
+    run_starts = np.flatnonzero(np.r_[True, np.diff(values) != 0])
+    return edges[run_starts], np.r_[edges[run_starts[1:]], size], values[run_starts]
 
 
 def _add_runs(track: pyBigWig.pyBigWig, chrom: str, starts: np.ndarray, ends: np.ndarray, values: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What make_track counts of a file of reads or fragments."""
+"""Settings for counting reads or fragments with make_track."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from cisnake.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class CountSettings:
-    """What of a file of reads or fragments is counted.
+    """What to count in a file of reads or fragments.
 
     Parameters
     ----------
     count: str
-        "fragments" (default): over each base, the fragments that span it. "ends": at each base, the fragments that begin or
-        end there, which is where a transposase or nuclease cut. "reads": over each base, the aligned bases of reads, without
-        introns (BAM only).
+        "fragments" (default): per base, the number of fragments that span it. "ends": per base, the number of fragments that
+        start or end there, that is, cuts by a transposase or nuclease. "reads": per base, the number of reads aligned to it,
+        without introns (BAM only).
     shift: pair of int
-        bp, to the right on the genome, by which the 5' end of a forward read (the left end of a fragment) and that of a
-        reverse read (the right end) are moved first; (4, -5) centres Tn5 cuts. Default (0, 0).
+        Shift in bp, positive to the right on the genome, applied before counting: first to the 5' end of forward reads (the
+        left end of a fragment), second to the 5' end of reverse reads (the right end). (4, -5) centres Tn5 cuts. Default
+        (0, 0).
     extend: int
-        Length of the fragment, in bp, that an unpaired read is the beginning of. Default 0: the span of the read.
+        Fragment length in bp to which an unpaired read is extended from its 5' end. Default 0: the span of the read.
     strand: str
-        "+" or "-": count what comes from that strand of the genome, as read 1 of a pair or the unpaired read says. Default "",
-        both.
+        "+" or "-": count only fragments from that strand of the genome, which is the strand of read 1 of a pair or of the
+        unpaired read. Default "": both strands.
     min_mapq: int
-        Least mapping quality of reads. Default 0.
+        Minimum mapping quality of reads. Default 0.
     keep_duplicates: bool
-        Count reads that are marked as duplicates. Default False.
+        Count reads marked as duplicates. Default False.
     cpm: bool
-        Multiply by a million over the number of fragments, ends or reads counted, on both strands whatever `strand` says: two
-        strands of one library stay comparable. Default False.
+        Scale to counts per million: multiply by 1e6 / number of fragments, ends or reads counted. The number covers both
+        strands whatever `strand` is, so that both strands of a library stay comparable. Default False.
 
     Raises
     ------
     InputError
-        A name is unknown, a number is below 0, or what moves ends is asked for reads.
+        A name is unknown, a number is below 0, or `shift` or `extend` is used with count "reads".
 
     Examples
     --------
@@ -65,13 +66,13 @@ class CountSettings:
             raise InputError("extend and min_mapq must be at least 0, and shift must be two numbers.")
         if self.count == "reads" and (any(self.shift) or self.extend):
             raise InputError(
-                "shift and extend move ends of fragments, but reads count where they are aligned: leave shift and extend out, "
-                "or count fragments or ends."
+                "shift and extend do not apply to count reads, which counts aligned bases: remove shift and extend, or set "
+                "count to fragments or ends."
             )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CountSettings:
-        """Return the settings that a section of the configuration gives; an unknown key is an error."""
+        """Return settings from a section of the configuration; unknown keys are an error."""
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
@@ -80,22 +81,22 @@ class CountSettings:
 
 
 def check_counting(form: str, settings: CountSettings) -> None:
-    """Refuse what a file of a format cannot be asked; reads no file.
+    """Check that settings apply to a file format, without reading a file.
 
     Parameters
     ----------
     form: str
-        "bigwig" (of which nothing is counted), "bam", "fragments" or "bed".
+        "bigwig" (always accepted, as nothing is counted), "bam", "fragments" or "bed".
     settings: CountSettings
 
     Raises
     ------
     InputError
-        The format has no reads or no strands, or would lose what makes it one.
+        The settings need reads or strands that the format lacks, or set `cpm` for BED.
     """
     if form == "fragments" and settings.count == "reads":
-        raise InputError("a file of fragments has no reads: count fragments or ends.")
+        raise InputError("a file of fragments has no reads: set count to fragments or ends.")
     if form in ("fragments", "bed") and settings.strand:
-        raise InputError(f"only BAM files are counted by strand, and this one is {form}: leave strand out.")
+        raise InputError(f"strand is supported for BAM files only, but the format is {form}: remove strand.")
     if form == "bed" and settings.cpm:
-        raise InputError("a BED file becomes 0 and 1, which cpm would change: leave cpm out.")
+        raise InputError("cpm is not supported for BED files, which become tracks of 0 and 1: remove cpm.")

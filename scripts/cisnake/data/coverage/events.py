@@ -1,4 +1,4 @@
-"""What is counted of BAM files and tables of intervals: where it starts and ends on each chromosome."""
+"""Extract the intervals to count, per chromosome, from BAM files and tables of intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cisnake.data.genome import match_chromosomes, read_intervals, refuse_lines
 from cisnake.errors import InputError
 from cisnake.program import Progress, log
 
-# Starts and ends of what is counted, by chromosome of the genome.
+# Starts and ends of counted intervals, by chromosome of the genome.
 Events = dict[str, tuple[np.ndarray, np.ndarray]]
 
 _ROWS_AT_ONCE = 1_000_000
@@ -26,73 +26,73 @@ _PAIRED, _PROPER, _UNMAPPED, _REVERSE, _FIRST, _SECONDARY, _FAILED, _DUPLICATE, 
 
 
 def moved(starts: np.ndarray, ends: np.ndarray, size: int, settings: CountSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is counted of fragments, with their ends moved; one without bases counts nowhere.
+    """Return the intervals to count for fragments, with their ends shifted; empty fragments are ignored.
 
     Parameters
     ----------
     starts, ends: numpy.ndarray, shape=(n,), dtype=int
         Fragments on one chromosome, 0-based and half-open.
     size: int
-        Length of the chromosome, bp.
+        Length of the chromosome in bp.
     settings: CountSettings
 
     Returns
     -------
     starts, ends: numpy.ndarray, dtype=int
-        Fragments, or single bases at both ends of each, within the chromosome.
+        Fragments, or the single bases at both of their ends, clipped to the chromosome.
     """
     starts, ends = starts[starts < ends], ends[starts < ends]
     left, right = starts + settings.shift[0], ends + settings.shift[1]
     if settings.count == "ends":
-        # The base of the left end is the fragment's first, that of the right end its last.
+        # The left end is the first base of the fragment, the right end its last base.
         left = np.concatenate([left, right - 1])
         right = left + 1
-    return _within(left, right, size)
+    return _clip_to_chromosome(left, right, size)
 
 
-def _within(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return intervals cut at the ends of a chromosome, without those that are empty then."""
+def _clip_to_chromosome(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clip intervals to a chromosome and drop those that become empty."""
     starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
     return starts[starts < ends], ends[starts < ends]
 
 
 def table_events(path: Path, sizes: Mapping[str, int]) -> Events:
-    """Return the intervals of a table of chrom, start, end, on every chromosome of the genome.
+    """Return the intervals of a table of chrom, start, end for every chromosome of the genome.
 
-    For parameters and errors see `track_bigwig.write_track`.
+    For parameters and errors see `conversion.write_track`.
     """
     names: dict[str, str | None] = {}
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {chrom: [] for chrom in sizes}
+    by_chrom: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {chrom: [] for chrom in sizes}
     left_out = 0
     for table in read_intervals(path):
         for name, rows in table.groupby("chrom", sort=False):
             if name not in names:
-                # With the genome's own names, which match: that nothing else does is an error below.
+                # The genome's own names are added because a single name without a match would be an error; if none of the
+                # file's names match, the check below reports it.
                 names[name] = match_chromosomes([name, *sizes], sizes, str(path)).get(name)
             chrom = names[name]
             if chrom is None:
                 left_out += len(rows)
                 continue
-            refuse_lines(
-                path, rows["end"] > sizes[chrom], f"the end is beyond {name}, which has {sizes[chrom]} bp in the genome."
-            )
-            found[chrom].append((rows["start"].to_numpy(np.int32), rows["end"].to_numpy(np.int32)))
+            refuse_lines(path, rows["end"] > sizes[chrom], f"end is beyond {name}, which has {sizes[chrom]} bp in the genome.")
+            by_chrom[chrom].append((rows["start"].to_numpy(np.int32), rows["end"].to_numpy(np.int32)))
     match_chromosomes(names, sizes, str(path))
     if left_out:
         unknown = [name for name, chrom in names.items() if chrom is None]
-        log.info("%s: left out %d rows on chromosomes that the genome lacks: %s", path, left_out, ", ".join(unknown[:20]))
+        log.info("%s: left out %d rows on chromosomes that are not in the genome: %s", path, left_out, ", ".join(unknown[:20]))
     events: Events = {}
     for chrom in sizes:
-        pieces = found.pop(chrom) or [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
+        pieces = by_chrom.pop(chrom) or [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
         events[chrom] = np.concatenate([start for start, _ in pieces]), np.concatenate([end for _, end in pieces])
     return events
 
 
 def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) -> tuple[Events, int, int]:
-    """Return what is counted of a BAM file, on the chromosomes that it and the genome have, and how many reads that are.
+    """Return the intervals to count in a BAM file, the number of reads counted, and the same number for both strands.
 
-    The second number is that of both strands, whichever is counted. Of the fragments of pairs, numbers are those of pairs. For
-    parameters and errors see `track_bigwig.write_track`.
+    Only chromosomes that the file shares with the genome are used. The second number covers both strands whatever
+    `settings.strand` is. For fragments of pairs, both numbers count pairs. For parameters and errors see
+    `conversion.write_track`.
     """
     try:
         with pysam.AlignmentFile(str(path), "rb") as bam:
@@ -100,30 +100,30 @@ def bam_events(path: Path, sizes: Mapping[str, int], settings: CountSettings) ->
             for name, chrom in names.items():
                 if bam.get_reference_length(name) != sizes[chrom]:
                     raise InputError(
-                        f"{path} has {bam.get_reference_length(name)} bp of {name}, the genome {sizes[chrom]}: align to the "
-                        "same assembly."
+                        f"{path}: {name} has {bam.get_reference_length(name)} bp, but {sizes[chrom]} bp in the genome: align "
+                        "to the same assembly."
                     )
             lengths = [sizes.get(names.get(name, ""), 0) for name in bam.references]
             places, n, n_both = _collect(path, bam, lengths, settings)
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as BAM: {error}") from error
     events = {chrom: tuple(np.frombuffer(part, np.int32) for part in places[name]) for name, chrom in names.items()}
-    return {chrom: _within(start, end, sizes[chrom]) for chrom, (start, end) in events.items()}, n, n_both
+    return {chrom: _clip_to_chromosome(start, end, sizes[chrom]) for chrom, (start, end) in events.items()}, n, n_both
 
 
 def _collect(
     path: Path, bam: pysam.AlignmentFile, lengths: list[int], settings: CountSettings
 ) -> tuple[dict[str, tuple[array, array]], int, int]:
-    """Return starts and ends, by the file's chromosome names, and the number of reads: those counted, those of both strands."""
+    """Return starts and ends by the file's chromosome names, and the numbers of reads as for `bam_events`."""
     places = [(array("i"), array("i")) for _ in lengths]
-    refused = _UNMAPPED | _SECONDARY | _FAILED | _SUPPLEMENTARY | (0 if settings.keep_duplicates else _DUPLICATE)
+    excluded = _UNMAPPED | _SECONDARY | _FAILED | _SUPPLEMENTARY | (0 if settings.keep_duplicates else _DUPLICATE)
     progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
     n = n_both = 0
     for i, read in enumerate(bam.fetch(until_eof=True)):
         if i % _ROWS_AT_ONCE == 0:
             progress.advance((bam.tell() >> 16) // _MEGABYTE - progress.done)
         flag = read.flag
-        if flag & refused or not lengths[read.reference_id] or read.mapping_quality < settings.min_mapq:
+        if flag & excluded or not lengths[read.reference_id] or read.mapping_quality < settings.min_mapq:
             continue
         span = _span(read, settings.count)
         if span is None:
@@ -131,14 +131,14 @@ def _collect(
         if span[1] > lengths[read.reference_id]:
             raise InputError(
                 f"{path}: the read {read.query_name} ends beyond {read.reference_name}, which has "
-                f"{lengths[read.reference_id]} bp: make the file again."
+                f"{lengths[read.reference_id]} bp: regenerate the file."
             )
         n_both += 1
-        second = bool(flag & _PAIRED and not flag & _FIRST)
-        if settings.strand and (settings.strand == "-") != (bool(flag & _REVERSE) != second):
+        is_read_2 = bool(flag & _PAIRED and not flag & _FIRST)
+        if settings.strand and (settings.strand == "-") != (bool(flag & _REVERSE) != is_read_2):
             continue
         starts, ends = places[read.reference_id]
-        for start, end in read.get_blocks() if settings.count == "reads" else [_counted(*span, flag, settings)]:
+        for start, end in read.get_blocks() if settings.count == "reads" else [_counted_interval(*span, flag, settings)]:
             starts.append(start)
             ends.append(end)
         n += 1
@@ -146,9 +146,9 @@ def _collect(
 
 
 def _span(read: pysam.AlignedSegment, count: str) -> tuple[int, int] | None:
-    """Return where a read, or the pair that it is the first of, begins and ends; None for what is not counted."""
+    """Return start and end of a read, or of its pair if it is read 1; None for reads that are not counted."""
     if count != "fragments" or not read.flag & _PAIRED:
-        # None where an aligner gave a place and no alignment.
+        # reference_end is None if the aligner set a position but no alignment.
         return None if read.reference_end is None else (read.reference_start, read.reference_end)
     if not read.flag & _FIRST or not read.flag & _PROPER:
         return None
@@ -156,12 +156,12 @@ def _span(read: pysam.AlignedSegment, count: str) -> tuple[int, int] | None:
     return start, start + abs(read.template_length)
 
 
-def _counted(start: int, end: int, flag: int, settings: CountSettings) -> tuple[int, int]:
-    """Return the interval of the chromosome on which a fragment counts, or the 5' end of a read."""
+def _counted_interval(start: int, end: int, flag: int, settings: CountSettings) -> tuple[int, int]:
+    """Return the interval to count for a fragment, or the 5' end of a read."""
     reverse = bool(flag & _REVERSE)
     if settings.count == "ends":
-        at = end - 1 + settings.shift[1] if reverse else start + settings.shift[0]
-        return at, at + 1
+        position = end - 1 + settings.shift[1] if reverse else start + settings.shift[0]
+        return position, position + 1
     if settings.extend and not flag & _PAIRED:
         start, end = (end - settings.extend, end) if reverse else (start, start + settings.extend)
     return start + settings.shift[0], end + settings.shift[1]

@@ -1,4 +1,4 @@
-"""What a model of coverage says about a gene: bins of its own, and one number from them."""
+"""Gene scores of coverage models: the weight of each bin per gene, and one number per gene and task."""
 
 from __future__ import annotations
 
@@ -19,29 +19,32 @@ _BLOCK_NUMBERS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class GeneBins:
-    """How much of each bin of a gene's window is the gene's own; called with a slice of genes.
+    """Weights of the bins that score a gene: the fraction of each bin covered by the gene's region.
+
+    Call it with a slice of genes.
 
     Parameters
     ----------
     windows: pandas.DataFrame, N rows
-        gene_id, chrom, strand, window_start, window_end, mask_start (the TSS in the window), mask_end; all of one length.
+        gene_id, chrom, strand, window_start, window_end, mask_start (the TSS in the window), mask_end. All windows have the
+        same length.
     region: str
-        "tss", from `upstream` bases before the TSS to `downstream` bases from it on; "body", from the TSS to the gene's end;
-        or "exons", whatever the annotation calls an exon of the gene.
+        "tss": from `upstream` bases upstream of the TSS to `downstream` bases downstream, the TSS included; "body": from the
+        TSS to the end of the gene; or "exons": all exons of the gene in the annotation.
     upstream, downstream: int
-        Bases, on the gene's strand.
+        Number of bases, on the gene's strand.
     bin_size: int
-        Bases of a bin.
+        Bases per bin.
     crop: int
-        Bases at either end of the window that have no bins.
+        Bases without bins at either end of the window.
     exons: pandas.DataFrame, optional
-        gene_id, chrom, start, end, as `annotation.read_exons` gives them, with the genome's names of chromosomes; for region
-        "exons".
+        gene_id, chrom, start, end as from `annotation.exons_of_genome`, with the genome's chromosome names. Required for
+        region "exons".
 
     Raises
     ------
     InputError
-        The region is unknown, or there are no exons.
+        The region is unknown, or is "exons" without `exons`.
     """
 
     windows: pd.DataFrame
@@ -56,10 +59,10 @@ class GeneBins:
         if self.region not in REGIONS:
             raise unknown_name("targets.gene_score.region", self.region, REGIONS)
         if self.region == "exons" and self.exons is None:
-            raise InputError("targets.gene_score.region is exons, but no exons are given: they come from the annotation.")
+            raise InputError("targets.gene_score.region is exons, but there are no exons: they are read from the annotation.")
 
     def __call__(self, rows: slice) -> np.ndarray:
-        """Return the weights of bins in the gene's direction, 0 to 1; shape=(n, bins), dtype=float32."""
+        """Return bin weights from 0 to 1 in the direction of each gene; shape=(n, bins), dtype=float32."""
         windows = self.windows.iloc[rows]
         first, last = windows["mask_start"].to_numpy(np.int64), windows["mask_end"].to_numpy(np.int64)
         if self.region == "tss":
@@ -67,12 +70,12 @@ class GeneBins:
         return self._weights(first, last) if self.region == "body" else self._exon_weights(windows)
 
     def present(self) -> np.ndarray:
-        """Return which genes have something of their region in the bins of their windows; shape=(N,), dtype=bool."""
-        found = np.zeros(len(self.windows), bool)
+        """Return which genes have a region that overlaps the bins of their window; shape=(N,), dtype=bool."""
+        overlaps = np.zeros(len(self.windows), bool)
         step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
-        for start in range(0, len(found), step):
-            found[start : start + step] = self(slice(start, start + step)).any(axis=1)
-        return found
+        for start in range(0, len(overlaps), step):
+            overlaps[start : start + step] = self(slice(start, start + step)).any(axis=1)
+        return overlaps
 
     @property
     def _n_bins(self) -> int:
@@ -92,29 +95,29 @@ class GeneBins:
         weights = np.zeros((len(windows), self._n_bins), np.float32)
         step = max(1, _BLOCK_NUMBERS // max(1, self._n_bins))
         for start in range(0, len(pairs), step):
-            some = slice(start, start + step)
-            np.add.at(weights, pairs["row"].to_numpy()[some], self._weights(first[some], last[some]))
+            block = slice(start, start + step)
+            np.add.at(weights, pairs["row"].to_numpy()[block], self._weights(first[block], last[block]))
         return weights
 
 
 def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: int, offset: int = 0) -> np.ndarray:
-    """Return how much of each output position an interval covers, such as the gene body.
+    """Return the fraction of each output position that an interval, such as a gene body, covers.
 
     Parameters
     ----------
     length: int
-        Output positions of the model.
+        Number of output positions of the model.
     start, end: numpy.ndarray, shape=(n,), dtype=int
-        Half-open, in bases of the window.
+        Half-open intervals, in bases relative to the window.
     bin_size: int
-        Bases of a position.
+        Bases per output position.
     offset: int
-        Bases of the window before the first position (those that the model crops). Default 0.
+        Bases of the window before the first output position, which the model crops. Default 0.
 
     Returns
     -------
     numpy.ndarray, shape=(n, length), dtype=float32
-        0 to 1.
+        Fractions from 0 to 1.
 
     Examples
     --------
@@ -130,14 +133,14 @@ def interval_weights(length: int, start: np.ndarray, end: np.ndarray, bin_size: 
 
 
 def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any = np) -> Any:
-    """Return one number for each gene and task: log2(1 + sum over bins of weight times coverage).
+    """Return one number per gene and task: log2(1 + sum over bins of weight * coverage).
 
     Parameters
     ----------
     coverage: array of float, shape=(n, bins, tasks)
-        As models are trained on it, or predict it: `transform` is undone first. Coverage below 0 counts as 0.
+        Transformed coverage: labels or predictions. `transform` is inverted first. Coverage below 0 counts as 0.
     bins: array of float, shape=(n, bins)
-        Weight of each bin; see `gene_bins`.
+        Weight of each bin, as from `GeneBins`.
     transform: TargetTransform
     numpy: module
         numpy (default) or `keras.ops`.
@@ -154,6 +157,6 @@ def gene_values(coverage: Any, bins: Any, transform: TargetTransform, numpy: Any
     >>> gene_values(coverage, bins=np.array([[1.0, 0.5, 1.0]]), transform=TargetTransform()).tolist()
     [[3.0]]
     """
-    # Clipped before the inverse, which is not defined for everything below 0.
+    # Clip before the inverse, which is not defined for all values below 0.
     measured = transform.inverse(numpy.maximum(coverage, 0 * coverage), numpy)
     return numpy.log2(1 + numpy.squeeze(numpy.matmul(numpy.expand_dims(bins, 1), measured), 1))

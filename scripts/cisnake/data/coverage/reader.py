@@ -1,6 +1,6 @@
-"""Coverage of windows: what BigWig tracks hold, as the values of bins that models are trained on.
+"""Compute the labels of windows, binned and transformed coverage, from BigWig tracks.
 
-`CoverageReader` describes the order of the steps, which docs/coverage.md explains to users.
+`CoverageReader` defines the order of the steps; docs/coverage.md explains them to users.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ from cisnake.sections import TargetsSection
 
 MISSING_CHROMOSOME = ("error", "zeros")
 
-# Bases by which regions of the blacklist are widened at either end.
+# Bases by which blacklisted regions are widened at either end.
 _BLACKLIST_MARGIN = 20
-# In windows of fewer bins the baseline is 0.
+# Minimum bins per window for a baseline other than 0.
 _BASELINE_BINS = 8
-# Values of bases held at once.
+# Base values held in memory at a time.
 _BLOCK_VALUES = 1 << 22
-# Windows in which labels below 0 are looked for, and names that a message gives.
+# Windows sampled to find negative labels.
 _SAMPLE = 32
+# Names listed in an error message.
 _NAMES = 10
 
 
 @dataclass(frozen=True)
 class CoverageSettings:
-    """What is done to coverage in all tracks alike.
+    """Processing of coverage that is common to all tracks.
 
     Parameters
     ----------
     order: str
         "new" (default) or "old"; see `CoverageReader`.
     interpolate_nan: bool
-        Fill bases without a value by a straight line between their neighbours. Default False.
+        Fill missing values of bases by linear interpolation between their neighbours. Default False: fill with 0.
     blacklist: str or Path, optional
-        BED of regions whose coverage is cut to the window's baseline.
+        BED of regions whose coverage is clipped to the baseline of the window.
     blacklist_quantile: float
-        The baseline, as a quantile of the window's bases. Default 0.5.
+        The baseline, as a quantile of the bases of a window. Default 0.5.
     unmappable: str or Path, optional
         BED of regions whose bins are clipped by `umap_clip`.
     umap_clip: float
-        Quantile of the bins of a window above which its unmappable bins are cut. Default 1, nothing is.
+        Unmappable bins are clipped to this quantile of the bins of their window. Default 1: no clipping.
     missing_chromosome: str
-        "error" (default), or "zeros" for tracks that lack a chromosome of a window.
+        If a track lacks a chromosome that has windows: "error" (default), or "zeros" for coverage 0.
 
     Raises
     ------
@@ -76,11 +77,11 @@ class CoverageSettings:
             raise unknown_name("missing_chromosome", self.missing_chromosome, MISSING_CHROMOSOME)
         for name in ("blacklist_quantile", "umap_clip"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: a quantile lies between 0 and 1.")
+                raise InputError(f"{name} is {getattr(self, name)}: a quantile must be between 0 and 1.")
 
     @classmethod
     def from_targets(cls, targets: TargetsSection, blacklist: Path | None, unmappable: Path | None) -> CoverageSettings:
-        """Return the settings of a configuration, whose files of regions may have been fetched to another place."""
+        """Return the settings of a configuration, with the local paths of its BED files, which may have been downloaded."""
         return cls(
             targets.transform_order,
             targets.interpolate_nan,
@@ -94,56 +95,57 @@ class CoverageSettings:
 
 @dataclass(frozen=True, eq=False)
 class CoverageReader:
-    """Reads the bins of windows: called with a slice of windows, it returns their labels.
+    """Reader of labels: call it with a slice of windows.
 
-    In this order, for each window and track:
+    The steps, in this order, for each window and track:
 
-    1. the values of the window's bases are read, their sign turned if the track's scale is below 0; beyond the ends of the
-       chromosome they are 0;
-    2. with `interpolate_nan`, bases without a value get one from the straight line between their neighbours, to zeros
-       just outside of the window;
-    3. the baseline is the `blacklist_quantile` of the window's bases, or 0 when a base has no value or the window has fewer
-       than 8 bins;
-    4. blacklisted regions, widened by 20 bp, are cut to [-baseline, baseline];
-    5. bases that have no value yet become 0;
-    6. `crop` bases at either end are dropped;
-    7. order "new": values are multiplied by the track's scale, without its sign;
-    8. the bases of a bin are pooled, as sum_stat says: sum, mean, max, median, or peak, sqrt(4 mean) cut at 1;
-    9. the power of sum_stat is taken: x^0.75, or with order "new" (1 + x)^power - 1;
-    10. values above clip_soft are compressed;
-    11. values are cut to [-clip, clip];
-    12. order "old": values are multiplied by scale, without its sign;
-    13. bins of which unmappable regions cover a tenth are cut at the `umap_clip` quantile of the window's bins.
+    1. read the values of the window's bases, and flip their sign if the track's scale is negative; values are 0 beyond the
+       ends of the chromosome;
+    2. with `interpolate_nan`, fill missing values by linear interpolation between their neighbours, with zeros assumed just
+       outside the window;
+    3. compute the baseline: the `blacklist_quantile` of the window's bases, or 0 if a value is missing or the window has
+       fewer than 8 bins;
+    4. clip blacklisted regions, widened by 20 bp, to [-baseline, baseline];
+    5. set values that are still missing to 0;
+    6. crop `crop` bases at either end;
+    7. order "new": multiply by the absolute value of the track's scale;
+    8. pool the bases of each bin by sum_stat: sum, mean, max, median, or peak, which is min(sqrt(4 mean), 1);
+    9. apply the power of sum_stat: x^0.75, or with order "new" (1 + x)^power - 1;
+    10. compress values above clip_soft;
+    11. clip values to [-clip, clip];
+    12. order "old": multiply by the absolute value of scale;
+    13. clip unmappable bins, those at least one tenth covered by unmappable regions, to the `umap_clip` quantile of the
+        window's bins.
 
-    Bins of minus-strand windows are then reversed, and tracks exchanged with their strand_pair. Steps 7, 9, 10 and 12 are
-    `transform`.forward (which takes scale out of the pooling, with the same result but for peak).
+    For windows on the minus strand, bins are then reversed and each track is swapped with its strand_pair. Steps 7, 9, 10 and
+    12 are `transform.forward`, which applies scale after pooling: the result is the same except for peak.
 
     Parameters
     ----------
     tracks: pandas.DataFrame
-        From `tracks.read_tracks`; all of format bigwig.
+        As from `tracks.read_tracks`; the format of all tracks must be bigwig.
     windows: pandas.DataFrame, N rows
-        chrom, window_start, window_end, strand; all windows are of one length, and may reach beyond chromosome ends.
+        chrom, window_start, window_end, strand. All windows have the same length; they may extend beyond chromosome ends.
     sizes: mapping of str to int
-        Lengths of the genome's chromosomes. Tracks may name them with or without `chr`.
+        Chromosome lengths of the genome. Tracks may name chromosomes with or without `chr`.
     bin_size: int
-        bp.
+        Bin size in bp.
     crop: int
-        bp at either end of a window that have no bins. Default 0.
+        bp without bins at either end of a window. Default 0.
     settings: CoverageSettings
 
     Attributes
     ----------
     transform: TargetTransform
-        What `inverse` takes back from labels to pooled coverage.
+        Its `inverse` converts labels to pooled coverage.
     missing: pandas.DataFrame
-        identifier, chrom: which tracks lack which chromosomes of the windows.
+        identifier, chrom: the chromosomes of windows that tracks lack.
 
     Raises
     ------
     InputError
-        A track is not a BigWig, is of another assembly, or lacks a chromosome when that is an error; bins do not fill the
-        window; a BED file cannot be read.
+        A track is not a BigWig, is of another assembly, or lacks a chromosome although missing_chromosome is "error"; bins do
+        not fill the window; or a BED file cannot be read.
     """
 
     tracks: pd.DataFrame
@@ -162,12 +164,12 @@ class CoverageReader:
         length = (windows["window_end"] - windows["window_start"]).unique()
         if len(length) != 1 or self.bins * self.bin_size != length[0] - 2 * self.crop or self.bins < 1:
             raise InputError(
-                f"bins of {self.bin_size} bp do not fill windows of {', '.join(map(str, length))} bp less {self.crop} bp at "
-                "either end: choose a window that they do."
+                f"windows of {', '.join(map(str, length))} bp minus {self.crop} bp at either end are not a multiple of the "
+                f"bin size, {self.bin_size} bp: change the window length."
             )
         other = self.tracks[self.tracks["format"] != "bigwig"]
         if len(other):
-            raise InputError(f"{other['file'].iloc[0]} is no BigWig: turn it into one with make_track.py.")
+            raise InputError(f"{other['file'].iloc[0]} is not a BigWig: convert it with make_track.py.")
         self._set("windows", windows.reset_index(drop=True))
         self._set("transform", transform_of(self.tracks, settings.order))
         blacklist = None
@@ -181,25 +183,25 @@ class CoverageReader:
         self._set("missing", self._missing_chromosomes())
 
     def __call__(self, rows: slice) -> np.ndarray:
-        """Return the labels of some windows.
+        """Return the labels of a slice of windows.
 
         Parameters
         ----------
         rows: slice
-            Of `windows`.
+            Slice of the rows of `windows`.
 
         Returns
         -------
         numpy.ndarray, shape=(n, tasks, bins), dtype=float32
-            Bins in the direction of each window's strand.
+            Bins are in the direction of each window's strand.
 
         Raises
         ------
         InputError
-            A value is not finite, in the file or after the transform; the message says where.
+            A value is not finite, in the file or after the transform. The message names the file and the position.
         """
         windows = self.windows.iloc[rows].reset_index(drop=True)
-        masked = _pieces(windows, self._blacklist)
+        blacklisted = _pieces(windows, self._blacklist)
         unmappable = self._unmappable_bins(windows)
         reverse = (windows["strand"] == "-").to_numpy()
         labels = np.empty((len(windows), len(self.tracks), self.bins), np.float32)
@@ -212,18 +214,18 @@ class CoverageReader:
                     values = self._read(track, names, windows.iloc[block], file)
                     if self.tracks["scale"].iloc[task] < 0:
                         np.negative(values, out=values)
-                    self._mask(values, masked[masked["row"].between(block.start, block.stop - 1)], block.start)
+                    self._mask(values, blacklisted[blacklisted["row"].between(block.start, block.stop - 1)], block.start)
                     binned = self._bins(task, values, windows.iloc[block])
                     if unmappable is not None:
                         coverage_bins.cut_unmappable(binned, unmappable[block], self.settings.umap_clip)
-                    of_block = labels[block]
-                    of_block[~reverse[block], task] = binned[~reverse[block]]
-                    of_block[reverse[block], pair] = binned[reverse[block], ::-1]
+                    block_labels = labels[block]
+                    block_labels[~reverse[block], task] = binned[~reverse[block]]
+                    block_labels[reverse[block], pair] = binned[reverse[block], ::-1]
         return labels
 
     @property
     def bins(self) -> int:
-        """How many bins a window has."""
+        """Number of bins per window."""
         return (self._length - 2 * self.crop) // self.bin_size
 
     @property
@@ -234,23 +236,24 @@ class CoverageReader:
         object.__setattr__(self, name, value)
 
     def _missing_chromosomes(self) -> pd.DataFrame:
-        """Return which tracks lack which chromosomes of the windows, if they may."""
-        wanted, rows = self.windows["chrom"].unique(), []
+        """Return the chromosomes of windows that tracks lack; raise if the settings do not allow any."""
+        chroms, rows = self.windows["chrom"].unique(), []
         for identifier, file in zip(self.tracks["identifier"], self.tracks["file"]):
             with open_bigwig(file) as track:
                 names = match_names(file, track, self.sizes)
-            rows += [(identifier, chrom) for chrom in wanted if chrom not in names]
+            rows += [(identifier, chrom) for chrom in chroms if chrom not in names]
         missing = pd.DataFrame(rows, columns=["identifier", "chrom"])
         if len(missing) and self.settings.missing_chromosome == "error":
-            lacked, lacking = missing["chrom"].unique(), missing["identifier"].unique()
+            missing_chroms, incomplete = missing["chrom"].unique(), missing["identifier"].unique()
             raise InputError(
-                f"{_some(lacking)} without data on {_some(lacked)}, where there are windows: leave these chromosomes out "
-                "(tiles.exclude_chromosomes and annotation.exclude_chromosomes), or set targets.missing_chromosome to zeros."
+                f"tracks {_list_names(incomplete)} have no data on {_list_names(missing_chroms)}, which have windows: exclude "
+                "these chromosomes (tiles.exclude_chromosomes and annotation.exclude_chromosomes), or set "
+                "targets.missing_chromosome to zeros."
             )
         return missing
 
     def _unmappable_bins(self, windows: pd.DataFrame) -> np.ndarray | None:
-        """Return which bins are unmappable, shape=(n, bins), forward."""
+        """Return which bins are unmappable, shape=(n, bins), on the forward strand."""
         if self._unmappable is None:
             return None
         bases = coverage_bins.count_covered(
@@ -259,7 +262,7 @@ class CoverageReader:
         return bases >= UNMAPPABLE_SHARE * self.bin_size
 
     def _read(self, track: pyBigWig.pyBigWig, names: Mapping[str, str], windows: pd.DataFrame, file: str) -> np.ndarray:
-        """Return the value of each base, shape=(n, length), dtype=float32; NaN where the track has none."""
+        """Return the value of each base, shape=(n, length), dtype=float32; NaN if the track has no value."""
         values = np.zeros((len(windows), self._length), np.float32)
         for row, (chrom, start, end) in enumerate(zip(windows["chrom"], windows["window_start"], windows["window_end"])):
             inner_start, inner_end = max(start, 0), min(end, self.sizes[chrom])
@@ -270,85 +273,91 @@ class CoverageReader:
         infinite = np.argwhere(np.isinf(values))
         if len(infinite):
             row, base = infinite[0]
-            place = windows.iloc[row]
-            raise InputError(f"{file} is infinite at {place['chrom']}:{place['window_start'] + base}: make the track again.")
+            window = windows.iloc[row]
+            raise InputError(f"{file} is infinite at {window['chrom']}:{window['window_start'] + base}: regenerate the track.")
         return values
 
-    def _mask(self, values: np.ndarray, masked: pd.DataFrame, first_row: int) -> None:
-        """Fill bases without a value, and cut blacklisted ones to the baseline."""
-        lacking = coverage_bins.fill_missing(values, self.settings.interpolate_nan)
-        for row, pieces in masked.groupby("row"):
-            of_row = values[int(row) - first_row]
-            known = self.settings.interpolate_nan or not lacking[int(row) - first_row]
-            known = known and self.bins >= _BASELINE_BINS
-            baseline = float(np.quantile(of_row, self.settings.blacklist_quantile)) if known else 0.0
-            coverage_bins.cut_to_baseline(of_row, zip(pieces["start"], pieces["end"]), baseline)
+    def _mask(self, values: np.ndarray, blacklisted: pd.DataFrame, first_row: int) -> None:
+        """Fill missing values and clip blacklisted bases to the baseline, in place."""
+        has_missing = coverage_bins.fill_missing(values, self.settings.interpolate_nan)
+        for row, pieces in blacklisted.groupby("row"):
+            row_values = values[int(row) - first_row]
+            use_baseline = self.settings.interpolate_nan or not has_missing[int(row) - first_row]
+            use_baseline = use_baseline and self.bins >= _BASELINE_BINS
+            baseline = float(np.quantile(row_values, self.settings.blacklist_quantile)) if use_baseline else 0.0
+            coverage_bins.cut_to_baseline(row_values, zip(pieces["start"], pieces["end"]), baseline)
 
     def _bins(self, task: int, values: np.ndarray, windows: pd.DataFrame) -> np.ndarray:
-        """Return the bins of a track, shape=(n, bins), dtype=float32, forward."""
+        """Return the bins of a track, shape=(n, bins), dtype=float32, on the forward strand."""
         track, order = self.tracks.iloc[task], self.settings.order
         scale = abs(track["scale"])
         inner, how = values[:, self.crop : values.shape[1] - self.crop], SUM_STATS[track["sum_stat"]][0]
         pooled = coverage_bins.pool(inner, how, self.bin_size, scale if order == "new" else 1.0)
         limit = track["clip"] * (scale if order == "old" else 1)
-        # What is not finite is refused below, with its place.
+        # Non-finite values raise an error below that names their position.
         with np.errstate(all="ignore"):
             binned = np.clip(self.transform.of_task(task).forward(pooled), -limit, limit).astype(np.float32)
-        wrong = np.argwhere(~np.isfinite(binned))
-        if len(wrong):
-            row, at = wrong[0]
-            place = windows.iloc[row]
-            start = place["window_start"] + self.crop + at * self.bin_size
+        not_finite = np.argwhere(~np.isfinite(binned))
+        if len(not_finite):
+            row, bin_index = not_finite[0]
+            window = windows.iloc[row]
+            start = window["window_start"] + self.crop + bin_index * self.bin_size
             raise InputError(
-                f"{track['file']}: the bin {place['chrom']}:{start}-{start + self.bin_size} is {pooled[row, at]:g}, which "
-                f"{track['sum_stat']} with scale {track['scale']:g} and order {order} makes no number: a power is taken of "
-                "coverage that is not negative (a scale below 0 turns the sign), and the result must fit 32 bits."
+                f"{track['file']}: the bin {window['chrom']}:{start}-{start + self.bin_size} is {pooled[row, bin_index]:g}, "
+                f"which is not finite after {track['sum_stat']} with scale {track['scale']:g} and order {order}: coverage must "
+                "not be negative if sum_stat takes a power (a negative scale flips the sign), and the result must fit into "
+                "float32."
             )
         return binned
 
 
-def _pieces(windows: pd.DataFrame, places: pd.DataFrame | None, crop: int = 0) -> pd.DataFrame:
-    """Return what regions cover of windows less their crop: row (of the window), start and end in it; none without regions."""
-    if places is None:
+def _pieces(windows: pd.DataFrame, regions: pd.DataFrame | None, crop: int = 0) -> pd.DataFrame:
+    """Return the intersections of regions with cropped windows: row of the window, start and end in it; empty for None."""
+    if regions is None:
         return pd.DataFrame(columns=["row", "start", "end"], dtype=np.int64)
     spans = {"row": np.arange(len(windows)), "chrom": windows["chrom"]}
     spans |= {"start": windows["window_start"] + crop, "end": windows["window_end"] - crop}
-    found = intersect(pd.DataFrame(spans), places)
-    first = windows["window_start"].to_numpy()[found["row"]] + crop
-    return pd.DataFrame({"row": found["row"], "start": found["start"] - first, "end": found["end"] - first})
+    overlaps = intersect(pd.DataFrame(spans), regions)
+    origins = windows["window_start"].to_numpy()[overlaps["row"]] + crop
+    return pd.DataFrame({"row": overlaps["row"], "start": overlaps["start"] - origins, "end": overlaps["end"] - origins})
 
 
-def _some(names: np.ndarray) -> str:
-    """Return names as a sentence can hold them: a few, and how many more there are."""
+def _list_names(names: np.ndarray) -> str:
+    """Format names for an error message: the first few, and the number of further ones."""
     more = len(names) - _NAMES
     return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def negative_tracks(reader: CoverageReader) -> list[str]:
-    """Return the identifiers of tracks whose labels go below 0 in a sample of the windows.
+    """Return the identifiers of tracks with negative labels in a sample of the windows.
 
-    The sample is at most 32 windows, as far apart as they can be, fewer where that would be more labels than fit in memory.
+    The sample has at most 32 evenly spaced windows, fewer if their labels would take too much memory.
     """
-    most = min(_SAMPLE, max(1, _BLOCK_VALUES // (reader.bins * len(reader.tracks))))
-    sample = slice(None, None, -(-len(reader.windows) // most))
-    low = reader(sample).min(axis=2) < 0
+    max_windows = min(_SAMPLE, max(1, _BLOCK_VALUES // (reader.bins * len(reader.tracks))))
+    sample = slice(None, None, -(-len(reader.windows) // max_windows))
+    negative = reader(sample).min(axis=2) < 0
     reverse = (reader.windows["strand"].iloc[sample] == "-").to_numpy()
-    low[reverse] = low[reverse][:, reader.tracks["strand_pair"]]
-    return reader.tracks["identifier"][low.any(axis=0)].tolist()
+    negative[reverse] = negative[reverse][:, reader.tracks["strand_pair"]]
+    return reader.tracks["identifier"][negative.any(axis=0)].tolist()
 
 
 def clipped(reader: CoverageReader, quantile: float, processes: int = 1) -> Callable[[slice], np.ndarray]:
-    """Return a reader that also cuts each task, at a quantile of the absolute values of all its bins in all windows.
+    """Return a reader that also clips each task at a quantile of its absolute labels in all windows.
 
-    All windows are read once to find the quantiles, unless `quantile` is 1, at which nothing is cut.
+    All windows are read once to find the quantiles. If `quantile` is 1, nothing is clipped and `reader` itself is returned.
 
     Parameters
     ----------
     reader: CoverageReader
     quantile: float
-        0 to 1.
+        Quantile from 0 to 1.
     processes: int
-        How many read. Default 1, this one.
+        Number of processes that read. Default 1: only this process.
+
+    Returns
+    -------
+    callable
+        Takes a slice of windows and returns labels, as `reader` does.
     """
     if quantile >= 1:
         return reader

@@ -1,4 +1,4 @@
-"""The table of tracks: which files hold coverage, and what is done to each on the way to labels."""
+"""Read the table of tracks: files of coverage and how labels are computed from each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = ("bigwig", "bam", "bed", "fragments")
 COUNTS = ("fragments", "ends", "reads")
 STRANDS = ("+", "-")
 
-# By name: how the bases of a bin become one number, and the power that is then taken of it.
+# Per sum_stat: the pooling of the bases of a bin, and the power applied to the result.
 SUM_STATS = {
     "sum": ("sum", 1.0),
     "mean": ("mean", 1.0),
@@ -52,36 +52,36 @@ _MISSING = ("", "NA", "NaN", "nan", "None")
 
 
 def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
-    """Read a table of tracks; the target tables of Basenji and Baskerville are such tables.
+    """Read a table of tracks; target tables of Basenji and Baskerville are supported.
 
     Parameters
     ----------
     path: str or Path
-        TSV with a header. `identifier` and `file` are needed; clip, clip_soft, scale, sum_stat, description, strand_pair,
-        group, format, count and strand may be there. A first column of any other name, or of none, numbers the rows. More
-        columns are left alone.
+        TSV with a header. Required columns: identifier, file. Optional columns: clip, clip_soft, scale, sum_stat, description,
+        strand_pair, group, format, count, strand. A first column with any other name, or without a name, numbers the rows.
+        Further columns are ignored.
     data_dir: str or Path
-        Where files of relative paths lie. `~` and environment variables in `file` are expanded.
+        Folder to which relative paths in `file` refer. `~` and environment variables in `file` are expanded.
 
     Returns
     -------
     pandas.DataFrame
-        One row a track, in the order of the table, which is that of tasks: identifier, file (absolute), format (bigwig, bam,
-        bed or fragments), clip and clip_soft (infinity where there is none), scale (below 0: the sign of the file's values is
-        turned), sum_stat, description, strand_pair (row,
-        from 0, of the track of the other strand; its own where there is none), group, count and strand (what make_track
-        counts, see `count_settings.CountSettings`; empty where the table says nothing).
+        One row per track, in the order of the table, which is the order of tasks. Columns: identifier; file (absolute);
+        format (bigwig, bam, bed or fragments); clip and clip_soft (infinity if empty); scale (if negative, the sign of the
+        file's values is flipped); sum_stat; description; strand_pair (0-based row of the track of the other strand, its own
+        row if there is none); group; count and strand (what make_track counts, see `count_settings.CountSettings`; empty if
+        not in the table).
 
     Raises
     ------
     InputError
-        The table is missing or no table, or rows of it are wrong: all that is wrong is named with its line.
+        The table is missing or malformed, or rows are invalid. The message lists up to 20 problems with their lines.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"table of tracks {path} is not there: check targets.tracks in the configuration.")
+        raise InputError(f"table of tracks {path} does not exist: check targets.tracks in the configuration.")
     table = read_user_table(path)
-    # Names for the rows, with a header of one cell less, become the index.
+    # If rows have one cell more than the header, pandas takes the first column as the index.
     table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names="index")
     _check_columns(path, table)
     problems: list[str] = []
@@ -101,7 +101,9 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
             problems.append(f"{_line(row)}: {error}")
     tracks["format"] = formats
     for row in np.flatnonzero(tracks["identifier"].duplicated()).tolist():
-        problems.append(f"{_line(row)}: the identifier {tracks['identifier'][row]} is there before: name each track once.")
+        problems.append(
+            f"{_line(row)}: the identifier {tracks['identifier'][row]} is not unique: give each track its own identifier."
+        )
     tracks["strand_pair"] = _pairs(table, problems)
     _check_pairs(tracks, problems)
     if problems:
@@ -110,15 +112,15 @@ def read_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
 
 
 def read_pairs(path: str | Path, table: pd.DataFrame) -> np.ndarray:
-    """Return the row of each track's partner on the other strand, its own where it has none.
+    """Return the row of each track's partner on the other strand, or its own row if it has none.
 
     Parameters
     ----------
     path: str or Path
-        Where the table is from, for messages.
+        Path of the table, for error messages.
     table: pandas.DataFrame
-        As `files.read_table` reads it, with a column identifier. `strand_pair`, if it is there, names partners by identifier or
-        by the number in the first column (by the row, from 0, if the table has no such column).
+        As from `files.read_table`, with a column identifier. The optional column strand_pair names partners by identifier or
+        by the number in the first column (by the 0-based row, if the table does not number its rows).
 
     Returns
     -------
@@ -127,7 +129,7 @@ def read_pairs(path: str | Path, table: pd.DataFrame) -> np.ndarray:
     Raises
     ------
     InputError
-        A partner is not there, or does not name the track that names it.
+        A partner is not in the table, or two tracks do not name each other.
     """
     table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index(names="index")
     problems: list[str] = []
@@ -138,10 +140,10 @@ def read_pairs(path: str | Path, table: pd.DataFrame) -> np.ndarray:
 
 
 def as_bigwigs(tracks: pd.DataFrame, converted: str | Path) -> pd.DataFrame:
-    """Return the table with the BigWigs that make_track made, `<identifier>.bw` in a folder, for files of other formats."""
+    """Replace files of other formats by the BigWigs that make_track writes: `<identifier>.bw` in the folder `converted`."""
     other = tracks["format"] != "bigwig"
-    made = [str(Path(converted).absolute() / f"{identifier}.bw") for identifier in tracks["identifier"]]
-    return tracks.assign(file=tracks["file"].mask(other, pd.Series(made, tracks.index)), format="bigwig")
+    paths = [str(Path(converted).absolute() / f"{identifier}.bw") for identifier in tracks["identifier"]]
+    return tracks.assign(file=tracks["file"].mask(other, pd.Series(paths, tracks.index)), format="bigwig")
 
 
 def _line(row: int) -> str:
@@ -151,41 +153,47 @@ def _line(row: int) -> str:
 def _check_columns(path: Path, table: pd.DataFrame) -> None:
     for name in _REQUIRED:
         if name not in table:
-            raise InputError(f"table of tracks {path} has no column {name}: it has {', '.join(table.columns)}.")
+            raise InputError(f"table of tracks {path} has no column {name}: its columns are {', '.join(table.columns)}.")
     if table.empty:
-        raise InputError(f"table of tracks {path} names no track.")
+        raise InputError(f"table of tracks {path} has no rows: add at least one track.")
     known = [name for name in (*_TEXT, *_NUMBERS) if name not in table]
     for name in table.columns:
-        # Other columns are the user's own, but a name that is almost right would be passed over in silence.
+        # Users may add columns, but a misspelt name would be ignored silently.
         if name not in (*_REQUIRED, *_TEXT, *_NUMBERS) and difflib.get_close_matches(name, known, n=1, cutoff=0.8):
             raise unknown_name(f"column of {path}", name, known)
 
 
 def _absolute(text: str, folder: str) -> str:
-    """Return a path without `.` in it; that of a link's parent, `..`, stays. Thousands are made: pathlib takes longer."""
+    """Return an absolute path without `.`; `..` stays, because the parent of a link is that of its target."""
+    # os.path is faster than pathlib, and tables may have thousands of rows.
     path = os.path.join(folder, os.path.expanduser(os.path.expandvars(text)))
     return str(Path(path)) if ".." in path else os.path.normpath(path)
 
 
 def _numbers(text: pd.Series, name: str, default: float, problems: list[str]) -> pd.Series:
-    """Return numbers above 0 (scale: other than 0), with the default where there are none; note what is no such number."""
+    """Parse numbers above 0 (scale: other than 0), empty cells as the default; append invalid cells to `problems`."""
     missing = text.str.strip().isin(_MISSING)
     values = pd.to_numeric(text.mask(missing, "1"), errors="coerce")
     signed = name == "scale"
-    least = "other than 0" if signed else "above 0"
+    condition = "other than 0" if signed else "above 0"
     for row in np.flatnonzero(~(((values.abs() if signed else values) > 0) & np.isfinite(values))).tolist():
-        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number {least}, or empty for none.")
+        problems.append(f"{_line(row)}: {name} is {text[row]!r}: it must be a number {condition}, or empty for the default.")
     return values.astype(float).mask(missing, default)
 
 
 def _check_row(name: str, file: str, form: str, sum_stat: str, count: str, strand: str) -> str:
-    """Return the format of a track's file; refuse what is wrong in its row."""
+    """Return the format of a track's file, and raise an error if its row is invalid."""
     if not name or "/" in name or name != name.strip():
-        raise InputError(f"the identifier is {name!r}: it names a file too, so it has no slash, and no space at either end.")
+        raise InputError(
+            f"the identifier is {name!r}: it is used as a file name, so it must not be empty, contain a slash, or start or end "
+            "with a space."
+        )
     if "{" in name or "}" in name:
-        raise InputError(f"the identifier is {name!r}: Snakemake would read its braces as a wildcard; leave them out.")
+        raise InputError(f"the identifier is {name!r}: remove the braces, which Snakemake would read as a wildcard.")
     if not os.path.isfile(file):
-        raise InputError(f"the file of {name}, {file}, is not there: check it, and the data folder for relative paths.")
+        raise InputError(
+            f"the file of {name}, {file}, does not exist: check the path; relative paths refer to the data folder."
+        )
     if sum_stat not in SUM_STATS:
         raise unknown_name("sum_stat", sum_stat, SUM_STATS)
     for column, value, known in (("format", form, FORMATS), ("count", count, COUNTS), ("strand", strand, STRANDS)):
@@ -196,16 +204,16 @@ def _check_row(name: str, file: str, form: str, sum_stat: str, count: str, stran
     suffix = os.path.splitext(os.path.basename(file).lower().removesuffix(".gz"))[1]
     if suffix not in _SUFFIXES:
         raise InputError(
-            f"{os.path.basename(file)} does not say by its suffix what it is: add a column format ({', '.join(FORMATS)}), or "
-            "turn it into BigWig first."
+            f"the suffix of {os.path.basename(file)} is not known: add a column format ({', '.join(FORMATS)}), or convert the "
+            "file to BigWig first."
         )
     return _SUFFIXES[suffix]
 
 
 def _pairs(table: pd.DataFrame, problems: list[str]) -> np.ndarray:
-    """Return the row of each track's partner, by the number in the table's first column or by identifier."""
-    own = table.columns[0] not in (*_REQUIRED, *_TEXT, *_NUMBERS)
-    numbers = [str(number) for number in (table.iloc[:, 0] if own else table.index)]
+    """Return the row of each track's partner, named by identifier or by the number in the table's first column."""
+    has_numbers = table.columns[0] not in (*_REQUIRED, *_TEXT, *_NUMBERS)
+    numbers = [str(number) for number in (table.iloc[:, 0] if has_numbers else table.index)]
     rows = {name: row for row, name in reversed(list(enumerate(table["identifier"])))}
     rows |= {number: row for row, number in reversed(list(enumerate(numbers)))}
     pairs = np.arange(len(table))
@@ -215,26 +223,26 @@ def _pairs(table: pd.DataFrame, problems: list[str]) -> np.ndarray:
         if partner in rows:
             pairs[row] = rows[partner]
         else:
-            problems.append(f"{_line(row)}: strand_pair is {partner!r}: it must be the number of a row or an identifier.")
+            problems.append(f"{_line(row)}: strand_pair is {partner!r}: it must be a row number or an identifier of the table.")
     for row in np.flatnonzero(pairs[pairs] != np.arange(len(table))).tolist():
         partner = table["identifier"][pairs[row]]
         problems.append(
             f"{_line(row)}: strand_pair of {table['identifier'][row]} is {partner}, but that of {partner} is "
-            f"{table['identifier'][pairs[pairs[row]]]}: the tracks of two strands name each other."
+            f"{table['identifier'][pairs[pairs[row]]]}: the tracks of two strands must name each other."
         )
     return pairs
 
 
 def _check_pairs(tracks: pd.DataFrame, problems: list[str]) -> None:
-    """Note partners that are treated in different ways."""
-    # Labels of minus-strand genes are those of the other track: on another scale they would be another measurement.
-    # Their files may differ in sign: some programs write the minus strand below 0.
+    """Append to `problems` the partners whose settings differ."""
+    # Minus-strand genes take labels from the partner track, so both must be on the same scale. The sign of scale may differ:
+    # some programs write the minus strand as negative values.
     pairs, tracks = tracks["strand_pair"].to_numpy(), tracks.assign(scale=tracks["scale"].abs())
     for name in ("clip", "clip_soft", "scale", "sum_stat", "count"):
         other = tracks[name].to_numpy()[pairs]
         for row in np.flatnonzero((tracks[name].to_numpy() != other) & (pairs > np.arange(len(tracks)))).tolist():
-            values = [tracks[name][at] or "empty" for at in (row, pairs[row])]
+            values = [tracks[name][i] or "empty" for i in (row, pairs[row])]
             problems.append(
                 f"{_line(row)}: {name} of {tracks['identifier'][row]} is {values[0]}, but {values[1]} in its "
-                f"strand_pair {tracks['identifier'][pairs[row]]}: they must be treated alike."
+                f"strand_pair {tracks['identifier'][pairs[row]]}: the settings of partners must be identical."
             )

@@ -1,4 +1,4 @@
-"""How measurements were squashed before training, and back."""
+"""The transform applied to coverage before training, and its inverse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cisnake.errors import InputError, unknown_name
 
 ORDERS = ("new", "old")
 
-# The power that order "old" takes of every statistic whose name asks for one.
+# With order "old", the power of every sum_stat that has one.
 _OLD_POWER = 0.75
 
 KIND = "coverage"
@@ -22,25 +22,25 @@ KIND = "coverage"
 
 @dataclass(frozen=True)
 class TargetTransform:
-    """Scale, power and soft clip of targets, as Basenji and Baskerville apply them, and their inverse.
+    """Scale, power and soft clip of targets, as in Basenji and Baskerville, and their inverse.
 
     - order "new": s = scale x, then p = (1 + s)^power - 1, then p above clip_soft becomes
       clip_soft - 1 + sqrt(p - clip_soft + 1);
-    - order "old" (the Borzoi paper): p = x^power, then p above clip_soft becomes clip_soft + sqrt(p - clip_soft), then all is
-      multiplied by scale.
+    - order "old" (the Borzoi paper): p = x^power, then p above clip_soft becomes clip_soft + sqrt(p - clip_soft), then the
+      result is multiplied by scale.
 
-    Both are undone in the opposite order. Predictions are squashed values too: what was trained on transformed targets is
-    brought back to coverage by `inverse`. A hard clip is no part of it: what it cuts off is gone.
+    The inverse applies the inverse steps in reverse order. It also converts predictions of models trained on transformed
+    targets to coverage. The hard clip is not part of the transform, because it cannot be inverted.
 
     Parameters
     ----------
     scale: float or tuple of float
-        One for all tasks or one each; above 0. Default 1.
+        One value for all tasks or one per task; above 0. Default 1.
     power: float or tuple of float
-        `track_transform`: 0.75, or 0.5 for a square root; above 0. Default 1.
+        `track_transform` of Borzoi: 0.75, or 0.5 for a square root; above 0. Default 1.
     clip_soft: float or tuple of float, optional
-        Above it values are compressed; infinity for a task without. Default None, no task has one (kept so too when all are
-        infinity).
+        Values above it are compressed; infinity for tasks without a soft clip. Default None: no task has one. If all values
+        are infinity, they are replaced by None.
     order: str
         "new" (default) or "old".
 
@@ -79,14 +79,14 @@ class TargetTransform:
                 raise InputError(f"{name} of a target transform is {getattr(self, name)}: it must be above 0.")
 
     def forward(self, values: Any, numpy: Any = np) -> Any:
-        """Return measurements as models are trained on them.
+        """Transform coverage to the scale on which models are trained.
 
         Parameters
         ----------
         values: array of float, shape=(..., tasks)
-            At least 0, with order "new" at least -1 / scale, in tasks whose power is not 1.
+            In tasks whose power is not 1, values must be at least 0 (with order "new", at least -1 / scale).
         numpy: module
-            Where `maximum`, `sqrt`, `power`, `expm1`, `log1p` and `where` for such arrays are found: numpy (default) or
+            Module with `maximum`, `sqrt`, `power`, `expm1`, `log1p` and `where` for arrays like `values`: numpy (default) or
             `keras.ops`.
 
         Returns
@@ -105,26 +105,27 @@ class TargetTransform:
         return values + (numpy.sqrt(1 + excess) - 1 - excess)
 
     def inverse(self, values: Any, numpy: Any = np) -> Any:
-        """Return what `forward` was given.
+        """Invert `forward`: return coverage.
 
         Parameters
         ----------
         values: array of float, shape=(..., tasks)
-            Transformed measurements, or predictions of a model trained on them; NaN where a power of a negative number would
-            have to be taken (predictions below 0, with order "new" below -1).
+            Transformed coverage, or predictions of a model trained on it.
         numpy: module
-            As of `forward`.
+            As for `forward`.
 
         Returns
         -------
         array of the same shape and dtype
+            NaN where the inverse takes a power of a negative number: values below 0 (with order "new", below -1) in tasks
+            whose power is not 1.
         """
         scale, clip, power = self._constants(values)
         old = self.order == "old"
         if old:
             values = values / scale
         if clip is not None:
-            # (e + 1)^2 + c - 1 and e^2 + c for values c + e, written so that a clip at infinity has a gradient.
+            # For values c + e: (e + 1)^2 + c - 1 and e^2 + c, written so that the gradient is finite if the clip is infinity.
             excess = numpy.maximum(values - clip, 0 * scale)
             values = values + (excess * excess - excess if old else excess * excess + excess)
         if old:
@@ -132,12 +133,12 @@ class TargetTransform:
         return _raise(values, 1 / power, numpy) / scale
 
     def of_task(self, task: int) -> TargetTransform:
-        """Return the transform of one task, by its place."""
-        each = {name: value[task] for name, value in vars(self).items() if isinstance(value, tuple)}
-        return replace(self, **each)
+        """Return the transform of a single task, by index."""
+        task_values = {name: value[task] for name, value in vars(self).items() if isinstance(value, tuple)}
+        return replace(self, **task_values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the transform as JSON can hold it, with the key `kind`; a task without a soft clip has null."""
+        """Return a JSON-serialisable dictionary with the key `kind`; clip_soft is None for tasks without a soft clip."""
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
         if isinstance(self.clip_soft, tuple):
             values["clip_soft"] = [None if np.isposinf(clip) else clip for clip in self.clip_soft]
@@ -145,7 +146,7 @@ class TargetTransform:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TargetTransform:
-        """Return the transform that `to_dict` described.
+        """Create a transform from the dictionary of `to_dict`.
 
         Raises
         ------
@@ -154,7 +155,9 @@ class TargetTransform:
         """
         values = dict(values)
         if values.get("kind") != KIND:
-            raise InputError(f"a target transform of kind {values.get('kind')!r} is none of coverage, which has kind '{KIND}'.")
+            raise InputError(
+                f"the kind of the target transform is {values.get('kind')!r}: transforms of coverage are '{KIND}'."
+            )
         del values["kind"]
         for key in values.keys() - {field.name for field in fields(cls)}:
             raise unknown_name("key of a target transform", key, [field.name for field in fields(cls)])
@@ -163,40 +166,40 @@ class TargetTransform:
         return cls(**values)
 
     def _constants(self, values: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Return scale, clip_soft and power in the precision of the values."""
-        kind = values.dtype.name
-        clip = None if self.clip_soft is None else np.asarray(self.clip_soft, kind)
-        return np.asarray(self.scale, kind), clip, np.asarray(self.power, kind)
+        """Return scale, clip_soft and power in the dtype of the values."""
+        dtype = values.dtype.name
+        clip = None if self.clip_soft is None else np.asarray(self.clip_soft, dtype)
+        return np.asarray(self.scale, dtype), clip, np.asarray(self.power, dtype)
 
 
 def _raise(values: Any, power: np.ndarray, numpy: Any) -> Any:
-    """Return (1 + values)^power - 1; a small value keeps its digits, and a power of 1 changes nothing, below -1 either."""
+    """Return (1 + values)^power - 1, accurate for small values; values are unchanged if the power is 1, even below -1."""
     linear = power == 1
     if linear.all():
         return values
-    # Tasks of power 1 are kept out of the logarithm too: of values below -1 it would be NaN, and so would be its gradient.
+    # Mask tasks of power 1 before the logarithm too: for values below -1 it is NaN, which would make the gradient NaN.
     raised = numpy.expm1(power * numpy.log1p(numpy.where(linear, 0 * power, values) if linear.any() else values))
     return numpy.where(linear, values, raised) if linear.any() else raised
 
 
 def transform_of(tracks: pd.DataFrame, order: str = "new") -> TargetTransform:
-    """Return what makes labels of pooled coverage: the one transform of all tasks of a table of tracks.
+    """Return the transform from pooled coverage to labels, for all tasks of a table of tracks.
 
     Parameters
     ----------
     tracks: pandas.DataFrame
-        From `tracks.read_tracks`; its sum_stat, scale and clip_soft are used. The sign of scale is none of the transform's: it
-        is taken of the file's values before all else, so that `inverse` gives coverage above 0, and gives the same for both
-        strands, of which one may be stored below 0.
+        As from `tracks.read_tracks`; uses the columns sum_stat, scale and clip_soft. The sign of scale is not part of the
+        transform: it is applied to the file's values first. `inverse` thus returns positive coverage for both strands, even if
+        one strand is stored as negative values.
     order: str
-        "new" (default): the power of a sum_stat is its own (sum_sqrt 0.5, sum_exp75 0.75). "old" (the Borzoi paper): it is
-        0.75 for all that have one.
+        "new" (default): each sum_stat has its own power (sum_sqrt 0.5, sum_exp75 0.75). "old" (the Borzoi paper): the power is
+        0.75 for every sum_stat that has one.
 
     Returns
     -------
     TargetTransform
-        `peak` has its scale inside its own square root with order "new", before the cut at 1, and so has none here: its
-        labels stay what they are.
+        With order "new", tracks with sum_stat `peak` have scale 1 here, because pooling applies their scale within the square
+        root, before the limit of 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Measurements of genes: a matrix, its filters and its transform."""
+"""Expression matrices: reading, filters, pseudobulks and transforms."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Tasks and genes of a matrix that have too little to learn from, and why."""
+"""Filter tasks and genes of a matrix that have too little data."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from cisnake.sections import GeneFiltersSection, TaskFiltersSection
 def filter_tasks(
     values: np.ndarray, tasks: pd.DataFrame, limits: TaskFiltersSection
 ) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Leave out tasks that have too little.
+    """Drop tasks with too little data.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        NaN where not measured.
+        NaN marks missing values.
     tasks: pandas.DataFrame
-        The task table, one row a task.
+        The task table, one row per task.
     limits: TaskFiltersSection
-        `max_missing`: the largest share of genes, among those measured in any task, that may lack a value; `min_total`: the
-        smallest sum of values; `min_genes`: the fewest genes with a value above 0. What is None is not asked.
+        `max_missing`: maximum fraction of missing values among the genes that are measured in any task; `min_total`: minimum
+        sum of values; `min_genes`: minimum number of genes with a value above 0. None disables a filter.
 
     Returns
     -------
     values: numpy.ndarray
-        Of the tasks that are kept; the array given, if all are.
+        Values of the kept tasks; the input array itself if all tasks are kept.
     kept: pandas.DataFrame
-        Their rows of the task table.
+        Rows of the task table for the kept tasks.
     dropped: pandas.DataFrame
-        task, reason ("mostly_missing", "low_total" or "few_genes") and detail of the others.
+        task, reason ("mostly_missing", "low_total" or "few_genes") and detail of the dropped tasks.
 
     Raises
     ------
@@ -51,29 +51,31 @@ def filter_tasks(
     ([[5.0], [2.0]], ['liver'], [['blood', 'low_total', 'values sum to 1']])
     """
     measured = np.isfinite(values)
-    judged = _judge(values, measured, 0, int(measured.any(axis=1).sum()), "genes", limits)
-    judged.insert(0, "task", tasks["task"].to_numpy())
-    keep = (judged["reason"] == "").to_numpy()
+    verdicts = _apply_limits(values, measured, 0, int(measured.any(axis=1).sum()), "genes", limits)
+    verdicts.insert(0, "task", tasks["task"].to_numpy())
+    keep = (verdicts["reason"] == "").to_numpy()
     if not keep.any():
-        raise InputError(f"targets.filters.tasks leaves no task; the first is {judged['task'][0]}: {judged['detail'][0]}.")
-    return values if keep.all() else values[:, keep], tasks[keep], judged[~keep]
+        raise InputError(
+            f"targets.filters.tasks drops every task; the first is {verdicts['task'][0]}: {verdicts['detail'][0]}."
+        )
+    return values if keep.all() else values[:, keep], tasks[keep], verdicts[~keep]
 
 
 def filter_genes(values: np.ndarray, limits: GeneFiltersSection) -> pd.DataFrame:
-    """Say which genes are to be left out.
+    """Find genes with too little data.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        Of the tasks that are used; NaN where not measured.
+        Values in the tasks of the run; NaN marks missing values.
     limits: GeneFiltersSection
-        `max_missing`: the largest share of tasks that may lack a value; `min_total`: the smallest sum of values;
-        `min_tasks`: the fewest tasks with a value above 0. What is None is not asked.
+        `max_missing`: maximum fraction of tasks with a missing value; `min_total`: minimum sum of values; `min_tasks`: minimum
+        number of tasks with a value above 0. None disables a filter.
 
     Returns
     -------
     pandas.DataFrame
-        reason ("mostly_missing", "low_total", "few_tasks"; empty where the gene is kept) and detail, one row a gene.
+        One row per gene: reason to drop it ("mostly_missing", "low_total", "few_tasks"; empty if it is kept) and detail.
 
     Examples
     --------
@@ -84,30 +86,30 @@ def filter_genes(values: np.ndarray, limits: GeneFiltersSection) -> pd.DataFrame
     >>> filter_genes(values, GeneFiltersSection(max_missing=0.4, min_total=None, min_tasks=1)).values.tolist()
     [['', ''], ['mostly_missing', '50.0% of the tasks not measured']]
     """
-    return _judge(values, np.isfinite(values), 1, values.shape[1], "tasks", limits)
+    return _apply_limits(values, np.isfinite(values), 1, values.shape[1], "tasks", limits)
 
 
-def _judge(
+def _apply_limits(
     values: np.ndarray,
     measured: np.ndarray,
     axis: int,
-    n_others: int,
-    others: str,
+    n_units: int,
+    unit: str,
     limits: TaskFiltersSection | GeneFiltersSection,
 ) -> pd.DataFrame:
-    # Not 1 less the share that was measured: that is rounded, and may be above a limit which is met exactly.
-    n_others = max(1, n_others)
-    missing: np.ndarray = (n_others - measured.sum(axis=axis)) / n_others
+    # Not 1 minus the measured fraction: rounding could lift it above a limit that is met exactly.
+    n_units = max(1, n_units)
+    missing: np.ndarray = (n_units - measured.sum(axis=axis)) / n_units
     total = np.asarray(np.sum(values, axis=axis, dtype=np.float64, where=measured))
     positive = (values > 0).sum(axis=axis)
-    found = pd.DataFrame({"reason": "", "detail": ""}, index=range(len(missing)))
-    for key, reason, numbers, wrong, words in (
-        ("max_missing", "mostly_missing", missing, np.greater, f"{{:.1%}} of the {others} not measured"),
+    result = pd.DataFrame({"reason": "", "detail": ""}, index=range(len(missing)))
+    for key, reason, numbers, fails, template in (
+        ("max_missing", "mostly_missing", missing, np.greater, f"{{:.1%}} of the {unit} not measured"),
         ("min_total", "low_total", total, np.less, "values sum to {:.7g}"),
-        (f"min_{others}", f"few_{others}", positive, np.less, f"above 0 in {{}} {others}"),
+        (f"min_{unit}", f"few_{unit}", positive, np.less, f"above 0 in {{}} {unit}"),
     ):
         if (limit := getattr(limits, key)) is not None:
-            rows: pd.Series = (found["reason"] == "") & wrong(numbers, limit)
-            found.loc[rows, "reason"] = reason
-            found.loc[rows, "detail"] = [words.format(number) for number in numbers[rows.to_numpy()]]
-    return found
+            rows: pd.Series = (result["reason"] == "") & fails(numbers, limit)
+            result.loc[rows, "reason"] = reason
+            result.loc[rows, "detail"] = [template.format(number) for number in numbers[rows.to_numpy()]]
+    return result

@@ -1,4 +1,4 @@
-"""Counts in the Matrix Market format, as 10x Genomics writes them: one row a gene, one column a cell or task."""
+"""Read counts in Matrix Market format as written by 10x Genomics: one row per gene, one column per cell or task."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ _BLOCK_ENTRIES = 4_000_000
 
 @dataclass(frozen=True)
 class MarketMatrix:
-    """A Matrix Market file and the names of its rows and columns.
+    """A Matrix Market file with the names of its rows and columns.
 
     Attributes
     ----------
     path: Path
     genes: pandas.Index
-        Ids, repeated if the file repeats them.
+        Gene ids; duplicates of the file are kept.
     is_gene: numpy.ndarray, shape=(rows of the file,), dtype=bool
-        Rows that are genes: with antibodies or peaks beside them, 10x calls them "Gene Expression".
+        Which rows are genes. In files that also have antibodies or peaks, 10x labels genes "Gene Expression".
     columns: list of str
+        Names of cells or tasks.
     n_entries: int
+        Number of entries according to the header.
     first_line: int
-        The line, counted from 0, of the first entry.
+        0-based line of the first entry.
     """
 
     path: Path
@@ -45,37 +47,39 @@ class MarketMatrix:
     first_line: int
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield the entries of genes, a few million at a time: row among `genes`, column, value (float64).
+        """Yield the entries of genes, a few million at a time: row in `genes`, column, value (float64).
 
-        Several entries of one place are to be summed; what has none is 0.
+        Entries with the same row and column must be summed. Values without an entry are 0.
 
         Raises
         ------
         InputError
-            A line is no entry, is of a row or column that the file does not have, or is not a finite number (the message has
-            the line); or the file is cut.
+            A line is not an entry, its row or column is out of range, or its value is not a finite number (the message names
+            the line); or the file is truncated.
         """
-        place = np.cumsum(self.is_gene) - 1
+        gene_rows = np.cumsum(self.is_gene) - 1
         n_read = 0
         try:
             with refusing_broken_files(self.path):
-                kinds = {0: np.int64, 1: np.int64, 2: np.float64}
-                form: dict[str, Any] = {"sep": r"\s+", "header": None, "names": range(3), "index_col": False}
-                form |= {"chunksize": _BLOCK_ENTRIES, "compression": compression(self.path)}
-                for block in pd.read_csv(self.path, skiprows=self.first_line, dtype=kinds, **form):
+                dtypes = {0: np.int64, 1: np.int64, 2: np.float64}
+                options: dict[str, Any] = {"sep": r"\s+", "header": None, "names": range(3), "index_col": False}
+                options |= {"chunksize": _BLOCK_ENTRIES, "compression": compression(self.path)}
+                for block in pd.read_csv(self.path, skiprows=self.first_line, dtype=dtypes, **options):
                     rows, columns, values = (block[i].to_numpy() for i in range(3))
                     with np.errstate(over="ignore"):
-                        wrong = ~np.isfinite(values.astype(np.float32))
-                    wrong |= (rows < 1) | (rows > len(place)) | (columns < 1) | (columns > len(self.columns))
-                    if wrong.any():
-                        raise ValueError("no entry")
+                        invalid = ~np.isfinite(values.astype(np.float32))
+                    invalid |= (rows < 1) | (rows > len(gene_rows)) | (columns < 1) | (columns > len(self.columns))
+                    if invalid.any():
+                        raise ValueError("invalid entry")
                     n_read += len(block)
                     keep = self.is_gene[rows - 1]
-                    yield place[rows - 1][keep], columns[keep] - 1, values[keep]
+                    yield gene_rows[rows - 1][keep], columns[keep] - 1, values[keep]
         except ValueError as error:
             raise self._bad_line() or InputError(f"matrix {self.path} cannot be read: {error}") from error
         if n_read != self.n_entries:
-            raise InputError(f"matrix {self.path} has {n_read} entries, but says that it has {self.n_entries}: is it cut?")
+            raise InputError(
+                f"matrix {self.path} has {n_read} entries, but its header lists {self.n_entries}: is it truncated?"
+            )
 
     def _bad_line(self) -> InputError | None:
         with open_text(self.path) as file:
@@ -84,25 +88,25 @@ class MarketMatrix:
                     continue
                 try:
                     row, column, value = line.split()
-                    right = 1 <= int(row) <= len(self.is_gene) and 1 <= int(column) <= len(self.columns)
-                    right &= bool(np.isfinite(np.float32(value)))
+                    valid = 1 <= int(row) <= len(self.is_gene) and 1 <= int(column) <= len(self.columns)
+                    valid &= bool(np.isfinite(np.float32(value)))
                 except ValueError:
-                    right = False
-                if not right:
+                    valid = False
+                if not valid:
                     return InputError(
-                        f"matrix {self.path}, line {number} is {line.strip()!r}, not a row (1 to {len(self.is_gene)}), a "
+                        f"matrix {self.path}, line {number} is {line.strip()!r}: expected a row (1 to {len(self.is_gene)}), a "
                         f"column (1 to {len(self.columns)}) and a finite number."
                     )
         return None
 
 
 def is_market(path: str | Path) -> bool:
-    """Whether a path is named as a Matrix Market file is, or is a folder, in which one may be."""
+    """Return whether a path is a Matrix Market file by its name, or a folder, which may contain one."""
     return Path(path).name.removesuffix(".gz").endswith(".mtx") or Path(path).is_dir()
 
 
 def market_file(path: str | Path) -> Path:
-    """Return the Matrix Market file of a folder, or the file that is given.
+    """Return the Matrix Market file in a folder; a path that is not a folder is returned unchanged.
 
     Raises
     ------
@@ -115,11 +119,11 @@ def market_file(path: str | Path) -> Path:
     for name in ("matrix.mtx", "matrix.mtx.gz"):
         if (path / name).is_file():
             return path / name
-    raise InputError(f"folder {path} has no matrix.mtx or matrix.mtx.gz: name the file of the matrix.")
+    raise InputError(f"folder {path} has no matrix.mtx or matrix.mtx.gz: use the path of the matrix file.")
 
 
 def market_files(path: str | Path) -> list[Path]:
-    """Return a Matrix Market file, or that of a folder, and the files of the names of its rows and of its columns.
+    """Return a Matrix Market file (or the one in a folder), its file of row names and its file of column names.
 
     Raises
     ------
@@ -132,20 +136,20 @@ def market_files(path: str | Path) -> list[Path]:
 
 
 def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatrix:
-    """Read the head and the names of a Matrix Market file.
+    """Read the header and the names of a Matrix Market file.
 
     Parameters
     ----------
     path: str or Path
-        The file, or its folder. Beside it stand features.tsv (id, name, type) or genes.tsv (id, name), and barcodes.tsv, plain
-        or gzipped, with whatever its own name has before "matrix.mtx" before theirs.
+        The file or its folder. The same folder must contain features.tsv (id, name, type) or genes.tsv (id, name), and
+        barcodes.tsv, plain or gzipped. If the matrix is named `<prefix>matrix.mtx`, these have the same prefix.
     gene_column: str, optional
-        "id" (default), "name" or "type".
+        Column of the features file with the gene ids: "id" (default), "name" or "type".
 
     Raises
     ------
     InputError
-        A file is missing or not of the format, or the numbers of rows and names differ.
+        A file is missing or malformed, or the matrix does not have as many rows and columns as there are names.
     """
     path, features, barcodes = market_files(path)
     table, names = _names(features), _names(barcodes)
@@ -154,10 +158,10 @@ def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatri
         raise unknown_name(f"column of {features} (targets.gene_column)", gene_column, table.columns)
     with refusing_broken_files(path), open_text(path) as file:
         words = file.readline().split()
-        known = len(words) == 5 and words[:3] == ["%%MatrixMarket", "matrix", "coordinate"] and words[4] == "general"
-        if not known or words[3] not in ("integer", "real"):
+        supported = len(words) == 5 and words[:3] == ["%%MatrixMarket", "matrix", "coordinate"] and words[4] == "general"
+        if not supported or words[3] not in ("integer", "real"):
             raise InputError(
-                f"matrix {path} begins with {' '.join(words)[:80]!r}; it must be %%MatrixMarket matrix coordinate integer (or "
+                f"matrix {path} begins with {' '.join(words)[:80]!r}: expected %%MatrixMarket matrix coordinate integer (or "
                 "real) general."
             )
         first_line, line = 2, file.readline()
@@ -165,12 +169,14 @@ def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatri
             first_line, line = first_line + 1, file.readline()
     sizes = [int(word) for word in line.split() if word.isdecimal()]
     if len(sizes) != 3:
-        raise InputError(f"matrix {path}, line {first_line} is {line.strip()!r}, not numbers of rows, columns and entries.")
-    if sizes[:2] != [len(table), len(names)]:
-        turned = "; it seems to have a row a cell: turn it" if sizes[:2] == [len(names), len(table)] else ""
         raise InputError(
-            f"matrix {path} has {sizes[0]} rows and {sizes[1]} columns, but {features.name} {len(table)} genes and "
-            f"{barcodes.name} {len(names)} columns{turned}."
+            f"matrix {path}, line {first_line} is {line.strip()!r}: expected the numbers of rows, columns and entries."
+        )
+    if sizes[:2] != [len(table), len(names)]:
+        hint = "; it seems to have one row per cell: transpose it" if sizes[:2] == [len(names), len(table)] else ""
+        raise InputError(
+            f"matrix {path} has {sizes[0]} rows and {sizes[1]} columns, but {features.name} has {len(table)} genes and "
+            f"{barcodes.name} has {len(names)} columns{hint}."
         )
     is_gene = np.ones(len(table), bool)
     if "type" in table and (table["type"] == _EXPRESSION).any():
@@ -180,24 +186,24 @@ def open_market(path: str | Path, gene_column: str | None = None) -> MarketMatri
 
 
 def read_market(path: str | Path, gene_column: str | None = None) -> tuple[pd.Index, list[str], np.ndarray]:
-    """Read a Matrix Market file whose columns are tasks.
+    """Read a Matrix Market file with tasks as columns.
 
     Parameters
     ----------
     path, gene_column:
-        As of `open_market`.
+        As for `open_market`.
 
     Returns
     -------
     genes: pandas.Index
     tasks: list of str
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        0 where the file has no entry.
+        Values without an entry are 0.
 
     Raises
     ------
     InputError
-        As `open_market` and `MarketMatrix.blocks`.
+        As for `open_market` and `MarketMatrix.blocks`.
     """
     market = open_market(path, gene_column)
     values = np.zeros((len(market.genes), len(market.columns)), np.float32)
@@ -212,11 +218,13 @@ def _companion(path: Path, prefix: str, names: tuple[str, ...]) -> Path:
             candidate = path.with_name(f"{prefix}{name}{ending}")
             if candidate.is_file():
                 return candidate
-    raise InputError(f"beside {path} there is no {' or '.join(prefix + name for name in names)}, plain or gzipped.")
+    raise InputError(
+        f"{' or '.join(prefix + name for name in names)} is missing: add it, plain or gzipped, to the folder of {path}."
+    )
 
 
 def _names(path: Path) -> pd.DataFrame:
-    """Return a table without header as text, its columns numbered."""
+    """Read a table without header as text, with numbered columns."""
     with refusing_broken_files(path):
         return pd.read_csv(
             path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, compression=compression(path)

@@ -1,4 +1,4 @@
-"""The matrix of measurements, genes by tasks, in whatever format it comes; and what is known of its tasks."""
+"""Read the matrix of measurements, genes by tasks, in any supported format, and the table of its tasks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from cisnake.text_files import check_file
 def read_matrix(
     path: str | Path, layer: str | None = None, gene_column: str | None = None
 ) -> tuple[pd.Index, list[str], np.ndarray]:
-    """Read measurements of genes in tasks.
+    """Read a matrix of measurements, genes by tasks.
 
-    The name says the format: `.h5ad` (AnnData, one row a task), `.gct`, `.mtx` or a folder that has such a file (Matrix Market
-    as 10x writes it, one column a task), `.csv`, else TSV (one row a gene); text may be gzipped. What is not stored in a sparse
-    matrix is 0; NaN, empty cells and NA are not measured. Beside the result a block of a few million cells is in memory.
+    The format is that of the file name: `.h5ad` (AnnData, one row per task), `.gct`, `.mtx` or a folder with such a file
+    (Matrix Market as written by 10x, one column per task), `.csv`, otherwise TSV (one row per gene). Text may be gzipped.
+    Entries that a sparse matrix does not store are 0; NaN, NA and empty cells are missing values. Memory holds the result and a
+    block of a few million values.
 
     Parameters
     ----------
@@ -32,26 +33,27 @@ def read_matrix(
     layer: str, optional
         Layer of an h5ad file, or "raw" for its `.raw`. Default: X.
     gene_column: str, optional
-        Where gene ids are: a column of var of an h5ad file, a column of a GCT file, or id or name of a features.tsv. Default:
-        the index of var; the first column.
+        Source of the gene ids: a column of var of an h5ad file, a column of a GCT file, or id or name of features.tsv.
+        Default: the index of var, or the first column.
 
     Returns
     -------
     genes: pandas.Index
-        Ids in the order of the file, repeated if the file repeats them.
+        Gene ids in the order of the file; duplicates are kept.
     tasks: list of str
-        Names of the columns.
+        Names of the tasks.
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
+        Missing values are NaN.
 
     Raises
     ------
     InputError
-        The file is missing, damaged or empty, a value is not a finite number (the message has gene and task), or a task is
-        there twice.
+        The file is missing, damaged or empty, a value is not a finite number (the message names gene and task), or a task
+        name is duplicated.
     """
     path = check_file(market_file(path), "matrix", "targets.matrix")
     if layer is not None and path.suffix != ".h5ad":
-        raise InputError(f"targets.layer is {layer}, but only .h5ad files have layers, and {path} is none.")
+        raise InputError(f"targets.layer is {layer}, but {path} is not an .h5ad file: only .h5ad files have layers.")
     if path.suffix == ".h5ad":
         genes, tasks, values = _h5ad().read_anndata(path, layer, gene_column)
     elif market.is_market(path):
@@ -65,12 +67,12 @@ def read_matrix(
 
 
 def read_task_names(path: str | Path) -> list[str]:
-    """Return the tasks of a matrix without reading its values.
+    """Read the task names of a matrix without its values.
 
     Raises
     ------
     InputError
-        The file is missing, its head is not as its format asks, or a task is there twice.
+        The file is missing, its header is malformed, or a task name is duplicated.
     """
     path = check_file(market_file(path), "matrix", "targets.matrix")
     if path.suffix == ".h5ad":
@@ -84,61 +86,71 @@ def read_task_names(path: str | Path) -> list[str]:
 
 
 def _h5ad() -> ModuleType:
-    # AnnData takes a second to import, which every job of the workflow would spend to read a configuration without any.
+    # AnnData takes a second to import, which every job would spend even if the run has no h5ad file.
     from cisnake.data.matrix import h5ad
 
     return h5ad
 
 
 def matrix_files(path: str | Path) -> list[Path]:
-    """Return the files that a matrix consists of: one, or three of a Matrix Market file."""
+    """Return the files of a matrix: one, or three for Matrix Market."""
     return market.market_files(path) if market.is_market(path) else [Path(path)]
 
 
 def _check_tasks(path: Path, tasks: list[str]) -> None:
     names = pd.Index(tasks, dtype=object)
     if names.has_duplicates:
-        raise InputError(f"matrix {path} has the task {names[names.duplicated()][0]} twice: name each column once.")
+        raise InputError(f"matrix {path} has the task {names[names.duplicated()][0]} twice: make task names unique.")
     if "" in tasks:
         raise InputError(f"matrix {path}: task {tasks.index('') + 1} has no name.")
 
 
 def find_rows(genes: pd.Index, wanted: pd.Series) -> np.ndarray:
-    """Return the row of the matrix for each wanted id; shape=(n,), dtype=int64.
+    """Return the matrix row of each wanted gene id; shape=(n,), dtype=int64.
 
     Parameters
     ----------
     genes: pandas.Index of str
-        Ids of the matrix; it may repeat those that are not wanted.
+        Gene ids of the matrix. Only ids that are not wanted may be duplicated.
     wanted: pandas.Series of str
+        Gene ids to find.
 
     Raises
     ------
     InputError
-        The matrix lacks an id, or has several rows of it.
+        A wanted id is missing from the matrix, or has several rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.matrix import find_rows
+    >>> find_rows(pd.Index(["g1", "g2", "g3", "g3"]), pd.Series(["g2", "g1"])).tolist()
+    [1, 0]
     """
     n_rows = wanted.map(genes.value_counts()).fillna(0)
-    for problem, wrong in (("lacks", n_rows == 0), ("has several rows of", n_rows > 1)):
-        if wrong.any():
+    for problem, is_wrong in (("lacks", n_rows == 0), ("has several rows for", n_rows > 1)):
+        if is_wrong.any():
             raise InputError(
-                f"the matrix {problem} {wanted[wrong].iloc[0]} and {int(wrong.sum()) - 1} more of the chosen genes: "
-                "choose genes again with select_genes.py."
+                f"the matrix {problem} {wanted[is_wrong].iloc[0]} and {int(is_wrong.sum()) - 1} more of the selected genes: "
+                "select genes again with select_genes.py."
             )
     return genes.get_indexer_for(wanted)
 
 
 def describes_tasks(path: str | Path) -> bool:
-    """Whether a matrix is of a format that can hold its task table: the obs of .h5ad, the column annotations of .gct."""
+    """Return whether the format of a matrix can hold the task table: obs of .h5ad, column annotations of .gct."""
     return Path(path).name.removesuffix(".gz").endswith((".h5ad", ".gct"))
 
 
 def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
-    """Return `layer` and `gene_column` of the matrix of a run; pseudobulks have neither, theirs are those of the cells.
+    """Return the `layer` and `gene_column` with which to read the matrix of a run; both are None for pseudobulks.
+
+    With `targets.cells` they apply to the matrix of cells, from which pseudobulks are computed.
 
     Parameters
     ----------
     targets: TargetsSection
-        With `cells`, `layer` and `gene_column`.
+        Uses `cells`, `layer` and `gene_column`.
     """
     return (None, None) if targets.cells else (targets.layer, targets.gene_column)
 
@@ -146,37 +158,39 @@ def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
 def read_tasks_table(
     path: str | Path | None, tasks: list[str], columns: Mapping[str, str | None] | None = None
 ) -> pd.DataFrame:
-    """Return one row a task of the matrix: task, group, description and whatever else the table has.
+    """Return the task table, one row per task of the matrix: task, group, description and all further columns.
 
     Parameters
     ----------
     path: str or Path, optional
-        TSV with the column `task`, or a matrix that `describes_tasks`. None gives every task the group "all".
+        TSV with the column `task`, or a matrix for which `describes_tasks` is true. If None, every task has the group "all".
     tasks: list of str
-        Tasks of the matrix, whose order is kept.
+        Tasks of the matrix, in the order of the result.
     columns: mapping, optional
-        What the table calls `task`, `group` and `description`; None where it has no other name.
+        Names of the columns `task`, `group` and `description` in the table; None for the default name.
 
     Raises
     ------
     InputError
-        The table lacks the column `task` or a task of the matrix, or has one twice.
+        The table lacks the column `task` or a task of the matrix, or a task is duplicated.
     """
     if path is None:
         return pd.DataFrame({"task": tasks, "group": "all", "description": ""})
     if not Path(path).is_file():
-        raise InputError(f"task table {path} is not there: check targets.tasks in the configuration.")
+        raise InputError(f"task table {path} does not exist: check targets.tasks in the configuration.")
     table = _describe_tasks(Path(path))
-    for name, own in (columns or {}).items():
-        if own is None:
+    for name, column_name in (columns or {}).items():
+        if column_name is None:
             continue
-        if own not in table:
-            raise unknown_name(f"column of {path} (targets.task_columns.{name})", own, table.columns)
-        table[name] = table[own]
+        if column_name not in table:
+            raise unknown_name(f"column of {path} (targets.task_columns.{name})", column_name, table.columns)
+        table[name] = table[column_name]
     if "task" not in table:
-        raise InputError(f"task table {path} has no column task: it has {', '.join(table.columns)}.")
+        raise InputError(f"task table {path} has no column task: its columns are {', '.join(table.columns)}.")
     if table["task"].duplicated().any():
-        raise InputError(f"task table {path} has the task {table['task'][table['task'].duplicated()].iloc[0]} twice.")
+        raise InputError(
+            f"task table {path} has the task {table['task'][table['task'].duplicated()].iloc[0]} twice: remove one row."
+        )
     known = set(table["task"])
     for task in tasks:
         if task not in known:

@@ -1,4 +1,4 @@
-"""The scale on which expression is predicted, and the way back."""
+"""The transform applied to expression before training, and its inverse."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ _BLOCK_CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class ExpressionTransform:
-    """What was done to the measurements of each task, and its inverse.
+    """Transform of the measurements of each task, and its inverse.
 
-    - "none": nothing;
+    - "none": no change;
     - "log1p": log(1 + x);
     - "zscore": (x - mean) / sd;
     - "cpm": 1e6 x / library, counts per million;
     - "log1p_cpm": log(1 + 1e6 x / library).
 
-    What was not measured (NaN) stays so, both ways. A task that is constant over the training genes has sd 1: its z-scores
-    there are 0, and go back to the constant.
+    Missing values (NaN) stay missing in both directions. A task that is constant over the training genes has sd 1: its
+    z-scores are 0, and the inverse returns the constant.
 
     Parameters
     ----------
     kind: str
         One of `KINDS`. Default "none".
     mean, sd: sequence of float, optional
-        One each a task, for "zscore"; sd above 0.
+        For "zscore": mean and standard deviation per task; sd above 0.
     library: sequence of float, optional
-        The sum of a task over all genes of its matrix, those not used in the run among them, for "cpm" and "log1p_cpm"; above
-        0.
+        For "cpm" and "log1p_cpm": sum per task over all genes of the matrix, including genes not used in the run; above 0.
 
     Raises
     ------
@@ -79,13 +78,13 @@ class ExpressionTransform:
             raise InputError(f"transform zscore has {len(self.mean or ())} means and {len(self.sd or ())} standard deviations.")
 
     def forward(self, values: Any, numpy: Any = np) -> Any:
-        """Return measurements as models are trained on them.
+        """Transform measurements to the scale on which models are trained.
 
         Parameters
         ----------
         values: array of float, shape=(..., tasks)
         numpy: module
-            Where `log1p` and `expm1` for such arrays are found: numpy (default) or `keras.ops`.
+            Module with `log1p` and `expm1` for arrays like `values`: numpy (default) or `keras.ops`.
 
         Returns
         -------
@@ -98,15 +97,15 @@ class ExpressionTransform:
         return numpy.log1p(values) if self.kind.startswith("log1p") else values
 
     def inverse(self, values: Any, numpy: Any = np) -> Any:
-        """Return what `forward` was given: predictions on the scale of the matrix.
+        """Invert `forward`: return values, such as predictions, on the scale of the matrix.
 
         Parameters
         ----------
         values: array of float, shape=(..., tasks)
-            Predictions may be such as no measurement could give: log1p of a count is never below 0, a network's answer may be,
-            and then goes back to a negative count.
+            Predictions may be outside the range of measurements: log1p of a count is never below 0, but a prediction may be,
+            and its inverse is then a negative count.
         numpy: module
-            As of `forward`.
+            As for `forward`.
 
         Returns
         -------
@@ -119,40 +118,38 @@ class ExpressionTransform:
         return values if self.library is None else values * (self._constant("library", values) / 1e6)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: `kind` and the statistics that it has."""
+        """Return a JSON-serialisable dictionary of `kind` and its statistics."""
         names = _STATISTICS.get(self.kind, ())
         return {"kind": self.kind, **{name: list(getattr(self, name)) for name in names}}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> ExpressionTransform:
-        """Return the transform that `to_dict` gave."""
+        """Create a transform from the dictionary of `to_dict`."""
         return cls(**stored)
 
     def _constant(self, name: str, values: Any) -> np.ndarray:
-        """Return a statistic in the precision of the values: 1e6 / library must not be rounded to another.
-
-        Whole numbers have no such precision; with them it is double.
-        """
-        kind = str(values.dtype.name)
-        return np.asarray(getattr(self, name), "float64" if kind == "bool" or "int" in kind else kind)
+        """Return a statistic in the dtype of floating-point values, so that results keep it; float64 for integer values."""
+        dtype_name = str(values.dtype.name)
+        return np.asarray(getattr(self, name), "float64" if dtype_name == "bool" or "int" in dtype_name else dtype_name)
 
 
 def fit_transform(
     kind: str, values: np.ndarray, train: np.ndarray, genes: pd.Index | None = None, tasks: list[str] | None = None
 ) -> ExpressionTransform:
-    """Return the transform of a matrix, with the statistics that it needs.
+    """Fit a transform to a matrix.
 
     Parameters
     ----------
     kind: str
         One of `KINDS`.
     values: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        The whole matrix: counts per million are of all that was counted, whatever a run uses of it. NaN counts as nothing.
+        The whole matrix: library sizes include genes that the run does not use. Missing values (NaN) are ignored.
     train: numpy.ndarray, shape=(n,), dtype=int
-        Rows of the training genes: mean and standard deviation are of these alone.
+        Rows of the training genes. Mean and standard deviation are computed from these only.
     genes: pandas.Index, optional
+        Names of the rows in error messages. Default: row numbers.
     tasks: list of str, optional
-        What messages call the rows and columns. Default: their numbers.
+        Names of the columns in error messages. Default: column numbers.
 
     Returns
     -------
@@ -161,7 +158,7 @@ def fit_transform(
     Raises
     ------
     InputError
-        A value is negative, where counts are asked for; a task has no counts; no training gene of a task was measured.
+        The kind requires counts and a value is negative; a task has no counts; or a task has no value in any training gene.
 
     Examples
     --------
@@ -186,7 +183,7 @@ def fit_transform(
 
 
 def _blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield runs of rows, each with the number of its first, of a few million values."""
+    """Yield blocks of rows of a few million values, each with its first row number."""
     rows = max(1, _BLOCK_CELLS // max(1, values.shape[1]))
     for first in range(0, len(values), rows):
         yield first, values[first : first + rows]
@@ -194,31 +191,31 @@ def _blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _refuse_negative(kind: str, values: np.ndarray, genes: pd.Index, tasks: list[str]) -> None:
     for first, block in _blocks(values):
-        below = np.argwhere(block < 0)
-        if len(below):
-            gene, task = below[0] + (first, 0)
+        negative = np.argwhere(block < 0)
+        if len(negative):
+            gene, task = negative[0] + (first, 0)
             raise InputError(
-                f"targets.transform {kind} needs counts, but gene {genes[gene]}, task {tasks[task]} of the matrix is "
-                f"{values[gene, task]:g}: choose none or zscore, which log ratios need."
+                f"targets.transform {kind} requires counts, but gene {genes[gene]}, task {tasks[task]} of the matrix is "
+                f"{values[gene, task]:g}: use none or zscore, for example for log ratios."
             )
 
 
 def _library(kind: str, values: np.ndarray, tasks: list[str]) -> list[float]:
     """Return the sum of each task over all genes."""
-    library, whole = np.zeros(values.shape[1]), True
+    library, all_integer = np.zeros(values.shape[1]), True
     for _, block in _blocks(values):
         measured = np.isfinite(block)
         library += np.sum(block, axis=0, dtype=np.float64, where=measured)
-        whole = whole and bool(((block == np.floor(block)) | ~measured).all())
-    if not whole:
+        all_integer = all_integer and bool(((block == np.floor(block)) | ~measured).all())
+    if not all_integer:
         log.warning(
-            "targets.transform %s is of counts, but the matrix has values that are no whole numbers: if they are "
-            "normalised, name the matrix that has the counts by targets.layer, or choose another transform.", kind,
+            "targets.transform %s requires counts, but the matrix has non-integer values: if they are normalised, set "
+            "targets.layer to the matrix of counts, or use another transform.", kind,
         )  # fmt: skip
     if not library.all():
         raise InputError(
-            f"task {tasks[int(np.argmin(library))]} of the matrix has no counts, and so no counts per million: "
-            "targets.filters.tasks.min_total leaves such tasks out."
+            f"task {tasks[int(np.argmin(library))]} of the matrix has no counts: counts per million are undefined; drop such "
+            "tasks with targets.filters.tasks.min_total."
         )
     return library.tolist()
 
@@ -234,24 +231,24 @@ def _mean_and_sd(values: np.ndarray, train: np.ndarray, tasks: list[str]) -> tup
         if not measured.any(axis=0).all():
             task = tasks[first + int(np.argmin(measured.any(axis=0)))]
             raise InputError(
-                f"task {task} was measured in no training gene, and so has no z-scores: "
-                "targets.filters.tasks.max_missing leaves such tasks out."
+                f"task {task} has no value in any training gene: z-scores are undefined; drop such tasks with "
+                "targets.filters.tasks.max_missing."
             )
-        low = np.min(block, axis=0, where=measured, initial=np.inf)
-        constant = low == np.max(block, axis=0, where=measured, initial=-np.inf)
-        # The mean of equal numbers may be another number, and their standard deviation then a tiny one to divide by.
-        mean[part] = np.where(constant, low, np.mean(block, axis=0, where=measured))
+        minimum = np.min(block, axis=0, where=measured, initial=np.inf)
+        constant = minimum == np.max(block, axis=0, where=measured, initial=-np.inf)
+        # Rounding can give equal values a different mean and a tiny non-zero standard deviation, an invalid divisor.
+        mean[part] = np.where(constant, minimum, np.mean(block, axis=0, where=measured))
         sd[part] = np.where(constant, 1.0, np.std(block, axis=0, where=measured))
     return mean.tolist(), sd.tolist()
 
 
 def transform_labels(labels: np.ndarray, transform: ExpressionTransform) -> np.ndarray:
-    """Transform labels in place, in double precision block by block, and return them.
+    """Transform labels in place and return them; computed block by block in double precision.
 
     Parameters
     ----------
     labels: numpy.ndarray, shape=(genes, tasks), dtype=float32
-        NaN where not measured.
+        NaN marks missing values.
     transform: ExpressionTransform
 
     Returns
@@ -262,7 +259,7 @@ def transform_labels(labels: np.ndarray, transform: ExpressionTransform) -> np.n
     Raises
     ------
     InputError
-        A transformed value is beyond the range of float32.
+        A transformed value exceeds the range of float32.
 
     Examples
     --------
@@ -274,6 +271,6 @@ def transform_labels(labels: np.ndarray, transform: ExpressionTransform) -> np.n
     for _, block in _blocks(labels):
         transformed = transform.forward(block.astype(np.float64))
         if (np.abs(transformed) > np.finfo(np.float32).max).any():
-            raise InputError(f"targets.transform {transform.kind} gives values beyond the range of 32-bit numbers.")
+            raise InputError(f"targets.transform {transform.kind} gives values that exceed the range of 32-bit numbers.")
         block[:] = transformed
     return labels
