@@ -417,7 +417,11 @@ def test_setup_does_nothing_when_it_is_done(tmp_path: Path) -> None:
     (venv.parent / "pyvenv.cfg").write_text("")
     fake_python(venv / "python", "echo 3.11")
     fake_python(venv / "uv", 'echo "$@" >> calls.txt')
-    for report, words in [("", "is ready (Python 3.11, TensorFlow for CPUs)"), ("", ""), ("setup", "is up to date (Python 3.11")]:
+    for report, words in [
+        ("", "is ready (Python 3.11, TensorFlow for CPUs)"),
+        ("", ""),
+        ("setup", "is up to date (Python 3.11"),
+    ]:
         done = setup(tmp_path, REPORT=report)
         assert done.returncode == 0, done.stderr
         assert words in done.stdout and bool(done.stdout) == bool(words)

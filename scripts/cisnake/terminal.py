@@ -36,7 +36,13 @@ TYPICAL_SECONDS = {
 OTHER_SECONDS = 3.0
 
 # Messages that repeat what a line per step already tells.
-_REPEATED = ("Select jobs to execute", "Building DAG", "Assuming unrestricted shared", "Using shell", "Conda environments: ignored")
+_REPEATED = (
+    "Select jobs to execute",
+    "Building DAG",
+    "Assuming unrestricted shared",
+    "Using shell",
+    "Conda environments: ignored",
+)
 _REPEATED_EVENTS = ("job_started", "job_finished", "progress", "resources_info")
 _NOTHING_TO_DO = "Nothing to be done"
 _ERROR_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d error: ", re.MULTILINE)
@@ -153,7 +159,10 @@ class StepHandler(logging.Handler):
             self._left, self._total, self._begin = TimeLeft(counts, self._earlier), sum(counts.values()), time.monotonic()
         elif event == "job_info":
             job = record.__dict__["jobid"]
-            self._steps[job] = record.__dict__["rule_name"], step_name(record.__dict__["rule_name"], record.__dict__["wildcards"])
+            self._steps[job] = (
+                record.__dict__["rule_name"],
+                step_name(record.__dict__["rule_name"], record.__dict__["wildcards"]),
+            )
             self._started[job] = time.monotonic()
         elif event == "job_finished":
             self._finish(record.__dict__["job_id"])

@@ -120,6 +120,22 @@ def test_rules_of_two_runs_make_what_a_third_goes_on_from(folder: Path, snakemak
     assert "Nothing to be done" in snakemake(folder, *asked, snakefile=snakefile)
 
 
+def test_lines_of_docs_print_steps_and_failures_of_a_module(folder: Path, snakemake: Run) -> None:
+    page = (ROOT / "docs" / "modules.md").read_text()
+    lines = next(block for block in page.split("```") if "terminal.follow" in block).replace("results/mine", "results/small")
+    snakefile = caller(folder, ONE)
+    snakefile.write_text(f"{snakefile.read_text()}\n{lines}")
+    asked = ["results/small/inputs/motifs.meme", "--configfile", "config.yaml", "--quiet", "rules", "host"]
+    printed = snakemake(folder, *asked, snakefile=snakefile)
+    assert re.search(r"^\[1/1\] cis_fetch_motifs: \d+ s$", printed, flags=re.MULTILINE), printed
+    assert "steps (" not in printed and printed.endswith("exit 0")
+    (folder / "some.meme").write_text("MEME version 4\n")
+    failed = snakemake(folder, *asked, snakefile=snakefile)
+    explained = failed.partition("cis_fetch_motifs failed:\n")[2]
+    assert "some.meme" in explained.splitlines()[0] and "log: results/small/logs/fetch_motifs.log" in explained, failed
+    assert failed.endswith("exit 1") and "CalledProcessError" not in failed
+
+
 def test_a_module_without_a_configuration_is_the_demo(tmp_path: Path, snakemake: Run, jobs: Jobs) -> None:
     snakefile = caller(tmp_path, ONE.partition("use rule call_peaks")[0].replace("    config: config\n", ""))
     printed = snakemake(tmp_path, "--dry-run", snakefile=snakefile)
