@@ -73,7 +73,7 @@ def test_log_takes_everything_and_the_terminal_progress_and_warnings(start, tmp_
     assert found.returncode == 0 and found.stdout == "result\n"
     assert found.stderr.splitlines() == ["do_nothing: a line of progress", "do_nothing: a warning"]
     command, *lines = (tmp_path / "a.log").read_text().splitlines()
-    assert " command: " in command and command.endswith(f"do_nothing.py well --log {tmp_path}/a.log")
+    assert " command: " in command and command.endswith(f"do_nothing.py --log {tmp_path}/a.log")
     texts = ["an ordinary line", "a line of progress", "a warning", "native words", "words of Python"]
     assert len(lines) == 5 and all(line.endswith(text) for line, text in zip(lines, texts))
 

@@ -204,20 +204,24 @@ class Totals:
 
     def __init__(self, metrics: Sequence[keras.metrics.Metric]) -> None:
         self.metrics = list(metrics)
-        self._loss, self._examples = 0.0, 0
+        self._loss, self.examples = 0.0, 0
         self._sums = [[np.zeros(variable.shape) for variable in metric.variables] for metric in metrics]
 
     def add(self, loss: float, size: int, sums: list[list[Any]]) -> None:
         """Add what one batch of `size` examples gave."""
         self._loss += loss * size
-        self._examples += size
+        self.examples += size
         for totals, found in zip(self._sums, sums, strict=True):
             for total, value in zip(totals, found, strict=True):
                 total += np.asarray(value)
 
+    def mean_loss(self) -> float:
+        """Return the mean loss per example."""
+        return self._loss / self.examples
+
     def values(self) -> dict[str, float]:
         """Return the mean loss per example, and every metric, by name."""
-        return {"loss": self._loss / self._examples} | {
+        return {"loss": self.mean_loss()} | {
             metric.name: float(metric.stateless_result([ops.convert_to_tensor(total) for total in totals]))
             for metric, totals in zip(self.metrics, self._sums, strict=True)
         }

@@ -242,11 +242,12 @@ class Trainer:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
             # The line at the end of an epoch says more: this one is for epochs that take longer than from line to line.
-            if number > 1 and self._due(2):
+            total = totals[key]
+            if total.examples and self._due(2):
                 done, most = self._epochs(stage), stage.settings["train_epochs_max"]
                 log.info(
                     "epoch %d/%d, batch %d/%d: loss %.4g; at most %s left",
-                    epoch + 1, epoch - done + most, number, len(order), self._mean_loss(totals),
+                    epoch + 1, epoch - done + most, number, len(order), total.mean_loss(),
                     duration(self._time_left(done + number / len(order), most)), extra={"terminal": True},
                 )  # fmt: skip
         if last:
