@@ -310,7 +310,7 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
     text = tiny.chromosomes["chr1"]
     (tmp_path / "other.fa").write_text("".join(f">{name}\n{text}\n" for name in ("chr2", "chr3", "chr1")))
     variants = random_variants(tiny, genes[genes["chrom"] == "chr2"], 5)
-    with pytest.raises(InputError, match=r"is not the genome that .* was made from"):
+    with pytest.raises(InputError, match=r"does not match the sequences in .*: use the genome"):
         VariantDataset(variants, dataset, genome=Genome(tmp_path / "other.fa"))
 
 
@@ -320,11 +320,11 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
         (
             {"chrom": ["chr1"], "pos": [1]},
             {},
-            "has the columns chrom, pos: it needs chrom, pos (or start), ref and alt, or gene",
+            "has the columns chrom, pos; it must have chrom, pos (or start), ref and alt, or gene",
         ),
         ({"rel_pos": [1], "ref_tx": ["A"], "alt_tx": ["C"]}, {}, "or gene, rel_pos, ref_tx and alt_tx"),
         ({"chrom": ["chr1"] * 2, "pos": [1, "x"], "ref": "A", "alt": "C"}, {}, "row 2 of the table of variants: pos is 'x'"),
-        ({"chrom": ["chr1"] * 2, "pos": [1, 1.5], "ref": "A", "alt": "C"}, {}, "pos is '1.5', no whole"),
+        ({"chrom": ["chr1"] * 2, "pos": [1, 1.5], "ref": "A", "alt": "C"}, {}, "pos is '1.5', which is not an integer"),
         ({"chrom": ["chr9"], "pos": [1], "ref": "A", "alt": "C"}, {}, "no chromosome of the table of variants"),
         ({"gene": ["g77"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {}, "unknown gene 'g77': did you mean g"),
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"convention": "new"}, "unknown convention 'new'"),

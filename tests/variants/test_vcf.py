@@ -87,10 +87,10 @@ def test_a_file_without_variants_gives_an_empty_table(tmp_path, genome):
     ("text", "message"),
     [
         ("", "no line that starts with #CHROM"),
-        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: a record before"),
-        (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 columns"),
-        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 columns"),
-        (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', no position"),
+        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: record before"),
+        (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 tab-separated columns"),
+        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 tab-separated columns"),
+        (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', which is not a position"),
         (HEADER + COLUMNS + "chr1\t1\t.\tA\t\t.\t.\t.\n", "line 4: ALT is empty"),
         (HEADER + COLUMNS + "X\t1\t.\tA\tG\t.\t.\t.\n", "no chromosome of the VCF"),
     ],
@@ -109,7 +109,7 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path, genome):
     path.write_bytes(gzip.compress(text.encode())[:-200])
     with pytest.raises(InputError, match="damaged after line"):
         vcf.read_variants(path, genome)
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="does not exist"):
         vcf.read_variants(tmp_path / "b.vcf", genome)
 
 

@@ -209,5 +209,5 @@ def test_windows_of_genes_know_where_the_body_ends():
         }
     )
     assert [window.mask_end for window in gene_windows(genes, LENGTH)] == [170, 44, 20]
-    with pytest.raises(InputError, match="window of gene a is 24 long"):
+    with pytest.raises(InputError, match="window of gene a has 24 bp"):
         gene_windows(genes, 30)

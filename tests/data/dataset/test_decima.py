@@ -93,7 +93,7 @@ def test_training_sees_what_decima_trains_on(ours):
 
 def test_a_file_of_decima_is_no_data_set_to_train_on():
     with (
-        pytest.raises(InputError, match=r"is a file of Decima, .* functions that read both .* or write it again"),
+        pytest.raises(InputError, match=r"is a Decima file, .* functions that support both .* or regenerate it"),
         layout.open_dataset(KEPT / "decima.h5"),
     ):
         pass
@@ -104,7 +104,7 @@ def test_what_a_file_of_decima_lacks_is_named(tmp_path: Path, name):
     path = Path(shutil.copy(KEPT / "decima.h5", tmp_path))
     with h5py.File(path, "a") as file:
         del file[name]
-    with pytest.raises(InputError, match=f"lacks the data set {name}"):
+    with pytest.raises(InputError, match=f"has no data set {name}"):
         decima.count_genes(path)
 
 

@@ -111,28 +111,28 @@ def test_missing_data_set_is_named(dataset, name):
     path = dataset()
     with h5py.File(path, "a") as file:
         del file[name]
-    with pytest.raises(InputError, match=f"lacks the data set {name}"), layout.open_dataset(path):
+    with pytest.raises(InputError, match=f"has no data set {name}"), layout.open_dataset(path):
         pass
     with h5py.File(path, "a") as file:
         file.create_group(name)
-    with pytest.raises(InputError, match=f"lacks the data set {name}"), layout.open_dataset(path):
+    with pytest.raises(InputError, match=f"has no data set {name}"), layout.open_dataset(path):
         pass
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57), expected (7, 58)"),
-        ("masks", np.zeros((6, 58), np.uint8), "masks has shape (6, 58), expected (7, 58)"),
-        ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1), expected (7, 3, 1)"),
-        ("labels", np.zeros((7, 3)), "labels has shape (7, 3), expected (7, 3, 1)"),
-        ("genes", np.zeros((7, 3), "S1"), "genes has shape (7, 3), expected (7, 2)"),
-        ("gene_bins", np.zeros((7, 2), np.float32), "gene_bins has shape (7, 2), expected (7, 1)"),
-        ("masks", np.zeros((7, 58), np.float32), "masks has type float32, expected uint8"),
-        ("sequences", np.zeros((7, 58), np.int16), "sequences has type int16, expected int8"),
-        ("labels", np.zeros((7, 3, 1)), "labels has type float64, expected float32"),
-        ("windows/start", np.zeros(5, int), "windows/start has shape (5,), expected (7,)"),
-        ("pad", 3, "padded_seq_len is 58, expected seq_len + 2 pad = 56"),
+        ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57); expected (7, 58)"),
+        ("masks", np.zeros((6, 58), np.uint8), "masks has shape (6, 58); expected (7, 58)"),
+        ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1); expected (7, 3, 1)"),
+        ("labels", np.zeros((7, 3)), "labels has shape (7, 3); expected (7, 3, 1)"),
+        ("genes", np.zeros((7, 3), "S1"), "genes has shape (7, 3); expected (7, 2)"),
+        ("gene_bins", np.zeros((7, 2), np.float32), "gene_bins has shape (7, 2); expected (7, 1)"),
+        ("masks", np.zeros((7, 58), np.float32), "masks has type float32; expected uint8"),
+        ("sequences", np.zeros((7, 58), np.int16), "sequences has type int16; expected int8"),
+        ("labels", np.zeros((7, 3, 1)), "labels has type float64; expected float32"),
+        ("windows/start", np.zeros(5, int), "windows/start has shape (5,); expected (7,)"),
+        ("pad", 3, "padded_seq_len is 58; expected seq_len + 2 pad = 56"),
     ],
 )
 def test_misshaped_data_set_is_named(dataset, name, value, message):
@@ -148,10 +148,10 @@ def test_misshaped_data_set_is_named(dataset, name, value, message):
 @pytest.mark.parametrize(
     ("bin_size", "crop", "message"),
     [
-        (10, 5, "labels has shape (7, 3, 1), expected (7, 3, 4)"),
+        (10, 5, "labels has shape (7, 3, 1); expected (7, 3, 4)"),
         (50, 0, None),
         (30, 10, None),
-        (30, 5, "bins of 30 bp do not fill a window of 50 bp less 5 bp"),
+        (30, 5, "bins of 30 bp do not fill a window of 50 bp minus 5 bp"),
         (10, 25, "bins of 10 bp do not fill"),
     ],
 )
@@ -175,7 +175,7 @@ def test_transform_comes_back_and_nonsense_is_refused(dataset):
             file["target_transform"][()] = text
         with (
             layout.open_dataset(path) as file,
-            pytest.raises(InputError, match="target_transform is no JSON with a key 'kind'"),
+            pytest.raises(InputError, match="target_transform is not a JSON object with a key 'kind'"),
         ):
             layout.read_transform(file)
 
@@ -188,7 +188,7 @@ def test_labels_of_coverage_are_not_read_as_numbers_of_genes(dataset):
         file["labels"] = values
         file.attrs["bin_size"], file.attrs["crop"] = 8, 5
     with layout.open_dataset(path) as file:
-        with pytest.raises(InputError, match="has 5 bins a window, where one number a gene is expected"):
+        with pytest.raises(InputError, match="has 5 bins per window; expected one label per gene"):
             layout.read_labels(file)
         for rows in ([], [3], [6, 5, 4], [5, 0, 5, 1, 6, 0, 3]):
             np.testing.assert_array_equal(layout.read_label_rows(file, np.array(rows, int)), values[np.array(rows, int)])
@@ -212,9 +212,9 @@ def test_mutate_changes_one_base_of_the_array_it_is_given(depth, allele, positio
         ((4, 10), "N", 0, "allele 'N' is not A, C, G or T"),
         ((5, 10), "", 0, "allele '' is not"),
         ((5, 10), "AC", 0, "allele 'AC' is not"),
-        ((5, 10), "A", -1, "position -1 is outside a sequence of 10 bases"),
+        ((5, 10), "A", -1, "position -1 is outside the sequence of 10 bases"),
         ((5, 10), "A", 10, "position 10 is outside"),
-        ((10, 4), "A", 0, "shape (10, 4), expected (4, length)"),
+        ((10, 4), "A", 0, "shape (10, 4); expected (4, length)"),
         ((2, 4, 10), "A", 0, "shape (2, 4, 10), expected"),
     ],
 )

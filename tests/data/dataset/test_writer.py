@@ -313,10 +313,10 @@ def change(row: int, **cells) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (change(7, gene_id="g3"), "the id g3 stands at two windows"),
+        (change(7, gene_id="g3"), "two windows have the id g3"),
         (change(7, split="tests"), "unknown split 'tests': did you mean test"),
         (change(7, window_end=1000), "the window of g7 has"),
-        (windows().iloc[:0], "would have no windows"),
+        (windows().iloc[:0], "would contain no windows"),
     ],
 )
 def test_tables_that_make_no_data_set_are_refused(write, tmp_path, table, message):
@@ -327,7 +327,7 @@ def test_tables_that_make_no_data_set_are_refused(write, tmp_path, table, messag
 
 @pytest.mark.parametrize(("bin_size", "crop"), [(7, 4), (8, 3), (8, 24), (100, 0)])
 def test_bins_must_fill_the_window(write, bin_size, crop):
-    with pytest.raises(InputError, match=f"bins of {bin_size} bp do not fill a window of {SEQ_LEN} bp less {crop}"):
+    with pytest.raises(InputError, match=f"bins of {bin_size} bp do not fill a window of {SEQ_LEN} bp minus {crop}"):
         write(bin_size=bin_size, crop=crop)
 
 

@@ -178,7 +178,7 @@ def test_no_place_for_an_index_is_said(read_only: Path, tmp_path: Path, monkeypa
     (read_only / "a.fa").write_text(">a\nACGT\n")
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"a\.fa has no index .* XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"a\.fa has no up-to-date index .* XDG_CACHE_HOME"):
         Genome(read_only / "a.fa")
 
 
@@ -188,7 +188,7 @@ def test_bgzip_that_is_cut_off_is_refused(tiny, tmp_path: Path):
     whole = packed.read_bytes()
     for end in (-28, len(whole) // 2, 20):
         packed.write_bytes(whole[:end])
-        with pytest.raises(InputError, match=r"genome\.fa\.gz is cut off"):
+        with pytest.raises(InputError, match=r"genome\.fa\.gz is truncated"):
             Genome(packed)
 
 
@@ -201,13 +201,13 @@ def test_damage_inside_of_bgzip_names_the_place(tmp_path: Path):
     raw = bytearray(packed.read_bytes())
     raw[-4000:-3000] = bytes(1000)
     packed.write_bytes(raw)
-    with pytest.raises(InputError, match=r"a\.fa\.gz cannot be used as FASTA"):
+    with pytest.raises(InputError, match=r"a\.fa\.gz is not a valid FASTA file"):
         Genome(packed)
     for suffix in (".fai", ".gzi"):
         os.utime(f"{packed}{suffix}")
     genome = Genome(packed)
     assert decode(genome.codes("a", 5, 5000)) == text[5:5000]
-    with pytest.raises(InputError, match=r"a\.fa\.gz is damaged at a:380000-400000, or its index is of another file"):
+    with pytest.raises(InputError, match=r"a\.fa\.gz is damaged at a:380000-400000, or its index belongs to another file"):
         genome.codes("a", 380_000, 400_010)
 
 

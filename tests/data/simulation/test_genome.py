@@ -249,14 +249,14 @@ def test_stages_do_not_disturb_each_other(made: Simulation) -> None:
         ({"groups": [{"name": "liver", "activators": ["HNF4A"]}, {"name": "liver"}]}, "'liver' is listed twice"),
         ({"groups": [{"activators": ["HNF4A"]}]}, "lacks name"),
         ({"shared": ["HNF4B"]}, "HNF4A"),
-        ({"decoys": ["HNF4A"]}, "MA0114.5 is given twice"),
+        ({"decoys": ["HNF4A"]}, "MA0114.5 is listed twice"),
         ({"shared": "NRF1"}, "is not of type 'array'"),
-        ({"instances_per_gene": 5}, "Ask for fewer"),
+        ({"instances_per_gene": 5}, "Reduce instances_per_gene"),
         ({"plant_upstream": 900}, "plant_upstream"),
         ({"jaspar_release": "JASPAR2025"}, "2024"),
         ({"possible_r": "high"}, "is not of type 'number'"),
         ({"n_genes": 10.5}, "is not of type 'integer'"),
-        ({"n_genes": 15, "n_unlabelled": 6}, "ask for more genes"),
+        ({"n_genes": 15, "n_unlabelled": 6}, "increase n_genes"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given: dict, message: str) -> None:

@@ -182,17 +182,17 @@ def test_by_chromosome():
     ]
     with pytest.raises(InputError, match=r"splits\.val 'chr4'"):
         divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3"], 0)
-    with pytest.raises(InputError, match=r"splits\.genes names genes"):
+    with pytest.raises(InputError, match=r"splits\.genes does not apply to tiles"):
         divide_contigs(contigs, by(genes="splits.tsv"), ["chr1", "chr2", "chr3"], 0)
-    with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bases, went to val"):
+    with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bp, was assigned to val"):
         divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3", "chr4"], 0)
 
 
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
-    with pytest.raises(InputError, match=r"of up to 900 bases, went to val.*tiles\.break_length.*20%"):
+    with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):
         divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"val_fraction and test_fraction are 1 together"):
+    with pytest.raises(InputError, match=r"val_fraction \+ test_fraction is 1:"):
         divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), ["chr1"], 0)
     with pytest.raises(InputError, match=r"went to fold"):
         divide_contigs(contigs[:2], by(folds=3), ["chr1"], 0)

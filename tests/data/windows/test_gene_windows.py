@@ -164,14 +164,14 @@ def test_every_reason_has_its_row(select, gene_row, tiny, tmp_path: Path):
     )
     found = reasons(dropped)
     assert found == {
-        "G1a": ("duplicate_id", "the annotation has an earlier gene of this id"),
+        "G1a": ("duplicate_id", "the annotation has an earlier gene with this id"),
         "mito": ("excluded_chromosome", "chrM"),
         "lnc": ("other_biotype", "lncRNA"),
         "doubt": ("excluded_attribute", "status Dubious"),
         "astray": ("chromosome_missing", "scaffold is not in the genome"),
-        "unseen": ("no_label", "not in the matrix, or never measured"),
-        "empty": ("no_label", "not in the matrix, or never measured"),
-        "twice": ("duplicate_id", "the matrix has several rows of this id"),
+        "unseen": ("no_label", "not in the matrix, or all values are missing"),
+        "empty": ("no_label", "not in the matrix, or all values are missing"),
+        "twice": ("duplicate_id", "the matrix has several rows with this id"),
         "unknown": ("too_many_n", "6.0 % of the window is N"),
     }
     assert list(dropped) == ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
@@ -180,7 +180,7 @@ def test_every_reason_has_its_row(select, gene_row, tiny, tmp_path: Path):
     assert sorted(kept["gene_id"]) == sorted(every)
     assert summary["n_annotated"] == 21 and summary["n_kept"] == 12 and summary["n_dropped"] == 9
     assert summary["dropped"]["duplicate_id"] == 2 and sum(summary["dropped"].values()) == 9
-    assert summary["notices"] == ["1 ids of the matrix are not in the annotation, and are not used."]
+    assert summary["notices"] == ["1 ids of the matrix are not in the annotation and are ignored."]
     # Exactly the permitted share is kept.
     assert "unknown" in set(select(extra, ids, fasta=path, max_n_fraction=0.06)[0]["gene_id"])
 
@@ -247,7 +247,7 @@ def test_stripped_ids_are_counted_and_no_row_serves_two_genes(select, gene_row):
         ["ENSG00000000002.1", "ENSG00000000002.7"],
     ]
     found = reasons(dropped)
-    assert found["ENSG00000000001.5"] == ("duplicate_id", "an earlier gene has the same row of the matrix")
+    assert found["ENSG00000000001.5"] == ("duplicate_id", "an earlier gene matches the same row of the matrix")
     assert found["ENSG00000000003.1"][0] == "duplicate_id"
     assert summary["n_version_stripped"] == 4 and any("version suffix" in notice for notice in summary["notices"])
 
@@ -276,7 +276,7 @@ def test_filters_that_no_gene_meets_are_named(select):
     settings = {"exclude_chromosomes": ["MT"], "biotypes": ["coding", "protein"], "exclude": {"gene_nam": ["x"]}}
     notices = " ".join(select(**settings)[2]["notices"])
     for words in (
-        "no gene has chrom 'MT'; it has chr1, chr2",
+        "no gene has chrom 'MT'; values include chr1, chr2",
         "no gene has gene_biotype 'protein'",
         "no gene has gene_nam 'x'",
     ):
@@ -287,7 +287,7 @@ def test_filters_that_no_gene_meets_are_named(select):
 
 def test_genes_without_a_strand_are_left_out(select, gene_row):
     kept, dropped, summary = select(gene_row("chr1", 250, 280, ".", gene_id="G1a2"), ids=["G1a", "G1a2"])
-    assert reasons(dropped)["G1a2"] == ("no_strand", "the annotation does not say in which direction it is read")
+    assert reasons(dropped)["G1a2"] == ("no_strand", "the annotation gives no strand")
     assert kept["gene_id"].tolist() == ["G1a"] and summary["dropped"]["no_strand"] == 1
 
 
@@ -318,9 +318,9 @@ def test_letters_of_windows_that_are_no_base_are_reported(select, tiny, tmp_path
     ("change", "message"),
     [
         (lambda text: text.replace("\tfold", "\tpart"), "has no column fold"),
-        (lambda text: text[: text.rindex("\t")], r"line 13: fold is no whole number"),
-        (lambda text: text[: text.rindex("\t") - 20], r"line 13: \w+ is no whole number"),
-        (lambda text: text.replace("\t100\t", "\t1e2\t", 1), "line 2: start is no whole number"),
+        (lambda text: text[: text.rindex("\t")], r"line 13: fold is not an integer"),
+        (lambda text: text[: text.rindex("\t") - 20], r"line 13: \w+ is not an integer"),
+        (lambda text: text.replace("\t100\t", "\t1e2\t", 1), "line 2: start is not an integer"),
         (lambda text: "", "cannot be read as a table"),
     ],
 )
@@ -329,5 +329,5 @@ def test_a_broken_genes_table_is_named(select, tmp_path: Path, change, message: 
     (tmp_path / "genes.tsv").write_text(change((tmp_path / "genes.tsv").read_text().rstrip("\n")))
     with pytest.raises(InputError, match=rf"genes\.tsv.*{message}"):
         read_genes_table(tmp_path / "genes.tsv")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_genes_table(tmp_path / "none.tsv")

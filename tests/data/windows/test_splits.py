@@ -57,7 +57,7 @@ def test_unknown_chromosome_and_empty_split():
     table = random_windows(0)
     with pytest.raises(InputError, match=r"splits\.test 'chr33'.*chr3"):
         assign_splits(table, by(val=["chr2"], test=["chr33"]), CHROMOSOMES)
-    with pytest.raises(InputError, match="no gene is left for the split val"):
+    with pytest.raises(InputError, match="no genes are left for the split val"):
         assign_splits(table, by(val=["chr4"], test=["chr3"]), [*CHROMOSOMES, "chr4"])
 
 
@@ -107,7 +107,7 @@ def test_too_few_parts_for_the_folds():
     table = windows(("chr1", 0, 10), ("chr1", 5, 15), ("chr1", 17, 30), ("chr1", 29, 40), ("chr2", 0, 10))
     assert assign_splits(table, by(folds=3), CHROMOSOMES)["fold"].nunique() == 3
     assert assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
-    with pytest.raises(InputError, match="only 2 parts"):
+    with pytest.raises(InputError, match="more than 2 groups"):
         assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=3)
 
 
@@ -157,7 +157,7 @@ def test_no_two_parts_may_share_a_base(parts):
 def test_touching_windows_overlap_only_when_shifted():
     table = windows(("chr1", 0, 100), ("chr1", 100, 200), ("chr2", 0, 100)).assign(split=["train", "test", "train"])
     check_overlap(table, 1, 0)
-    with pytest.raises(InputError, match=r"training gene g0 \(chr1:0-100\).*test gene g1 \(100-200\).*as do 0 more"):
+    with pytest.raises(InputError, match=r"training gene g0 \(chr1:0-100\).*test gene g1 \(100-200\).*as do 0 other windows"):
         check_overlap(table, 1, 1)
     apart = table.assign(window_start=table["window_start"].where(table.index != 1, 105))
     check_overlap(apart, 1, 5)
@@ -241,7 +241,7 @@ def test_genes_get_the_fold_of_their_tiles_base_by_base(seed, max_shift):
 def test_a_split_without_genes_is_named():
     tiles = windows(("chr1", 0, 30), ("chr1", 30, 60), ("chr2", 0, 30)).assign(split=["train", "val", "test"])
     genes = windows(("chr1", 5, 9), ("chr1", 40, 50), ("chr2", 30, 40))
-    with pytest.raises(InputError, match="no gene is left for the split test"):
+    with pytest.raises(InputError, match="no genes are left for the split test"):
         assign_genes(genes, tiles)
     kept, dropped = assign_genes(genes.assign(window_start=[5, 40, 29]), tiles)
     assert kept["split"].tolist() == ["train", "val", "test"] and dropped.empty and "reason" in dropped

@@ -161,7 +161,7 @@ def test_limit_gaps_and_excluded_chromosomes(genome):
         "short_contigs": 0,
         "near_other_split": 0,
     }
-    assert summary["notices"] == ["tiles.exclude_chromosomes: the genome has no 'chrX'."]
+    assert summary["notices"] == ["tiles.exclude_chromosomes: 'chrX' is not in the genome."]
     # A file of gaps stands for the runs of N: tiles may then lie in these, if not too much of them is N.
     gaps = regions(("chr1", 0, 5990))
     found, summary = make(genome, gaps=gaps, max_n_fraction=1)
@@ -236,15 +236,15 @@ def test_the_same_seed_gives_the_same_tiles(genome):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bin_size": 33}, "bins of 33 bp do not fill a window of 640 bp less 0"),
-        ({"crop": 320}, "less 320 at either end"),
-        ({"break_length": 639}, "break_length is 639, shorter than a window"),
-        ({"stride_train": 100.0, "snap": 32}, "stride_train is 100 bp, but must be a multiple of tiles.snap"),
+        ({"bin_size": 33}, "bins of 33 bp do not fill a window of 640 bp minus 0"),
+        ({"crop": 320}, "minus 320 bp at each end"),
+        ({"break_length": 639}, "break_length is 639 bp; it must be at least the length of a window"),
+        ({"stride_train": 100.0, "snap": 32}, "stride_train is 100 bp; it must be a multiple of tiles.snap"),
         ({"stride_test": 0.0001}, "stride_test is 0 bp"),
         ({"exclude_chromosomes": ["chr1", "chr2", "chr3", "chrM"]}, "excludes every chromosome"),
-        ({"limit": regions(("chr1", 0, 5000))}, "none of the 2 contigs.*went to val"),
+        ({"limit": regions(("chr1", 0, 5000))}, "none of the 2 contigs.*was assigned to val"),
         ({"limit": regions()}, "none of the 0 contigs"),
-        ({"unmappable": regions(("chr2", 0, 9001))}, "no tile is left for the split val.*'unmappable': 14"),
+        ({"unmappable": regions(("chr2", 0, 9001))}, "no tiles are left for the split val.*'unmappable': 14"),
     ],
 )
 def test_what_cannot_be_is_refused(genome, options, message):
