@@ -42,7 +42,7 @@ def genes():
 
 
 class LinearModel:
-    """Weighs each base by its place and each task by its own factor, adds the length of the gene body, and counts windows."""
+    """Weights bases by position and tasks by a factor, adds the length of the gene body, and counts windows."""
 
     def __init__(self, seed):
         rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def models_of(*seeds):
     return {fold: {f"replicate_{i}": LinearModel(seed + 10 * fold) for i, seed in enumerate(seeds)} for fold in (0, 1)}
 
 
-def test_effects_of_single_bases_are_the_weights(tmp_path, genome, genes):
+def test_effects_of_single_bases_equal_the_weights(tmp_path, genome, genes):
     bases = decode(genome.codes("chr1", 0, 300))
     path = write_vcf(
         tmp_path / "a.vcf", [("chr1", 64, "rs1", bases[63], other(bases[63])), ("chr1", 56, ".", bases[55], other(bases[55]))]

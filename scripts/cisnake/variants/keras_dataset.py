@@ -208,7 +208,9 @@ class VariantDataset(keras.utils.PyDataset):
         window = self._whole[gene]
         stored = self._reader.codes(np.array([gene]), self._before, self._after)[0]
         if window.chrom not in genome.sizes or not np.array_equal(window.codes(genome, 0, len(stored)), stored):
-            raise InputError(f"{genome.path} does not match the sequences in {h5_file}: use the genome from which it was made, or none.")
+            raise InputError(
+                f"{genome.path} does not match the sequences in {h5_file}: use the genome from which it was made, or none."
+            )
 
 
 def _bases(stored: np.ndarray, window: Window, genome: Genome | None, start: int, end: int) -> np.ndarray:

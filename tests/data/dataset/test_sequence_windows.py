@@ -1,4 +1,4 @@
-"""Sequences from any of three forms must be the same windows, and a record that is wrong be named."""
+"""All three input formats give the same windows, and errors name the record."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_table_in_memory_and_as_a_file(windows, tmp_path: Path):
 @pytest.mark.parametrize("kind", [np.float32, np.int8, bool])
 def test_one_hot_in_both_orders_with_and_without_gene_body(windows, kind):
     inputs = model_input(windows.codes, windows.mask_start, windows.mask_end, 5).astype(kind)
-    # Where no gene body is, there is no place for it either.
+    # Without a gene body, both ends are 0.
     empty = windows.mask_end == windows.mask_start
     expected = windows._replace(
         mask_start=np.where(empty, 0, windows.mask_start), mask_end=np.where(empty, 0, windows.mask_end)
@@ -90,7 +90,7 @@ def test_short_sequences_are_read_in_decimas_order():
     assert from_one_hot(inputs).codes.tolist() == [[3, 1, 0, 2, 3]]
 
 
-def test_models_take_them(windows):
+def test_windows_are_valid_model_input(windows):
     inputs = keras.Input((LENGTH, 5))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     found = ensemble.predict_with_model(model, *from_table(as_table(windows))[1:])
@@ -124,7 +124,7 @@ GOOD = ">a|gene_mask_start=0|gene_mask_end=4\nACGT\n"
         (GOOD, "record 'a': an earlier record has the same name"),
     ],
 )
-def test_a_record_that_is_wrong_is_named(tmp_path: Path, text, message):
+def test_invalid_record_is_named(tmp_path: Path, text, message):
     (tmp_path / "x.fa").write_text(GOOD)
     assert from_fasta(tmp_path / "x.fa").ids == ["a"]
     (tmp_path / "x.fa").write_text(GOOD + text)
@@ -132,7 +132,7 @@ def test_a_record_that_is_wrong_is_named(tmp_path: Path, text, message):
         from_fasta(tmp_path / "x.fa")
 
 
-def test_files_that_are_none_are_refused(tmp_path: Path):
+def test_files_that_are_not_fasta_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"cannot be read as FASTA: .*No such file"):
         from_fasta(tmp_path / "none.fa")
     (tmp_path / "empty.fa").write_text("\n")
@@ -146,7 +146,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path):
         from_fasta(tmp_path / "x.fa.gz")
 
 
-def test_tables_that_are_wrong_are_refused(windows):
+def test_invalid_tables_are_refused(windows):
     table = as_table(windows)
     with pytest.raises(InputError, match="the table has no column gene_mask_end"):
         from_table(table.drop(columns="gene_mask_end"))
@@ -156,7 +156,7 @@ def test_tables_that_are_wrong_are_refused(windows):
         from_table(table.assign(gene_mask_end=[50, np.nan, 50, 50, 50, 50]))
 
 
-def test_arrays_that_are_wrong_are_refused(windows):
+def test_invalid_arrays_are_refused(windows):
     inputs = model_input(windows.codes, windows.mask_start, windows.mask_end, 5)
     for shape in ((6, 50, 3), (6, 250), (6, 50, 5, 1)):
         with pytest.raises(InputError, match="have shape"):

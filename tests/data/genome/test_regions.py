@@ -1,4 +1,4 @@
-"""Arithmetic on regions agrees with sets of bases, and BED files are read or refused with their line."""
+"""Arithmetic on regions agrees with sets of bases; errors in BED files name the line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bases(regions: pd.DataFrame) -> Bases:
 
 
 def runs(bases: Bases) -> list[tuple[str, int, int]]:
-    """The bases as the fewest runs, in order."""
+    """The bases as merged, sorted runs."""
     found: list[tuple[str, int, int]] = []
     for chrom, i in sorted(bases):
         if found and found[-1][0] == chrom and found[-1][2] == i:
@@ -132,7 +132,7 @@ def test_an_empty_bed_has_no_regions(tmp_path: Path):
         ("scaffold\t0\t9\n", "no chromosome of .*has scaffold; the genome has chr1, chr2"),
     ],
 )
-def test_what_is_no_bed_of_this_genome_is_refused(tmp_path: Path, text, message):
+def test_invalid_bed_is_refused(tmp_path: Path, text, message):
     path = tmp_path / "bad.bed"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"{message}"):

@@ -192,14 +192,14 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _filters(data: h5py.Dataset, what: str) -> list[tuple[int, tuple[int, ...]]]:
+def _filters(data: h5py.Dataset, label: str) -> list[tuple[int, tuple[int, ...]]]:
     """Return the filters of a data set and their parameters, in the order of application."""
     plan = data.id.get_create_plist()
     filters = []
     for kind, _, parameters, name in (plan.get_filter(i) for i in range(plan.get_nfilters())):
         if kind not in (_GZIP, _SHUFFLE, _CHECKSUM) and not (kind == _SCALE_OFFSET and scale_offset.can_unpack(parameters)):
             raise InputError(
-                f"{what} is compressed with '{name.decode()}', which is not supported: rewrite the file with gzip or without "
+                f"{label} is compressed with '{name.decode()}', which is not supported: rewrite the file with gzip or without "
                 "compression."
             )
         filters.append((kind, parameters))

@@ -143,9 +143,9 @@ def from_one_hot(inputs: np.ndarray, ids: Sequence[str] | None = None) -> Sequen
     return SequenceWindows(names, codes, start, end)
 
 
-def _refuse(wrong: np.ndarray, names: list[str], what: str) -> None:
+def _refuse(wrong: np.ndarray, names: list[str], problem: str) -> None:
     if wrong.any():
-        raise InputError(f"one-hot sequence '{names[int(wrong.argmax())]}' {what}.")
+        raise InputError(f"one-hot sequence '{names[int(wrong.argmax())]}' {problem}.")
 
 
 def _refuse_repeated(names: list[str], source: str) -> None:

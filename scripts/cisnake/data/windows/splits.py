@@ -182,8 +182,8 @@ def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray
     sizes = unit.value_counts()
     if len(sizes) < folds:
         raise InputError(
-            f"splits.folds is {folds}, but the windows cannot be divided into more than {len(sizes)} groups that share no bases: "
-            "use fewer folds."
+            f"splits.folds is {folds}, but the windows cannot be divided into more than {len(sizes)} groups that share no "
+            "bases: use fewer folds."
         )
     counts, fold_of = np.zeros(folds, dtype=int), {}
     for name in sorted(sizes.index, key=lambda name: (-sizes[name], name)):
