@@ -228,12 +228,12 @@ def test_what_lies_beyond_a_chromosome_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t5\t9\nchr1\tx\t9\n", r"line 2: the start is no whole number"),
-        ("chr1\t5\t9\n#c\n\nchr1\t5\n", r"line 4: the end is no whole number"),
-        ("chr1\t5\t9.5\n", r"line 1: the end is no whole number"),
+        ("chr1\t5\t9\nchr1\tx\t9\n", r"line 2: the start is not an integer"),
+        ("chr1\t5\t9\n#c\n\nchr1\t5\n", r"line 4: the end is not an integer"),
+        ("chr1\t5\t9.5\n", r"line 1: the end is not an integer"),
         ("chr1\t-5\t9\n", r"line 1: the start must be at least 0"),
         ("chr1\t9\t5\n", r"line 1: the start must be at least 0, and the end must not precede the start"),
-        ("chr1 5 9\n", r"is not a tab-separated table of chrom, start and end"),
+        ("chr1 5 9\n", r"cannot be read as a tab-separated table of chrom, start and end"),
         ("", r"nothing in .* is counted"),
         ("# no reads\n", r"nothing in .* is counted"),
         ("chrX\t5\t9\n", r"no chromosome of .* is in the genome: .* has chrX"),

@@ -215,7 +215,7 @@ def test_mutate_changes_one_base_in_place(depth, allele, position):
         ((5, 10), "A", -1, "position -1 is outside the sequence of 10 bases"),
         ((5, 10), "A", 10, "position 10 is outside"),
         ((10, 4), "A", 0, "shape (10, 4); expected (4, length)"),
-        ((2, 4, 10), "A", 0, "shape (2, 4, 10), expected"),
+        ((2, 4, 10), "A", 0, "shape (2, 4, 10); expected"),
     ],
 )
 def test_invalid_mutations_are_refused(shape, allele, position, message):
@@ -272,7 +272,7 @@ def test_extract_gene_data_is_cut_around_the_centre(dataset, pad, length):
     np.testing.assert_array_equal(apart[0], merged[:4])
     np.testing.assert_array_equal(apart[1], merged[4:])
     for wrong in (0, 51 + 2 * pad):
-        with pytest.raises(InputError, match=f"seq_len {wrong}"):
+        with pytest.raises(InputError, match=f"seq_len is {wrong}"):
             decima.extract_gene_data(path, "e", wrong)
 
 

@@ -125,7 +125,7 @@ def test_an_empty_bed_has_no_regions(tmp_path: Path):
         ("585\tchr1\t5\t9\n", "line 1: the start is not an integer"),
         ("chr1\t5\t9.5\n", "line 1: the end is not an integer"),
         ("chr1\t5\t9\n#a\nchr1\t5\n", "line 3: the end is not an integer"),
-        ("#a\nchr1\t5\n", "is not a tab-separated table of chrom, start and end: .*found 2"),
+        ("#a\nchr1\t5\n", "cannot be read as a tab-separated table of chrom, start and end: .*found 2"),
         ("chr1\t-1\t9\n", "line 1: the start must be at least 0"),
         ("chr1\t9\t8\n", "line 1: the start must be"),
         ("chr2\t49\t60\nchr2\t50\t60\n", "line 2: the region starts beyond the end"),
@@ -143,5 +143,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"none\.bed is not there"):
         regions.read_regions(tmp_path / "none.bed", SIZES)
     (tmp_path / "broken.bed.gz").write_bytes(gzip.compress(b"chr1\t1\t2\n" * 1000)[:-20])
-    with pytest.raises(InputError, match=r"broken\.bed\.gz is not a tab-separated table"):
+    with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a tab-separated table"):
         regions.read_regions(tmp_path / "broken.bed.gz", SIZES)

@@ -194,7 +194,7 @@ def test_contigs_too_large_to_be_held_out_are_named():
         divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), ["chr1"], 0)
     with pytest.raises(InputError, match=r"val_fraction \+ test_fraction is 1:"):
         divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"went to fold"):
+    with pytest.raises(InputError, match=r"was assigned to fold"):
         divide_contigs(contigs[:2], by(folds=3), ["chr1"], 0)
 
 

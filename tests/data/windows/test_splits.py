@@ -69,11 +69,11 @@ def test_by_table(tmp_path: Path):
         return assign_splits(table, by(genes=str(path)), CHROMOSOMES)["split"].tolist()
 
     assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
-    with pytest.raises(InputError, match="no split to 1 genes, g1"):
+    with pytest.raises(InputError, match="no split to 1 genes, for example g1"):
         assign("g2\ttest\ng0\ttrain\n")
     with pytest.raises(InputError, match="'tests'"):
         assign("g2\ttests\ng0\ttrain\ng1\tval\n")
-    with pytest.raises(InputError, match="g0 in two splits"):
+    with pytest.raises(InputError, match="g0 to two splits"):
         assign("g2\ttest\ng0\ttrain\ng0\ttest\ng1\tval\n")
     path.write_text("gene\tsplit\n")
     with pytest.raises(InputError, match="columns gene_id and split"):

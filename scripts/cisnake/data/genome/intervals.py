@@ -56,7 +56,7 @@ def read_intervals(path: Path) -> Iterator[pd.DataFrame]:
     except (ValueError, OSError, EOFError, zlib.error) as error:
         # If all lines are comments, they have one column, and pandas complains about the other two.
         if not isinstance(error, pd.errors.ParserError) or _has_rows(path):
-            raise InputError(f"{path} is not a tab-separated table of chrom, start and end: {error}") from error
+            raise InputError(f"{path} cannot be read as a tab-separated table of chrom, start and end: {error}") from error
         yield pd.DataFrame({"chrom": "", "start": 0, "end": 0}, index=[])
 
 
