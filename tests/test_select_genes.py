@@ -132,7 +132,7 @@ def test_splits_that_share_bases_are_refused_unless_allowed(select, tmp_path: Pa
     assert len(read_table(tmp_path / "genes")) == 12
     # Windows that are 6 bases apart.
     select(splits, table, upstream=2, downstream=3, max_shift=6)
-    with pytest.raises(InputError, match="moved by up to 7 bases"):
+    with pytest.raises(InputError, match="shifted by up to 7 bp"):
         select(splits, table, upstream=2, downstream=3, max_shift=7)
 
 

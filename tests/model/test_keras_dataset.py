@@ -287,7 +287,7 @@ def test_a_file_stays_open_to_others(write):
         ({"key": "valid"}, "unknown split 'valid': did you mean val"),
         ({"key": "test"}, "no window of split 'test'"),
         ({"augment_mode": "all"}, "unknown augment_mode 'all'"),
-        ({"max_seq_shift": PAD + 1}, "stores 48 bases of each window: too few for windows of 40 that move by up to 5"),
+        ({"max_seq_shift": PAD + 1}, "stores 48 bases per window, too few for windows of 40 bases shifted by up to 5"),
         ({"seq_len": 49}, "too few for windows of 49"),
         ({"seq_len": 0}, "too few for windows of 0"),
         ({"max_seq_shift": -1}, "by up to -1"),
@@ -297,7 +297,7 @@ def test_a_file_stays_open_to_others(write):
         ({"bins": True, "reverse_complement": True, "augment_mode": "serial"}, "needs augment_mode 'random'"),
         ({"bins": True, "seq_len": 20}, "bins for windows of 40 bases: windows of 20 have none"),
         ({"bins": True, "strand_pair": [1, 0]}, "each of the 3 tasks"),
-        ({"bins": True, "strand_pair": [1, 2, 0]}, "strand_pair of task 0 is 1, whose own is not 0"),
+        ({"bins": True, "strand_pair": [1, 2, 0]}, "strand_pair of task 0 is 1, but that task is not paired with 0"),
         ({"bins": True, "strand_pair": [0, 1, 3]}, "strand_pair of task 2 is 3"),
     ],
 )

@@ -125,7 +125,7 @@ def test_folds_that_are_made_never_share_bases(table: pd.DataFrame, n_folds: int
     try:
         dealt = assign_splits(table, by(folds=n_folds), ["a", "b"], max_shift)
     except InputError as error:
-        assert "parts that share no base" in str(error)
+        assert "groups that share no bases" in str(error)
         return
     assert set(dealt["fold"]) == set(range(n_folds)) and dealt["gene_id"].tolist() == table["gene_id"].tolist()
     assert not shares_bases(dealt, n_folds, max_shift)

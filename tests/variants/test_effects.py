@@ -42,7 +42,7 @@ def genes():
 
 
 class LinearModel:
-    """Weighs each base by its place and each task by its own factor, adds the length of the gene body, and counts windows."""
+    """Weights bases by position and tasks by a factor, adds the length of the gene body, and counts windows."""
 
     def __init__(self, seed):
         rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def models_of(*seeds):
     return {fold: {f"replicate_{i}": LinearModel(seed + 10 * fold) for i, seed in enumerate(seeds)} for fold in (0, 1)}
 
 
-def test_effects_of_single_bases_are_the_weights(tmp_path, genome, genes):
+def test_effects_of_single_bases_equal_the_weights(tmp_path, genome, genes):
     bases = decode(genome.codes("chr1", 0, 300))
     path = write_vcf(
         tmp_path / "a.vcf", [("chr1", 64, "rs1", bases[63], other(bases[63])), ("chr1", 56, ".", bases[55], other(bases[55]))]
@@ -225,5 +225,5 @@ def test_no_variants_and_no_models(tmp_path, genome, genes):
     assert info == []
     bases = decode(genome.codes("chr2", 0, 300))
     path = write_vcf(tmp_path / "b.vcf", [("chr2", 111, ".", bases[110], other(bases[110]))])
-    with pytest.raises(InputError, match="no model is given for fold 1, to which the gene c belongs"):
+    with pytest.raises(InputError, match="there is no model for fold 1, to which gene c belongs"):
         run(path, genome, genes, {0: {"replicate_0": LinearModel(0)}})

@@ -1,4 +1,4 @@
-"""Windows with variants must be those cut from the changed chromosome as text, on both strands and at every edge."""
+"""Windows with variants match those cut from the changed chromosome as text, on both strands and at all edges."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def genome(tiny) -> Genome:
 
 @pytest.fixture
 def genes() -> pd.DataFrame:
-    """Both strands; windows at the ends of chromosomes, over one another, and with bodies that end within and beyond."""
+    """Genes on both strands, with windows at chromosome ends, overlapping windows, and bodies that end inside and beyond."""
     rng = np.random.default_rng(5)
     start = np.concatenate([[2, 560, 3, 555], rng.integers(40, 540, 26)])
     table = pd.DataFrame(
@@ -64,7 +64,7 @@ def dataset(genes, genome, tmp_path: Path) -> Path:
 
 
 def random_variants(tiny, genes, n: int) -> pd.DataFrame:
-    """Substitutions, insertions and deletions around the windows; of every ten, one flipped and one that matches nothing."""
+    """Substitutions, insertions and deletions around the windows; one in ten is flipped, one in ten mismatches."""
     rng = np.random.default_rng(1)
     rows = []
     for i in range(n):
@@ -107,7 +107,7 @@ def by_text(text: str, gene, start: int, ref: str, alt: str, shift: int, length:
             return position
         return position + len(allele) - (last - first) if position >= last else first + min(position - first, len(allele))
 
-    # An insertion right at the TSS stands before it, one at the gene's end after it.
+    # An insertion at the TSS is placed before it, one at the end of the gene after it.
     tss_then, end_then = place(tss), end if first >= end else place(end)
     begin = tss_then - 15 + (LENGTH - length) // 2 + shift
     codes = np.array(["ACGTN".index(letter) for letter in new[begin : begin + length]], dtype=np.int8)
@@ -166,7 +166,7 @@ def test_without_a_genome_only_what_the_file_stores_is_scored(tiny, genes, datas
     for row in data.variants.itertuples():
         if not row.gene_id or whole.variants["status"][row.Index] not in ("ok", "flipped"):
             continue
-        # The same chromosome, but for bases that the file does not have: do any show?
+        # The same chromosome, except for bases that the file does not store; none of them may appear.
         gene = at.loc[row.gene_id]
         text = "N" * EDGE + tiny.chromosomes[row.chrom] + "N" * EDGE
         low, high = EDGE + gene.window_start - PAD, EDGE + gene.window_end + PAD
@@ -182,7 +182,7 @@ def test_without_a_genome_only_what_the_file_stores_is_scored(tiny, genes, datas
 
 
 def decima_form(table: pd.DataFrame, genes: pd.DataFrame, older: bool = False) -> pd.DataFrame:
-    """As Decima writes it, from its own columns: `start` and `end` of the window, 1-based `pos`."""
+    """Table in Decima's format, with its columns: `start` and `end` of the window, 1-based `pos`."""
     at = genes.set_index("gene_id").loc[table["gene_id"]]
     pos, plus = table["start"].to_numpy() + 1, (at["strand"] == "+").to_numpy()
     on_plus = pos - at["window_start"].to_numpy() - (0 if older else 1)
@@ -195,7 +195,7 @@ def decima_form(table: pd.DataFrame, genes: pd.DataFrame, older: bool = False) -
 
 
 @pytest.mark.parametrize("convention", ["current", "older"])
-def test_decimas_places_are_those_on_the_genome(tiny, genes, dataset, genome, convention):
+def test_rel_pos_of_decima_matches_genome_positions(tiny, genes, dataset, genome, convention):
     variants = random_variants(tiny, genes, 200).assign(ref=lambda t: t["ref"].str.upper())
     on_genome = VariantDataset(variants, dataset, genome=genome, batch_size=8)
     touched = on_genome.variants[on_genome.variants["gene_id"] != ""]
@@ -211,8 +211,8 @@ def test_decimas_places_are_those_on_the_genome(tiny, genes, dataset, genome, co
     assert set(moved[~plus]) == {0} and set(moved[plus]) == {1 if convention == "older" else -1}
 
 
-def test_a_substitution_stands_at_rel_pos_of_the_stored_window(genes, dataset):
-    """Decima's definition for a single base: the base at rel_pos of the gene's own window is exchanged."""
+def test_substitution_is_at_rel_pos_of_the_stored_window(genes, dataset):
+    """Decima's definition for a single base: the base at rel_pos of the gene's window is replaced."""
     with h5py.File(dataset) as file:
         stored = file["sequences"][:, PAD:-PAD]
     rows = [(f"g{g}", p, decode(stored[g, [p]]), "ACGT"[(stored[g, p] + 1) % 4]) for g in range(4, 30) for p in (0, 7, 15, 39)]
@@ -227,7 +227,7 @@ def test_a_substitution_stands_at_rel_pos_of_the_stored_window(genes, dataset):
     assert data.variants["from_tss"].tolist() == [place - 15 for _, place, _, _ in rows]
 
 
-def test_what_has_no_window_says_why_and_stays_in_its_place(tiny, genes, dataset):
+def test_unscored_variants_keep_their_position_and_have_a_reason(tiny, genes, dataset):
     gene = genes.iloc[10]
     text, chrom, inside = tiny.chromosomes[gene.chrom], gene.chrom, int(gene.window_start) + 20
     base = text[inside]
@@ -277,7 +277,7 @@ def test_a_variant_comes_with_every_gene_that_it_touches(tiny, genes, dataset):
     start = variants.assign(start=variants["pos"] - 1).drop(columns="pos")
     again = VariantDataset(start, dataset).variants
     pd.testing.assert_frame_equal(again.drop(columns="variant_id"), table.drop(columns="variant_id"))
-    # `chr` may be missing from names, and Decima's `start`, of the gene's window, is no place of a variant.
+    # Names may lack `chr`; Decima's `start` is that of the window, not of the variant.
     bare = variants.assign(chrom=variants["chrom"].str.removeprefix("chr"), start=7)
     assert VariantDataset(bare, dataset).variants["gene_id"].tolist() == table["gene_id"].tolist()
 
@@ -310,7 +310,7 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
     text = tiny.chromosomes["chr1"]
     (tmp_path / "other.fa").write_text("".join(f">{name}\n{text}\n" for name in ("chr2", "chr3", "chr1")))
     variants = random_variants(tiny, genes[genes["chrom"] == "chr2"], 5)
-    with pytest.raises(InputError, match=r"is not the genome that .* was made from"):
+    with pytest.raises(InputError, match=r"does not match the sequences in .*: use the genome"):
         VariantDataset(variants, dataset, genome=Genome(tmp_path / "other.fa"))
 
 
@@ -320,11 +320,11 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
         (
             {"chrom": ["chr1"], "pos": [1]},
             {},
-            "has the columns chrom, pos: it needs chrom, pos (or start), ref and alt, or gene",
+            "has the columns chrom, pos; it must have chrom, pos (or start), ref and alt, or gene",
         ),
         ({"rel_pos": [1], "ref_tx": ["A"], "alt_tx": ["C"]}, {}, "or gene, rel_pos, ref_tx and alt_tx"),
         ({"chrom": ["chr1"] * 2, "pos": [1, "x"], "ref": "A", "alt": "C"}, {}, "row 2 of the table of variants: pos is 'x'"),
-        ({"chrom": ["chr1"] * 2, "pos": [1, 1.5], "ref": "A", "alt": "C"}, {}, "pos is '1.5', no whole"),
+        ({"chrom": ["chr1"] * 2, "pos": [1, 1.5], "ref": "A", "alt": "C"}, {}, "pos is '1.5', which is not an integer"),
         ({"chrom": ["chr9"], "pos": [1], "ref": "A", "alt": "C"}, {}, "no chromosome of the table of variants"),
         ({"gene": ["g77"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {}, "unknown gene 'g77': did you mean g"),
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"convention": "new"}, "unknown convention 'new'"),
@@ -332,6 +332,6 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"max_seq_shift": 7}, "too few"),
     ],
 )
-def test_what_cannot_be_is_refused(dataset, table, arguments, message):
+def test_invalid_arguments_are_refused(dataset, table, arguments, message):
     with pytest.raises(InputError, match=re.escape(message)):
         VariantDataset(pd.DataFrame(table), dataset, **arguments)

@@ -39,7 +39,7 @@ def record(chrom, pos, ref, alt, identifier=".", info="."):
         (("chr1", 1, "A", "AC"), "ok"),
         (("chr1", 1, "AT", "AC"), "flipped"),
         (("chr1", 1, "C", "G"), "mismatch"),
-        # The base that a deletion keeps is right, what it deletes is not.
+        # The base kept by the deletion matches, the deleted ones do not.
         (("chr1", 1, "GG", "A"), "mismatch"),
         (("chr1", 9, "N", "G"), "ok"),
         (("chr1", 1, "A", "."), "no_alt"),
@@ -60,7 +60,7 @@ def test_every_kind_of_variant_has_its_status(tmp_path, genome, place, status):
     assert list(table["status"]) == ["ok", status]
 
 
-def test_alleles_are_split_and_named_and_places_are_zero_based(tmp_path, genome):
+def test_alleles_are_split_and_named_and_positions_are_zero_based(tmp_path, genome):
     path = write(tmp_path / "a.vcf", record("1", 2, "CG", "C,*,T", "rs1"), record("2", 3, "T", "A"))
     table = vcf.read_variants(path, genome)
     assert list(table["variant_id"]) == ["rs1", "rs1", "rs1", "2:3:T:A"]
@@ -87,15 +87,15 @@ def test_a_file_without_variants_gives_an_empty_table(tmp_path, genome):
     ("text", "message"),
     [
         ("", "no line that starts with #CHROM"),
-        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: a record before"),
-        (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 columns"),
-        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 columns"),
-        (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', no position"),
+        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: record before"),
+        (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 tab-separated columns"),
+        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 tab-separated columns"),
+        (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', which is not a position"),
         (HEADER + COLUMNS + "chr1\t1\t.\tA\t\t.\t.\t.\n", "line 4: ALT is empty"),
         (HEADER + COLUMNS + "X\t1\t.\tA\tG\t.\t.\t.\n", "no chromosome of the VCF"),
     ],
 )
-def test_a_malformed_file_is_refused_by_line(tmp_path, genome, text, message):
+def test_error_for_malformed_file_names_the_line(tmp_path, genome, text, message):
     path = tmp_path / "a.vcf"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as error:
@@ -109,7 +109,7 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path, genome):
     path.write_bytes(gzip.compress(text.encode())[:-200])
     with pytest.raises(InputError, match="damaged after line"):
         vcf.read_variants(path, genome)
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="does not exist"):
         vcf.read_variants(tmp_path / "b.vcf", genome)
 
 

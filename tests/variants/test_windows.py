@@ -24,7 +24,7 @@ def chromosome(genome):
 
 
 def window_of(start, strand, tss, gene_end):
-    """The window, whose TSS base and gene end (exclusive, in the gene's direction) are given as its positions."""
+    """A window, given the genome positions of its TSS base and gene end (exclusive, in the direction of the gene)."""
     return Window("chr1", start, start + LENGTH, strand, tss, gene_end)
 
 
@@ -33,9 +33,9 @@ def turned(text):
 
 
 def by_strings(sequence, window, start, ref, alt):
-    """The window from the changed chromosome as one string, cut around the changed place of the TSS; and its gene's end."""
+    """The window cut from the changed chromosome as text around the moved TSS, and the end of its gene."""
     padded, offset = "N" * 200 + sequence + "N" * 200, 200
-    # Everything is brought to the gene's strand, as text and places in text.
+    # Convert everything to the strand of the gene, as text and positions in it.
     if window.strand == "+":
         text, first = padded, start + offset
         zero = window.start + offset
@@ -44,7 +44,7 @@ def by_strings(sequence, window, start, ref, alt):
         zero = len(padded) - (window.end + offset)
         ref, alt = turned(ref), turned(alt)
     assert text[first : first + len(ref)] == ref
-    # Each old base is followed by name: what stands before the TSS base is upstream, the rest is not.
+    # Track each old base: those before the TSS base are upstream, the others are not.
     tss, end = zero + window.mask_start, zero + window.mask_end
     upstream_old = ref[: max(0, min(tss - first, len(ref)))] if first < tss else ""
     if first + len(ref) <= tss:
@@ -59,7 +59,7 @@ def by_strings(sequence, window, start, ref, alt):
     downstream = between + downstream_new + text[max(first, tss) + len(downstream_old) :]
     cut = upstream[len(upstream) - window.mask_start :] if window.mask_start else ""
     cut += downstream[: LENGTH - window.mask_start]
-    # The gene's last bases, likewise: those of the new alleles that stand in for bases of the gene belong to it.
+    # Likewise for the end of the gene: new bases that replace bases of the gene belong to it.
     place = max(first, tss)
     if place >= end or not (downstream_old or downstream_new):
         body = end - tss
@@ -116,7 +116,7 @@ def test_windows_are_those_cut_from_the_changed_chromosome(genome, strand):
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
-def test_many_changes_at_once_are_each_one_alone(genome, strand):
+def test_many_changes_are_applied_independently(genome, strand):
     window = window_of(20, strand, 10, 18)
     sequence = chromosome(genome)
     snvs = [Change(p, p + 1, "ACGT"["ACGT".index(sequence[p]) - 1]) for p in range(20, 44)]
@@ -130,17 +130,17 @@ def test_many_changes_at_once_are_each_one_alone(genome, strand):
 def test_no_change_of_length_moves_the_tss(genome):
     sequence = chromosome(genome)
     window = window_of(30, "+", 10, 100)
-    # Upstream of the TSS (genome 40): what lies between change and TSS, and all downstream, stays in its place.
+    # Upstream of the TSS (genome 40): bases between change and TSS, and all bases downstream, stay in place.
     (codes,), _ = build(genome, window, Change(33, 36, ""))
     assert codes == sequence[27:33] + sequence[36:54]
     (codes,), _ = build(genome, window, Change(35, 35, "ACGT"))
     assert codes == (sequence[:35] + "ACGT" + sequence[35:40])[-10:] + sequence[40:54]
-    # Before the TSS base is upstream of it, after it downstream.
+    # An insertion before the TSS base is upstream of it, one after it downstream.
     (codes,), _ = build(genome, window, Change(40, 40, "GG"))
     assert codes == sequence[32:40] + "GG" + sequence[40:54]
     (codes,), _ = build(genome, window, Change(41, 41, "GG"))
     assert codes == sequence[30:41] + "GG" + sequence[41:52]
-    # A deletion across the TSS takes from both sides.
+    # A deletion across the TSS removes bases on both sides.
     (codes,), _ = build(genome, window, Change(38, 43, ""))
     assert codes == sequence[28:38] + sequence[43:57]
     # A substitution across it stays where it is.
@@ -169,7 +169,7 @@ def test_shared_bases_of_alleles_are_trimmed():
     assert trim(10, "AA", "AA") == (10, 10, "")
 
 
-def test_a_change_is_paired_with_every_window_that_it_touches():
+def test_change_is_paired_with_every_window_that_it_affects():
     rng = np.random.default_rng(2)
     windows = [
         window_of(int(s), "+", 5, 9)._replace(chrom=c) for s, c in zip(rng.integers(-5, 200, 40), rng.choice(["a", "b"], 40))
@@ -196,7 +196,7 @@ def test_a_change_is_paired_with_every_window_that_it_touches():
     assert [len(part) for part in pair_with_genes(chroms, changes, [])] == [0, 0]
 
 
-def test_windows_of_genes_know_where_the_body_ends():
+def test_gene_windows_have_the_end_of_the_body():
     genes = pd.DataFrame(
         {
             "gene_id": ["a", "b", "c"],
@@ -209,5 +209,5 @@ def test_windows_of_genes_know_where_the_body_ends():
         }
     )
     assert [window.mask_end for window in gene_windows(genes, LENGTH)] == [170, 44, 20]
-    with pytest.raises(InputError, match="window of gene a is 24 long"):
+    with pytest.raises(InputError, match="window of gene a has 24 bp"):
         gene_windows(genes, 30)

@@ -1,4 +1,4 @@
-"""Effects of sequence variants on the genes around them."""
+"""Predict the effects of sequence variants on nearby genes."""
 
 import lazy_loader
 

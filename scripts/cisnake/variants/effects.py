@@ -1,4 +1,4 @@
-"""Predicted effects of variants on the genes around them."""
+"""Predict the effects of variants on nearby genes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ from cisnake.variants.windows import Change, Window, alternative_windows, gene_w
 if TYPE_CHECKING:
     from cisnake.model import Predictor
 
-# Largest number of bases, and of predicted or tabulated numbers, held at a time.
+# Maximum number of bases, and of predicted or tabulated values, held in memory at once.
 _BASES = 1 << 27
 _NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Block:
-    """Effects of neighbouring variants; n pairs of a variant and a gene, or of a variant and nothing when it has no effect.
+    """Effects of consecutive variants: n pairs of a variant and a gene, and variants without an effect.
 
-    variant, gene: (n,) int64, rows of the tables of variants and genes; gene is -1 where there is none. from_tss: (n,) int64,
-    the first base changed in the gene's direction, counted from the TSS (an insertion: the base that follows it). replicates:
-    (n, replicates, tasks) float64, prediction(ALT) - prediction(REF); mean, sd: (n, tasks), over replicates, sd with n - 1
-    and NaN for a single one. NaN where there is no gene or no such replicate.
+    Attributes
+    ----------
+    variant, gene: numpy.ndarray, shape=(n,), dtype=int64
+        Rows of the tables of variants and genes; gene is -1 for a variant without an effect.
+    from_tss: numpy.ndarray, shape=(n,), dtype=int64
+        Position of the first changed base relative to the TSS, in the direction of the gene; for an insertion, of the base
+        that follows it.
+    replicates: numpy.ndarray, shape=(n, replicates, tasks), dtype=float64
+        prediction(ALT) - prediction(REF); NaN without a gene, or if the gene's fold lacks the replicate.
+    mean, sd: numpy.ndarray, shape=(n, tasks), dtype=float64
+        Mean and standard deviation (n - 1) over replicates; NaN without a gene, and sd also for a single replicate.
     """
 
     variant: np.ndarray
@@ -45,21 +52,21 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class VariantGenes:
-    """Variants, and the genes whose windows they touch.
+    """Variants paired with the genes whose windows they affect.
 
     Attributes
     ----------
     variants: pandas.DataFrame
-        As given, with status `outside` for variants that could be scored but touch no gene's window.
+        The input table, with status `outside` for scorable variants that affect no window.
     genes: pandas.DataFrame
     windows: list of Window
-        Of the genes.
+        Windows of the genes.
     changes: list of Change
-        What each variant changes in the genome.
+        The change of the genome made by each variant.
     signs: numpy.ndarray, shape=(variants,), dtype=float64
-        What makes a difference of predictions one from REF to ALT: -1 where the genome has ALT.
+        Factor that turns prediction(changed) - prediction(unchanged) into ALT - REF: -1 if the genome has ALT, else 1.
     variant, gene: numpy.ndarray, shape=(pairs,), dtype=int64
-        Rows of the tables, by variant; gene is -1 for a variant without an effect, which is in one pair.
+        Rows of the two tables, ordered by variant. A variant without an effect has one pair, with gene -1.
     """
 
     variants: pd.DataFrame
@@ -75,7 +82,7 @@ class VariantGenes:
 
 
 def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> VariantGenes:
-    """Find the genes whose windows variants touch.
+    """Find the genes whose windows are affected by variants.
 
     Parameters
     ----------
@@ -89,7 +96,7 @@ def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> Var
     Raises
     ------
     InputError
-        A window has another length.
+        The length of a window differs from `seq_len`.
     """
     windows = gene_windows(genes, seq_len)
     changes, signs = _changes(variants)
@@ -111,31 +118,31 @@ def score_variants(
     n_tasks: int,
     batch_size: int = 64,
 ) -> Iterator[Block]:
-    """Predict every variant's effect on every gene whose window it touches.
+    """Predict the effect of every variant on every gene whose window it affects.
 
-    A gene is scored by the models of its own fold only. Its window without a variant is predicted once, whatever the number
-    of its variants. Memory is bounded, for a sorted VCF, by the block and not by the number of variants.
+    A gene is scored only by the models of its fold. Its reference window is predicted once, independent of the number of
+    variants. For a sorted VCF, memory use depends on the size of a block and not on the number of variants.
 
     Parameters
     ----------
     pairs: VariantGenes
         From `find_genes`.
     genome: Genome
-    predictors: mapping of fold to mapping of replicate's name to predictor
+    predictors: mapping of fold to mapping of replicate name to predictor
     n_tasks: int
-        How many numbers a predictor gives for a window.
+        Number of values that a predictor returns per window.
     batch_size: int
-        A block has at least as many pairs. Default 64.
+        Minimum number of pairs per block. Default 64.
 
     Yields
     ------
     Block
-        In the order of the variants; at least one, which is empty if there are none.
+        Blocks in the order of the variants. Without variants, a single empty block.
 
     Raises
     ------
     InputError
-        A gene to be scored is of a fold that has no model.
+        A gene to be scored belongs to a fold without models.
     """
     _check_folds(pairs, predictors)
     names = replicate_names(predictors)
@@ -156,9 +163,7 @@ def _check_folds(pairs: VariantGenes, predictors: Mapping[int, Any]) -> None:
     missing = sorted(set(folds[pairs.gene[pairs.gene >= 0]].tolist()) - set(predictors))
     if missing:
         gene = pairs.genes["gene_id"][folds == missing[0]].iloc[0]
-        raise InputError(
-            f"no model is given for fold {missing[0]}, to which the gene {gene} belongs: give all models of the run."
-        )
+        raise InputError(f"there is no model for fold {missing[0]}, to which gene {gene} belongs: pass all models of the run.")
 
 
 def _score_block(
@@ -169,9 +174,9 @@ def _score_block(
     references: Mapping[int, np.ndarray],
     n_tasks: int,
 ) -> tuple[Block, dict[int, np.ndarray]]:
-    """Return the effects of some pairs, and the predictions of windows without a variant, with those of further genes.
+    """Return the effects of a block of pairs, and `references` extended by the genes of the block.
 
-    `references` are by row of a gene, shape=(replicates of its fold, tasks).
+    `references` maps rows of genes to predictions for windows without a variant, shape=(replicates of the fold, tasks).
     """
     names = replicate_names(predictors)
     variant, gene = pairs.variant[rows], pairs.gene[rows]
@@ -202,12 +207,12 @@ def _from_tss(pairs: VariantGenes, variant: np.ndarray, gene: np.ndarray) -> np.
 
 
 def replicate_names(predictors: Mapping[int, Mapping[str, Predictor]]) -> list[str]:
-    """Return the names of all replicates, in the order of the folds and of the replicates in each."""
+    """Return the names of all replicates, ordered by fold, then by replicate."""
     return list(dict.fromkeys(name for replicates in predictors.values() for name in replicates))
 
 
 def _changes(variants: pd.DataFrame) -> tuple[list[Change], np.ndarray]:
-    """Return what each variant changes in the genome, and the sign that makes the difference one from REF to ALT."""
+    """Return the change that each variant makes, and the sign that turns changed - unchanged into ALT - REF."""
     flipped = (variants["status"] == "flipped").to_numpy(bool)
     columns = (variants[column] for column in ("start", "ref", "alt"))
     changes = [
@@ -225,13 +230,13 @@ def _differences(
     genes: np.ndarray,
     changes: list[Change],
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Return predictions with changes less those without, in the windows of genes of one fold.
+    """Return predictions with changes minus those without, for windows of genes of one fold.
 
     Returns
     -------
     differences: numpy.ndarray, shape=(n, replicates, tasks), dtype=float64
     references: dict of int to numpy.ndarray, shape=(replicates, tasks)
-        Those given, and the predictions without a change of the genes that they lacked.
+        The given references, and the predictions without a change for genes missing from them.
     """
     distinct = list(dict.fromkeys(genes.tolist()))
     new = [g for g in distinct if g not in references]
@@ -254,13 +259,15 @@ def _differences(
 def long_table(
     block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str], replicates: list[str]
 ) -> pd.DataFrame:
-    """Return one row for each variant, gene and task of a block; one, without gene and task, for a variant without effect.
+    """Convert a block to a table with one row per variant, gene and task.
+
+    A variant without an effect has one row, without gene and task.
 
     Parameters
     ----------
     block: Block
     variants, genes: pandas.DataFrame
-        Of the pairs.
+        Tables of the `VariantGenes`.
     tasks, replicates: list of str
         Names along the axes of the effects.
 
@@ -288,13 +295,13 @@ def long_table(
 
 
 def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield, for each pair of a block, the index of the VCF's record and the entry of its INFO field.
+    """Yield the index of the VCF record and the INFO entry for each pair of a block.
 
     Parameters
     ----------
     block: Block
     variants, genes: pandas.DataFrame
-        Of the pairs.
+        Tables of the `VariantGenes`.
     tasks: list of str
         Names along the last axis of the effects.
     """
@@ -317,20 +324,20 @@ def write_effects(
     table_path: str | Path,
     vcf_path: str | Path,
 ) -> None:
-    """Write effects as they come to a table, and then their summary to a copy of the VCF.
+    """Write effects to a table, block by block, and a summary of them to a copy of the VCF.
 
     Parameters
     ----------
     blocks: iterable of Block
         From `score_variants`.
     pairs: VariantGenes
-        Those given to `score_variants`.
+        The pairs passed to `score_variants`.
     tasks, replicates: list of str
         Names along the axes of the effects.
     source: str or Path
-        The VCF that `variants` were read from.
+        The VCF from which the variants were read.
     table_path, vcf_path: str or Path
-        The files to write: a TSV (see `long_table`) and a compressed VCF (see `vcf.write_annotated`).
+        The output files: a TSV (see `long_table`) and a compressed VCF (see `vcf.write_annotated`).
     """
     variants, genes = pairs.variants, pairs.genes
     n_records = int(variants["record"].iloc[-1]) + 1 if len(variants) else 0

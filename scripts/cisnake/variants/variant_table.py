@@ -1,4 +1,4 @@
-"""Tables of variants, by place on the genome or in a gene's window, as pairs of a variant and a gene."""
+"""Read tables of variants, in genome or window coordinates, and pair variants with genes."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ VARIANT_GENE_COLUMNS = ("row", "variant_id", "chrom", "start", "end", "ref", "al
 def pair_variants(
     variants: pd.DataFrame, genes: list[str], stored: list[Window], windows: list[Window], convention: str = "current"
 ) -> pd.DataFrame:
-    """Return one row for each variant and gene whose window it touches, and one for a variant that touches none.
+    """Pair each variant with the genes whose windows it affects; a variant that affects none has one row without a gene.
 
     Parameters
     ----------
     variants: pandas.DataFrame
-        One of two forms, the first where a table has the columns of both:
+        A table in one of two formats; if it has the columns of both, the first is used:
 
-        - on the genome: `chrom`; `pos` (1-based, as in VCF) or, without it, `start` (0-based); `ref` and `alt` on the forward
-          strand; and optionally `gene_id` or `gene`, which ties a variant to that gene alone;
-        - in a gene's window, as Decima writes it: `gene_id` or `gene`; `rel_pos`; `ref_tx` and `alt_tx`, in the gene's
-          direction.
+        - genome coordinates: `chrom`; `pos` (1-based, as in VCF) or else `start` (0-based); `ref` and `alt` on the forward
+          strand; and optionally `gene_id` or `gene`, which restricts a variant to that gene;
+        - window coordinates, as in Decima: `gene_id` or `gene`; `rel_pos`; `ref_tx` and `alt_tx`, in the direction of the
+          gene.
 
-        Optionally `variant_id`.
+        `variant_id` is optional.
     genes: list of str, N entries
+        Ids of the genes.
     stored: list of Window, N entries
-        Windows that `rel_pos` counts from.
+        The windows to which `rel_pos` refers.
     windows: list of Window, N entries
-        What the model sees of them, all of one length.
+        The windows of the model input, all of the same length.
     convention: "current" or "older"
-        What `rel_pos` means. Counted from 0 at the upstream end of the window, it is in current Decima the place of the first
-        base of REF on the genome's forward strand: on a minus strand of the last base of `ref_tx`. Decima's first releases
-        gave one more on the plus strand, and the same on the minus strand.
+        Definition of `rel_pos`, which is counted from 0 at the upstream end of the window. In current Decima it is the
+        position of the first base of REF on the forward strand of the genome; on the minus strand, this is the last base of
+        `ref_tx`. In Decima's first releases it is one higher on the plus strand and the same on the minus strand.
 
     Returns
     -------
     pandas.DataFrame
-        `row`: position in `variants`, in whose order rows are, and then in that of windows on the genome. `variant_id`: that
-        of `variants`, or `chrom:pos:ref:alt` (1-based). `chrom`, `start`, `end`: place of REF, 0-based, half-open. `ref`,
-        `alt`: on the forward strand. `gene_id`: empty where there is none. `status`: empty where alleles are still to be
-        compared; else `no_alt`, `symbolic` (see `vcf.read_variants`), `outside` (no window of the data set is touched) or
+        Ordered by variant, then by window position on the genome. `row`: row number in `variants`. `variant_id`: from
+        `variants`, or `chrom:pos:ref:alt` (1-based). `chrom`, `start`, `end`: position of REF, 0-based, half-open. `ref`,
+        `alt`: on the forward strand. `gene_id`: empty without a gene. `status`: empty if the alleles remain to be compared;
+        otherwise `no_alt`, `symbolic` (see `vcf.read_variants`), `outside` (affects no window of the data set) or
         `unknown_gene`.
 
     Raises
     ------
     InputError
-        Columns are missing, a position is no whole number, or no chromosome or gene of the table is in the data set.
+        Columns are missing, a position is not an integer, or no chromosome or gene of the table is in the data set.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def pair_variants(
     if convention not in CONVENTIONS:
         raise unknown_name("convention", convention, CONVENTIONS)
     named = _named_genes(variants, genes)
-    table = _places(variants, named, stored, convention)
+    table = _genome_positions(variants, named, stored, convention)
     table.insert(0, "row", np.arange(len(table)))
     table["end"] = table["start"] + np.array([len(ref) for ref in table["ref"]], dtype=np.int64)
     ids = [f"{c}:{s + 1}:{r}:{a}" for c, s, r, a in zip(table["chrom"], table["start"], table["ref"], table["alt"])]
@@ -80,25 +81,25 @@ def pair_variants(
 
 
 def _named_genes(variants: pd.DataFrame, genes: list[str]) -> np.ndarray | None:
-    """Return the index of the gene that each variant is tied to, -1 for an unknown one; None where variants name no genes."""
+    """Return the index of each variant's gene, -1 if it is unknown; None if the table has no column of genes."""
     column = next((column for column in ("gene_id", "gene") if column in variants), None)
     if column is None:
         return None
-    numbers = {gene: number for number, gene in enumerate(genes)}
-    named = variants[column].astype(str).map(numbers).fillna(-1).astype(np.int64).to_numpy()
+    index_of = {gene: index for index, gene in enumerate(genes)}
+    named = variants[column].astype(str).map(index_of).fillna(-1).astype(np.int64).to_numpy()
     if len(named) and (named < 0).all():
         raise unknown_name("gene", str(variants[column].iloc[0]), genes)
     return named
 
 
-def _places(variants: pd.DataFrame, named: np.ndarray | None, stored: list[Window], convention: str) -> pd.DataFrame:
-    """Return chrom, start, ref and alt of variants on the genome, whichever form the table has."""
+def _genome_positions(variants: pd.DataFrame, named: np.ndarray | None, stored: list[Window], convention: str) -> pd.DataFrame:
+    """Return chrom, start, ref and alt of variants in genome coordinates, for either format."""
     if {"ref", "alt", "chrom"} <= set(variants) and ("pos" in variants or "start" in variants):
         return _on_genome(variants, stored)
     if named is not None and {"rel_pos", "ref_tx", "alt_tx"} <= set(variants):
         return _in_genes(variants, named, stored, convention)
     raise InputError(
-        f"the table of variants has the columns {', '.join(map(str, variants.columns))}: it needs chrom, pos (or start), "
+        f"the table of variants has the columns {', '.join(map(str, variants.columns))}; it must have chrom, pos (or start), "
         "ref and alt, or gene, rel_pos, ref_tx and alt_tx."
     )
 
@@ -155,7 +156,7 @@ def _integers(variants: pd.DataFrame, column: str) -> np.ndarray:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"row {row + 1} of the table of variants: {column} is '{variants[column].iloc[row]}', no whole number."
+            f"row {row + 1} of the table of variants: {column} is '{variants[column].iloc[row]}', which is not an integer."
         )
     return numbers.astype(np.int64)
 

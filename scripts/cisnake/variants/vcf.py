@@ -1,4 +1,4 @@
-"""Variants in VCF: read, checked against the genome, and written back with what the model says of them."""
+"""Read variants from VCF, check them against the genome, and write a VCF annotated with predicted effects."""
 
 from __future__ import annotations
 
@@ -19,60 +19,59 @@ from cisnake.text_files import open_text
 SCORED = ("ok", "flipped")
 INFO = "CISNAKE"
 INFO_HEADER = (
-    f'##INFO=<ID={INFO},Number=.,Type=String,Description="Effect on expression as the model sees it, one entry for each '
+    f'##INFO=<ID={INFO},Number=.,Type=String,Description="Predicted effect on expression, one entry per '
     "alternative allele and gene: 'allele|gene|status|task|effect', where task is the one with the largest absolute effect, "
-    "effect is prediction(ALT) - prediction(REF), and gene, task and effect are empty when the status says why there is none. "
-    'Characters that VCF reserves are percent-encoded.">'
+    "effect is prediction(ALT) - prediction(REF), and gene, task and effect are empty if the status is a reason for no score. "
+    'Reserved characters of VCF are percent-encoded.">'
 )
 
 _BASES = frozenset("ACGTNacgtn")
-# An index of type .tbi cannot address positions beyond this.
+# The largest position that a .tbi index can address.
 _TABIX_END = 1 << 29
 
 
 def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
-    """Read a VCF, one row for each alternative allele, in the order of the file.
+    """Read a VCF as a table with one row per alternative allele, in file order.
 
-    Nothing is dropped and nothing is normalised: alleles stay as they are written, and what cannot be scored says why in
-    its status. The file is read as text rather than through htslib, so that an error can name its line and so that
-    `write_annotated` gives back every other column untouched; for BCF see `bcftools view`.
+    No variant is dropped and no allele is normalised. The status of a variant that cannot be scored states the reason. The
+    file is parsed as text, not by htslib, so that errors can name the line and `write_annotated` can preserve all other
+    columns. To convert BCF, use `bcftools view`.
 
     Parameters
     ----------
     path: str or Path
         VCF, plain or compressed with gzip or bgzip.
     genome: Genome
-        What REF is compared with; its chromosome names may differ from those of the file by a leading `chr`.
+        The genome to compare REF with. Its chromosome names may differ from those in the file by a leading `chr`.
 
     Returns
     -------
     pandas.DataFrame
-        variant_id: the ID column, or `chrom:pos:ref:alt` (position 1-based) where that is missing; alternative alleles of
-        one record share its ID. chrom: the genome's name, or the file's where the genome lacks it. start, end: the place of
-        REF, 0-based, half-open. ref, alt: as in the file. record: index of the record in the file. status:
+        variant_id: the ID column, or `chrom:pos:ref:alt` (1-based position) if that is missing; alternative alleles of one
+        record share its ID. chrom: the genome's name, or the file's if the genome lacks it. start, end: the position of REF,
+        0-based, half-open. ref, alt: as in the file. record: index of the record in the file. status:
 
-        - `ok`: REF is what the genome has;
-        - `flipped`: the genome has ALT and not REF. The genome serves as background of both alleles, and the effect still
-          is prediction(ALT) - prediction(REF) with REF and ALT as in the file;
-        - `mismatch`: the genome has neither, or not REF of a deletion (that it has the base kept says little);
-        - `no_alt`: ALT is missing or the same as REF;
-        - `symbolic`: `*`, `<DEL>`, a breakend, or anything but a string of A, C, G, T, N;
-        - `unknown_chromosome`, `out_of_range`: the genome has no such place.
+        - `ok`: the genome has REF;
+        - `flipped`: the genome has ALT and not REF. The genome is the background of both alleles, and the effect is still
+          prediction(ALT) - prediction(REF), with REF and ALT as in the file;
+        - `mismatch`: the genome has neither allele, or does not have REF of a deletion (a match of the single base in ALT
+          would be weak evidence);
+        - `no_alt`: ALT is missing or identical to REF;
+        - `symbolic`: `*`, `<DEL>`, a breakend, or any other string with letters other than A, C, G, T, N;
+        - `unknown_chromosome`, `out_of_range`: the position does not exist in the genome.
 
     Raises
     ------
     InputError
-        The file is no VCF, is damaged, or shares no chromosome with the genome; names the line where it can.
+        The file is not a VCF, is damaged, or shares no chromosome with the genome. The message names the line if possible.
     """
     rows = []
     for index, (number, fields) in enumerate(_records(path)):
         chrom, position, identifier, ref, alts = fields[:5]
         if not position.isdigit():
-            raise InputError(f"{path}, line {number}: POS is '{position}', no position: mend the file.")
+            raise InputError(f"{path}, line {number}: POS is '{position}', which is not a position: fix the file.")
         if not ref or not alts:
-            raise InputError(
-                f"{path}, line {number}: {'ALT' if ref else 'REF'} is empty (write '.' for no ALT): mend the file."
-            )
+            raise InputError(f"{path}, line {number}: {'ALT' if ref else 'REF'} is empty (use '.' for no ALT): fix the file.")
         start = int(position) - 1
         for alt in alts.split(","):
             name = f"{chrom}:{position}:{ref}:{alt}" if identifier == "." else identifier
@@ -98,7 +97,7 @@ def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
 
 
 def unscorable_alleles(ref: str, alt: str) -> str:
-    """Return `no_alt` or `symbolic` for alleles that no window can be built of, and nothing for others.
+    """Return `no_alt` or `symbolic` for alleles that cannot be scored, and an empty string for others.
 
     Examples
     --------
@@ -114,14 +113,14 @@ def unscorable_alleles(ref: str, alt: str) -> str:
 
 
 def compare_alleles(sequence: np.ndarray, ref: str, alt: str) -> str:
-    """Return `ok`, `flipped` or `mismatch`: which of two alleles a sequence has.
+    """Compare two alleles with a sequence, and return `ok` (it has REF), `flipped` (it has ALT) or `mismatch`.
 
     Parameters
     ----------
-    sequence: numpy.ndarray, shape=(the longer allele,), dtype=int8
-        Codes of the sequence from the first base of REF; a code below 0 is not known and agrees with every base.
+    sequence: numpy.ndarray, shape=(length of the longer allele,), dtype=int8
+        Codes of the sequence from the first base of REF. A negative code is unknown and matches every base.
     ref, alt: str
-        On the strand of `sequence`.
+        Alleles on the strand of `sequence`.
 
     Examples
     --------
@@ -132,27 +131,27 @@ def compare_alleles(sequence: np.ndarray, ref: str, alt: str) -> str:
     ('ok', 'flipped', 'ok')
     """
 
-    def is_there(allele: str) -> bool:
+    def matches(allele: str) -> bool:
         codes = sequence[: len(allele)]
         return bool(((codes < 0) | (codes == encode(allele))).all())
 
-    if is_there(ref):
+    if matches(ref):
         return "ok"
-    # The single base that a deletion keeps agrees with the genome one time in four, whatever is wrong.
-    return "flipped" if len(alt) >= len(ref) and is_there(alt) else "mismatch"
+    # The single base that a deletion keeps matches by chance one time in four.
+    return "flipped" if len(alt) >= len(ref) and matches(alt) else "mismatch"
 
 
 def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[Sequence[str]]) -> None:
-    """Copy a VCF, adding the INFO field `CISNAKE`; compressed with bgzip, and indexed when the records are sorted.
+    """Write a copy of a VCF with the INFO field `CISNAKE`, bgzipped and, if the records are sorted, indexed.
 
     Parameters
     ----------
     source: str or Path
-        The VCF that was read. An older `CISNAKE` field in it is replaced; all else is kept as it is.
+        The input VCF. An existing `CISNAKE` field is replaced; everything else is preserved.
     path: str or Path
-        The file to write, `.vcf.gz`. Its index, `.tbi`, comes beside it.
+        The output file, `.vcf.gz`. Its index, `.tbi`, is written next to it.
     annotations: sequence of sequences of str
-        For each record of `source`, the entries of its field, made by `annotation`.
+        Entries of the field for each record of `source`, formatted by `annotation`.
     """
     with write_whole(path) as part:
         places = []
@@ -171,17 +170,17 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
             with write_whole(f"{path}.tbi") as index:
                 pysam.tabix_index(str(part), preset="vcf", index=str(index), force=True)
         else:
-            # One of an earlier run would be wrong.
+            # The index of an earlier run would be wrong.
             Path(f"{path}.tbi").unlink(missing_ok=True)
 
 
 def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> str:
-    """Return one entry of the INFO field.
+    """Format one entry of the INFO field.
 
     Parameters
     ----------
     alt, gene, status, task: str
-        Characters that VCF reserves are percent-encoded.
+        Reserved characters of VCF are percent-encoded.
     effect: float
         prediction(ALT) - prediction(REF); NaN is written as an empty field.
 
@@ -213,7 +212,7 @@ def _header(path: str | Path) -> Iterator[str]:
 
 
 def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the line and the columns of each record."""
+    """Yield the line number and the columns of each record."""
     columns = 0
     for number, line in _lines(path):
         if line.startswith("#"):
@@ -221,28 +220,28 @@ def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
                 columns = line.count("\t") + 1
         elif line:
             if not columns:
-                raise InputError(f"{path}, line {number}: a record before the line that starts with #CHROM: is it a VCF?")
+                raise InputError(f"{path}, line {number}: record before the line that starts with #CHROM: is this a VCF file?")
             fields = line.split("\t")
             if len(fields) != columns or columns < 8:
                 raise InputError(
-                    f"{path}, line {number}: {len(fields)} columns separated by tabs where the header has {columns} (at least "
-                    "the eight up to INFO are needed): the line is cut short or separated by spaces; mend the file."
+                    f"{path}, line {number}: {len(fields)} tab-separated columns, but the header has {columns} (at least the "
+                    "eight up to INFO are required): the line is truncated or separated by spaces; fix the file."
                 )
             yield number, fields
     if not columns:
-        raise InputError(f"{path} has no line that starts with #CHROM: is it a VCF?")
+        raise InputError(f"{path} has no line that starts with #CHROM: is this a VCF file?")
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"the VCF {path} is not there: check its path.")
+        raise InputError(f"the VCF {path} does not exist: check its path.")
     number = 0
     try:
         with open_text(path, errors="surrogateescape", newline="\n") as handle:
             for number, line in enumerate(handle, 1):
                 if number == 1 and line.startswith("BCF"):
-                    raise InputError(f"{path} is BCF: turn it into VCF with `bcftools view`.")
+                    raise InputError(f"{path} is a BCF file: convert it to VCF with `bcftools view`.")
                 yield number, line.rstrip("\r\n")
     except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path} is damaged after line {number} ({error}): copy or make it again.") from error
+        raise InputError(f"{path} is damaged after line {number} ({error}): copy or regenerate it.") from error

@@ -1,4 +1,4 @@
-"""Windows with a variant in them, built so that the start of transcription keeps its place."""
+"""Build windows with a variant such that the position of the TSS is unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cisnake.errors import InputError
 
 
 class Change(NamedTuple):
-    """Bases [start, end) of the genome's forward strand (0-based; empty for an insertion) and what replaces them."""
+    """Bases [start, end) of the forward strand (0-based; empty for an insertion) and their replacement `alt`."""
 
     start: int
     end: int
@@ -21,14 +21,14 @@ class Change(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What the model sees of a gene: [start, end) of `chrom`, read along `strand`.
+    """The window of a gene: [start, end) of `chrom`, read along `strand`.
 
-    mask_start and mask_end: the gene body, counted from the window's upstream end in the gene's direction; mask_start is the
-    TSS, and mask_end may lie beyond the window.
+    mask_start and mask_end are the gene body, counted from the upstream end of the window in the direction of the gene.
+    mask_start is the TSS; mask_end may be beyond the window.
 
     Examples
     --------
-    A window of 100 bases on the minus strand, whose TSS is 60 bases from its upstream end:
+    A window of 100 bases on the minus strand, with the TSS 60 bases from its upstream end:
 
     >>> from cisnake.data.genome import decode
     >>> from cisnake.variants.windows import Change, Window
@@ -48,45 +48,46 @@ class Window(NamedTuple):
     mask_end: int
 
     def place(self, change: Change) -> tuple[int, int, np.ndarray]:
-        """Return a change in the gene's direction: first position, position after the last, and the codes that come there."""
+        """Return a change in the direction of the gene: first position, position after the last, and replacement codes."""
         first, last = to_window(self.start, self.end, self.strand, change.start, change.end)
         codes = encode(change.alt)
         return int(first), int(last), reverse_complement(codes) if self.strand == "-" else codes
 
     def codes(self, genome: Genome | None, first: int, last: int) -> np.ndarray:
-        """Return the genome's bases at [first, last), counted from the window's upstream end; N beyond it or without one."""
+        """Return the bases in [first, last), counted from the upstream end of the window; N outside or without a genome."""
         if genome is None:
             return np.full(last - first, N, dtype=np.int8)
         start, end = to_genome(self.start, self.end, self.strand, first, last)
         return genome.codes(self.chrom, int(start), int(end), self.strand)
 
     def widened(self, upstream: int, downstream: int) -> Window:
-        """Return the window with so many bases more before its upstream end and after its downstream end."""
+        """Return the window extended by `upstream` and `downstream` bases."""
         left, right = (downstream, upstream) if self.strand == "-" else (upstream, downstream)
         body = (place + upstream for place in (self.mask_start, self.mask_end))
         return Window(self.chrom, self.start - left, self.end + right, self.strand, *body)
 
     def moved(self, change: Change) -> tuple[int, int]:
-        """Return where the window with a change begins, and by how much the change makes the chromosome longer.
+        """Return the start of the window with a change, and the increase in chromosome length.
 
-        The beginning is counted from the old one on the changed chromosome. From beyond the old window, a negative beginning
-        asks for so many bases upstream, and one that is larger than the growth for the difference downstream.
+        The start is relative to the old start, on the changed chromosome. A negative start means that as many bases are needed
+        from upstream of the old window. A start that exceeds the increase in length means that the difference is needed from
+        downstream of it.
         """
         first, last, allele = self.place(change)
         grown = len(allele) - (last - first)
         if last <= self.mask_start:
             return grown, grown
-        # Where the TSS base is replaced or deleted, what stands in its place, or follows it, takes its part.
+        # If the TSS base is replaced or deleted, its replacement, or the next base, becomes the TSS.
         return min(0, first + len(allele) - self.mask_start) if first <= self.mask_start else 0, grown
 
 
 def gene_windows(genes: pd.DataFrame, seq_len: int) -> list[Window]:
-    """Return the window of each gene of genes.tsv.
+    """Return the window of each gene in genes.tsv.
 
     Raises
     ------
     InputError
-        A window is not `seq_len` long: genes.tsv and the data set are of different runs.
+        A window is not `seq_len` bases long: genes.tsv and the data set come from different runs.
     """
     columns = ("chrom", "window_start", "window_end", "strand", "mask_start", "mask_end")
     windows = [Window(*row) for row in zip(*(genes[column] for column in columns), strict=True)]
@@ -94,17 +95,17 @@ def gene_windows(genes: pd.DataFrame, seq_len: int) -> list[Window]:
     if len(wrong):
         window = windows[wrong[0]]
         raise InputError(
-            f"the window of gene {genes['gene_id'].iloc[wrong[0]]} is {window.end - window.start} long in the table of genes "
-            f"and {seq_len} in the data set: give the two files of one run."
+            f"the window of gene {genes['gene_id'].iloc[wrong[0]]} has {window.end - window.start} bp in the table of genes "
+            f"but {seq_len} bp in the data set: use two files of the same run."
         )
     return windows
 
 
 def trim(start: int, ref: str, alt: str) -> Change:
-    """Take from two alleles what they share, first at their ends and then at their starts, as in left-aligned VCF.
+    """Trim the bases shared by two alleles, first at their ends and then at their starts, as in left-aligned VCF.
 
-    The base before an indel, which VCF writes with it, so never decides on which side of the TSS or of a window's edge the
-    indel lies.
+    VCF includes the base before an indel. After trimming, this base no longer affects on which side of the TSS, or of the edge
+    of a window, the indel lies.
 
     Examples
     --------
@@ -119,16 +120,16 @@ def trim(start: int, ref: str, alt: str) -> Change:
 
 
 def _shared(first: str, second: str) -> int:
-    """Return how many letters two texts have in common at their starts."""
+    """Return the length of the common prefix of two strings."""
     return next((i for i, (a, b) in enumerate(zip(first, second)) if a != b), min(len(first), len(second)))
 
 
 def pair_with_genes(
     chroms: Sequence[str], changes: Sequence[Change], windows: Sequence[Window]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find for each change the windows that it touches.
+    """Find the windows that each change affects.
 
-    A change touches a window when it alters or removes a base of it, or inserts between two bases of it.
+    A change affects a window if it replaces or deletes a base of it, or inserts bases between two bases of it.
 
     Parameters
     ----------
@@ -136,12 +137,12 @@ def pair_with_genes(
         Chromosomes of the changes.
     changes: sequence of Change, n entries
     windows: sequence of Window
-        All of one length.
+        Windows, all of the same length.
 
     Returns
     -------
     change, window: numpy.ndarray, shape=(pairs,), dtype=int64
-        Indices, ordered by change, then by the window's place on the genome.
+        Indices, ordered by change, then by the position of the window on the genome.
 
     Examples
     --------
@@ -162,7 +163,7 @@ def pair_with_genes(
         rows = np.flatnonzero(all_chroms == chrom)
         candidates = np.flatnonzero(window_chroms == chrom)
         candidates = candidates[np.argsort(window_starts[candidates], kind="stable")]
-        # Windows of one length are ordered by end as well as by start: those touched are neighbours.
+        # Windows of the same length have the same order by end as by start, so those affected are consecutive.
         first = np.searchsorted(window_ends[candidates], starts[rows], side="right")
         last = np.searchsorted(window_starts[candidates], ends[rows], side="left")
         counts = np.maximum(last - first, 0)
@@ -176,36 +177,36 @@ def pair_with_genes(
 def alternative_windows(
     genome: Genome | None, window: Window, reference: np.ndarray, changes: Sequence[Change]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a gene's window once with each of some changes.
+    """Build the window of a gene separately for each change.
 
-    A window with a change is cut from the changed chromosome so that the TSS is where it was: what an indel upstream of the
-    TSS adds or removes is made up for at the upstream end of the window, what one at or downstream of it does, at the
-    downstream end, with bases from beyond the window (N beyond the chromosome). A change that covers the TSS is split at it:
-    as many of its new bases as there were old ones upstream go upstream, the others downstream, so that a substitution stays
-    in its place; where the TSS base is deleted, the first base after the deletion takes its part. Of a change that reaches
-    beyond the window only what the window shows has an effect. This is how Decima's builder anchors indels.
+    The window is taken from the changed chromosome such that the TSS keeps its position. An indel upstream of the TSS is
+    compensated at the upstream end of the window, and one at or downstream of the TSS at the downstream end, with bases from
+    beyond the window (N beyond the chromosome). A change that covers the TSS is split there: the first new bases replace the
+    old bases upstream of the TSS, one for one, and the others follow downstream, so that substitutions stay in place. If the
+    TSS base is deleted, the first base after the deletion becomes the TSS. If a change extends beyond the window, only the
+    part inside has an effect. Decima anchors indels in the same way.
 
     Parameters
     ----------
     genome: Genome, optional
-        None gives N for bases from beyond the window.
+        Source of bases beyond the window; they are N if it is None.
     window: Window
     reference: numpy.ndarray, shape=(length,), dtype=int8
-        The window without a change, in the gene's direction.
+        The unchanged window, in the direction of the gene.
     changes: sequence of Change, n entries
-        Trimmed; they touch the window.
+        Trimmed changes that affect the window.
 
     Returns
     -------
     codes: numpy.ndarray, shape=(n, length), dtype=int8
-        In the gene's direction.
+        The changed windows, in the direction of the gene.
     mask_end: numpy.ndarray, shape=(n,), dtype=int64
-        Where the gene body ends in the window, at most at its length; it moves with indels inside the body, which starts at
-        `window.mask_start` as before.
+        End of the gene body in the window, at most its length. It shifts with indels inside the body. The start of the body
+        remains `window.mask_start`.
 
     Examples
     --------
-    A deletion upstream of the TSS, at 6, moves bases from beyond the window in, here unknown ones; downstream bases stay:
+    The TSS is at 6. A deletion upstream of it lets in bases from beyond the window, unknown here; downstream bases stay:
 
     >>> from cisnake.data.genome import decode, encode
     >>> from cisnake.variants.windows import Change, Window, alternative_windows
@@ -221,7 +222,7 @@ def alternative_windows(
     if rows:
         starts = np.array([changes[row].start for row in rows])
         bases = encode("".join(changes[row].alt for row in rows))
-        # The complement of each base; reversed twice, for the bases belong to different rows.
+        # Complement each base; undo the reversal, because the bases belong to different rows.
         positions, _ = to_window(window.start, window.end, window.strand, starts, starts + 1)
         codes[rows, positions] = reverse_complement(bases)[::-1] if window.strand == "-" else bases
     for row in np.flatnonzero(~single).tolist():

@@ -228,12 +228,12 @@ def test_records_beyond_chromosome_ends_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t5\t9\nchr1\tx\t9\n", r"line 2: the start is no whole number"),
-        ("chr1\t5\t9\n#c\n\nchr1\t5\n", r"line 4: the end is no whole number"),
-        ("chr1\t5\t9.5\n", r"line 1: the end is no whole number"),
+        ("chr1\t5\t9\nchr1\tx\t9\n", r"line 2: the start is not an integer"),
+        ("chr1\t5\t9\n#c\n\nchr1\t5\n", r"line 4: the end is not an integer"),
+        ("chr1\t5\t9.5\n", r"line 1: the end is not an integer"),
         ("chr1\t-5\t9\n", r"line 1: the start must be at least 0"),
-        ("chr1\t9\t5\n", r"line 1: the start must be at least 0, the end not before it"),
-        ("chr1 5 9\n", r"cannot be read as a table of chrom, start and end, separated by tabs"),
+        ("chr1\t9\t5\n", r"line 1: the start must be at least 0, and the end must not precede the start"),
+        ("chr1 5 9\n", r"cannot be read as a tab-separated table of chrom, start and end"),
         ("", r"no record of .* was counted"),
         ("# no reads\n", r"no record of .* was counted"),
         ("chrX\t5\t9\n", r"no chromosome of .* is in the genome: .* has chrX"),

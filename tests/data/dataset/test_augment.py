@@ -1,4 +1,4 @@
-"""A shift must move a window by exactly so many bases."""
+"""Shifts move windows by exactly the given number of bases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written must come back, and a damaged file must be refused by name."""
+"""Round trips of data sets, and errors for damaged files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS = ["heat", "NA", "größe"]
 
 
 def make_genes(anchor: str = "tss", upstream: int = 20, downstream: int = 30) -> pd.DataFrame:
-    """Genes on both strands, some with windows at the very ends, whose bodies end within, at, and beyond their windows."""
+    """Genes on both strands, some at chromosome ends, with bodies that end inside, at, and beyond their windows."""
     rows = [
         ("a", "chr1", 20, 35, "+", 20, "train"),
         ("b", "chr1", 100, 400, "+", 90, "val"),
@@ -73,14 +73,14 @@ def test_round_trip_against_strings(dataset, tiny, pad, anchor):
             if gene.strand == "-":
                 text, bases, body = text.translate(PAIR)[::-1], bases[::-1], range(gene.start, gene.tss + 1)
             assert decode(file["sequences"][row]) == text
-            # The body goes on into the pad, so that a shifted window has the mask that it would have had there.
+            # The body continues into the pad, so that the mask of a shifted window is correct.
             assert file["masks"][row].tolist() == [int(base in body) for base in bases]
     expected = genes.rename(columns={"start": "_", "end": "__"}).rename(columns={"window_start": "start", "window_end": "end"})
     columns = ["gene_id", "split", *layout.DATASET_WINDOW_COLUMNS]
     pd.testing.assert_frame_equal(windows[columns], expected[columns], check_dtype=False)
 
 
-def test_types_are_those_of_the_format(dataset):
+def test_dtypes(dataset):
     with h5py.File(dataset()) as file:
         types = {"sequences": np.int8, "masks": np.uint8, "labels": np.float32, "windows/start": np.int64}
         assert {name: file[name].dtype for name in types} == types
@@ -111,28 +111,28 @@ def test_missing_data_set_is_named(dataset, name):
     path = dataset()
     with h5py.File(path, "a") as file:
         del file[name]
-    with pytest.raises(InputError, match=f"lacks the data set {name}"), layout.open_dataset(path):
+    with pytest.raises(InputError, match=f"has no data set {name}"), layout.open_dataset(path):
         pass
     with h5py.File(path, "a") as file:
         file.create_group(name)
-    with pytest.raises(InputError, match=f"lacks the data set {name}"), layout.open_dataset(path):
+    with pytest.raises(InputError, match=f"has no data set {name}"), layout.open_dataset(path):
         pass
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57), expected (7, 58)"),
-        ("masks", np.zeros((6, 58), np.uint8), "masks has shape (6, 58), expected (7, 58)"),
-        ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1), expected (7, 3, 1)"),
-        ("labels", np.zeros((7, 3)), "labels has shape (7, 3), expected (7, 3, 1)"),
-        ("genes", np.zeros((7, 3), "S1"), "genes has shape (7, 3), expected (7, 2)"),
-        ("gene_bins", np.zeros((7, 2), np.float32), "gene_bins has shape (7, 2), expected (7, 1)"),
-        ("masks", np.zeros((7, 58), np.float32), "masks has type float32, expected uint8"),
-        ("sequences", np.zeros((7, 58), np.int16), "sequences has type int16, expected int8"),
-        ("labels", np.zeros((7, 3, 1)), "labels has type float64, expected float32"),
-        ("windows/start", np.zeros(5, int), "windows/start has shape (5,), expected (7,)"),
-        ("pad", 3, "padded_seq_len is 58, expected seq_len + 2 pad = 56"),
+        ("sequences", np.zeros((7, 57), np.int8), "sequences has shape (7, 57); expected (7, 58)"),
+        ("masks", np.zeros((6, 58), np.uint8), "masks has shape (6, 58); expected (7, 58)"),
+        ("labels", np.zeros((7, 4, 1)), "labels has shape (7, 4, 1); expected (7, 3, 1)"),
+        ("labels", np.zeros((7, 3)), "labels has shape (7, 3); expected (7, 3, 1)"),
+        ("genes", np.zeros((7, 3), "S1"), "genes has shape (7, 3); expected (7, 2)"),
+        ("gene_bins", np.zeros((7, 2), np.float32), "gene_bins has shape (7, 2); expected (7, 1)"),
+        ("masks", np.zeros((7, 58), np.float32), "masks has type float32; expected uint8"),
+        ("sequences", np.zeros((7, 58), np.int16), "sequences has type int16; expected int8"),
+        ("labels", np.zeros((7, 3, 1)), "labels has type float64; expected float32"),
+        ("windows/start", np.zeros(5, int), "windows/start has shape (5,); expected (7,)"),
+        ("pad", 3, "padded_seq_len is 58; expected seq_len + 2 pad = 56"),
     ],
 )
 def test_misshaped_data_set_is_named(dataset, name, value, message):
@@ -148,14 +148,14 @@ def test_misshaped_data_set_is_named(dataset, name, value, message):
 @pytest.mark.parametrize(
     ("bin_size", "crop", "message"),
     [
-        (10, 5, "labels has shape (7, 3, 1), expected (7, 3, 4)"),
+        (10, 5, "labels has shape (7, 3, 1); expected (7, 3, 4)"),
         (50, 0, None),
         (30, 10, None),
-        (30, 5, "bins of 30 bp do not fill a window of 50 bp less 5 bp"),
+        (30, 5, "bins of 30 bp do not fill a window of 50 bp minus 5 bp"),
         (10, 25, "bins of 10 bp do not fill"),
     ],
 )
-def test_bins_must_be_those_of_the_attributes(dataset, bin_size, crop, message):
+def test_bins_must_match_the_attributes(dataset, bin_size, crop, message):
     path = dataset()
     with h5py.File(path, "a") as file:
         file.attrs["bin_size"], file.attrs["crop"] = bin_size, crop
@@ -166,7 +166,7 @@ def test_bins_must_be_those_of_the_attributes(dataset, bin_size, crop, message):
         pass
 
 
-def test_transform_comes_back_and_nonsense_is_refused(dataset):
+def test_transform_round_trip_and_invalid_json(dataset):
     path = dataset()
     with layout.open_dataset(path) as file:
         assert layout.read_transform(file) == {"kind": "none"}
@@ -175,12 +175,12 @@ def test_transform_comes_back_and_nonsense_is_refused(dataset):
             file["target_transform"][()] = text
         with (
             layout.open_dataset(path) as file,
-            pytest.raises(InputError, match="target_transform is no JSON with a key 'kind'"),
+            pytest.raises(InputError, match="target_transform is not a JSON object with a key 'kind'"),
         ):
             layout.read_transform(file)
 
 
-def test_labels_of_coverage_are_not_read_as_numbers_of_genes(dataset):
+def test_coverage_labels_are_not_read_as_expression(dataset):
     path = dataset()
     values = np.random.default_rng(0).normal(size=(7, 3, 5)).astype(np.float32)
     with h5py.File(path, "a") as file:
@@ -188,7 +188,7 @@ def test_labels_of_coverage_are_not_read_as_numbers_of_genes(dataset):
         file["labels"] = values
         file.attrs["bin_size"], file.attrs["crop"] = 8, 5
     with layout.open_dataset(path) as file:
-        with pytest.raises(InputError, match="has 5 bins a window, where one number a gene is expected"):
+        with pytest.raises(InputError, match="has 5 bins per window; expected one label per gene"):
             layout.read_labels(file)
         for rows in ([], [3], [6, 5, 4], [5, 0, 5, 1, 6, 0, 3]):
             np.testing.assert_array_equal(layout.read_label_rows(file, np.array(rows, int)), values[np.array(rows, int)])
@@ -196,7 +196,7 @@ def test_labels_of_coverage_are_not_read_as_numbers_of_genes(dataset):
 
 @pytest.mark.parametrize("depth", [4, 5])
 @pytest.mark.parametrize(("allele", "position"), [("A", 0), ("C", 1), ("G", 8), ("T", 9)])
-def test_mutate_changes_one_base_of_the_array_it_is_given(depth, allele, position):
+def test_mutate_changes_one_base_in_place(depth, allele, position):
     sequence = np.concatenate([one_hot(encode("ACGTNACGTN")).T, np.arange(10, dtype=np.float32)[None]])[:depth]
     before = sequence.copy()
     assert decima.mutate(sequence, allele, position) is sequence
@@ -212,13 +212,13 @@ def test_mutate_changes_one_base_of_the_array_it_is_given(depth, allele, positio
         ((4, 10), "N", 0, "allele 'N' is not A, C, G or T"),
         ((5, 10), "", 0, "allele '' is not"),
         ((5, 10), "AC", 0, "allele 'AC' is not"),
-        ((5, 10), "A", -1, "position -1 is outside a sequence of 10 bases"),
+        ((5, 10), "A", -1, "position -1 is outside the sequence of 10 bases"),
         ((5, 10), "A", 10, "position 10 is outside"),
-        ((10, 4), "A", 0, "shape (10, 4), expected (4, length)"),
-        ((2, 4, 10), "A", 0, "shape (2, 4, 10), expected"),
+        ((10, 4), "A", 0, "shape (10, 4); expected (4, length)"),
+        ((2, 4, 10), "A", 0, "shape (2, 4, 10); expected"),
     ],
 )
-def test_mutations_that_cannot_be_put_in_are_refused(shape, allele, position, message):
+def test_invalid_mutations_are_refused(shape, allele, position, message):
     sequence = np.ones(shape, np.float32)
     with pytest.raises(InputError, match=re.escape(message)):
         decima.mutate(sequence, allele, position)
@@ -247,7 +247,7 @@ def test_counts_and_names_by_split(dataset):
         decima.count_genes(path, "tests")
 
 
-def test_unknown_gene_names_the_nearest(dataset):
+def test_error_for_unknown_gene_lists_the_closest_ids(dataset):
     path = dataset()
     with h5py.File(path, "a") as file:
         file["genes"][3] = ["YAL001C", "train"]
@@ -272,7 +272,7 @@ def test_extract_gene_data_is_cut_around_the_centre(dataset, pad, length):
     np.testing.assert_array_equal(apart[0], merged[:4])
     np.testing.assert_array_equal(apart[1], merged[4:])
     for wrong in (0, 51 + 2 * pad):
-        with pytest.raises(InputError, match=f"seq_len {wrong}"):
+        with pytest.raises(InputError, match=f"seq_len is {wrong}"):
             decima.extract_gene_data(path, "e", wrong)
 
 

@@ -1,4 +1,4 @@
-"""What a model sees must be the indicators of bases and of the gene body, at every length and alignment."""
+"""Model inputs are one-hot bases and the gene body, at every length and alignment."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def test_against_the_definition(depth, n, length):
             assert found[row, position].tolist() == expected
 
 
-def test_views_that_do_not_lie_in_one_piece():
+def test_non_contiguous_views():
     codes = np.random.default_rng(0).integers(0, 5, (9, 50)).astype(np.int8)
     zeros = np.zeros(3, int)
     for view in (codes[::3, 3:37], codes[:3, ::-1], codes[:3, ::2]):
         np.testing.assert_array_equal(model_input(view, zeros, zeros, 5), model_input(view.copy(), zeros, zeros, 5))
 
 
-def test_codes_are_left_alone():
+def test_codes_are_not_modified():
     codes = np.full((2, 9), 3, np.int8)
     model_input(codes, np.zeros(2, int), np.full(2, 9), 5)[:] = 7
     assert (codes == 3).all() and model_input(codes, np.zeros(2, int), np.zeros(2, int), 5).max() == 1
 
 
-def test_memory_is_used_again_only_when_nothing_refers_to_it():
+def test_memory_is_reused_only_without_references():
     rng = np.random.default_rng(0)
     kept = []
 
@@ -48,7 +48,7 @@ def test_memory_is_used_again_only_when_nothing_refers_to_it():
         codes = np.full((2, 1000 + i % 3), i % 4, np.int8)
         found = model_input(codes, np.zeros(2, int), np.zeros(2, int), 5)
         assert found.ctypes.data % 64 == 0
-        # Now the array, now a view of a view of it, and now nothing is kept.
+        # Keep the array, then a view of a view of it, then nothing.
         kept.append((i % 4, [found, found[1][::2], None][rng.integers(3)]))
 
     with ThreadPoolExecutor(4) as threads:

@@ -1,4 +1,4 @@
-"""Rows must be those that h5py reads, whatever the layout, the order, and who reads beside."""
+"""Rows are identical to those read by h5py, for any layout and order and with concurrent readers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PACKED = {
 @pytest.mark.parametrize("fill", [None, 3])
 def test_small_integers_packed_by_hdf5(tmp_path: Path, layout, dtype, low, high, fill):
     values = np.random.default_rng(0).integers(low, high, SHAPE).astype(dtype)
-    # Chunks of one value, and of one value beside the fill value.
+    # Chunks with a single value, and with a single value plus the fill value.
     values[0], values[5] = values[0, 0, 0], 3
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", data=values, fillvalue=fill, **PACKED[layout])
@@ -102,8 +102,8 @@ def test_chunks_never_written_have_the_fill_value(tmp_path: Path):
     np.testing.assert_array_equal(reader(tmp_path / "x.h5", "late").read(np.array([2, 0])), np.zeros((2, 2)))
 
 
-def test_a_chunk_that_a_filter_left_alone_is_read(tmp_path: Path):
-    """HDF5 notes for each chunk which filters it was written without."""
+def test_chunk_with_a_skipped_filter_is_read(tmp_path: Path):
+    """HDF5 records the skipped filters of each chunk."""
     values = np.arange(12, dtype="<i4").reshape(2, 6)
     with h5py.File(tmp_path / "x.h5", "w") as file:
         data = file.create_dataset("x", (2, 6), "<i4", chunks=(1, 6), compression="gzip")
@@ -120,23 +120,23 @@ def test_a_file_with_a_user_block_is_read(tmp_path: Path):
         np.testing.assert_array_equal(reader(tmp_path / "x.h5", name).read(np.array([3])), [[15, 16, 17, 18, 19]])
 
 
-def test_rows_that_are_not_there_are_refused(tmp_path: Path):
+def test_rows_out_of_range_are_refused(tmp_path: Path):
     write(tmp_path / "x.h5")
     for wrong in (23, -1):
         with pytest.raises(IndexError):
             reader(tmp_path / "x.h5").read(np.array([0, wrong]))
 
 
-def test_filters_of_others_are_named(tmp_path: Path):
+def test_unsupported_filters_are_named(tmp_path: Path):
     write(tmp_path / "x.h5", chunks=(1, 31, 3), compression="lzf")
-    with pytest.raises(InputError, match=r"x of .*x\.h5 is packed with 'lzf', which cannot be read"):
+    with pytest.raises(InputError, match=r"x of .*x\.h5 is compressed with 'lzf', which is not supported"):
         reader(tmp_path / "x.h5")
     write(tmp_path / "y.h5", "<i8", chunks=(1, 31, 3), scaleoffset=0)
-    with pytest.raises(InputError, match="is packed with 'scaleoffset'"):
+    with pytest.raises(InputError, match="is compressed with 'scaleoffset'"):
         reader(tmp_path / "y.h5")
 
 
-def test_damage_and_change_are_told(tmp_path: Path):
+def test_damaged_and_changed_files_are_refused(tmp_path: Path):
     path = tmp_path / "x.h5"
     write(path, **LAYOUTS["gzip"])
     rows, other = reader(path), reader(path)
@@ -146,7 +146,7 @@ def test_damage_and_change_are_told(tmp_path: Path):
     content[offset : offset + size] = b"\xff" * size
     status = os.stat(path)
     path.write_bytes(content)
-    with pytest.raises(InputError, match="written anew"):
+    with pytest.raises(InputError, match="rewritten during reading"):
         other.read(np.array([0]))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(InputError, match=r"x cannot be read .* damaged"):
@@ -161,8 +161,8 @@ def _read(rows: RowReader, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "several rows"])
-def test_processes_and_threads_read_at_once(tmp_path: Path, layout):
-    """The parent reads before it forks, so that children inherit what it has open."""
+def test_concurrent_processes_and_threads(tmp_path: Path, layout):
+    """The parent reads before it forks, so that children inherit its open file."""
     values = write(tmp_path / "x.h5", **LAYOUTS[layout])
     rows = reader(tmp_path / "x.h5")
     expected = [values[np.random.default_rng(seed).integers(0, SHAPE[0], 50)] for seed in range(40)]
@@ -177,8 +177,8 @@ def test_processes_and_threads_read_at_once(tmp_path: Path, layout):
         np.testing.assert_array_equal(list(threads.map(lambda seed: _read(fresh, seed), range(40))), expected)
 
 
-def test_a_child_that_was_forked_shares_no_position(tmp_path: Path):
-    """Two processes on one handle would move each other's place in the file if reads went by it."""
+def test_forked_child_does_not_share_the_file_position(tmp_path: Path):
+    """If reads used the file position, two processes with one handle would disturb each other."""
     values = write(tmp_path / "x.h5")
     rows = reader(tmp_path / "x.h5")
     rows.read(np.array([0]))
@@ -190,7 +190,7 @@ def test_a_child_that_was_forked_shares_no_position(tmp_path: Path):
     assert child.exitcode == 0
 
 
-def test_a_reader_is_sent_to_a_process_that_shares_nothing(tmp_path: Path):
+def test_reader_works_in_a_spawned_process(tmp_path: Path):
     values = write(tmp_path / "x.h5", **LAYOUTS["cut along all axes"])
     rows = reader(tmp_path / "x.h5")
     rows.read(np.array([0]))

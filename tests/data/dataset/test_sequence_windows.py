@@ -1,4 +1,4 @@
-"""Sequences from any of three forms must be the same windows, and a record that is wrong be named."""
+"""All three input formats give the same windows, and errors name the record."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_table_in_memory_and_as_a_file(windows, tmp_path: Path):
 @pytest.mark.parametrize("kind", [np.float32, np.int8, bool])
 def test_one_hot_in_both_orders_with_and_without_gene_body(windows, kind):
     inputs = model_input(windows.codes, windows.mask_start, windows.mask_end, 5).astype(kind)
-    # Where no gene body is, there is no place for it either.
+    # Without a gene body, both ends are 0.
     empty = windows.mask_end == windows.mask_start
     expected = windows._replace(
         mask_start=np.where(empty, 0, windows.mask_start), mask_end=np.where(empty, 0, windows.mask_end)
@@ -90,7 +90,7 @@ def test_short_sequences_are_read_in_decimas_order():
     assert from_one_hot(inputs).codes.tolist() == [[3, 1, 0, 2, 3]]
 
 
-def test_models_take_them(windows):
+def test_windows_are_valid_model_input(windows):
     inputs = keras.Input((LENGTH, 5))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     found = ensemble.predict_with_model(model, *from_table(as_table(windows))[1:])
@@ -107,21 +107,24 @@ GOOD = ">a|gene_mask_start=0|gene_mask_end=4\nACGT\n"
         (">b|gene_mask_start=0\nACGT\n", "record 'b|gene_mask_start=0': the header has no gene_mask_end"),
         (">b\nACGT\n", "record 'b': the header has no gene_mask_start"),
         (">|gene_mask_start=0|gene_mask_end=4\nACGT\n", "the header has no name"),
-        (">b|gene_mask_start=x|gene_mask_end=4\nACGT\n", "record 'b': gene_mask_start is 'x', no whole number"),
-        (">b|gene_mask_start=0.5|gene_mask_end=4\nACGT\n", "gene_mask_start is '0.5', no whole number"),
-        (">b|gene_mask_start=nan|gene_mask_end=inf\nACGT\n", "gene_mask_start is 'nan', no whole number"),
-        (">b|gene_mask_start=0|gene_mask_end=inf\nACGT\n", "gene_mask_end is 'inf', no whole number"),
-        (">b|gene_mask_start=0|gene_mask_end=4\nACGTA\n", "record 'b': 5 bases long, the first one 4"),
-        (">b|gene_mask_start=0|gene_mask_end=0\n", "record 'b': 0 bases long"),
+        (">b|gene_mask_start=x|gene_mask_end=4\nACGT\n", "record 'b': gene_mask_start is 'x', which is not an integer"),
+        (">b|gene_mask_start=0.5|gene_mask_end=4\nACGT\n", "gene_mask_start is '0.5', which is not an integer"),
+        (">b|gene_mask_start=nan|gene_mask_end=inf\nACGT\n", "gene_mask_start is 'nan', which is not an integer"),
+        (">b|gene_mask_start=0|gene_mask_end=inf\nACGT\n", "gene_mask_end is 'inf', which is not an integer"),
+        (">b|gene_mask_start=0|gene_mask_end=4\nACGTA\n", "record 'b': the sequence has 5 bases, the first one has 4"),
+        (">b|gene_mask_start=0|gene_mask_end=0\n", "record 'b': the sequence has 0 bases"),
         (">b|gene_mask_start=0|gene_mask_end=4\nACRT\n", "record 'b': letter 'R' at base 3"),
         (">b|gene_mask_start=0|gene_mask_end=4\nAC-T\n", "letter '-' at base 3"),
-        (">b|gene_mask_start=0|gene_mask_end=5\nACGT\n", "record 'b': gene body 0 to 5 is not within its 4 bases"),
-        (">b|gene_mask_start=-1|gene_mask_end=3\nACGT\n", "gene body -1 to 3"),
-        (">b|gene_mask_start=3|gene_mask_end=2\nACGT\n", "gene body 3 to 2"),
-        (GOOD, "record 'a': an earlier one has that name"),
+        (
+            ">b|gene_mask_start=0|gene_mask_end=5\nACGT\n",
+            "record 'b': the gene body, 0 to 5, is not within the sequence of 4 bases",
+        ),
+        (">b|gene_mask_start=-1|gene_mask_end=3\nACGT\n", "the gene body, -1 to 3"),
+        (">b|gene_mask_start=3|gene_mask_end=2\nACGT\n", "the gene body, 3 to 2"),
+        (GOOD, "record 'a': an earlier record has the same name"),
     ],
 )
-def test_a_record_that_is_wrong_is_named(tmp_path: Path, text, message):
+def test_invalid_record_is_named(tmp_path: Path, text, message):
     (tmp_path / "x.fa").write_text(GOOD)
     assert from_fasta(tmp_path / "x.fa").ids == ["a"]
     (tmp_path / "x.fa").write_text(GOOD + text)
@@ -129,38 +132,38 @@ def test_a_record_that_is_wrong_is_named(tmp_path: Path, text, message):
         from_fasta(tmp_path / "x.fa")
 
 
-def test_files_that_are_none_are_refused(tmp_path: Path):
+def test_files_that_are_not_fasta_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"cannot be read as FASTA: .*No such file"):
         from_fasta(tmp_path / "none.fa")
     (tmp_path / "empty.fa").write_text("\n")
-    with pytest.raises(InputError, match="holds no sequence"):
+    with pytest.raises(InputError, match="contains no sequences"):
         from_fasta(tmp_path / "empty.fa")
     (tmp_path / "x.fa").write_text("\nACGT\n>a\n")
-    with pytest.raises(InputError, match="line 2: a sequence without a header"):
+    with pytest.raises(InputError, match="line 2: sequence before the first header"):
         from_fasta(tmp_path / "x.fa")
     (tmp_path / "x.fa.gz").write_bytes(b"\x1f\x8bno")
     with pytest.raises(InputError, match="cannot be read as FASTA"):
         from_fasta(tmp_path / "x.fa.gz")
 
 
-def test_tables_that_are_wrong_are_refused(windows):
+def test_invalid_tables_are_refused(windows):
     table = as_table(windows)
     with pytest.raises(InputError, match="the table has no column gene_mask_end"):
         from_table(table.drop(columns="gene_mask_end"))
-    with pytest.raises(InputError, match="the table holds no sequence"):
+    with pytest.raises(InputError, match="the table contains no sequences"):
         from_table(table.iloc[:0])
-    with pytest.raises(InputError, match="record 'b b': gene_mask_end is 'nan', no whole number"):
+    with pytest.raises(InputError, match="record 'b b': gene_mask_end is 'nan', which is not an integer"):
         from_table(table.assign(gene_mask_end=[50, np.nan, 50, 50, 50, 50]))
 
 
-def test_arrays_that_are_wrong_are_refused(windows):
+def test_invalid_arrays_are_refused(windows):
     inputs = model_input(windows.codes, windows.mask_start, windows.mask_end, 5)
     for shape in ((6, 50, 3), (6, 250), (6, 50, 5, 1)):
-        with pytest.raises(InputError, match="have the shape"):
+        with pytest.raises(InputError, match="have shape"):
             from_one_hot(np.zeros(shape))
-    with pytest.raises(InputError, match="6 one-hot sequences have 2 names"):
+    with pytest.raises(InputError, match="6 one-hot sequences but 2 names"):
         from_one_hot(inputs, ["a", "b"])
-    with pytest.raises(InputError, match="'a': an earlier one"):
+    with pytest.raises(InputError, match="'a': an earlier record"):
         from_one_hot(inputs, list("abcdea"))
     for value, place in ((0.5, (3, 4, 0)), (np.nan, (3, 4, 1)), (2, (3, 4, 2)), (-1, (3, 4, 3))):
         wrong = inputs.copy()
@@ -175,5 +178,5 @@ def test_arrays_that_are_wrong_are_refused(windows):
     for value in (0, 0.5, np.nan):
         wrong = inputs.copy()
         wrong[2, 15, 4] = value
-        with pytest.raises(InputError, match="'NA' has a gene body that is not one run"):
+        with pytest.raises(InputError, match="'NA' has a gene body that is not a single run"):
             from_one_hot(wrong, windows.ids)

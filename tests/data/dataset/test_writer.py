@@ -1,4 +1,4 @@
-"""Pieces, processes and kills must leave no trace in what is written."""
+"""The written file does not depend on pieces, processes or interruptions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def genome(tmp_path: Path) -> Genome:
 
 
 def windows(**columns) -> pd.DataFrame:
-    """Windows on both strands, some beyond the ends of their chromosomes; bodies empty, inside, and beyond the window."""
+    """Windows on both strands, some beyond chromosome ends; gene bodies empty, inside, and beyond the window."""
     rng = np.random.default_rng(2)
     start = rng.integers(-20, 400 - SEQ_LEN + 20, N)
     start[:2] = -PAD - SEQ_LEN, 400 + PAD
@@ -55,7 +55,7 @@ def windows(**columns) -> pd.DataFrame:
         "mask_end": mask_start + rng.integers(0, 40, N),
         "fold": rng.integers(0, 3, N),
     }
-    # As a table is after rows were dropped from it.
+    # An index with gaps, as after dropping rows.
     return pd.DataFrame(table | columns, index=np.arange(N)[::-1] * 2)
 
 
@@ -71,7 +71,7 @@ def weights() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows of an array, as a function that can be sent to another process."""
+    """Rows of an array, as a picklable function."""
 
     array: np.ndarray
 
@@ -81,7 +81,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Failing:
-    """What goes wrong at the rows from `first` on."""
+    """A source that fails at rows from `first` on."""
 
     first: int
     how: str = "input"
@@ -109,7 +109,7 @@ def write(tmp_path: Path, genome: Genome):
 
 @pytest.fixture
 def small_pieces(monkeypatch) -> None:
-    """One row a chunk, two rows a piece."""
+    """One row per chunk, two rows per piece."""
     monkeypatch.setattr(dataset_pieces, "_CHUNK_BYTES", 1)
 
 
@@ -120,7 +120,7 @@ def left_behind(folder: Path) -> list[str]:
 @pytest.mark.parametrize("kind", ["arrays", "functions"])
 @pytest.mark.parametrize("chunk_bytes", [1, 130, 1 << 16])
 @pytest.mark.parametrize("pieces", [1, 4, 16])
-def test_file_holds_what_the_definition_says(write, genome, tmp_path, monkeypatch, kind, chunk_bytes, pieces):
+def test_file_matches_the_definition(write, genome, tmp_path, monkeypatch, kind, chunk_bytes, pieces):
     monkeypatch.setattr(dataset_pieces, "_CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(dataset_pieces, "_PIECES", pieces)
     made = Source if kind == "functions" else np.asarray
@@ -155,7 +155,7 @@ def test_pieces_cover_every_row_once_and_end_with_a_chunk(n, monkeypatch):
             assert all((rows.stop - rows.start) * (200 + 60) <= max(piece_bytes, job.chunk_rows * 260) for rows in pieces)
 
 
-def test_long_rows_are_chunks_of_their_own_and_short_ones_share(write):
+def test_chunk_rows_of_long_and_short_rows(write):
     with h5py.File(write()) as file:
         assert file["sequences"].chunks == (N, SEQ_LEN + 2 * PAD)
     job = dataset_pieces.PiecePlan(windows(), Path("g"), 0, {"sequences": (200_000,), "masks": (200_000,)}, (), {})
@@ -237,14 +237,14 @@ def test_a_killed_write_is_resumed_and_ends_the_same(write, small_pieces, tmp_pa
         process.kill()
         process.wait()
     calls = np.loadtxt(tmp_path / "calls", dtype=int)
-    # A process that lost its parent does not stay behind.
+    # A process without its parent exits.
     while any(map(is_running, set(calls[:, 1]))):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert not (tmp_path / "d.h5").exists() and len(left_behind(tmp_path)) == 1
     assert sorted(path.name for path in done) == [f"{row:09d}.h5" for row in (0, 2, 4, 6, 8)]
     assert {10, 12} <= set(calls[:, 0])
-    # A piece that a crash of the machine left half written is made anew.
+    # A piece left half written by a system crash is written again.
     done[0].write_bytes(done[0].read_bytes()[:1000])
     (tmp_path / "go").touch()
     (tmp_path / "calls").unlink()
@@ -254,7 +254,7 @@ def test_a_killed_write_is_resumed_and_ends_the_same(write, small_pieces, tmp_pa
     assert left_behind(tmp_path) == []
 
 
-def test_pieces_are_kept_for_the_same_content_alone(write, small_pieces, tmp_path, genome):
+def test_pieces_are_reused_only_for_the_same_content(write, small_pieces, tmp_path, genome):
     def folder_of(**options) -> str:
         with pytest.raises(InputError, match=r"a\.bw"):
             write(**{"values": Failing(6), **options})
@@ -284,21 +284,21 @@ def test_pieces_are_kept_for_the_same_content_alone(write, small_pieces, tmp_pat
     assert folder_of() not in names
 
 
-def test_folders_of_older_content_go_when_the_file_is_whole(write, tmp_path):
+def test_old_piece_folders_are_removed_at_the_end(write, tmp_path):
     (tmp_path / "d.h5.pieces-0123").mkdir()
     (tmp_path / "other.h5.pieces-0123").mkdir()
     write()
     assert left_behind(tmp_path) == ["other.h5.pieces-0123"]
 
 
-def test_what_a_process_says_is_wrong_is_said_here(write, small_pieces, tmp_path):
+def test_errors_of_worker_processes_are_raised(write, small_pieces, tmp_path):
     with pytest.raises(InputError) as raised:
         write(values=Failing(4), processes=2)
     assert str(raised.value) == "track a.bw ends early: make it again."
     assert not (tmp_path / "d.h5").exists()
 
 
-def test_a_process_that_is_killed_is_said_to_be(write, small_pieces):
+def test_killed_process_is_reported(write, small_pieces):
     with pytest.raises(InputError, match="was killed, most likely for want of memory: run it again with fewer processes"):
         write(values=Failing(4, "kill"), processes=2)
 
@@ -313,13 +313,13 @@ def change(row: int, **cells) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (change(7, gene_id="g3"), "the id g3 stands at two windows"),
+        (change(7, gene_id="g3"), "two windows have the id g3"),
         (change(7, split="tests"), "unknown split 'tests': did you mean test"),
         (change(7, window_end=1000), "the window of g7 has"),
-        (windows().iloc[:0], "would have no windows"),
+        (windows().iloc[:0], "would contain no windows"),
     ],
 )
-def test_tables_that_make_no_data_set_are_refused(write, tmp_path, table, message):
+def test_invalid_tables_are_refused(write, tmp_path, table, message):
     with pytest.raises(InputError, match=re.escape(message)):
         write(table=table)
     assert not (tmp_path / "d.h5").exists() and left_behind(tmp_path) == []
@@ -327,20 +327,20 @@ def test_tables_that_make_no_data_set_are_refused(write, tmp_path, table, messag
 
 @pytest.mark.parametrize(("bin_size", "crop"), [(7, 4), (8, 3), (8, 24), (100, 0)])
 def test_bins_must_fill_the_window(write, bin_size, crop):
-    with pytest.raises(InputError, match=f"bins of {bin_size} bp do not fill a window of {SEQ_LEN} bp less {crop}"):
+    with pytest.raises(InputError, match=f"bins of {bin_size} bp do not fill a window of {SEQ_LEN} bp minus {crop}"):
         write(bin_size=bin_size, crop=crop)
 
 
 @pytest.mark.parametrize(
     "values", [labels().swapaxes(1, 2), labels()[:-1], Source(labels().swapaxes(1, 2)), Source(labels()[:5])]
 )
-def test_labels_of_another_shape_are_refused(write, values):
+def test_labels_of_wrong_shape_are_refused(write, values):
     with pytest.raises(ValueError, match="shape"):
         write(values=values)
 
 
 @pytest.mark.parametrize("tracks", [2, 20_000])
-def test_pairs_of_strands_are_kept_of_any_number_of_tracks(genome, tmp_path, tracks):
+def test_strand_pairs_round_trip_for_any_number_of_tracks(genome, tmp_path, tracks):
     pairs = np.arange(tracks) ^ 1
     few = windows().iloc[:2]
     labels = Labels(np.zeros((2, tracks, BINS), np.float32), [f"t{i}" for i in range(tracks)], strand_pair=pairs)
@@ -349,7 +349,7 @@ def test_pairs_of_strands_are_kept_of_any_number_of_tracks(genome, tmp_path, tra
         assert (layout.read_strand_pair(file) == pairs).all()
 
 
-def test_a_file_may_say_nothing_of_strands_or_say_it_as_older_files_do(write):
+def test_files_without_strand_pairs_and_with_the_old_attribute(write):
     with h5py.File(write(), "r+") as file:
         assert layout.read_strand_pair(file) is None
         file.attrs["strand_pair"] = np.array([1, 0], np.int32)

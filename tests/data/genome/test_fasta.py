@@ -1,4 +1,4 @@
-"""Sequence must be that of the file, base for base, on both strands and beyond the ends."""
+"""Sequences match the file base by base, on both strands and beyond chromosome ends."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_bgzip_reads_as_plain_and_makes_both_indices(tiny, tmp_path: Path):
 
 @pytest.mark.parametrize("with_index", [False, True])
 @pytest.mark.parametrize("name", ["", "genome.fa"])
-def test_gzip_is_refused_by_name(tiny, tmp_path: Path, with_index: bool, name: str):
+def test_gzip_is_refused(tiny, tmp_path: Path, with_index: bool, name: str):
     path = tmp_path / "genome.fa.gz"
     with open(path, "wb") as raw, gzip.GzipFile(name, "wb", fileobj=raw) as file:
         file.write(tiny.fasta.read_bytes())
@@ -100,7 +100,7 @@ def test_gzip_is_refused_by_name(tiny, tmp_path: Path, with_index: bool, name: s
         (bytes(range(256)), "line 1"),
     ],
 )
-def test_what_is_no_fasta_is_refused_with_the_reason(tmp_path: Path, text: bytes, message: str):
+def test_invalid_fasta_is_refused_with_the_reason(tmp_path: Path, text: bytes, message: str):
     path = tmp_path / "bad.fa"
     path.write_bytes(text)
     with pytest.raises(InputError, match=rf"bad\.fa.*{message}"):
@@ -114,7 +114,7 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path):
             Genome(path)
 
 
-def test_stale_index_is_made_again(tmp_path: Path):
+def test_stale_index_is_rebuilt(tmp_path: Path):
     path = tmp_path / "a.fa"
     path.write_text(">a\nACGT\n")
     Genome(path)
@@ -126,7 +126,7 @@ def test_stale_index_is_made_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize("index", ["a\t100\t3\t60\t61\n", "", "a\tten\t3\t4\t5\n", "a\n"])
-def test_index_that_does_not_fit_is_made_again(tmp_path: Path, index: str):
+def test_index_that_does_not_fit_is_rebuilt(tmp_path: Path, index: str):
     path = tmp_path / "a.fa"
     path.write_text(">a\nACGT\n")
     Path(f"{path}.fai").write_text(index)
@@ -136,13 +136,13 @@ def test_index_that_does_not_fit_is_made_again(tmp_path: Path, index: str):
 
 @pytest.fixture
 def read_only(tmp_path: Path, monkeypatch) -> Path:
-    """A folder in which no file can be made, and a cache in which it can."""
+    """A read-only folder, and a writable cache."""
     folder = tmp_path / "read_only"
     folder.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def temporary(prefix: str, dir: Path, make=tempfile.TemporaryDirectory):
-        # The permissions of a folder do not stop root.
+        # Folder permissions do not apply to root.
         if dir == folder:
             raise PermissionError(13, "Permission denied", str(dir))
         return make(prefix=prefix, dir=dir)
@@ -166,7 +166,7 @@ def test_index_of_a_read_only_folder_goes_to_the_cache(read_only: Path, packed: 
                 Path(f"{path}{suffix}").write_text("x")
                 os.utime(f"{path}{suffix}", (1_000_000_000, 1_000_000_000))
         before = set(read_only.iterdir())
-        # The cache knows the file by its size and time too: what has changed is not taken for what was.
+        # The cache key includes size and modification time, so a changed file is not mistaken for the old one.
         for _ in range(2):
             genome = Genome(path)
             assert decode(genome.codes("a", 0, genome.sizes["a"])) == text
@@ -174,25 +174,25 @@ def test_index_of_a_read_only_folder_goes_to_the_cache(read_only: Path, packed: 
     assert len(list((tmp_path / "cache" / "cisnake").iterdir())) == (4 if packed else 2)
 
 
-def test_no_place_for_an_index_is_said(read_only: Path, tmp_path: Path, monkeypatch):
+def test_error_if_no_index_can_be_written(read_only: Path, tmp_path: Path, monkeypatch):
     (read_only / "a.fa").write_text(">a\nACGT\n")
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"a\.fa has no index .* XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"a\.fa has no up-to-date index.* XDG_CACHE_HOME"):
         Genome(read_only / "a.fa")
 
 
-def test_bgzip_that_is_cut_off_is_refused(tiny, tmp_path: Path):
+def test_truncated_bgzip_is_refused(tiny, tmp_path: Path):
     packed = tmp_path / "genome.fa.gz"
     pysam.tabix_compress(str(tiny.fasta), str(packed))
     whole = packed.read_bytes()
     for end in (-28, len(whole) // 2, 20):
         packed.write_bytes(whole[:end])
-        with pytest.raises(InputError, match=r"genome\.fa\.gz is cut off"):
+        with pytest.raises(InputError, match=r"genome\.fa\.gz is truncated"):
             Genome(packed)
 
 
-def test_damage_inside_of_bgzip_names_the_place(tmp_path: Path):
+def test_error_for_damaged_bgzip_names_the_region(tmp_path: Path):
     text = decode(np.random.default_rng(0).integers(0, 4, 400_000))
     (tmp_path / "a.fa").write_text(f">a\n{text}\n")
     packed = tmp_path / "a.fa.gz"
@@ -201,18 +201,18 @@ def test_damage_inside_of_bgzip_names_the_place(tmp_path: Path):
     raw = bytearray(packed.read_bytes())
     raw[-4000:-3000] = bytes(1000)
     packed.write_bytes(raw)
-    with pytest.raises(InputError, match=r"a\.fa\.gz cannot be used as FASTA"):
+    with pytest.raises(InputError, match=r"a\.fa\.gz is not a valid FASTA file"):
         Genome(packed)
     for suffix in (".fai", ".gzi"):
         os.utime(f"{packed}{suffix}")
     genome = Genome(packed)
     assert decode(genome.codes("a", 5, 5000)) == text[5:5000]
-    with pytest.raises(InputError, match=r"a\.fa\.gz is damaged at a:380000-400000, or its index is of another file"):
+    with pytest.raises(InputError, match=r"a\.fa\.gz is damaged at a:380000-400000, or its index belongs to another file"):
         genome.codes("a", 380_000, 400_010)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_many_may_index_at_once(tmp_path: Path, packed: bool):
+def test_concurrent_indexing(tmp_path: Path, packed: bool):
     path = tmp_path / "a.fa"
     path.write_text("".join(f">c{i}\n{'ACGTN' * 12}\n" * 1 for i in range(2000)))
     if packed:
@@ -224,7 +224,7 @@ def test_many_may_index_at_once(tmp_path: Path, packed: bool):
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".part")]
 
 
-def test_letters_that_are_no_base_are_counted(tmp_path: Path):
+def test_ambiguous_letters_are_counted(tmp_path: Path):
     (tmp_path / "a.fa").write_text(">a\nACGTNnRyK-acgt\n")
     genome = Genome(tmp_path / "a.fa")
     assert genome.n_ambiguous == 0
@@ -239,7 +239,7 @@ def test_letters_that_are_no_base_are_counted(tmp_path: Path):
 def test_names_match_with_and_without_chr():
     assert match_chromosomes(["1", "X", "7_alt", "1"], ["chr1", "chrX"], "gtf") == {"1": "chr1", "X": "chrX"}
     assert match_chromosomes(["chr1", "chrX"], ["1", "2"], "gtf") == {"chr1": "1"}
-    # The same name wins over one that differs by chr.
+    # An identical name is preferred to one that differs by chr.
     assert match_chromosomes(["1"], ["chr1", "1"], "gtf") == {"1": "1"}
     assert match_chromosomes([], ["chr1"], "gtf") == {}
 

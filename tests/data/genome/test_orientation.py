@@ -1,4 +1,4 @@
-"""Positions in windows and on the genome agree with bases read along the strand, and are each other's inverse."""
+"""Conversions agree with bases read along the strand and are inverse to each other."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CHROMOSOME = 40
 
 
 def positions_along(start: int, end: int, strand: str) -> list[int]:
-    """Genome positions of a window's bases in the order in which it is read."""
+    """Genome positions of the bases of a window, in reading order."""
     return list(range(start, end)) if strand == "+" else list(range(end - 1, start - 1, -1))
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
 @pytest.mark.parametrize("window", [(10, 17), (0, 7), (CHROMOSOME - 7, CHROMOSOME), (-3, 4), (CHROMOSOME - 4, CHROMOSOME + 3)])
-def test_every_span_has_the_bases_that_are_read_there(window, strand):
+def test_spans_match_the_bases_read_along_the_strand(window, strand):
     along = positions_along(*window, strand)
     for first in range(7):
         for last in range(first + 1, 8):
@@ -44,7 +44,7 @@ def test_empty_tables_give_no_spans():
         assert first.dtype == last.dtype == np.int64
 
 
-def test_there_and_back_on_both_strands_inside_and_outside_of_windows():
+def test_round_trip_inside_and_outside_of_windows():
     rng = np.random.default_rng(0)
     start = rng.integers(-1000, 1 << 40, 5000)
     end = start + rng.integers(1, 1_000_000, 5000)

@@ -1,4 +1,4 @@
-"""Arithmetic on regions agrees with sets of bases, and BED files are read or refused with their line."""
+"""Arithmetic on regions agrees with sets of bases; errors in BED files name the line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bases(regions: pd.DataFrame) -> Bases:
 
 
 def runs(bases: Bases) -> list[tuple[str, int, int]]:
-    """The bases as the fewest runs, in order."""
+    """The bases as merged, sorted runs."""
     found: list[tuple[str, int, int]] = []
     for chrom, i in sorted(bases):
         if found and found[-1][0] == chrom and found[-1][2] == i:
@@ -105,7 +105,7 @@ def test_many_rows_are_read_in_pieces(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(intervals, "_ROWS_AT_ONCE", 3)
     assert regions.read_regions(path, SIZES)["start"].tolist() == list(range(10))
     path.write_text("".join(f"chr1\t{i}\t{i + 1}\n" for i in range(10)) + "chr1\tten\t11\n")
-    with pytest.raises(InputError, match=r"many\.bed, line 11: the start is no whole number"):
+    with pytest.raises(InputError, match=r"many\.bed, line 11: the start is not an integer"):
         regions.read_regions(path, SIZES)
 
 
@@ -121,18 +121,18 @@ def test_an_empty_bed_has_no_regions(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t5\t9\nchr1 5 9\n", "line 2: the start is no whole number"),
-        ("585\tchr1\t5\t9\n", "line 1: the start is no whole number"),
-        ("chr1\t5\t9.5\n", "line 1: the end is no whole number"),
-        ("chr1\t5\t9\n#a\nchr1\t5\n", "line 3: the end is no whole number"),
-        ("#a\nchr1\t5\n", "cannot be read as a table of chrom, start and end, separated by tabs: .*found 2"),
+        ("chr1\t5\t9\nchr1 5 9\n", "line 2: the start is not an integer"),
+        ("585\tchr1\t5\t9\n", "line 1: the start is not an integer"),
+        ("chr1\t5\t9.5\n", "line 1: the end is not an integer"),
+        ("chr1\t5\t9\n#a\nchr1\t5\n", "line 3: the end is not an integer"),
+        ("#a\nchr1\t5\n", "cannot be read as a tab-separated table of chrom, start and end: .*found 2"),
         ("chr1\t-1\t9\n", "line 1: the start must be at least 0"),
         ("chr1\t9\t8\n", "line 1: the start must be"),
-        ("chr2\t49\t60\nchr2\t50\t60\n", "line 2: the region lies past the end"),
+        ("chr2\t49\t60\nchr2\t50\t60\n", "line 2: the region starts beyond the end"),
         ("scaffold\t0\t9\n", "no chromosome of .*has scaffold; the genome has chr1, chr2"),
     ],
 )
-def test_what_is_no_bed_of_this_genome_is_refused(tmp_path: Path, text, message):
+def test_invalid_bed_is_refused(tmp_path: Path, text, message):
     path = tmp_path / "bad.bed"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"{message}"):
@@ -143,5 +143,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"none\.bed is not there"):
         regions.read_regions(tmp_path / "none.bed", SIZES)
     (tmp_path / "broken.bed.gz").write_bytes(gzip.compress(b"chr1\t1\t2\n" * 1000)[:-20])
-    with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a table"):
+    with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a tab-separated table"):
         regions.read_regions(tmp_path / "broken.bed.gz", SIZES)

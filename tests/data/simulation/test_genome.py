@@ -1,4 +1,4 @@
-"""A simulated genome must hold what its truth says, and its expression must be what the rule says of its sequence."""
+"""The truth table matches the simulated genome, and expression follows the model of regulation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def folder(made: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain_expression(rule: Regulation, text: str) -> list[float]:
-    """The rule of the module's docstring, letter by letter, in Python floats."""
+    """The formula in the docstring of `regulation`, base by base, in Python floats."""
     pairs = {"A": "T", "C": "G", "G": "C", "T": "A"}
     total = [0.0] * len(rule.groups)
     for r in rule.regulators:
@@ -54,7 +54,7 @@ def plain_expression(rule: Regulation, text: str) -> list[float]:
     return [float(rule.base[t]) + total[g] for t, g in enumerate(rule.group_of_task)]
 
 
-def test_expression_is_the_rule_read_letter_by_letter(made: Simulation) -> None:
+def test_expression_matches_the_formula_base_by_base(made: Simulation) -> None:
     rows = np.flatnonzero(made.genes["complete"])[:4]
     for row in rows:
         expected = plain_expression(made.regulation, bases.decode(made.windows[row]))
@@ -70,7 +70,7 @@ def test_a_gene_on_the_other_strand_of_the_same_sequence_has_the_same_expression
     np.testing.assert_array_equal(made.regulation.expression(window_codes(flipped, mirrored, up, down)), made.noiseless)
 
 
-def test_windows_are_what_the_genome_reads_at_the_gene(made: Simulation, folder: Path) -> None:
+def test_windows_match_the_genome(made: Simulation, folder: Path) -> None:
     fasta = genome.Genome(folder / "genome.fa")
     for row, gene in made.genes.iloc[::7].iterrows():
         first = gene.tss - SMALL.upstream if gene.strand == "+" else gene.tss + 1 - SMALL.downstream
@@ -111,12 +111,12 @@ def test_contributions_sum_to_expression_but_for_weak_sites(made: Simulation) ->
         task = int(np.flatnonzero(made.regulation.group_of_task == g)[0])
         rest = made.noiseless[:, task] - made.regulation.base[task] - total
         strength = max(abs(r.weights[g]) for r in made.regulation.regulators)
-        # What is left is of sites less than half occupied: few, and by definition none adds half a weight.
+        # The rest comes from sites that are less than half occupied: few, each adding less than half a weight.
         assert np.abs(rest).mean() < 0.15 * strength
         assert np.corrcoef(total, made.noiseless[:, task])[0, 1] > 0.97
 
 
-def test_sites_that_do_nothing_have_no_effect(made: Simulation) -> None:
+def test_decoys_have_no_effect(made: Simulation) -> None:
     sites = truth(made)
     effects = sites[[c for c in sites if c.startswith("effect_")]]
     assert (effects[sites["role"] == "decoy"] == 0).all(axis=None)
@@ -140,7 +140,7 @@ def test_windows_of_genes_do_not_overlap(made: Simulation) -> None:
 
 
 def plain_alternative(made: Simulation, folder: Path, variant) -> str:
-    """The window of the changed chromosome's text around the base that was the TSS."""
+    """The window around the original TSS base, cut from the changed chromosome as text."""
     gene = made.genes.iloc[variant.row]
     text = bases.decode(made.chromosomes[variant.chrom])
     assert text[variant.pos : variant.pos + len(variant.ref)] == variant.ref
@@ -156,7 +156,7 @@ def plain_alternative(made: Simulation, folder: Path, variant) -> str:
     return bases.decode(bases.reverse_complement(bases.encode(window)))
 
 
-def test_variant_effects_are_the_rule_on_strings(made: Simulation, folder: Path) -> None:
+def test_variant_effects_match_the_formula_on_strings(made: Simulation, folder: Path) -> None:
     variants = draw_variants(made)
     effects = variant_effects(made, variants)
     seen = set()
@@ -177,7 +177,7 @@ def test_variant_effects_are_the_rule_on_strings(made: Simulation, folder: Path)
     assert np.median(broken) > 0.2 and np.median(spared) < 0.01
 
 
-def test_vcf_is_valid_and_matches_the_genome_where_it_says_so(made: Simulation, folder: Path) -> None:
+def test_vcf_is_valid_and_matches_the_genome(made: Simulation, folder: Path) -> None:
     fasta = pysam.FastaFile(str(folder / "genome.fa"))
     effects = variant_effects(made, variants := draw_variants(made))
     with pysam.VariantFile(str(folder / "variants.vcf")) as file:
@@ -199,7 +199,7 @@ def test_vcf_is_valid_and_matches_the_genome_where_it_says_so(made: Simulation, 
     assert order == sorted(set(order))
 
 
-def test_gtf_and_tables_say_what_was_simulated(made: Simulation, folder: Path) -> None:
+def test_gtf_and_tables_match_the_simulation(made: Simulation, folder: Path) -> None:
     lines = [line.split("\t") for line in (folder / "genes.gtf").read_text().splitlines() if not line.startswith("#")]
     features = [fields for fields in lines if fields[2] == "gene"]
     assert len(features) == len(made.genes)
@@ -217,11 +217,11 @@ def test_gtf_and_tables_say_what_was_simulated(made: Simulation, folder: Path) -
 
 
 @pytest.mark.parametrize("possible", [0.5, 0.9])
-def test_possible_r_is_as_asked(possible: float) -> None:
+def test_possible_r_matches_the_setting(possible: float) -> None:
     made = simulate(dataclasses.replace(SMALL, n_genes=600, possible_r=possible), seed=5)
     seen = ~np.isnan(made.observed)
     r = [np.corrcoef(made.noiseless[m, t], made.observed[m, t])[0, 1] for t, m in enumerate(seen.T)]
-    # The standard error of r over 600 genes is (1 - r^2) / sqrt(600), a third of it in the mean of nine tasks.
+    # The standard error of r over 600 genes is (1 - r^2) / sqrt(600), a third of that for the mean of nine tasks.
     assert np.mean(r) == pytest.approx(possible, abs=4 * (1 - possible**2) / np.sqrt(600 * len(r)))
 
 
@@ -249,17 +249,17 @@ def test_stages_do_not_disturb_each_other(made: Simulation) -> None:
         ({"groups": [{"name": "liver", "activators": ["HNF4A"]}, {"name": "liver"}]}, "'liver' is listed twice"),
         ({"groups": [{"activators": ["HNF4A"]}]}, "lacks name"),
         ({"shared": ["HNF4B"]}, "HNF4A"),
-        ({"decoys": ["HNF4A"]}, "MA0114.5 is given twice"),
+        ({"decoys": ["HNF4A"]}, "MA0114.5 is listed twice"),
         ({"shared": "NRF1"}, "is not of type 'array'"),
-        ({"instances_per_gene": 5}, "Ask for fewer"),
+        ({"instances_per_gene": 5}, "Reduce instances_per_gene"),
         ({"plant_upstream": 900}, "plant_upstream"),
         ({"jaspar_release": "JASPAR2025"}, "2024"),
         ({"possible_r": "high"}, "is not of type 'number'"),
         ({"n_genes": 10.5}, "is not of type 'integer'"),
-        ({"n_genes": 15, "n_unlabelled": 6}, "ask for more genes"),
+        ({"n_genes": 15, "n_unlabelled": 6}, "increase n_genes"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(given: dict, message: str) -> None:
+def test_invalid_settings_are_named(given: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         simulate(
             configuration.section("genome.simulate", **{"n_genes": 40, "n_chromosomes": 2, "n_truncated": 1, **given}), seed=0

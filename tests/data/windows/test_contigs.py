@@ -1,4 +1,4 @@
-"""Contigs against definitions base by base, their shares of the genome, and the distance between splits."""
+"""Contigs match base-by-base definitions; also their shares of the genome and the distance between splits."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def plain_deal(length: list[int], aim: list[float], abstains: list[bool], floor:
 
 
 def random_contigs(seed: int, n: int = 120) -> pd.DataFrame:
-    """Contigs of two chromosomes, of which some touch."""
+    """Contigs on two chromosomes, some of them adjacent."""
     rng = np.random.default_rng(seed)
     found: Places = []
     for chrom in ("chr1", "chr2"):
@@ -134,7 +134,7 @@ def random_contigs(seed: int, n: int = 120) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_dealing_by_fractions_and_folds_against_the_plain_procedure(seed):
+def test_fractions_and_folds_against_the_plain_procedure(seed):
     contigs = random_contigs(seed)
     length = (contigs["end"] - contigs["start"]).tolist()
     total = sum(length)
@@ -157,7 +157,7 @@ def test_dealing_by_fractions_and_folds_against_the_plain_procedure(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_shares_come_near_their_aims(seed):
+def test_shares_are_close_to_their_targets(seed):
     contigs = random_contigs(seed, n=500)
     length = (contigs["end"] - contigs["start"]).sum()
     by_fraction = divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.2), ["chr1", "chr2"], seed)
@@ -182,19 +182,19 @@ def test_by_chromosome():
     ]
     with pytest.raises(InputError, match=r"splits\.val 'chr4'"):
         divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3"], 0)
-    with pytest.raises(InputError, match=r"splits\.genes names genes"):
+    with pytest.raises(InputError, match=r"splits\.genes does not apply to tiles"):
         divide_contigs(contigs, by(genes="splits.tsv"), ["chr1", "chr2", "chr3"], 0)
-    with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bases, went to val"):
+    with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bp, was assigned to val"):
         divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3", "chr4"], 0)
 
 
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
-    with pytest.raises(InputError, match=r"of up to 900 bases, went to val.*tiles\.break_length.*20%"):
+    with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):
         divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"val_fraction and test_fraction are 1 together"):
+    with pytest.raises(InputError, match=r"val_fraction \+ test_fraction is 1:"):
         divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"went to fold"):
+    with pytest.raises(InputError, match=r"was assigned to fold"):
         divide_contigs(contigs[:2], by(folds=3), ["chr1"], 0)
 
 
@@ -204,7 +204,7 @@ def near(places: Places, distance: int) -> set[tuple[str, int]]:
 
 @pytest.mark.parametrize("distance", [0, 1, 30, 250])
 @pytest.mark.parametrize("seed", range(6))
-def test_splits_are_drawn_apart_just_as_far_as_needed(seed, distance):
+def test_splits_are_separated_no_further_than_needed(seed, distance):
     rng = np.random.default_rng(seed)
     contigs = random_contigs(seed, n=25)
     contigs = contigs.assign(split=rng.choice(["train", "val", "test"], len(contigs)), fold=0)
@@ -220,7 +220,7 @@ def test_splits_are_drawn_apart_just_as_far_as_needed(seed, distance):
 
 @pytest.mark.parametrize("distance", [0, 1, 30, 250])
 @pytest.mark.parametrize("seed", range(6))
-def test_folds_are_drawn_apart_on_the_left(seed, distance):
+def test_folds_are_separated_at_the_start_of_the_downstream_contig(seed, distance):
     rng = np.random.default_rng(seed)
     contigs = random_contigs(seed, n=25)
     contigs = contigs.assign(split="test", fold=rng.integers(0, 4, len(contigs)))

@@ -15,7 +15,7 @@ def test_choice_of_genes(tmp_path):
     with pytest.raises(InputError, match=r"unknown gene in .*'g33': did you mean g3"):
         choose_genes(windows, str(tmp_path / "genes.txt"))
     (tmp_path / "genes.txt").write_text("\n")
-    with pytest.raises(InputError, match="without a gene id"):
+    with pytest.raises(InputError, match="contains no gene ids"):
         choose_genes(windows, str(tmp_path / "genes.txt"))
-    with pytest.raises(InputError, match="it is all, held_out, or a file"):
+    with pytest.raises(InputError, match="it must be all, held_out, or a file"):
         choose_genes(windows, "heldout")

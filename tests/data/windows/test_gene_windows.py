@@ -1,4 +1,4 @@
-"""Genes must keep their coordinates on both strands, and each gene left out its reason."""
+"""Coordinates of genes on both strands, and the reason for each dropped gene."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def reasons(dropped: pd.DataFrame) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("anchor", ["tss", "start"])
 @pytest.mark.parametrize(("upstream", "downstream"), [(20, 30), (1, 1), (90, 7), (3, 80)])
 def test_windows_against_strings(anchor, upstream, downstream):
-    """Mark every base of a chromosome by what it is, and read windows as text."""
+    """Label every base of a chromosome, and read windows as text."""
     rng = np.random.default_rng(0)
     n = 60
     start = rng.integers(100, 300, n)
@@ -71,7 +71,7 @@ def test_windows_against_strings(anchor, upstream, downstream):
     placed = place_windows(genes, anchor, upstream, downstream)
     assert (placed["window_end"] - placed["window_start"] == upstream + downstream).all()
     for gene in placed.itertuples():
-        # Number every base; the gene's own direction is increasing or decreasing.
+        # Number every base; numbers increase or decrease in the direction of the gene.
         window = list(range(gene.window_start, gene.window_end))
         window = window if gene.strand == "+" else window[::-1]
         first = gene.start if gene.strand == "+" else gene.end - 1
@@ -79,7 +79,7 @@ def test_windows_against_strings(anchor, upstream, downstream):
         body = range(gene.tss, gene.end) if gene.strand == "+" else range(gene.start, gene.tss + 1)
         mask = [gene.mask_start <= i < gene.mask_end for i in range(len(window))]
         assert mask == [base in body for base in window]
-        # Counted from the window, and not cut to it: the TSS is there even when it lies outside.
+        # Counted from the window and not clipped to it, so that the TSS is correct even outside.
         assert gene.mask_start == (gene.tss - window[0] if gene.strand == "+" else window[0] - gene.tss)
         assert gene.mask_end - gene.mask_start == len(body)
 
@@ -113,7 +113,7 @@ def test_tss_of_a_bed_reaches_the_window(select, tiny):
         select(bed="chrom1\t90\t91\tG1a\t0\t+\n")
 
 
-def test_kept_windows_read_as_the_genome_does(select, tiny):
+def test_windows_match_the_genome(select, tiny):
     kept, dropped, summary = select()
     assert len(kept) == 12 and dropped.empty
     assert summary["n_annotated"] == summary["n_kept"] == 12 and summary["dropped"] == {} and summary["notices"] == []
@@ -132,7 +132,7 @@ def test_order_is_that_of_the_genome(select, tiny, tmp_path: Path):
     assert select(fasta=path)[0]["chrom"].unique().tolist() == ["chr3", "chr1", "chr2"]
 
 
-def test_every_reason_has_its_row(select, gene_row, tiny, tmp_path: Path):
+def test_every_reason_is_reported(select, gene_row, tiny, tmp_path: Path):
     extra = "".join(
         [
             gene_row("chr2", 300, 310, "+", gene_id="G1a", gene_biotype="coding"),
@@ -164,14 +164,14 @@ def test_every_reason_has_its_row(select, gene_row, tiny, tmp_path: Path):
     )
     found = reasons(dropped)
     assert found == {
-        "G1a": ("duplicate_id", "the annotation has an earlier gene of this id"),
+        "G1a": ("duplicate_id", "the annotation has an earlier gene with this id"),
         "mito": ("excluded_chromosome", "chrM"),
         "lnc": ("other_biotype", "lncRNA"),
         "doubt": ("excluded_attribute", "status Dubious"),
         "astray": ("chromosome_missing", "scaffold is not in the genome"),
-        "unseen": ("no_label", "not in the matrix, or never measured"),
-        "empty": ("no_label", "not in the matrix, or never measured"),
-        "twice": ("duplicate_id", "the matrix has several rows of this id"),
+        "unseen": ("no_label", "not in the matrix, or all values are missing"),
+        "empty": ("no_label", "not in the matrix, or all values are missing"),
+        "twice": ("duplicate_id", "the matrix has several rows with this id"),
         "unknown": ("too_many_n", "6.0 % of the window is N"),
     }
     assert list(dropped) == ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
@@ -180,8 +180,8 @@ def test_every_reason_has_its_row(select, gene_row, tiny, tmp_path: Path):
     assert sorted(kept["gene_id"]) == sorted(every)
     assert summary["n_annotated"] == 21 and summary["n_kept"] == 12 and summary["n_dropped"] == 9
     assert summary["dropped"]["duplicate_id"] == 2 and sum(summary["dropped"].values()) == 9
-    assert summary["notices"] == ["1 ids of the matrix are not in the annotation, and are not used."]
-    # Exactly the permitted share is kept.
+    assert summary["notices"] == ["1 ids of the matrix are not in the annotation and are ignored."]
+    # A window with exactly the permitted fraction is kept.
     assert "unknown" in set(select(extra, ids, fasta=path, max_n_fraction=0.06)[0]["gene_id"])
 
 
@@ -215,7 +215,7 @@ def test_version_suffixes_match_both_ways():
     assert found.tolist() == ["ENSMUSG00000000001.3"] and n == 1
     found, n = match_ids(pd.Series(["ENSG00000000001.12"]), pd.Index(["ENSG00000000001.3"]))
     assert found.tolist() == ["ENSG00000000001.3"] and n == 1
-    # The same version wins, and is no stripping.
+    # An identical version is preferred, and does not count as stripped.
     found, n = match_ids(pd.Series(["ENSG00000000001.3"]), pd.Index(["ENSG00000000001.3", "ENSG00000000001.4"]))
     assert found.tolist() == ["ENSG00000000001.3"] and n == 0
 
@@ -230,7 +230,7 @@ def test_ambiguous_versions_do_not_match_but_a_repeated_row_is_still_that_row():
 @pytest.mark.parametrize(
     ("wanted", "known"), [("F01D5.2", "F01D5"), ("F01D5", "F01D5.2"), ("F01D5.1", "F01D5.2"), ("A.1", "A")]
 )
-def test_dots_of_other_ids_are_no_versions(wanted, known):
+def test_dots_in_other_ids_are_not_versions(wanted, known):
     found, n = match_ids(pd.Series([wanted]), pd.Index([known]))
     assert found.isna().all() and n == 0
 
@@ -247,7 +247,7 @@ def test_stripped_ids_are_counted_and_no_row_serves_two_genes(select, gene_row):
         ["ENSG00000000002.1", "ENSG00000000002.7"],
     ]
     found = reasons(dropped)
-    assert found["ENSG00000000001.5"] == ("duplicate_id", "an earlier gene has the same row of the matrix")
+    assert found["ENSG00000000001.5"] == ("duplicate_id", "an earlier gene matches the same row of the matrix")
     assert found["ENSG00000000003.1"][0] == "duplicate_id"
     assert summary["n_version_stripped"] == 4 and any("version suffix" in notice for notice in summary["notices"])
 
@@ -272,11 +272,11 @@ def test_genes_table_round_trip(select, tmp_path: Path):
     assert again["window_start"].dtype == np.int64
 
 
-def test_filters_that_no_gene_meets_are_named(select):
+def test_filters_that_match_no_gene_are_reported(select):
     settings = {"exclude_chromosomes": ["MT"], "biotypes": ["coding", "protein"], "exclude": {"gene_nam": ["x"]}}
     notices = " ".join(select(**settings)[2]["notices"])
     for words in (
-        "no gene has chrom 'MT'; it has chr1, chr2",
+        "no gene has chrom 'MT'; values include chr1, chr2",
         "no gene has gene_biotype 'protein'",
         "no gene has gene_nam 'x'",
     ):
@@ -287,12 +287,12 @@ def test_filters_that_no_gene_meets_are_named(select):
 
 def test_genes_without_a_strand_are_left_out(select, gene_row):
     kept, dropped, summary = select(gene_row("chr1", 250, 280, ".", gene_id="G1a2"), ids=["G1a", "G1a2"])
-    assert reasons(dropped)["G1a2"] == ("no_strand", "the annotation does not say in which direction it is read")
+    assert reasons(dropped)["G1a2"] == ("no_strand", "the annotation gives no strand")
     assert kept["gene_id"].tolist() == ["G1a"] and summary["dropped"]["no_strand"] == 1
 
 
 def test_copies_of_a_gene_never_take_the_row_of_the_first(select, gene_row):
-    """GENCODE's copies in the pseudoautosomal region of Y, by their suffix or by the same id again."""
+    """GENCODE's copies in the pseudoautosomal region of Y, with a suffix or with the same id."""
     x, y = "ENSG00000000301.15", "ENSG00000000301.15_PAR_Y"
     extra = gene_row("chr1", 250, 280, "+", gene_id=x) + gene_row("chr2", 250, 280, "+", gene_id=y)
     extra += gene_row("chr3", 250, 280, "+", gene_id=x)
@@ -304,7 +304,7 @@ def test_copies_of_a_gene_never_take_the_row_of_the_first(select, gene_row):
         assert ([y, "chr2", "no_label"] in found) == (y not in expected)
 
 
-def test_letters_of_windows_that_are_no_base_are_reported(select, tiny, tmp_path: Path):
+def test_ambiguous_letters_in_windows_are_reported(select, tiny, tmp_path: Path):
     path = tmp_path / "iupac.fa"
     text = dict(tiny.chromosomes)
     # G1a's window is 80 to 130; the letters at 0 are in no window.
@@ -318,9 +318,9 @@ def test_letters_of_windows_that_are_no_base_are_reported(select, tiny, tmp_path
     ("change", "message"),
     [
         (lambda text: text.replace("\tfold", "\tpart"), "has no column fold"),
-        (lambda text: text[: text.rindex("\t")], r"line 13: fold is no whole number"),
-        (lambda text: text[: text.rindex("\t") - 20], r"line 13: \w+ is no whole number"),
-        (lambda text: text.replace("\t100\t", "\t1e2\t", 1), "line 2: start is no whole number"),
+        (lambda text: text[: text.rindex("\t")], r"line 13: fold is not an integer"),
+        (lambda text: text[: text.rindex("\t") - 20], r"line 13: \w+ is not an integer"),
+        (lambda text: text.replace("\t100\t", "\t1e2\t", 1), "line 2: start is not an integer"),
         (lambda text: "", "cannot be read as a table"),
     ],
 )
@@ -329,5 +329,5 @@ def test_a_broken_genes_table_is_named(select, tmp_path: Path, change, message: 
     (tmp_path / "genes.tsv").write_text(change((tmp_path / "genes.tsv").read_text().rstrip("\n")))
     with pytest.raises(InputError, match=rf"genes\.tsv.*{message}"):
         read_genes_table(tmp_path / "genes.tsv")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_genes_table(tmp_path / "none.tsv")

@@ -1,4 +1,4 @@
-"""No base of a training window may lie in a test window, whatever way genes are split."""
+"""Training and test windows share no base, for every way of splitting genes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def random_windows(seed: int, n: int = 60, length: int = 40, span: int = 4000, c
 
 
 def shared_bases(table: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
-    """Whether windows of two parts, those of training shifted either way, have a base in common: base by base."""
+    """Whether windows of two parts share a base, with training windows shifted both ways; base by base."""
     bases: dict[str, set] = {"train": set(), "val": set(), "test": set()}
     for place, part in zip(table.itertuples(), role):
         extra = max_shift if part == "train" else 0
@@ -57,7 +57,7 @@ def test_unknown_chromosome_and_empty_split():
     table = random_windows(0)
     with pytest.raises(InputError, match=r"splits\.test 'chr33'.*chr3"):
         assign_splits(table, by(val=["chr2"], test=["chr33"]), CHROMOSOMES)
-    with pytest.raises(InputError, match="no gene is left for the split val"):
+    with pytest.raises(InputError, match="no genes are left for the split val"):
         assign_splits(table, by(val=["chr4"], test=["chr3"]), [*CHROMOSOMES, "chr4"])
 
 
@@ -69,11 +69,11 @@ def test_by_table(tmp_path: Path):
         return assign_splits(table, by(genes=str(path)), CHROMOSOMES)["split"].tolist()
 
     assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
-    with pytest.raises(InputError, match="no split to 1 genes, g1"):
+    with pytest.raises(InputError, match="no split to 1 genes, for example g1"):
         assign("g2\ttest\ng0\ttrain\n")
     with pytest.raises(InputError, match="'tests'"):
         assign("g2\ttests\ng0\ttrain\ng1\tval\n")
-    with pytest.raises(InputError, match="g0 in two splits"):
+    with pytest.raises(InputError, match="g0 to two splits"):
         assign("g2\ttest\ng0\ttrain\ng0\ttest\ng1\tval\n")
     path.write_text("gene\tsplit\n")
     with pytest.raises(InputError, match="columns gene_id and split"):
@@ -102,16 +102,16 @@ def test_folds_do_not_depend_on_the_order_of_genes_in_the_table():
     assert (found == again[found.index]).all()
 
 
-def test_too_few_parts_for_the_folds():
-    # Two parts by the windows; one when training may move them together.
+def test_too_few_groups_for_the_folds():
+    # Two groups of windows, but one if training can shift them together.
     table = windows(("chr1", 0, 10), ("chr1", 5, 15), ("chr1", 17, 30), ("chr1", 29, 40), ("chr2", 0, 10))
     assert assign_splits(table, by(folds=3), CHROMOSOMES)["fold"].nunique() == 3
     assert assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
-    with pytest.raises(InputError, match="only 2 parts"):
+    with pytest.raises(InputError, match="more than 2 groups"):
         assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=3)
 
 
-def test_one_split_without_folds_is_as_the_table_says():
+def test_without_folds_the_column_split_is_used():
     table = windows(("chr1", 0, 10), ("chr1", 5, 15)).assign(split=["train", "test"])
     assert split_for_fold(table, 0, 1).tolist() == ["train", "test"]
 
@@ -157,7 +157,7 @@ def test_no_two_parts_may_share_a_base(parts):
 def test_touching_windows_overlap_only_when_shifted():
     table = windows(("chr1", 0, 100), ("chr1", 100, 200), ("chr2", 0, 100)).assign(split=["train", "test", "train"])
     check_overlap(table, 1, 0)
-    with pytest.raises(InputError, match=r"training gene g0 \(chr1:0-100\).*test gene g1 \(100-200\).*as do 0 more"):
+    with pytest.raises(InputError, match=r"training gene g0 \(chr1:0-100\).*test gene g1 \(100-200\).*as do 0 other windows"):
         check_overlap(table, 1, 1)
     apart = table.assign(window_start=table["window_start"].where(table.index != 1, 105))
     check_overlap(apart, 1, 5)
@@ -169,14 +169,14 @@ def test_touching_windows_overlap_only_when_shifted():
         check_overlap(folds, 3, 1)
 
 
-def test_a_long_test_window_is_seen_past_a_short_one():
+def test_long_test_window_is_found_behind_a_short_one():
     table = windows(("chr1", 0, 500), ("chr1", 50, 60), ("chr1", 300, 310)).assign(split=["test", "test", "train"])
     with pytest.raises(InputError, match=r"training gene g2.*test gene g0 \(0-500\)"):
         check_overlap(table, 1, 0)
 
 
 def random_tiles(seed: int, folds: int) -> pd.DataFrame:
-    """Tiles of 30 bases, most of them side by side, runs of them of one split or fold."""
+    """Tiles of 30 bases, most of them adjacent, in runs of the same split or fold."""
     rng = np.random.default_rng(seed)
     table = windows(*((f"chr{i}", 30 * j + 200 * i, 30 * j + 200 * i + 30) for i in (1, 2) for j in range(25)))
     table["fold"] = np.repeat(rng.integers(0, folds, 10), 5)
@@ -211,7 +211,7 @@ def test_genes_get_the_split_of_their_tiles_base_by_base(seed, max_shift):
     assert (kept["fold"] == 0).all()
     assert dropped["gene_id"].tolist() == lost and set(dropped["reason"]) == {"outside_tiles"}
     assert set(wanted.values()) == {"train", "val", "test"}
-    # Held-out genes share no base with what models trained on.
+    # Held-out genes share no base with training tiles.
     for part in ("val", "test"):
         assert not moved_bases(kept[kept["split"] == part], 0) & seen["train"]
 
@@ -241,7 +241,7 @@ def test_genes_get_the_fold_of_their_tiles_base_by_base(seed, max_shift):
 def test_a_split_without_genes_is_named():
     tiles = windows(("chr1", 0, 30), ("chr1", 30, 60), ("chr2", 0, 30)).assign(split=["train", "val", "test"])
     genes = windows(("chr1", 5, 9), ("chr1", 40, 50), ("chr2", 30, 40))
-    with pytest.raises(InputError, match="no gene is left for the split test"):
+    with pytest.raises(InputError, match="no genes are left for the split test"):
         assign_genes(genes, tiles)
     kept, dropped = assign_genes(genes.assign(window_start=[5, 40, 29]), tiles)
     assert kept["split"].tolist() == ["train", "val", "test"] and dropped.empty and "reason" in dropped

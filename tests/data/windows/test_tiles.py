@@ -1,4 +1,4 @@
-"""Tiles lie where they should, share no base between splits, and every one that is missing is accounted for."""
+"""Positions of tiles, separation of splits, and counts of dropped tiles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def regions(*places: tuple[str, int, int]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def genome(tmp_path_factory) -> Genome:
-    """Four chromosomes; chr1 has 1,500 N, which part contigs, and 200 and 32 N, which do not."""
+    """Four chromosomes; chr1 has a run of 1,500 N, which separates contigs, and runs of 200 and 32 N, which do not."""
     rng = np.random.default_rng(0)
     chromosomes = {name: rng.choice(list("ACGTacgt"), size) for name, size in (("chr1", 20000), ("chr2", 9001), ("chr3", 7000))}
     for start, end in ((6000, 7500), (10000, 10200), (15000, 15032)):
@@ -54,7 +54,7 @@ def make(genome: Genome, splits: dict[str, Any] = BY_CHROMOSOME, **options: Any)
 
 
 def places(tiles: pd.DataFrame, crop: int = 0) -> list[tuple[str, int, int]]:
-    """The stretch of each tile that has bins."""
+    """The binned part of each tile."""
     return [(t.chrom, t.window_start + crop, t.window_end - crop) for t in tiles.itertuples()]
 
 
@@ -65,7 +65,7 @@ def test_tiles_by_chromosome(genome):
     assert (found["strand"] == "+").all() and (found[["mask_start", "mask_end", "fold"]] == 0).all(axis=None)
     assert found["gene_id"].tolist() == [f"{chrom}:{start}-{end}" for chrom, start, end in places(found)]
     assert found["gene_id"].is_unique
-    # Two windows of the second contig have more than a twentieth of N, the one with 32 just as much.
+    # Two windows of the second contig have more than 5 % N, the one with 32 N exactly 5 %.
     starts = [*range(0, 5400, 640), *range(7500, 20000 - 640, 640)]
     starts.remove(7500 + 3 * 640)
     starts.remove(7500 + 4 * 640)
@@ -161,8 +161,8 @@ def test_limit_gaps_and_excluded_chromosomes(genome):
         "short_contigs": 0,
         "near_other_split": 0,
     }
-    assert summary["notices"] == ["tiles.exclude_chromosomes: the genome has no 'chrX'."]
-    # A file of gaps stands for the runs of N: tiles may then lie in these, if not too much of them is N.
+    assert summary["notices"] == ["tiles.exclude_chromosomes: 'chrX' is not in the genome."]
+    # A file of gaps replaces the runs of N: tiles may then overlap these, up to the permitted fraction.
     gaps = regions(("chr1", 0, 5990))
     found, summary = make(genome, gaps=gaps, max_n_fraction=1)
     assert places(found)[0] == ("chr1", 5990, 6630)
@@ -170,7 +170,7 @@ def test_limit_gaps_and_excluded_chromosomes(genome):
 
 
 def shares_a_base(tiles: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
-    """Whether two tiles of different roles share a base when those of training are moved, base by base."""
+    """Whether tiles of different roles share a base when training tiles are shifted; base by base."""
     bases: dict[str, set[tuple[str, int]]] = {part: set() for part in ("train", "val", "test")}
     for tile, part in zip(tiles.itertuples(), role):
         reach = max_shift if part == "train" else 0
@@ -201,7 +201,7 @@ def test_no_base_is_shared_between_splits(genome, splits, crop, max_shift):
 def test_folds(genome):
     found, summary = make(genome, {"folds": 4}, break_length=640, stride_train=0.5)
     assert set(found["fold"]) == {0, 1, 2, 3} and (found["split"] == "test").all()
-    # All of them are trained on by some model.
+    # Every tile is used for training by some model.
     assert 320 in np.diff(found["window_start"][found["chrom"] == "chr3"])
     assert list(summary["splits"]) == ["fold0", "fold1", "fold2", "fold3"]
     assert sum(part["tiles"] for part in summary["splits"].values()) == len(found)
@@ -236,17 +236,17 @@ def test_the_same_seed_gives_the_same_tiles(genome):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bin_size": 33}, "bins of 33 bp do not fill a window of 640 bp less 0"),
-        ({"crop": 320}, "less 320 at either end"),
-        ({"break_length": 639}, "break_length is 639, shorter than a window"),
-        ({"stride_train": 100.0, "snap": 32}, "stride_train is 100 bp, but must be a multiple of tiles.snap"),
+        ({"bin_size": 33}, "bins of 33 bp do not fill a window of 640 bp minus 0"),
+        ({"crop": 320}, "minus 320 bp at each end"),
+        ({"break_length": 639}, "break_length is 639 bp; it must be at least the length of a window"),
+        ({"stride_train": 100.0, "snap": 32}, "stride_train is 100 bp; it must be a multiple of tiles.snap"),
         ({"stride_test": 0.0001}, "stride_test is 0 bp"),
         ({"exclude_chromosomes": ["chr1", "chr2", "chr3", "chrM"]}, "excludes every chromosome"),
-        ({"limit": regions(("chr1", 0, 5000))}, "none of the 2 contigs.*went to val"),
+        ({"limit": regions(("chr1", 0, 5000))}, "none of the 2 contigs.*was assigned to val"),
         ({"limit": regions()}, "none of the 0 contigs"),
-        ({"unmappable": regions(("chr2", 0, 9001))}, "no tile is left for the split val.*'unmappable': 14"),
+        ({"unmappable": regions(("chr2", 0, 9001))}, "no tiles are left for the split val.*'unmappable': 14"),
     ],
 )
-def test_what_cannot_be_is_refused(genome, options, message):
+def test_invalid_settings_are_refused(genome, options, message):
     with pytest.raises(InputError, match=message):
         make(genome, **options)

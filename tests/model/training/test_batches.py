@@ -114,7 +114,7 @@ def test_shift_moves_sequence_and_mask_together_and_stays_within_bounds(dataset)
 
 def test_shift_beyond_the_pad_is_refused(dataset):
     GeneBatches(dataset, np.arange(N), 6, 5, max_shift=PAD, seed=0)
-    with pytest.raises(InputError, match="too few for windows of 40 that move by up to"):
+    with pytest.raises(InputError, match="too few for windows of 40 bases shifted by up to"):
         GeneBatches(dataset, np.arange(N), 6, 5, max_shift=PAD + 1, seed=0)
 
 

@@ -1,4 +1,4 @@
-"""The HDF5 data set, written and read."""
+"""Write and read HDF5 data sets of windows and labels."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Changes of a training window that leave its label as it is, or change it in a way that is known."""
+"""Augmentations of training windows that preserve the label or change it predictably: shifts and reverse complements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from cisnake.errors import InputError
 
 
 class Draws(NamedTuple):
-    """What an epoch draws: `shift`, (n,) int64, and `reverse`, (n,) bool, by example; `order`, (n,) int64, of examples."""
+    """Random draws of one epoch for n examples.
+
+    Attributes
+    ----------
+    shift: numpy.ndarray, shape=(n,), dtype=int64
+        Downstream shift of each example, bp.
+    reverse: numpy.ndarray, shape=(n,), dtype=bool
+        Whether each example is reverse-complemented.
+    order: numpy.ndarray, shape=(n,), dtype=int64
+        Order of the examples.
+    """
 
     shift: np.ndarray
     reverse: np.ndarray
@@ -25,18 +35,18 @@ def shifts(n: int, max_shift: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_epoch(n: int, max_shift: int, seed: int, epoch: int) -> Draws:
-    """Return what each of n examples is shown as in an epoch.
+    """Draw the shift, orientation and order of n examples for one epoch.
 
-    Drawn from seed and epoch alone, never from a generator that lives on: any process that knows both has the same numbers,
-    whatever others have read before.
+    The draws depend only on seed and epoch, not on the state of a generator. Every process therefore gets the same numbers,
+    whatever was read before.
 
     Parameters
     ----------
     n: int
     max_shift: int
-        Shifts are uniform over -max_shift .. max_shift; windows are turned round with probability 1/2.
+        Shifts are uniform over -max_shift .. max_shift. Windows are reverse-complemented with probability 1/2.
     seed, epoch: int
-        From 0.
+        At least 0.
 
     Examples
     --------
@@ -45,12 +55,12 @@ def draw_epoch(n: int, max_shift: int, seed: int, epoch: int) -> Draws:
     >>> sorted(draws.order.tolist()), bool(abs(draws.shift).max() <= 3)
     ([0, 1, 2, 3], True)
     """
-    shift, turn, order = (np.random.default_rng([seed, epoch, what]) for what in range(3))
+    shift, turn, order = (np.random.default_rng([seed, epoch, stream]) for stream in range(3))
     return Draws(shifts(n, max_shift, shift), turn.integers(2, size=n).astype(bool), order.permutation(n))
 
 
 def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
-    """Return the windows of padded rows, each moved by its own shift.
+    """Crop padded rows to windows, each moved by its own shift.
 
     Parameters
     ----------
@@ -59,7 +69,7 @@ def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
     pad: int
         Bases stored beyond each end of the window.
     shift: numpy.ndarray, shape=(n,), dtype=int
-        By how many bases the window moves downstream; at most `pad` either way.
+        Downstream shift of each window, from -pad to pad.
 
     Returns
     -------
@@ -80,20 +90,20 @@ def crop(padded: np.ndarray, pad: int, shift: np.ndarray) -> np.ndarray:
 def turn(
     codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, reverse: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return windows with some of them as their reverse complement, and where their gene bodies then are.
+    """Reverse-complement some windows, and move their gene bodies accordingly.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(n, length), dtype=int8
     mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
-        Half-open.
+        The gene body, half-open.
     reverse: numpy.ndarray, shape=(n,), dtype=bool
-        Which to turn.
+        Windows to reverse-complement.
 
     Returns
     -------
     codes, mask_start, mask_end: numpy.ndarray
-        New arrays; a gene body that was [a, b) is [length - b, length - a).
+        New arrays. In a reversed window, a gene body [a, b) becomes [length - b, length - a).
 
     Examples
     --------
@@ -110,15 +120,16 @@ def turn(
 
 
 def turn_labels(labels: np.ndarray, reverse: np.ndarray, strand_pair: np.ndarray | None = None) -> np.ndarray:
-    """Return tracks with some of them as those of the reverse complement.
+    """Turn the labels of some windows into those of the reverse complement.
 
     Parameters
     ----------
     labels: numpy.ndarray, shape=(n, bins, tasks)
     reverse: numpy.ndarray, shape=(n,), dtype=bool
-        Which to turn.
+        Windows to reverse-complement.
     strand_pair: numpy.ndarray, shape=(tasks,), dtype=int, optional
-        For each task, the one that measures the other strand: itself where a task measures both. Default: all do.
+        For each task, the index of the task that measures the opposite strand; an unstranded task has its own index.
+        Default: all tasks are unstranded.
 
     Returns
     -------
@@ -127,7 +138,7 @@ def turn_labels(labels: np.ndarray, reverse: np.ndarray, strand_pair: np.ndarray
 
     Examples
     --------
-    Two bins of two tasks, which measure opposite strands:
+    Two bins of two tasks that measure opposite strands:
 
     >>> import numpy as np
     >>> from cisnake.data.dataset import turn_labels
@@ -142,12 +153,13 @@ def turn_labels(labels: np.ndarray, reverse: np.ndarray, strand_pair: np.ndarray
 
 
 def check_strand_pair(strand_pair: Sequence[int] | np.ndarray, tasks: int) -> np.ndarray:
-    """Return the pairs as an array, shape=(tasks,), refusing what does not bring every task back when applied twice.
+    """Check that the strand pairs are their own inverse, and return them as an array of shape (tasks,).
 
     Raises
     ------
     InputError
-        Names the first task that is wrong.
+        The pairs are not valid indices, or applying them twice does not return every task to itself. The message names the
+        first invalid task.
 
     Examples
     --------
@@ -157,13 +169,13 @@ def check_strand_pair(strand_pair: Sequence[int] | np.ndarray, tasks: int) -> np
     """
     pairs = np.asarray(strand_pair)
     if pairs.shape != (tasks,) or not np.issubdtype(pairs.dtype, np.integer):
-        raise InputError(f"strand_pair must name a task, by its number from 0, for each of the {tasks} tasks.")
+        raise InputError(f"strand_pair must contain one task index, counted from 0, for each of the {tasks} tasks.")
     inside = (pairs >= 0) & (pairs < tasks)
     wrong = ~inside | (pairs[np.where(inside, pairs, 0)] != np.arange(tasks))
     if wrong.any():
         task = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"strand_pair of task {task} is {pairs[task]}, whose own is not {task}: tasks are paired with each other, or with "
-            "themselves."
+            f"strand_pair of task {task} is {pairs[task]}, but that task is not paired with {task}: a task must be paired "
+            "mutually with another one, or with itself."
         )
     return pairs

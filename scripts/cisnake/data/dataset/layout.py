@@ -1,4 +1,4 @@
-"""dataset.h5: sequences, masks and labels of genes, in a superset of Decima's layout."""
+"""The layout of dataset.h5: sequences, masks and labels of genes, a superset of Decima's layout."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from cisnake.files import open_hdf5
 DATASET_SCHEMA_VERSION = 2
 DATASET_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold")
 
-# What a file of Decima has; the rest is ours.
+# Data sets of a Decima file; all others are specific to Cisnake.
 _DECIMA = ("sequences", "masks", "labels", "genes", "tasks", "pad", "seq_len", "padded_seq_len")
 _DTYPES = {"sequences": np.dtype(np.int8), "masks": np.dtype(np.uint8), "labels": np.dtype(np.float32)}
 
 
 @contextmanager
 def open_dataset(path: str | Path) -> Iterator[h5py.File]:
-    """Open a data set for reading, refusing a file that is truncated, inconsistent, or of another schema.
+    """Open a data set for reading, and check that it is complete, consistent and of the current schema.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
     Raises
     ------
     InputError
-        Says which data set of the file is wrong.
+        The file is truncated, inconsistent, or has another schema version. The message names the HDF5 data set at fault.
     """
     with open_hdf5(path, "a data set") as file:
-        found = file.attrs.get("schema_version")
-        if found is None and all(name in file for name in _DECIMA):
+        version = file.attrs.get("schema_version")
+        if version is None and all(name in file for name in _DECIMA):
             raise InputError(
-                f"{path} is a file of Decima, which says nothing of the genome: read it with the functions that read both "
-                "(docs/dataset.md), or write it again from its genome with write_dataset.py."
+                f"{path} is a Decima file, which does not record genome positions: read it with the functions that support "
+                "both formats (docs/dataset.md), or regenerate it from the genome with write_dataset.py."
             )
-        if found != DATASET_SCHEMA_VERSION:
+        if version != DATASET_SCHEMA_VERSION:
             raise InputError(
-                f"{path} has schema version {found}, this release reads {DATASET_SCHEMA_VERSION}: write it again with "
+                f"{path} has schema version {version}; this release reads version {DATASET_SCHEMA_VERSION}: regenerate it with "
                 "write_dataset.py."
             )
         _check_names(file, [*_DECIMA, "target_transform", *(f"windows/{column}" for column in DATASET_WINDOW_COLUMNS)])
@@ -63,13 +63,13 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
             _check_shape(file, "gene_bins", (n, file["labels"].shape[2]))
         for name, dtype in _DTYPES.items():
             if file[name].dtype != dtype:
-                raise InputError(f"{path}: {name} has type {file[name].dtype}, expected {dtype}: the file is inconsistent.")
+                raise InputError(f"{path}: {name} has type {file[name].dtype}; expected {dtype}: the file is inconsistent.")
         yield file
 
 
 @contextmanager
 def open_decima(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file that Decima or `write_dataset` wrote, checking what both have.
+    """Open a file written by Decima or by `write_dataset`, and check the data sets that both contain.
 
     Parameters
     ----------
@@ -78,13 +78,13 @@ def open_decima(path: str | Path) -> Iterator[h5py.File]:
     Yields
     ------
     h5py.File
-        With `genes`, `tasks`, `sequences`, `labels`, `pad`, `seq_len`, `padded_seq_len`, and `masks`, which are float32 where
-        Decima wrote them.
+        With `genes`, `tasks`, `sequences`, `labels`, `pad`, `seq_len`, `padded_seq_len`, and `masks`, which are float32 in
+        Decima files.
 
     Raises
     ------
     InputError
-        Says which data set of the file is wrong.
+        A data set of the file is missing or inconsistent. The message names it.
     """
     with open_hdf5(path, "a data set") as file:
         _check_names(file, _DECIMA)
@@ -95,7 +95,7 @@ def open_decima(path: str | Path) -> Iterator[h5py.File]:
 def _check_names(file: h5py.File, names: Iterable[str]) -> None:
     for name in names:
         if not isinstance(file.get(name), h5py.Dataset):
-            raise InputError(f"{file.filename} lacks the data set {name}: write it again with write_dataset.py.")
+            raise InputError(f"{file.filename} has no data set {name}: regenerate it with write_dataset.py.")
 
 
 def _check_shapes(file: h5py.File, bins: int) -> None:
@@ -109,16 +109,16 @@ def _check_shapes(file: h5py.File, bins: int) -> None:
     }.items():
         _check_shape(file, name, shape)
     if padded != seq_len + 2 * pad:
-        raise InputError(f"{file.filename}: padded_seq_len is {padded}, expected seq_len + 2 pad = {seq_len + 2 * pad}.")
+        raise InputError(f"{file.filename}: padded_seq_len is {padded}; expected seq_len + 2 pad = {seq_len + 2 * pad}.")
 
 
 def _check_shape(file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
     if file[name].shape != shape:
-        raise InputError(f"{file.filename}: {name} has shape {file[name].shape}, expected {shape}: the file is inconsistent.")
+        raise InputError(f"{file.filename}: {name} has shape {file[name].shape}; expected {shape}: the file is inconsistent.")
 
 
 def _target_length(file: h5py.File) -> int:
-    """Return the number of bins that a window must have: 1 in an expression data set, whose bin_size is 0."""
+    """Return the number of bins per window: 1 in an expression data set, whose bin_size is 0."""
     bin_size, crop, seq_len = int(file.attrs.get("bin_size", 0)), int(file.attrs.get("crop", 0)), int(file["seq_len"][()])
     return target_length(seq_len, bin_size, crop, file.filename)
 
@@ -131,9 +131,9 @@ def target_length(seq_len: int, bin_size: int, crop: int, path: str | Path) -> i
     seq_len: int
         Length of a window, bp.
     bin_size: int
-        bp; 0 in an expression data set, which has one label.
+        Length of a bin, bp; 0 in an expression data set, which has one label per window and task.
     crop: int
-        Bases at either end of the window that have no bins.
+        Bases without bins at each end of the window.
     path: str or Path
         The file, for the error message.
 
@@ -152,15 +152,15 @@ def target_length(seq_len: int, bin_size: int, crop: int, path: str | Path) -> i
         return 1
     bins, rest = divmod(seq_len - 2 * crop, bin_size)
     if rest or bins < 1:
-        raise InputError(f"{path}: bins of {bin_size} bp do not fill a window of {seq_len} bp less {crop} bp at either end.")
+        raise InputError(f"{path}: bins of {bin_size} bp do not fill a window of {seq_len} bp minus {crop} bp at each end.")
     return bins
 
 
 def read_windows(file: h5py.File) -> pd.DataFrame:
-    """Return one row a gene: gene_id, split, and the columns of `windows/`.
+    """Return one row per gene: gene_id, split, and the columns of `windows/`.
 
-    start and end are the unpadded window on the genome; mask_start and mask_end the gene body, counted from the window's 5' end
-    and not cut to it.
+    start and end are the unpadded window on the genome. mask_start and mask_end are the gene body, counted from the 5' end of
+    the window and not clipped to it.
     """
     genes = file["genes"].asstr()[:]
     table = pd.DataFrame({"gene_id": genes[:, 0], "split": genes[:, 1]})
@@ -176,33 +176,33 @@ def read_tasks(file: h5py.File) -> list[str]:
 
 
 def read_strand_pair(file: h5py.File) -> np.ndarray | None:
-    """Return for each task the number of the task of the other strand; None where the file says nothing of strands.
+    """Return, for each task, the index of the task that measures the opposite strand; None if the file has no strand pairs.
 
     Returns
     -------
     numpy.ndarray, shape=(tasks,), dtype=int32
-        A task without another strand has its own number.
+        An unstranded task has its own index.
     """
     if "strand_pair" in file:
         return file["strand_pair"][:]
-    # Where older files have it; an attribute has no room for more than 16,000 tasks.
+    # Older files store it as an attribute, which is limited to about 16,000 tasks.
     return file.attrs.get("strand_pair")
 
 
 def read_transform(file: h5py.File) -> dict[str, Any]:
-    """Return what was done to the measurements to make labels of them: `kind`, and the numbers that undo it.
+    """Return the transform that turned measurements into labels: `kind`, and the parameters needed to invert it.
 
     The kinds are "none", "log1p", "zscore", "cpm" and "log1p_cpm" (see `ExpressionTransform`), and "coverage" (see
     `TargetTransform`).
     """
     text = file["target_transform"].asstr()[()]
     try:
-        found = json.loads(text)
+        transform = json.loads(text)
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict) or "kind" not in found:
-        raise InputError(f"{file.filename}: target_transform is no JSON with a key 'kind': {text[:80]}")
-    return found
+        transform = None
+    if not isinstance(transform, dict) or "kind" not in transform:
+        raise InputError(f"{file.filename}: target_transform is not a JSON object with a key 'kind': {text[:80]}")
+    return transform
 
 
 def read_labels(file: h5py.File) -> np.ndarray:
@@ -211,32 +211,32 @@ def read_labels(file: h5py.File) -> np.ndarray:
     Raises
     ------
     InputError
-        The labels are bins of coverage, which `read_label_rows` reads.
+        The labels are coverage bins; use `read_label_rows` instead.
     """
     if file["labels"].shape[2] != 1:
         raise InputError(
-            f"{file.filename} has {file['labels'].shape[2]} bins a window, where one number a gene is expected: give the data "
-            "set of an expression run."
+            f"{file.filename} has {file['labels'].shape[2]} bins per window; expected one label per gene: use the data set "
+            "of an expression run."
         )
     return file["labels"][:, :, 0]
 
 
 def read_label_rows(file: h5py.File, rows: np.ndarray) -> np.ndarray:
-    """Return the labels of some rows, in any order; shape=(n, tasks, bins), dtype=float32."""
+    """Return the labels of the given rows, which may be in any order; shape=(n, tasks, bins), dtype=float32."""
     return _read_rows(file["labels"], rows)
 
 
 def row_blocks(data: h5py.Dataset, numbers: int = 1 << 24) -> Iterator[slice]:
-    """Yield runs of rows of a data set, one after the other, of at most about so many numbers each."""
+    """Yield consecutive slices of rows that cover a data set, each with at most about `numbers` values."""
     step = max(1, numbers // max(1, math.prod(data.shape[1:])))
     for first in range(0, len(data), step):
         yield slice(first, min(first + step, len(data)))
 
 
 def read_codes(file: h5py.File, rows: np.ndarray, first: int, last: int, name: str = "sequences") -> np.ndarray:
-    """Return columns [first, last) of some rows of `sequences` or `masks`.
+    """Return columns [first, last) of the given rows of `sequences` or `masks`.
 
-    Reads runs of neighbouring rows in one piece: h5py's own fancy indexing costs more than a millisecond a row.
+    Runs of consecutive rows are read at once, because h5py's fancy indexing takes more than a millisecond per row.
 
     Parameters
     ----------

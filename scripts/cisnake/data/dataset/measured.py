@@ -1,4 +1,4 @@
-"""What was measured of genes, one value a task."""
+"""Measured values of genes, one per task."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 from cisnake.data.coverage import TargetTransform, gene_values
 from cisnake.data.dataset import layout
 
-# Values that are in memory at once.
+# Number of values held in memory at once.
 _BLOCK_NUMBERS = 1 << 22
 
 
 def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return what was measured of genes and tasks of a data set, as `gene_values` where it has bins.
+    """Return the measured value of each gene and task; for coverage bins, the value computed by `gene_values`.
 
     Parameters
     ----------
     file: h5py.File
-        From `open_dataset`; genes.h5 in a coverage run.
+        Opened by `open_dataset`; genes.h5 in a coverage run.
     rows: numpy.ndarray, shape=(n,), dtype=int, optional
-        Which genes. Default: all.
+        Rows of the genes. Default: all.
 
     Returns
     -------
     numpy.ndarray, shape=(n, tasks), dtype=float32
-        NaN where not measured.
+        NaN for missing values.
     """
     rows = np.arange(len(file["labels"])) if rows is None else rows
     if "gene_bins" not in file:

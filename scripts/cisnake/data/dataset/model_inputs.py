@@ -1,4 +1,4 @@
-"""Codes of bases as the float32 arrays that a model takes, four bases at a time."""
+"""Convert base codes to the float32 arrays that a model takes, four bases at a time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _ALIGNMENT = 64
 _IDLE_BYTES = 1 << 28
 _idle: dict[int, list[np.ndarray]] = {}
 
-# Rows by code, 0 to 7: three bits of a byte; 4 is N, and 5 to 7 do not occur.
+# One-hot rows by code, 0 to 7 (three bits): 4 is N; 5 to 7 do not occur.
 _SINGLE = {depth: np.eye(8, depth, dtype=np.float32) * (np.arange(depth) < 4).astype(np.float32) for depth in (4, 5)}
 
 
 def _four(depth: int) -> np.ndarray:
-    """Return the rows of every four codes, side by side, by a number of twelve bits, the first code in the lowest."""
+    """Return the one-hot rows of all combinations of four codes, indexed by a 12-bit number with the first code lowest."""
     number = np.arange(1 << 12)
     return np.concatenate([_SINGLE[depth][number >> 3 * i & 7] for i in range(4)], axis=1)
 
@@ -24,9 +24,9 @@ _FOUR = {depth: _four(depth) for depth in (4, 5)}
 
 
 class _Memory:
-    """Memory of a batch; when the last array in it is gone, it is kept for the next batch of that size.
+    """Memory of a batch, reused for the next batch of the same size once no array refers to it.
 
-    Fresh memory of some megabytes comes from the system page by page and zeroed, which takes longer than filling it.
+    The system hands out new memory page by page and zeroed; for some megabytes this takes longer than filling it.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,10 +36,10 @@ class _Memory:
             self.raw = np.empty(size, np.uint8)
         self.__array_interface__ = self.raw.__array_interface__
 
-    # Bound here, because at the end of a program the names of a module go before its objects.
+    # Bound as defaults, because at interpreter shutdown module globals are cleared before the objects are.
     def __del__(self, idle: dict[int, list[np.ndarray]] = _idle, most: int = _IDLE_BYTES) -> None:
         if len(self.raw) not in idle:
-            # Only memory of the present size is kept: another one means other windows or the last batch of an epoch.
+            # Keep only memory of the current size: a new size means other windows or the last batch of an epoch.
             idle.clear()
         blocks = idle.setdefault(len(self.raw), [])
         if (len(blocks) + 1) * len(self.raw) <= most:
@@ -47,7 +47,7 @@ class _Memory:
 
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uninitialised float32 array, aligned so that TensorFlow takes it as it is instead of copying it."""
+    """Return an uninitialised float32 array, aligned so that TensorFlow uses it without a copy."""
     size = 4 * math.prod(shape)
     raw = np.asarray(_Memory(size + _ALIGNMENT))
     first = -raw.ctypes.data % _ALIGNMENT
@@ -55,24 +55,24 @@ def _empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def model_input(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray, depth: int) -> np.ndarray:
-    """Return what the model sees of windows.
+    """Return windows as model input.
 
-    Looking up four bases at once is three times as fast as one by one: an input is twenty times as large as its codes, and what
-    remains is hardly more than the time to write it.
+    Looking up four bases at once is three times as fast as one by one. An input is twenty times as large as its codes; most of
+    the remaining time is spent writing it.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(n, length), dtype=int8
         A0 C1 G2 T3 N4.
     mask_start, mask_end: numpy.ndarray, shape=(n,), dtype=int
-        The gene body, half-open, counted from the window's start and not cut to it; used at depth 5.
+        The gene body, half-open, counted from the start of the window and not clipped to it; used at depth 5.
     depth: int
         4 (bases) or 5 (bases and gene body).
 
     Returns
     -------
     numpy.ndarray, shape=(n, length, depth), dtype=float32
-        Channels A C G T and, at depth 5, 1 in the gene body; N has zeros for all bases.
+        Channels A C G T and, at depth 5, the gene body (1 inside); N is zero in all four base channels.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def model_input(codes: np.ndarray, mask_start: np.ndarray, mask_end: np.ndarray,
     out = _empty((*codes.shape, depth))
     flat, rows = np.ascontiguousarray(codes, np.int8).reshape(-1), out.reshape(-1, depth)
     whole = flat.size // 4 * 4
-    # Three bits of each of four bytes are moved together.
+    # Collect the lowest three bits of each of the four bytes into one 12-bit number.
     four = flat[:whole].view("<u4")
     pairs = four | four >> 5
     number = pairs & 0o77 | pairs >> 10 & 0o7700

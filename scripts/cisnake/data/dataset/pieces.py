@@ -1,4 +1,4 @@
-"""Rows of a data set made some at a time, each piece a small file that outlives the process that made it."""
+"""Write the rows of a data set in pieces, small files that survive an interrupted run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PIECES = 16
 
 @dataclass(frozen=True)
 class PiecePlan:
-    """Rows of a data set dealt to pieces, and all that decides what a piece has in it.
+    """The division of a data set into pieces, and everything that determines the content of a piece.
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ class PiecePlan:
     genome: Path
         The FASTA file.
     pad: int
-        Bases beyond each end of a window.
+        Bases stored beyond each end of a window.
     shapes: dict
-        Shape of a row of each data set.
+        Shape of one row of each data set.
     contiguous: tuple of str
-        Data sets that are stored without chunks and compression.
+        Data sets stored without chunks or compression.
     sources: dict
-        Functions from a slice of rows to the values of further data sets: labels, gene_bins.
+        Functions that return the values of further data sets (labels, gene_bins) for a slice of rows.
 
     Attributes
     ----------
     chunk_rows: int
-        Rows of a chunk, the same in all data sets: a power of two, or 1 where a row is longer than a chunk should be.
+        Rows per chunk, the same in all data sets: a power of two, or 1 if a row exceeds the target chunk size.
     """
 
     windows: pd.DataFrame
@@ -69,21 +69,21 @@ class PiecePlan:
         return math.prod(self.shapes[name]) * _DTYPES[name].itemsize
 
     def create(self, file: h5py.File, name: str, n: int | None = None) -> h5py.Dataset:
-        """Create a data set for all rows, or one for `n` of them in a piece, filled up to whole chunks."""
+        """Create a data set for all rows or, in a piece, for `n` of them, rounded up to whole chunks."""
         total = len(self.windows)
         if name in self.contiguous:
             return file.create_dataset(name, (n or total, *self.shapes[name]), _DTYPES[name])
         rows = min(total, self.chunk_rows)
         shape = (total if n is None else -(-n // rows) * rows, *self.shapes[name])
-        # Bases repeat too little for gzip to find much: packed in as few bits as they need, two or, beside N, three, they take
-        # less room and a tenth of the time to unpack. The filter is HDF5's own, and without loss for integers.
+        # Sequence has too few repeats for gzip. Packed into two bits per base, or three with N, it takes less space and a tenth
+        # of the time to unpack. The filter is built into HDF5 and lossless for integers.
         packed = {"scaleoffset": 0} if name == "sequences" else {"compression": "gzip", "compression_opts": 1}
         return file.create_dataset(name, shape, _DTYPES[name], chunks=(rows, *self.shapes[name]), **packed)
 
     def cut(self) -> list[slice]:
         """Return the rows of every piece.
 
-        A piece has at most 64 MB before compression and at most about a sixteenth of the rows. It ends where a chunk ends, so
+        A piece has at most 64 MB before compression and at most about a sixteenth of the rows. It ends at a chunk boundary, so
         that compressed chunks can be copied from it.
         """
         total, step = len(self.windows), self.chunk_rows
@@ -93,12 +93,12 @@ class PiecePlan:
 
 
 def piece_path(folder: Path, rows: slice) -> Path:
-    """Return where the piece of some rows is kept."""
+    """Return the path of the piece with the given rows."""
     return folder / f"{rows.start:09d}.h5"
 
 
 def is_made(folder: Path, rows: slice) -> bool:
-    """Return whether a piece is there and whole."""
+    """Return whether a piece exists and is complete."""
     try:
         with h5py.File(piece_path(folder, rows), "r"):
             return True
@@ -107,35 +107,35 @@ def is_made(folder: Path, rows: slice) -> bool:
 
 
 def make_pieces(plan: PiecePlan, genome: Genome, folder: Path, pieces: list[slice], processes: int) -> Iterator[slice]:
-    """Make pieces, and yield the rows of each when it is there.
+    """Write pieces, and yield the rows of each once it is complete.
 
     Parameters
     ----------
     plan: PiecePlan
     genome: Genome
-        Read by this process; others open the file for themselves.
+        Read by this process; worker processes open the file themselves.
     folder: Path
-        Where pieces are kept.
+        Folder of the pieces.
     pieces: list of slice
-        Rows of those to make.
+        Rows of the pieces to write.
     processes: int
-        How many make them; 1 stands for this process.
+        Number of processes; 1 means this process only.
 
     Raises
     ------
     InputError
-        A process was killed. What one of them raises is raised here.
+        A process was killed. Errors of worker processes are raised again in this one.
     """
     if processes == 1 or len(pieces) < 2:
         yield from (_make_piece(plan, genome, folder, rows) for rows in pieces)
         return
-    work = f"made {folder} (what is finished is kept there)"
+    work = f"made {folder} (finished pieces are kept there)"
     yield from map_apart(_make_piece_apart, _Maker(plan, folder), pieces, processes, work)
 
 
 @dataclass(frozen=True)
 class _Maker:
-    """What a process needs to make any piece; it opens the genome for itself."""
+    """State with which a worker process writes any piece; the genome is opened in the worker."""
 
     plan: PiecePlan
     folder: Path
@@ -159,7 +159,7 @@ def _make_piece(plan: PiecePlan, genome: Genome, folder: Path, rows: slice) -> s
         for name, source in plan.sources.items():
             values = source(rows)
             if values.shape != (n, *plan.shapes[name]):
-                raise ValueError(f"{name} of {n} rows came in shape {values.shape} instead of {(n, *plan.shapes[name])}")
+                raise ValueError(f"{name} of {n} rows has shape {values.shape}; expected {(n, *plan.shapes[name])}")
             plan.create(file, name, n)[:n] = values
     return rows
 
@@ -170,7 +170,7 @@ def _read_sequences(windows: pd.DataFrame, genome: Genome, pad: int) -> np.ndarr
 
 
 def copy_piece(folder: Path, rows: slice, whole: h5py.File) -> None:
-    """Copy a piece to its rows of the whole file; what is compressed stays so."""
+    """Copy a piece to its rows in the output file, without unpacking compressed chunks."""
     with h5py.File(piece_path(folder, rows), "r") as piece:
         for name, part in piece.items():
             data = whole[name]

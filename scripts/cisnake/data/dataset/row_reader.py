@@ -1,8 +1,8 @@
-"""Rows of an HDF5 data set by any number of threads and processes: read from the file itself and unpacked outside HDF5.
+"""Read rows of an HDF5 data set in parallel threads and processes, bypassing the HDF5 library.
 
-HDF5 lets one thread work at a time, decompression included, and an open handle must not be used on both sides of a fork. Where
-the pieces of a data set lie is asked of HDF5 once; from then on a row costs one positioned read and one call of zlib, neither
-of which holds Python's lock or shares a file position.
+HDF5 runs one thread at a time, even for decompression, and a handle must not be used on both sides of a fork. The reader
+therefore gets the positions of all chunks from HDF5 once. After that, a row costs one positioned read and one call to zlib;
+both release Python's global interpreter lock and share no file position.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _SCALE_OFFSET = h5py.h5z.FILTER_SCALEOFFSET
 
 
 class RowReader:
-    """A data set of an HDF5 file, read by rows.
+    """Reader for rows of a data set in an HDF5 file.
 
-    It holds no handle of HDF5, can be pickled, and may be shared by threads and by processes, forked or spawned.
+    A reader holds no HDF5 handle. It can be pickled and shared by threads and by processes, forked or spawned.
 
     Parameters
     ----------
     file: h5py.File
-        Open; not needed afterwards.
+        An open file; it may be closed afterwards.
     name: str
-        The data set; of numbers, contiguous or in chunks, plain or with HDF5's own filters: gzip, shuffle, Fletcher's
-        checksum, and scale-offset for integers of one byte.
+        A numeric data set, contiguous or chunked. The supported filters are gzip, shuffle, the Fletcher checksum, and
+        scale-offset for one-byte integers.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class RowReader:
     Raises
     ------
     InputError
-        The data set has another filter. When reading: the file was changed since, or is damaged.
+        The data set has an unsupported filter. When reading: the file has changed since, or is damaged.
     """
 
     def __init__(self, file: h5py.File, name: str) -> None:
@@ -63,15 +63,15 @@ class RowReader:
         if data.chunks:
             self._filters = _filters(data, f"{name} of {file.filename}")
             grid = tuple(-(-size // chunk) for size, chunk in zip(data.shape, data.chunks))
-            # Where each chunk begins, its bytes, and which filters it was written without; 0 bytes where it was never written.
+            # Offset, size in bytes, and mask of skipped filters for each chunk; the size is 0 if it was never written.
             self._places = np.zeros((*grid, 3), dtype=np.int64)
-            data.id.chunk_iter(self._note)
+            data.id.chunk_iter(self._record_chunk)
         else:
             self._offset = data.id.get_offset()
             if self._offset is None:
                 self._whole = data[()]
 
-    def _note(self, chunk: Any) -> None:
+    def _record_chunk(self, chunk: Any) -> None:
         at = tuple(offset // size for offset, size in zip(chunk.chunk_offset, self._chunks or ()))
         self._places[at] = chunk.byte_offset, chunk.size, chunk.filter_mask
 
@@ -79,14 +79,14 @@ class RowReader:
         return {**self.__dict__, "_handle": None}
 
     def read(self, rows: np.ndarray, first: int = 0, last: int | None = None) -> np.ndarray:
-        """Return some rows, or positions [first, last) of their second axis.
+        """Return rows, or positions [first, last) along their second axis.
 
         Parameters
         ----------
         rows: numpy.ndarray, shape=(n,), dtype=int
-            In any order, with repetitions. A chunk that has several of them is unpacked once.
+            Row numbers in any order, repeats allowed. Each chunk is unpacked only once.
         first, last: int
-            Default: the whole row.
+            Span along the second axis. Default: all of it.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class RowReader:
         block = int(rows[0]) // height
         inside = (rows - block * height).tolist()
         needed = max(inside) + 1
-        if self._places[0].size == 3 and self._chunks[2:] == self.shape[2:]:  # One chunk holds whole rows.
+        if self._places[0].size == 3 and self._chunks[2:] == self.shape[2:]:  # A chunk contains complete rows.
             part = self._unpack((block, *(0 for _ in self._chunks[1:])), needed)
             for place, row in zip(run.tolist(), inside):
                 out[place] = part[row, first:last]
@@ -130,7 +130,7 @@ class RowReader:
             low, high = max(first, at[0] * width), min(last, (at[0] + 1) * width)
             spans = [slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(at[1:], self._chunks[2:], self.shape[2:])]
             cut = (slice(low - at[0] * width, high - at[0] * width), *(slice(0, span.stop - span.start) for span in spans))
-            # A loop, for indexing by an array and slices at once copies all rows first.
+            # Loop, because indexing by an array and slices together would first copy all rows.
             for place, row in zip(run.tolist(), inside):
                 out[(place, slice(low - first, high - first), *spans)] = part[(row, *cut)]
 
@@ -142,11 +142,11 @@ class RowReader:
             return np.full(self._chunks, self._fill)
         values = int(np.prod(self._chunks))
         needed = values // self._chunks[0] * rows
-        # Rows lie one after the other: what follows the last one needed stays packed, unless it was shuffled or packed twice.
+        # Rows are stored in order, so unpacking can stop after the last one needed, unless other filters were applied as well.
         kinds = [kind for kind, _ in self._filters if kind != _CHECKSUM]
         raw: Any = self._bytes(offset, size)
         try:
-            # Filters are undone from the last to the first.
+            # Filters are undone in reverse order.
             for number, (kind, parameters) in reversed(list(enumerate(self._filters))):
                 if skipped >> number & 1:
                     continue
@@ -163,7 +163,7 @@ class RowReader:
         except (zlib.error, ValueError) as error:
             raise self._damaged(str(error)) from error
         if len(raw) < needed * self._stored.itemsize:
-            raise self._damaged("a chunk is short")
+            raise self._damaged("a chunk is too short")
         return np.frombuffer(raw, self._stored, needed).reshape(rows, *self._chunks[1:])
 
     def _bytes(self, begin: int, count: int) -> bytes:
@@ -172,35 +172,35 @@ class RowReader:
             handle = self._handle = self._open()
         raw = os.pread(handle.fileno(), count, begin)
         if len(raw) != count:
-            raise self._damaged("it ends too early")
+            raise self._damaged("the file ends too early")
         return raw
 
     def _open(self) -> FileIO:
         try:
             handle = FileIO(self.path)
         except OSError as error:
-            raise InputError(f"{self.path} cannot be opened ({error.strerror}): was it moved while it was read?") from error
+            raise InputError(f"{self.path} cannot be opened ({error.strerror}): was it moved during reading?") from error
         if _stamp(os.stat(handle.fileno())) != self._stamp:
-            raise InputError(f"{self.path} was written anew while it was read: start again.")
+            raise InputError(f"{self.path} was rewritten during reading: start again.")
         return handle
 
     def _damaged(self, reason: str) -> InputError:
-        return InputError(f"{self.path}: {self.name} cannot be read ({reason}): the file is damaged; make it again.")
+        return InputError(f"{self.path}: {self.name} cannot be read ({reason}): the file is damaged; regenerate it.")
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _filters(data: h5py.Dataset, what: str) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the filters of a data set and their parameters, in the order in which they were applied."""
+def _filters(data: h5py.Dataset, label: str) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the filters of a data set and their parameters, in the order of application."""
     plan = data.id.get_create_plist()
     filters = []
     for kind, _, parameters, name in (plan.get_filter(i) for i in range(plan.get_nfilters())):
         if kind not in (_GZIP, _SHUFFLE, _CHECKSUM) and not (kind == _SCALE_OFFSET and scale_offset.can_unpack(parameters)):
             raise InputError(
-                f"{what} is packed with '{name.decode()}', which cannot be read here: write the file again, packed "
-                "by gzip or not at all."
+                f"{label} is compressed with '{name.decode()}', which is not supported: rewrite the file with gzip or without "
+                "compression."
             )
         filters.append((kind, parameters))
     return filters

@@ -1,4 +1,4 @@
-"""Windows of a data set as a model sees them, cut, moved and turned, from any thread or process."""
+"""Read windows of a data set as model input, cropped, shifted and reverse-complemented, in any thread or process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cisnake.errors import InputError
 
 
 class WindowReader:
-    """Reads windows of dataset.h5 or genes.h5 in any order; can be pickled and shared by threads and processes.
+    """Random-access reader for windows of dataset.h5 or genes.h5; picklable, and safe in threads and processes.
 
-    The gene body comes from its two ends in `windows/`; `masks` are not read.
+    The gene body is computed from its two ends in `windows/`; `masks` is not read.
 
     Parameters
     ----------
     h5_file: str or Path
     seq_len: int, optional
-        Length of the windows, cut around the centre of the stored ones. Default: the window without its pad.
+        Length of the windows, cropped around the centre of the stored ones. Default: the window without its pad.
     max_shift: int
-        By how many bases windows will be moved at most. Default 0.
+        Largest shift of a window, in bases. Default 0.
     depth: int
         4 (bases), or 5 with the gene body as a fifth channel. Default 5.
 
@@ -32,21 +32,21 @@ class WindowReader:
     ----------
     seq_len, depth: int
     before, after: int
-        Bases that are stored before and after an unmoved window.
+        Bases stored before and after an unshifted window.
     first: int
-        Where an unmoved window begins, counted from the stored window's start without its pad.
+        Start of an unshifted window, relative to the start of the stored window without its pad.
     mask_start, mask_end: numpy.ndarray, shape=(N,), dtype=int64
-        The gene body in an unmoved window, half-open, not cut to it.
+        The gene body in an unshifted window, half-open, not clipped to it.
 
     Raises
     ------
     InputError
-        The file is no data set, or stores too few bases for `seq_len` and `max_shift`.
+        The file is not a data set, or stores too few bases for `seq_len` and `max_shift`.
     """
 
     def __init__(self, h5_file: str | Path, seq_len: int | None = None, max_shift: int = 0, depth: int = 5) -> None:
         if depth not in (4, 5):
-            raise InputError(f"depth is {depth}: it must be 4 (bases) or 5 (bases and gene body).")
+            raise InputError(f"depth is {depth}; it must be 4 (bases) or 5 (bases and gene body).")
         with open_dataset(h5_file) as file:
             stored, pad = int(file["padded_seq_len"][()]), int(file["pad"][()])
             self.seq_len = int(file["seq_len"][()]) if seq_len is None else seq_len
@@ -55,15 +55,15 @@ class WindowReader:
             self.after = stored - self.seq_len - self.before
             if self.seq_len < 1 or max_shift < 0 or self.before < max_shift:
                 raise InputError(
-                    f"{h5_file} stores {stored} bases of each window: too few for windows of {self.seq_len} that move by up to "
-                    f"{max_shift} either way; shorten them or write the file with a larger pad."
+                    f"{h5_file} stores {stored} bases per window, too few for windows of {self.seq_len} bases shifted by up to "
+                    f"{max_shift} in either direction: reduce seq_len, or regenerate the file with a larger pad."
                 )
             self.first = self.before - pad
             self.mask_start, self.mask_end = (file[f"windows/{name}"][:] - self.first for name in ("mask_start", "mask_end"))
             self._sequences = RowReader(file, "sequences")
 
     def codes(self, rows: np.ndarray, before: int = 0, after: int = 0) -> np.ndarray:
-        """Return the bases of unmoved windows, and as many before and after them as asked for.
+        """Return the bases of unshifted windows, with `before` and `after` bases of flanking sequence.
 
         Returns
         -------
@@ -71,22 +71,22 @@ class WindowReader:
         """
         if before > self.before or after > self.after:
             raise IndexError(
-                f"{before} bases before and {after} after a window of which {self.before} and {self.after} are stored"
+                f"{before} bases before and {after} after a window requested, but {self.before} and {self.after} are stored"
             )
         return self._sequences.read(rows, self.before - before, self.before + self.seq_len + after)
 
     def read(self, rows: np.ndarray, shift: np.ndarray | None = None, reverse: np.ndarray | None = None) -> np.ndarray:
-        """Return windows, moved and then turned round.
+        """Return windows as model input, shifted and then reverse-complemented.
 
         Parameters
         ----------
         rows: numpy.ndarray, shape=(n,), dtype=int
-            In any order, with repetitions; each chunk is unpacked once.
+            Row numbers in any order, repeats allowed; each chunk is unpacked once.
         shift: numpy.ndarray, shape=(n,), dtype=int, optional
-            By how many bases a window moves downstream, at most `max_shift` either way: base i of a window that moves by s is
-            base i + s of the unmoved one. Sequence and gene body move together. Default: none.
+            Downstream shift of each window, from -max_shift to max_shift: base i of a window shifted by s is base i + s of
+            the unshifted one. Sequence and gene body shift together. Default: no shift.
         reverse: numpy.ndarray, shape=(n,), dtype=bool, optional
-            Which windows are given as their reverse complement, gene body included. Default: none.
+            Windows to reverse-complement, including the gene body. Default: none.
 
         Returns
         -------

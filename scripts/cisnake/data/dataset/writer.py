@@ -1,4 +1,4 @@
-"""Writing dataset.h5 and genes.h5."""
+"""Write dataset.h5 and genes.h5."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _STRING = h5py.string_dtype("utf-8")
 
 @dataclass(frozen=True)
 class Layout:
-    """What is stored of each window.
+    """Padding and binning of the stored windows.
 
     Parameters
     ----------
     pad: int
         Bases stored beyond each end of the window, so that training can shift it; N beyond chromosome ends. Default 0.
     bin_size: int
-        bp in a bin. Default 0: expression, one label per window and task.
+        Length of a bin, bp. Default 0: expression, one label per window and task.
     crop: int
-        Bases at either end of the window that have no bins. Default 0.
+        Bases without bins at each end of the window. Default 0.
     """
 
     pad: int = 0
@@ -49,21 +49,22 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Measurements of N windows in some tasks.
+    """Labels of N windows, one or several per task.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(N, tasks) or (N, tasks, bins), dtype=float32, or callable
-        In the order of the windows, bins in the direction of the strand; NaN where not measured. Or a function, which can be
-        pickled, from a slice of rows to an array of shape (n, tasks, bins).
+        Labels in the order of the windows, bins in the direction of the strand; NaN for missing values. Or a picklable
+        function that takes a slice of rows and returns an array of shape (n, tasks, bins).
     tasks: list of str
         Names of the tasks.
     transform: mapping, optional
-        The transform applied to the measurements, with a key `kind`. Default None: none, {"kind": "none"}.
+        The transform applied to the measurements, with a key `kind`. Default None: no transform, {"kind": "none"}.
     gene_bins: numpy.ndarray, shape=(N, bins), dtype=float32, or callable, optional
-        The weight of each bin in the gene's own score, in the direction of the strand; or a function as for `values`.
+        The weight of each bin in the score of the gene, in the direction of the strand; or a function as for `values`.
     strand_pair: sequence of int, optional
-        For each task the number of the task of the other strand, its own where there is none. Default None: no task has one.
+        For each task, the index of the task that measures the opposite strand; an unstranded task has its own index.
+        Default None: all tasks are unstranded.
     """
 
     values: np.ndarray | Rows
@@ -73,14 +74,14 @@ class Labels:
     strand_pair: Sequence[int] | np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the data sets that are arrays: labels, shape=(N, tasks, bins), and gene_bins, both float32."""
+        """Return the data sets given as arrays: labels, shape=(N, tasks, bins), and gene_bins, both float32."""
         arrays = {name: np.asarray(data, np.float32) for name, data in self._datasets() if not callable(data)}
         if "labels" in arrays and arrays["labels"].ndim == 2:
             arrays["labels"] = arrays["labels"][:, :, None]
         return arrays
 
     def sources(self) -> dict[str, Rows]:
-        """Return the data sets that are functions of rows."""
+        """Return the data sets given as functions of rows."""
         return {name: data for name, data in self._datasets() if callable(data)}
 
     def _datasets(self) -> list[tuple[str, np.ndarray | Rows]]:
@@ -98,31 +99,31 @@ def write_dataset(
 ) -> None:
     """Write the windows, masks and labels of genes or tiles to an HDF5 file.
 
-    Rows are made some at a time, each piece a file in the folder `<name>.pieces-<digest>` beside the output, and put together
-    at the end, so that memory does not grow with the number of rows and a second call goes on where a killed one stopped. The
-    digest is of all that decides a piece: what a function for labels or gene_bins reads from files must be named, with its
-    checksum, in `attributes`. While they are put together, pieces and file take twice the size of the file on disk.
+    Rows are written in pieces, each a file in the folder `<name>.pieces-<digest>` next to the output, and joined at the end.
+    Memory use is therefore independent of the number of rows, and an interrupted run resumes where it stopped. The digest
+    covers everything that determines a piece. If a function for labels or gene_bins reads files, name these files and their
+    checksums in `attributes`. During the final step, pieces and output together need twice the disk space of the output.
 
     Parameters
     ----------
     path: str or Path
-        The file; it appears under this name when it is whole.
+        The output file; it appears under this name once it is complete.
     windows: pandas.DataFrame, N rows
         Columns of genes.tsv: gene_id, split, chrom, strand, window_start, window_end, mask_start, mask_end, fold. All windows
-        are of one length. 0-based, half-open; the mask is counted from the 5' end of the window.
+        have the same length. 0-based, half-open; the mask is counted from the 5' end of the window.
     labels: Labels
     genome: Genome
-        Source of the sequences; every process opens the file for itself.
+        Source of the sequences; each process opens the file itself.
     layout: Layout
     attributes: mapping
-        Provenance, kept as attributes of the file.
+        Provenance, stored as attributes of the file.
     processes: int
-        Number of processes that make pieces. Default 1: this one.
+        Number of processes that write pieces. Default 1: this process only.
 
     Raises
     ------
     InputError
-        There is no window, an id is repeated, windows differ in length, a split is unknown, bins do not fill the window, or a
+        There are no windows, an id is repeated, window lengths differ, a split is unknown, bins do not fill the window, or a
         process was killed.
     """
     path = Path(path)
@@ -137,7 +138,7 @@ def write_dataset(
     folder = path.with_name(f"{path.name}.pieces-{_digest(plan, settings | pairs, texts)[:12]}")
     folder.mkdir(parents=True, exist_ok=True)
     _make_missing(plan, genome, folder, processes)
-    # Not `write_whole`: what a killed process leaves of the whole file then lies in the folder of the pieces, and goes with it.
+    # `write_whole` is not used: a partial file left by a killed process is then in the pieces folder and removed with it.
     whole = folder / "whole.h5"
     with h5py.File(whole, "w") as file:
         file.attrs["schema_version"] = DATASET_SCHEMA_VERSION
@@ -147,8 +148,8 @@ def write_dataset(
         _write_windows(file, plan, lengths | pairs, texts | {"genes": windows[["gene_id", "split"]].to_numpy(object)})
         _write_rows(file, plan, arrays, folder)
     os.replace(whole, path)
-    for left in path.parent.glob(f"{glob.escape(path.name)}.pieces-*"):
-        shutil.rmtree(left)
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.pieces-*"):
+        shutil.rmtree(leftover)
 
 
 def _plan_pieces(windows: pd.DataFrame, labels: Labels, genome: Genome, layout: Layout, seq_len: int, bins: int) -> PiecePlan:
@@ -156,7 +157,7 @@ def _plan_pieces(windows: pd.DataFrame, labels: Labels, genome: Genome, layout: 
     shapes: dict[str, tuple[int, ...]] = {"sequences": (padded,), "masks": (padded,), "labels": (len(labels.tasks), bins)}
     if labels.gene_bins is not None:
         shapes["gene_bins"] = (bins,)
-    # Labels of expression are small, have no runs to compress, and are read row by row.
+    # Expression labels are small, hardly compressible, and read row by row.
     contiguous = () if layout.bin_size else ("labels",)
     return PiecePlan(_rename(windows), genome.path, layout.pad, shapes, contiguous, labels.sources())
 
@@ -165,11 +166,11 @@ def _check_shapes(arrays: Mapping[str, np.ndarray], plan: PiecePlan) -> None:
     for name, array in arrays.items():
         shape = (len(plan.windows), *plan.shapes[name])
         if array.shape != shape:
-            raise ValueError(f"{name} has shape {array.shape} instead of {shape}")
+            raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
 
 
 def _make_missing(plan: PiecePlan, genome: Genome, folder: Path, processes: int) -> None:
-    """Make the pieces that an earlier call left unmade."""
+    """Write the pieces that an earlier call did not finish."""
     missing = [rows for rows in plan.cut() if not is_made(folder, rows)]
     n, n_missing = len(plan.windows), sum(rows.stop - rows.start for rows in missing)
     progress = Progress("windows written", n, n - n_missing)
@@ -178,7 +179,7 @@ def _make_missing(plan: PiecePlan, genome: Genome, folder: Path, processes: int)
 
 
 def _write_windows(file: h5py.File, plan: PiecePlan, numbers: Mapping[str, Any], texts: Mapping[str, Any]) -> None:
-    """Write what is small: numbers, texts, and the places of the windows."""
+    """Write the small data sets: numbers, texts, and the coordinates of the windows."""
     for name, value in numbers.items():
         file[name] = value
     for column in DATASET_WINDOW_COLUMNS:
@@ -191,7 +192,7 @@ def _write_windows(file: h5py.File, plan: PiecePlan, numbers: Mapping[str, Any],
 
 
 def _write_rows(file: h5py.File, plan: PiecePlan, arrays: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Write what has a row per window: arrays, and the pieces of the folder."""
+    """Write the data sets with one row per window: the arrays, and the pieces from the folder."""
     for name in plan.shapes:
         plan.create(file, name)
     for name, array in arrays.items():
@@ -201,32 +202,33 @@ def _write_rows(file: h5py.File, plan: PiecePlan, arrays: Mapping[str, np.ndarra
 
 
 def _check_windows(path: Path, windows: pd.DataFrame) -> int:
-    """Return the length of the windows, refusing tables that make no data set."""
+    """Check the table of windows and return the window length."""
     if windows.empty:
-        raise InputError(f"{path} would have no windows: every gene or tile was dropped before.")
+        raise InputError(f"{path} would contain no windows: every gene or tile was dropped earlier.")
     ids = windows["gene_id"].reset_index(drop=True)
     if ids.duplicated().any():
-        raise InputError(f"{path}: the id {ids[ids.duplicated()].iloc[0]} stands at two windows: give each an id of its own.")
+        raise InputError(f"{path}: two windows have the id {ids[ids.duplicated()].iloc[0]}: ids must be unique.")
     for split in sorted(set(windows["split"]) - set(SPLITS)):
         raise unknown_name("split", split, SPLITS)
     lengths = (windows["window_end"] - windows["window_start"]).to_numpy()
     if (lengths != lengths[0]).any():
         other = int(np.argmax(lengths != lengths[0]))
         raise InputError(
-            f"{path}: the window of {ids[other]} has {lengths[other]} bp, that of {ids[0]} has {lengths[0]}: make all as long."
+            f"{path}: the window of {ids[other]} has {lengths[other]} bp, that of {ids[0]} has {lengths[0]} bp: all windows "
+            "must have the same length."
         )
     return int(lengths[0])
 
 
 def _rename(windows: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of `windows/`."""
+    """Return the windows with the column names of `windows/`."""
     columns = {"window_start": "start", "window_end": "end"}
     kept = ["chrom", "window_start", "window_end", "strand", "mask_start", "mask_end", "fold"]
     return windows[kept].rename(columns=columns).reset_index(drop=True)
 
 
 def _digest(plan: PiecePlan, settings: Mapping[str, Any], texts: Mapping[str, Any]) -> str:
-    """Return one digest of all that decides the pieces, and of the settings, which name what the sources read."""
+    """Return a digest of everything that determines the pieces; the settings name the files that the sources read."""
     stat = plan.genome.stat()
     genome = [str(plan.genome.resolve()), stat.st_size, stat.st_mtime_ns]
     shapes = [[name, list(shape)] for name, shape in plan.shapes.items()]

@@ -1,4 +1,4 @@
-"""The genome's sequence, and places on it."""
+"""Genome sequence, coordinates and regions."""
 
 import lazy_loader
 

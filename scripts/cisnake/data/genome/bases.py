@@ -1,4 +1,4 @@
-"""Bases as small integers."""
+"""Encode DNA bases as small integers and one-hot arrays."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ONE_HOT = np.vstack([np.eye(4, dtype=np.float32), np.zeros((1, 4), dtype=np.flo
 
 
 def encode(sequence: str | bytes) -> np.ndarray:
-    """Return a sequence as codes: A0 C1 G2 T3, anything else N4.
+    """Encode a sequence: A0 C1 G2 T3, anything else N4.
 
     Parameters
     ----------
     sequence: str or bytes
-        Letters of either case.
+        Upper- or lower-case letters.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def encode(sequence: str | bytes) -> np.ndarray:
 
 
 def decode(codes: np.ndarray) -> str:
-    """Return codes, shape=(length,), as upper-case letters.
+    """Convert codes, shape=(length,), to upper-case letters.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
 
 
 def one_hot(codes: np.ndarray) -> np.ndarray:
-    """Return codes, shape=(..., length), as float32 indicators, shape=(..., length, 4), in the order A C G T; N is all zero.
+    """One-hot encode codes, shape=(..., length), as float32, shape=(..., length, 4), in the order A C G T; N is all zero.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Names of chromosomes, which files spell in different ways."""
+"""Match chromosome names between files that spell them differently."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cisnake.errors import InputError
 def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:
     """Map chromosome names of a file to those of the genome.
 
-    A name is the same in both, or differs by a leading `chr`. Names that the genome lacks are left out of the map (their
-    genes are reported as dropped), but a file that shares no name with the genome is an error.
+    Names match if they are identical or differ only by a leading `chr`. Names that the genome lacks are left out of the map
+    (their genes are reported as dropped). A file that shares no name with the genome is an error.
 
     Parameters
     ----------
@@ -20,17 +20,17 @@ def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -
     known: iterable of str
         Names in the genome.
     source: str
-        The file, as it should read in the message.
+        Name of the file for the error message.
 
     Returns
     -------
     dict of str to str
-        Names of the genome by names of the file; only those that match.
+        The genome's name for each name in the file that matches.
 
     Raises
     ------
     InputError
-        No name matches, with or without `chr`; the message shows both lists.
+        No name matches, with or without `chr`. The message shows both lists.
 
     Examples
     --------
@@ -41,14 +41,14 @@ def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(known))
     genome = set(known)
     toggled = {name: name.removeprefix("chr") if name.startswith("chr") else f"chr{name}" for name in names}
-    matched = {name: near for name in names for near in (toggled[name], name) if near in genome}
+    matched = {name: candidate for name in names for candidate in (toggled[name], name) if candidate in genome}
     if names and not matched:
         raise InputError(
-            f"no chromosome of {source} is in the genome: {source} has {_some(names)}; the genome has {_some(known)}. "
-            "Use one naming in both files."
+            f"no chromosome of {source} is in the genome: {source} has {_abbreviated(names)}; the genome has "
+            f"{_abbreviated(known)}. Use the same names in both files."
         )
     return matched
 
 
-def _some(names: list[str], n: int = 20) -> str:
+def _abbreviated(names: list[str], n: int = 20) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")

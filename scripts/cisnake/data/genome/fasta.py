@@ -1,4 +1,4 @@
-"""Genomic sequence: a FASTA file, its chromosome names, and bases as small integers."""
+"""Read genomic sequence from a FASTA file."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _N_LETTERS = np.frombuffer(b"Nn", dtype=np.uint8)
 
 
 class Genome:
-    """A FASTA file, plain or bgzipped, read by region.
+    """A FASTA file, plain or bgzipped, with random access by region.
 
     Parameters
     ----------
     path: str or Path
-        The file. Its index (`.fai`, and `.gzi` for bgzip) is made when it is missing or older than the file, beside it or
-        where that folder cannot be written to in the user's cache (see `find_index`).
+        The FASTA file. Its index (`.fai`, and `.gzi` for bgzip) is created if it is missing or older than the file, either
+        next to the file or, if that folder is not writable, in the user's cache (see `find_index`).
 
     Attributes
     ----------
     sizes: dict of str to int
-        Length of each chromosome, in the order of the file.
+        Length of each chromosome, in file order.
     n_ambiguous: int
-        How many letters other than A, C, G, T and N (IUPAC's R, Y, …) have been read so far, each time as N.
+        Number of letters other than A, C, G, T and N (IUPAC's R, Y, …) read so far; they are treated as N.
 
     Raises
     ------
     InputError
-        The file is missing, no FASTA, cut off, compressed with gzip instead of bgzip, or has two sequences of one name or an
-        empty one.
+        The file is missing, not FASTA, truncated, compressed with gzip instead of bgzip, or has a repeated name or an empty
+        sequence.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,16 +48,16 @@ class Genome:
         self.n_ambiguous = 0
 
     def codes(self, chrom: str, start: int, end: int, strand: str = "+") -> np.ndarray:
-        """Return the bases of [start, end) as codes; positions beyond a chromosome's ends are N.
+        """Return the bases in [start, end) as codes; positions beyond the ends of the chromosome are N.
 
         Parameters
         ----------
         chrom: str
             A key of `sizes`.
         start, end: int
-            0-based, half-open, on the forward strand; may lie outside the chromosome.
+            0-based, half-open, on the forward strand; may extend beyond the chromosome.
         strand: "+" or "-"
-            "-" gives the reverse complement.
+            "-" returns the reverse complement.
 
         Returns
         -------
@@ -66,7 +66,7 @@ class Genome:
         Raises
         ------
         InputError
-            The file is damaged there.
+            The file is damaged in this region.
         """
         inner_start, inner_end = min(max(start, 0), self.sizes[chrom]), max(min(end, self.sizes[chrom]), 0)
         codes = np.full(end - start, N, dtype=np.int8)
@@ -81,8 +81,8 @@ class Genome:
             text = b""
         if len(text) != end - start:
             raise InputError(
-                f"genome {self.path} is damaged at {chrom}:{start}-{end}, or its index is of another file: copy the FASTA "
-                "again and remove its index."
+                f"genome {self.path} is damaged at {chrom}:{start}-{end}, or its index belongs to another file: copy the FASTA "
+                "file again and delete its index."
             )
         codes = encode(text)
         unknown = codes == N

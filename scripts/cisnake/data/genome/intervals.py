@@ -1,4 +1,4 @@
-"""Tables of chrom, start and end, which BED files and files of fragments begin with."""
+"""Read tables whose first columns are chrom, start and end, such as BED and fragment files."""
 
 from __future__ import annotations
 
@@ -28,49 +28,49 @@ def read_intervals(path: Path) -> Iterator[pd.DataFrame]:
     Parameters
     ----------
     path: Path
-        Three columns or more, separated by tabs, plain or gzipped. Comments, blank lines and the lines `track` and `browser`
-        are passed over.
+        A table with at least three tab-separated columns, plain or gzipped. Comments, blank lines, and `track` and `browser`
+        lines are skipped.
 
     Yields
     ------
     pandas.DataFrame
-        chrom (str), start and end (int64, 0-based and half-open); the index is the line, from 1. A file without rows yields
-        a table without rows.
+        chrom (str), start and end (int64, 0-based and half-open). The index is the line number, counted from 1. A file without
+        rows yields one empty table.
 
     Raises
     ------
     InputError
-        The file cannot be read or is no such table.
+        The file is not readable or not a table of intervals.
     """
-    # Blank lines are kept while reading, so that the index is the line.
-    form: dict[str, Any] = {"sep": "\t", "header": None, "names": ["chrom", "start", "end"], "usecols": range(3)}
-    # Numbers are read as such, unless a piece has lines of text between them.
-    form |= {"dtype": {"chrom": str}, "low_memory": False}
-    form |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
+    # Blank lines are kept while reading, so that the index is the line number.
+    options: dict[str, Any] = {"sep": "\t", "header": None, "names": ["chrom", "start", "end"], "usecols": range(3)}
+    # Columns are parsed as numbers, unless lines of text occur in between.
+    options |= {"dtype": {"chrom": str}, "low_memory": False}
+    options |= {"keep_default_na": False, "skip_blank_lines": False, "quoting": csv.QUOTE_NONE, "chunksize": _ROWS_AT_ONCE}
     try:
         progress = Progress(f"MB of {path.name} read", path.stat().st_size // _MEGABYTE)
         with open(path, "rb") as raw, gzip.open(raw) if is_gzipped(path) else raw as unpacked:
-            for table in pd.read_csv(unpacked, **form):
+            for table in pd.read_csv(unpacked, **options):
                 progress.advance(raw.tell() // _MEGABYTE - progress.done)
                 yield _to_numbers(path, table)
     except (ValueError, OSError, EOFError, zlib.error) as error:
-        # Where all lines are comments, of one column, pandas misses the other two.
+        # If all lines are comments, they have one column, and pandas complains about the other two.
         if not isinstance(error, pd.errors.ParserError) or _has_rows(path):
-            raise InputError(f"{path} cannot be read as a table of chrom, start and end, separated by tabs: {error}") from error
+            raise InputError(f"{path} cannot be read as a tab-separated table of chrom, start and end: {error}") from error
         yield pd.DataFrame({"chrom": "", "start": 0, "end": 0}, index=[])
 
 
 def refuse_lines(path: Path, wrong: pd.Series, message: str) -> None:
-    """Raise an InputError that names the first line, which is the index, of those that are wrong.
+    """Raise an InputError for the first invalid row, if there is one.
 
     Parameters
     ----------
     path: Path
         The file, for the message.
     wrong: pandas.Series of bool
-        Which rows are wrong; the index has the numbers of their lines.
+        Whether each row is invalid; the index holds line numbers.
     message: str
-        What is wrong.
+        Description of the problem.
 
     Examples
     --------
@@ -98,8 +98,8 @@ def _to_numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     for column in ("start", "end"):
         numbers = pd.to_numeric(table[column], errors="coerce")
         wrong = numbers.isna() | (numbers % 1 != 0)
-        refuse_lines(path, wrong, f"the {column} is no whole number: needed are chrom, start and end, separated by tabs.")
+        refuse_lines(path, wrong, f"the {column} is not an integer: the file needs tab-separated columns chrom, start and end.")
         table[column] = numbers.astype(np.int64)
     wrong = (table["start"] < 0) | (table["end"] < table["start"])
-    refuse_lines(path, wrong, "the start must be at least 0, the end not before it.")
+    refuse_lines(path, wrong, "the start must be at least 0, and the end must not precede the start.")
     return table

@@ -1,7 +1,7 @@
-"""Coordinates in a window that is read along a gene's strand, and on the genome.
+"""Convert coordinates between the genome and windows read along the strand of a gene.
 
 All spans are 0-based and half-open. Position 0 of a window is its 5' end on the gene's strand: its first base on the genome
-for "+", its last for "-". Everything is computed element by element, so that scalars, arrays and columns of a table mix.
+for "+", its last for "-". All functions work element-wise and accept any mix of scalars, arrays and table columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 def to_genome(
     window_start: ArrayLike, window_end: ArrayLike, strand: ArrayLike, first: ArrayLike, last: ArrayLike
 ) -> tuple[Any, Any]:
-    """Return genome coordinates of spans [first, last) of windows; spans may lie outside their window.
+    """Convert spans [first, last) of windows to genome coordinates; spans may extend beyond their window.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def to_genome(
     Returns
     -------
     start, end: numpy.ndarray, dtype=int64
-        On the genome; of scalars, scalars.
+        Genome coordinates; scalars for scalar input.
 
     See Also
     --------
@@ -53,7 +53,7 @@ def to_genome(
 def to_window(
     window_start: ArrayLike, window_end: ArrayLike, strand: ArrayLike, start: ArrayLike, end: ArrayLike
 ) -> tuple[Any, Any]:
-    """Return coordinates in windows of spans [start, end) of the genome; spans may lie outside their window.
+    """Convert spans [start, end) of the genome to window coordinates; spans may extend beyond their window.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def to_window(
     strand: array of str
         "+" or "-".
     start, end: array of int
-        Spans on the genome, bp, on the chromosome of their window. A single base at p is the span [p, p + 1).
+        Spans on the genome, bp, on the same chromosome as their window. A single base at p is the span [p, p + 1).
 
     Returns
     -------
     first, last: numpy.ndarray, dtype=int64
-        bp from position 0 of the window, negative before it; of scalars, scalars.
+        bp from position 0 of the window, negative upstream of it; scalars for scalar input.
 
     See Also
     --------
@@ -75,7 +75,7 @@ def to_window(
 
     Examples
     --------
-    Bases 190-195 of the genome, in the window 100-200 on either strand:
+    Bases 190-195 of the genome in the window 100-200, on either strand:
 
     >>> from cisnake.data.genome import to_window
     >>> first, last = to_window(100, 200, ["+", "-"], 190, 195)
@@ -93,5 +93,5 @@ def _integers(*coordinates: ArrayLike) -> list[np.ndarray]:
 
 
 def _by_strand(strand: ArrayLike, forward: np.ndarray, reverse: np.ndarray) -> Any:
-    # Indexing by an empty tuple turns an array without dimensions into a scalar, and leaves the others.
+    # Indexing with an empty tuple turns a zero-dimensional array into a scalar and leaves other arrays unchanged.
     return np.where(np.asarray(strand) == "+", forward, reverse)[()]

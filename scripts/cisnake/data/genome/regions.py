@@ -1,11 +1,11 @@
-"""Regions of a genome: read from BED files, and their union, difference and intersection.
+"""Read genomic regions from BED files, and compute unions, differences and intersections.
 
-A table of regions has the columns chrom, start and end, 0-based and half-open; further columns stay with their rows. The
-second table that a function takes counts as the set of its bases: its regions may overlap, touch, and be in any order.
+A table of regions has the columns chrom, start and end, 0-based and half-open. Further columns are kept with their rows. The
+second table of a function is treated as a set of bases: its regions may overlap, touch, and be in any order.
 
-bioframe (0.8.0) is not used: on a million intervals its merge takes 2.1 and its subtract 3.7 times as long, and to import it
-takes 0.5 to 1 s of CPU time, for matplotlib. It also raises on empty tables, orders rows in another way, and differs for empty
-intervals and for windows that begin before their chromosome, as tiles may.
+bioframe (0.8.0) is not used. On a million intervals its merge takes 2.1 times as long and its subtract 3.7 times, and
+importing it takes 0.5 to 1 s of CPU time because of matplotlib. It also raises on empty tables, orders rows differently, and
+treats empty intervals, and windows that begin before their chromosome (as tiles may), differently.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from cisnake.data.genome.intervals import read_intervals, refuse_lines
 from cisnake.text_files import check_file
 
 _EDGES_AT_ONCE = 1 << 22
-# Chromosomes are laid end to end on one line, so far apart that windows reaching beyond their ends never meet.
+# Chromosomes are placed on one line, far enough apart that windows extending beyond their ends never overlap.
 _STEP = 1 << 40
 
 
 def read_regions(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """Return the regions of a BED file that lie on chromosomes of the genome.
+    """Read the regions of a BED file that lie on chromosomes of the genome.
 
     Parameters
     ----------
     path: str or Path
-        BED with three columns or more, plain or gzipped. Comments and the lines `track` and `browser` are passed over.
+        BED with at least three columns, plain or gzipped. Comments, and `track` and `browser` lines, are skipped.
     sizes: mapping of str to int
-        Lengths of the genome's chromosomes. Names may differ from the file's by a leading `chr`; regions on chromosomes that
-        the genome lacks are left out.
+        Lengths of the chromosomes of the genome. Names may differ from those in the file by a leading `chr`; regions on
+        chromosomes that the genome lacks are left out.
 
     Returns
     -------
     pandas.DataFrame
-        chrom (the genome's name), start, end, in the order of the file; cut at the ends of chromosomes.
+        chrom (the genome's name), start, end, in file order; clipped to the ends of chromosomes.
 
     Raises
     ------
     InputError
-        The file is missing, no BED, shares no chromosome with the genome, or has a region past the end of its chromosome, as
-        one of another assembly would; the message names the line.
+        The file is missing or not BED, it shares no chromosome with the genome, or a region starts beyond the end of its
+        chromosome, which suggests another assembly. The message names the line.
     """
     path = check_file(path, "BED file", "its path")
     table = pd.concat(list(read_intervals(path)))
     chrom = table["chrom"].map(match_chromosomes(table["chrom"].unique(), sizes, str(path)))
     table = table.assign(chrom=chrom)[chrom.notna()]
     length = table["chrom"].map(dict(sizes)).astype("int64")
-    refuse_lines(path, table["start"] >= length, "the region lies past the end of its chromosome: is it of another assembly?")
+    refuse_lines(path, table["start"] >= length, "the region starts beyond the end of its chromosome: wrong assembly?")
     table["end"] = np.minimum(table["end"], length)
     return table.reset_index(drop=True)
 
 
 def merge(regions: pd.DataFrame) -> pd.DataFrame:
-    """Return the fewest regions that cover the same bases: those that overlap or touch become one, empty ones vanish.
+    """Merge regions that overlap or touch, and drop empty ones.
 
     Returns
     -------
     pandas.DataFrame
-        chrom, start, end; chromosomes in the order in which they appear, regions by start.
+        chrom, start, end; chromosomes in order of appearance, regions by start.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def merge(regions: pd.DataFrame) -> pd.DataFrame:
 
 
 def subtract(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return what is left of each region of `a` without the bases of `b`: none, one or several rows, in the order of `a`.
+    """Remove the bases of `b` from the regions of `a`; each region leaves zero or more rows, in the order of `a`.
 
     Examples
     --------
@@ -93,11 +93,11 @@ def subtract(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     names = _names(a, b)
     first, last = _set_on_line(b, names)
     far = np.iinfo(np.int64).max
-    return _meet(a, names, np.r_[-far, last], np.r_[first, far])
+    return _intersect_stretches(a, names, np.r_[-far, last], np.r_[first, far])
 
 
 def intersect(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return the pieces of each region of `a` that lie in `b`: none, one or several rows, in the order of `a`.
+    """Return the parts of the regions of `a` that lie in `b`; each region gives zero or more rows, in the order of `a`.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def intersect(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     [['chr1', 5, 12]]
     """
     names = _names(a, b)
-    return _meet(a, names, *_set_on_line(b, names))
+    return _intersect_stretches(a, names, *_set_on_line(b, names))
 
 
 def overlaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
@@ -128,7 +128,7 @@ def overlaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
 
 
 def total_bases(regions: pd.DataFrame) -> int:
-    """Return the sum of the regions' lengths.
+    """Return the summed length of the regions.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def total_bases(regions: pd.DataFrame) -> int:
 
 
 def count_bases(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
-    """Return how many bases of each region of `a` lie in `b`; shape=(len(a),), dtype=int64.
+    """Count the bases of each region of `a` that lie in `b`; shape=(len(a),), dtype=int64.
 
     Examples
     --------
@@ -160,17 +160,17 @@ def count_bases(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
 
 
 def count_bins(a: pd.DataFrame, b: pd.DataFrame, bin_size: int, least: float) -> np.ndarray:
-    """Return how many bins of each region of `a` have at least `least` of their bases in `b`.
+    """Count the bins of each region of `a` with at least `least` bases in `b`.
 
     Parameters
     ----------
     a: pandas.DataFrame, n rows
-        Regions of one length, a multiple of `bin_size`.
+        Regions of the same length, a multiple of `bin_size`.
     b: pandas.DataFrame
     bin_size: int
-        bp in a bin.
+        Length of a bin, bp.
     least: float
-        bp.
+        Minimum overlap of a bin, bp.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def count_bins(a: pd.DataFrame, b: pd.DataFrame, bin_size: int, least: float) ->
 
     Examples
     --------
-    Of the bins 0-10 and 10-20, the first has 5 bases in `b`, the second 2:
+    The bin 0-10 has 5 bases in `b`, the bin 10-20 has 2:
 
     >>> import pandas as pd
     >>> from cisnake.data.genome import count_bins
@@ -204,13 +204,13 @@ def _names(a: pd.DataFrame, b: pd.DataFrame) -> pd.Index:
 
 
 def _on_line(regions: pd.DataFrame, names: pd.Index) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and ends on the line of all chromosomes."""
+    """Return starts and ends on the common line of all chromosomes."""
     offset = names.get_indexer(regions["chrom"]).astype(np.int64) * _STEP
     return offset + regions["start"].to_numpy(np.int64), offset + regions["end"].to_numpy(np.int64)
 
 
 def _set_on_line(regions: pd.DataFrame, names: pd.Index) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and ends, in order, of the fewest stretches of the line that cover the regions."""
+    """Return sorted starts and ends, on the common line, of the merged regions."""
     start, end = _on_line(regions[regions["end"] > regions["start"]], names)
     order = np.argsort(start, kind="stable")
     start, reach = start[order], np.maximum.accumulate(end[order])
@@ -219,15 +219,15 @@ def _set_on_line(regions: pd.DataFrame, names: pd.Index) -> tuple[np.ndarray, np
 
 
 def _bases_before(position: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Return how many bases of ordered stretches lie before each position of the line."""
+    """Count the bases of sorted stretches that lie before each position on the line."""
     begun = np.searchsorted(first, position, side="right")
     whole = np.r_[0, np.cumsum(last - first)]
     beyond = np.maximum(np.r_[0, last][begun] - position, 0)
     return whole[begun] - np.where(begun > 0, beyond, 0)
 
 
-def _meet(a: pd.DataFrame, names: pd.Index, first: np.ndarray, last: np.ndarray) -> pd.DataFrame:
-    """Return the pieces of each region of `a` that lie in ordered stretches of the line."""
+def _intersect_stretches(a: pd.DataFrame, names: pd.Index, first: np.ndarray, last: np.ndarray) -> pd.DataFrame:
+    """Return the parts of each region of `a` that lie in sorted stretches of the line."""
     start, end = _on_line(a, names)
     from_stretch = np.searchsorted(last, start, side="right")
     n = np.maximum(np.searchsorted(first, end, side="left") - from_stretch, 0) * (end > start)

@@ -1,4 +1,4 @@
-"""A simulated genome whose truth is known."""
+"""Simulate a genome with known regulatory sites, expression and variant effects."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The files of a simulated genome."""
+"""Write the files of a simulated genome."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from cisnake.data.simulation.variants import draw_variants, variant_effects, wri
 from cisnake.files import write_json, write_table
 
 LINE = 60
-"""Bases a line of the FASTA."""
+"""Bases per line of the FASTA file."""
 
 
 def write_inputs(made: Simulation, folder: Path) -> dict[str, int]:
-    """Write all files of a simulation; each is whole or not there, and none appears before all are written.
+    """Write all files of a simulation; they appear in the folder only once all of them are complete.
 
-    genome.fa, genome.fa.fai, genes.gtf, expression.tsv and expression_noiseless.tsv (gene_id and a column per task, log
-    expression; NA where not measured), tasks.tsv, variants.vcf, truth.tsv and simulation.json.
+    The files are genome.fa, genome.fa.fai, genes.gtf, expression.tsv and expression_noiseless.tsv (gene_id and one column per
+    task, log expression, NA for missing values), tasks.tsv, variants.vcf, truth.tsv and simulation.json.
 
     Parameters
     ----------
     made: Simulation
     folder: Path
-        Made when missing; other files in it are left alone.
+        Created if it is missing; other files in it are left alone.
 
     Returns
     -------
     dict of str to int
-        Counts of what was written.
+        Numbers of genes, sites and variants.
     """
     sites, variants = truth(made), draw_variants(made)
     effects = variant_effects(made, variants)
@@ -58,13 +58,13 @@ def write_inputs(made: Simulation, folder: Path) -> dict[str, int]:
         write_json(describe(made, sites), part / "simulation.json")
         for path in sorted(part.iterdir()):
             os.replace(path, folder / path.name)
-    # The index is as old as the genome or newer: a reader that compares their ages would make it again.
+    # The index must not be older than the genome: readers that compare their ages would rebuild it.
     os.utime(folder / "genome.fa.fai")
     return {"genes": len(made.genes), "sites": len(sites), "variants": len(variants)}
 
 
 def describe(made: Simulation, sites: pd.DataFrame) -> dict:
-    """Return what simulation.json says: settings, seed, motifs with their weights, and the r that is possible per task."""
+    """Return the content of simulation.json: settings, seed, motifs with their weights, and the maximum r per task."""
     measured = ~np.isnan(made.observed) & made.genes["labelled"].to_numpy()[:, None]
     possible = [float(np.corrcoef(made.noiseless[m, t], made.observed[m, t])[0, 1]) for t, m in enumerate(measured.T)]
     counts = sites.groupby(["motif_id", "origin"]).size()
@@ -105,7 +105,7 @@ def _fasta(chromosomes: dict[str, np.ndarray]) -> str:
 
 
 def _gtf(genes: pd.DataFrame, seed: int) -> str:
-    """Return genes as GTF, each with one transcript of two exons that leave out the middle third."""
+    """Return the genes as GTF, each with one transcript of two exons; the intron is the middle third."""
     lines = [f"#!genome-build simulated, seed {seed}"]
     for g in genes.itertuples(index=False):
         third = (g.end - g.start) // 3

@@ -1,4 +1,4 @@
-"""A genome, its genes, their expression and variants, made from a seed, with the truth of what drives them."""
+"""Simulate a genome, its genes and their expression, with known regulatory sites."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from cisnake.errors import InputError
 from cisnake.sections import SimulateSection
 
 DESERT = 3_000
-"""Base pairs without genes at the start of every chromosome."""
+"""Gene-free bases at the start of every chromosome."""
 
 SITE_GAP = 4
-"""Base pairs kept free between planted instances."""
+"""Bases kept free between planted instances."""
 
 STAGES = ("layout", "background", "planting", "weights", "noise", "missing", "variants")
 
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """All that was made.
+    """A simulated genome with its genes, regulation and expression.
 
     Attributes
     ----------
     settings: SimulateSection
     seed: int
     chromosomes: dict of str to numpy.ndarray, dtype=int8
-        Codes by name.
+        Codes of the forward strand, by chromosome name.
     genes: pandas.DataFrame
         gene_id gene_name chrom start end strand tss (0-based, half-open), labelled and complete (bool).
     regulation: Regulation
     planted: pandas.DataFrame
-        sequence (row of `genes`), regulator, start, orientation, as `Regulation.sites` has them.
+        sequence (row of `genes`), regulator, start, orientation, as returned by `Regulation.sites`.
     noiseless, observed: numpy.ndarray, shape=(genes, tasks), dtype=float64
-        Log expression; NaN in `observed` where not measured.
+        Log expression; missing values are NaN in `observed`.
     """
 
     settings: SimulateSection
@@ -63,15 +63,15 @@ class Simulation:
 
     @cached_property
     def windows(self) -> np.ndarray:
-        """Regulatory regions of the genes, gene-oriented, shape=(genes, upstream + downstream), dtype=int8."""
+        """Gene-oriented sequences of the regulatory regions, shape=(genes, upstream + downstream), dtype=int8."""
         return window_codes(self.chromosomes, self.genes, self.settings.upstream, self.settings.downstream)
 
 
 def simulate(settings: SimulateSection, seed: int) -> Simulation:
-    """Make a genome and the expression of its genes.
+    """Simulate a genome and the expression of its genes.
 
-    Every stage draws from a generator of its own, so that a change of one (more noise, more variants) leaves the others as
-    they were. The same settings and seed give the same result.
+    Every stage has its own random generator, so changing one stage (more noise, more variants) leaves the others unchanged.
+    The same settings and seed give the same result.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def simulate(settings: SimulateSection, seed: int) -> Simulation:
     Raises
     ------
     InputError
-        Settings contradict each other, a motif is unknown or stands in two places, or more instances are asked for than fit.
+        Settings contradict each other, a motif is unknown or listed twice, or the instances do not fit into the regions.
     """
     check_settings(settings)
     regulators = _regulators(settings, stage_generator(seed, "weights"))
@@ -108,7 +108,7 @@ def simulate(settings: SimulateSection, seed: int) -> Simulation:
 
 
 def stage_generator(seed: int, stage: str) -> np.random.Generator:
-    """Return the generator of one stage of the simulation; its name is one of STAGES."""
+    """Return the random generator of a stage of the simulation, one of STAGES."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STAGES.index(stage),)))
 
 
@@ -119,15 +119,15 @@ def _regulators(s: SimulateSection, rng: np.random.Generator) -> list[Regulator]
     for name in names:
         if motifs[name].id in seen:
             raise InputError(
-                f"genome.simulate: motif {motifs[name].id} is given twice, as '{seen[motifs[name].id]}' and '{name}'; "
-                "every motif has one role, in one group or in all."
+                f"genome.simulate: motif {motifs[name].id} is listed twice, as '{seen[motifs[name].id]}' and '{name}'; "
+                "a motif must have one role, in one group or in all."
             )
         seen[motifs[name].id] = name
     strength = s.strength * rng.uniform(0.8, 1.2, len(names))
     regulators = []
     for (name, role, group), size in zip(list_motifs(s), strength, strict=True):
-        acts = np.ones(len(s.groups)) if group is None else np.eye(len(s.groups))[group]
-        weights = acts * {"activator": 1.0, "repressor": -1.0, "shared": 1.0, "decoy": 0.0}[role] * size + 0.0
+        in_group = np.ones(len(s.groups)) if group is None else np.eye(len(s.groups))[group]
+        weights = in_group * {"activator": 1.0, "repressor": -1.0, "shared": 1.0, "decoy": 0.0}[role] * size + 0.0
         motif = motifs[name]
         threshold = regulation.choose_threshold(motif, s.gc, s.sharpness)
         regulators.append(Regulator(motif, role, weights, regulation.log_odds(motif, s.gc), threshold))
@@ -135,7 +135,7 @@ def _regulators(s: SimulateSection, rng: np.random.Generator) -> list[Regulator]
 
 
 def _layout(s: SimulateSection, rng: np.random.Generator) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Give every gene a slot of its own: its body, its regulatory region, and the spacing behind it."""
+    """Place every gene in its own slot, which holds its regulatory region, its body, and the spacing after it."""
     chrom = np.sort(np.arange(s.n_genes) % s.n_chromosomes)
     forward = rng.random(s.n_genes) < 0.5
     length = rng.integers(400, 1500, s.n_genes)
@@ -146,14 +146,14 @@ def _layout(s: SimulateSection, rng: np.random.Generator) -> tuple[pd.DataFrame,
     ends = np.cumsum(slot)
     first = np.searchsorted(chrom, chrom)
     slot_start = DESERT + ends - slot - (ends - slot)[first]
-    # An upstream region ends with its last base before the TSS: '+' begins its slot with it, '-' ends its slot with it.
+    # The upstream region is at the start of the slot for '+' and at its end for '-'.
     tss = np.where(forward, slot_start + s.upstream, slot_start + after - 1)
     start = np.where(forward, tss, tss - length + 1)
     sizes = {}
     for index in range(s.n_chromosomes):
-        of_chrom = np.flatnonzero(chrom == index)
-        end = (slot_start + slot)[of_chrom[-1]]
-        sizes[f"chr{index + 1}"] = int(tss[of_chrom[-1]] + s.upstream // 4 + 1 if of_chrom[-1] in last else end)
+        last_gene = np.flatnonzero(chrom == index)[-1]
+        end = (slot_start + slot)[last_gene]
+        sizes[f"chr{index + 1}"] = int(tss[last_gene] + s.upstream // 4 + 1 if last_gene in last else end)
     labelled = np.ones(s.n_genes, dtype=bool)
     labelled[rng.choice(np.setdiff1d(np.arange(s.n_genes), last), s.n_unlabelled, replace=False)] = False
     genes = pd.DataFrame(
@@ -173,23 +173,23 @@ def _layout(s: SimulateSection, rng: np.random.Generator) -> tuple[pd.DataFrame,
 
 
 def window_positions(genes: pd.DataFrame, upstream: int, downstream: int) -> np.ndarray:
-    """Return the genome position of every base of the windows, in gene direction, shape=(genes, upstream + downstream)."""
+    """Return the genome position of every base of the windows, in gene orientation, shape=(genes, upstream + downstream)."""
     from_tss = np.arange(-upstream, downstream)
     sign = np.where(genes["strand"] == "+", 1, -1)
     return genes["tss"].to_numpy()[:, None] + sign[:, None] * from_tss
 
 
 def window_codes(chromosomes: Mapping[str, np.ndarray], genes: pd.DataFrame, upstream: int, downstream: int) -> np.ndarray:
-    """Return the gene-oriented sequences around TSSs; N beyond the ends of chromosomes.
+    """Return the gene-oriented sequences around the TSSs; N beyond the ends of chromosomes.
 
     Parameters
     ----------
     chromosomes: mapping of str to numpy.ndarray, dtype=int8
-        Codes of the forward strand by name.
+        Codes of the forward strand, by chromosome name.
     genes: pandas.DataFrame
         chrom, strand, tss.
     upstream, downstream: int
-        Bases before the TSS, and from it on.
+        Bases upstream of the TSS, and downstream of it including the TSS base.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def window_codes(chromosomes: Mapping[str, np.ndarray], genes: pd.DataFrame, ups
         inside = (positions[rows] >= 0) & (positions[rows] < len(sequence))
         codes[rows] = np.where(inside, sequence[np.clip(positions[rows], 0, len(sequence) - 1)], N)
     reverse = (genes["strand"] == "-").to_numpy()
-    # Positions already run in gene direction: only the letters are left to complement.
+    # Positions already run in gene orientation, so the bases only need to be complemented.
     codes[reverse] = reverse_complement(codes[reverse])[:, ::-1]
     return codes
 
@@ -214,23 +214,24 @@ def _plant(
     chromosomes: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Write instances of the motifs into the chromosomes, in place, and return where they stand."""
+    """Write motif instances into the chromosomes, in place, and return their positions."""
     widths = np.array([len(regulator.log_odds) for regulator in regulators])
     room = s.plant_upstream + s.plant_downstream
     needed = s.instances_per_gene * (widths + SITE_GAP).sum()
     if needed > 0.5 * room:
         raise InputError(
-            f"genome.simulate: instances_per_gene {s.instances_per_gene} of {len(widths)} motifs needs {needed:.0f} bp of the "
-            f"{room} bp that plant_upstream and plant_downstream give; at most half may be filled. Ask for fewer or widen them."
+            f"genome.simulate: instances_per_gene {s.instances_per_gene} of {len(widths)} motifs needs {needed:.0f} bp; at "
+            f"most half of plant_upstream + plant_downstream ({room} bp) may be filled. Reduce instances_per_gene or widen "
+            "the region."
         )
     hosts = np.flatnonzero(genes["complete"])
     counts = rng.poisson(s.instances_per_gene, (len(hosts), len(widths)))
     host, regulator = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     order = np.lexsort((rng.random(len(host)), host))
     host, regulator = host[order], regulator[order]
-    # Instances stand in random order; sorted uniform numbers share out the bases that they leave free. The few genes that
-    # drew more than fit lose the last ones.
-    taken = _running(widths[regulator] + SITE_GAP, host)
+    # Instances are in random order, and sorted uniform numbers divide the free bases between them. The few genes with more
+    # instances than fit lose the last ones.
+    taken = _cumulative_by_host(widths[regulator] + SITE_GAP, host)
     fits = taken <= room
     host, regulator, taken = host[fits], regulator[fits], taken[fits]
     filled = np.zeros(len(hosts), dtype=int)
@@ -244,9 +245,9 @@ def _plant(
     planted = pd.DataFrame({"sequence": hosts[host], "regulator": regulator, "start": start, "orientation": orientation})
     positions = window_positions(genes, s.upstream, s.downstream)
     minus_gene = (genes["strand"] == "-").to_numpy()
-    for index, chosen in enumerate(regulators):
+    for index, planted_regulator in enumerate(regulators):
         rows = planted[planted["regulator"] == index]
-        instances = regulation.sample(chosen.motif, len(rows), s.sharpness, rng)
+        instances = regulation.sample(planted_regulator.motif, len(rows), s.sharpness, rng)
         reverse = (rows["orientation"] == "-").to_numpy()
         instances[reverse] = reverse_complement(instances[reverse])
         gene = rows["sequence"].to_numpy()
@@ -254,27 +255,27 @@ def _plant(
         flip = minus_gene[gene]
         instances[flip] = reverse_complement(instances[flip])[:, ::-1]
         for chrom in chromosomes:
-            here = (genes["chrom"].to_numpy()[gene] == chrom).nonzero()[0]
-            chromosomes[chrom][at[here]] = instances[here]
+            on_chrom = (genes["chrom"].to_numpy()[gene] == chrom).nonzero()[0]
+            chromosomes[chrom][at[on_chrom]] = instances[on_chrom]
     return planted.sort_values(["sequence", "start"], kind="stable", ignore_index=True)
 
 
-def _running(sizes: np.ndarray, host: np.ndarray) -> np.ndarray:
-    """Return sums of `sizes` up to and with each item, begun anew at every host; hosts are sorted."""
+def _cumulative_by_host(sizes: np.ndarray, host: np.ndarray) -> np.ndarray:
+    """Return the cumulative sum of `sizes` within each host, including the item itself; hosts are sorted."""
     total = np.cumsum(sizes)
     first = np.searchsorted(host, host)
     return total - (total - sizes)[first] if len(host) else total
 
 
 def truth(made: Simulation) -> pd.DataFrame:
-    """Return every planted instance, and every site of an active motif that arose by chance and is at least half occupied.
+    """Return every planted instance, and every chance site of an active motif that is at least half occupied.
 
     Returns
     -------
     pandas.DataFrame
-        gene_id motif_id motif_name role origin (planted or chance) chrom start end strand (of the genome, for the motif)
-        from_tss (of the centre, `regulation.centre`) occupancy, and effect_<group>: the instance's addition to log expression
-        in the tasks of that group.
+        gene_id motif_id motif_name role origin (planted or chance) chrom start end strand (genome strand of the motif)
+        from_tss (of the centre, see `regulation.centre`) occupancy, and effect_<group>: the contribution of the site to log
+        expression in the tasks of that group.
     """
     key = ["sequence", "regulator", "start", "orientation"]
     chance = made.regulation.sites(made.windows, 0.5).merge(made.planted[key], on=key, how="left", indicator=True)

@@ -1,4 +1,4 @@
-"""The rule by which a simulated genome's sequence sets its expression, and the sites that the rule acts through.
+"""The model that computes expression from sequence in a simulated genome.
 
 The log expression of a gene in a task of group g is a sum over active motifs m, positions p of its regulatory region and
 both orientations:
@@ -6,8 +6,8 @@ both orientations:
     f_g = base_g + sum_m weight[m, g] * sum_p occupancy_m(p) * exp(-|from_tss(p)| / decay)
     occupancy_m(p) = 1 / (1 + exp(-(score_m(p) - threshold_m) / TEMPERATURE))
 
-where score is the log-odds of the site in bits and from_tss is taken at the site's centre. It is a function of the sequence
-alone, so that a site that arose by chance counts as one that was planted, and the true effect of a variant is f(alt) - f(ref).
+where score is the log-odds of the site in bits and from_tss is the position of the site's centre. Expression depends only on
+the sequence. Chance sites therefore act like planted ones, and the true effect of a variant is f(alt) - f(ref).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from cisnake.data.motif_database import Motif, fetch_jaspar
 from cisnake.errors import unknown_name
 
 TEMPERATURE = 0.5
-"""Bits of score over which occupancy goes from 0.5 to 0.73: steep, so that a site is there or is not."""
+"""Score difference, in bits, over which occupancy rises from 0.5 to 0.73; small, so that most sites are on or off."""
 
 PSEUDO_PROBABILITY = 0.002
-"""Added to each base's probability, so that no base is impossible and scores stay finite."""
+"""Added to the probability of each base, so that no base is impossible and scores are finite."""
 
 ACTIVE_ROLES = ("activator", "repressor", "shared")
 
 
 @dataclass(frozen=True, eq=False)
 class Regulator:
-    """A motif and what it does.
+    """A motif with its role, effect and threshold.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class Regulator:
     role: str
         activator, repressor, shared or decoy.
     weights: numpy.ndarray, shape=(groups,), dtype=float64
-        Change of log expression per fully occupied site at the TSS; all zero for a decoy.
+        Change in log expression per fully occupied site at the TSS; all zero for a decoy.
     log_odds: numpy.ndarray, shape=(width, 4), dtype=float64
-        Bits against the background.
+        Log-odds relative to the background, in bits.
     threshold: float
         Score, in bits, at which a site is half occupied.
     """
@@ -55,13 +55,13 @@ class Regulator:
 
     @property
     def active(self) -> bool:
-        """Whether the motif does anything in any group."""
+        """Whether the motif has an effect in any group."""
         return self.role in ACTIVE_ROLES
 
 
 @dataclass(frozen=True, eq=False)
 class Regulation:
-    """All that turns sequences into expression.
+    """The model that predicts expression from sequence.
 
     Attributes
     ----------
@@ -69,12 +69,13 @@ class Regulation:
     groups: list of str
         Names of the groups of tasks, in the order of the regulators' weights.
     base: numpy.ndarray, shape=(tasks,), dtype=float64
-        Log expression of a gene without any site.
+        Log expression of a gene without sites.
     group_of_task: numpy.ndarray, shape=(tasks,), dtype=int
+        Index of the group of each task.
     tss: int
         Position of the TSS in a sequence.
     decay: float
-        Base pairs from the TSS over which an effect falls by e.
+        Distance from the TSS, bp, over which an effect falls by a factor of e.
     """
 
     regulators: list[Regulator]
@@ -85,7 +86,7 @@ class Regulation:
     decay: float
 
     def expression(self, codes: np.ndarray) -> np.ndarray:
-        """Return the log expression of sequences in every task.
+        """Compute the log expression of sequences in every task.
 
         Parameters
         ----------
@@ -104,13 +105,13 @@ class Regulation:
         return self.base + by_group[:, self.group_of_task]
 
     def sites(self, codes: np.ndarray, occupancy: float) -> pd.DataFrame:
-        """Return the sites of active motifs that are occupied at least so much.
+        """Return the sites of active motifs with at least the given occupancy.
 
         Parameters
         ----------
         codes: numpy.ndarray, shape=(n, length), dtype=int8
         occupancy: float
-            0 to 1.
+            Minimum occupancy, 0 to 1.
 
         Returns
         -------
@@ -118,18 +119,18 @@ class Regulation:
             Columns sequence (row of `codes`), regulator (its index), start (in the sequence), orientation (+ or -, relative
             to the gene).
         """
-        found = []
+        tables = []
         for index, regulator in enumerate(self.regulators):
             if regulator.active:
                 for orientation, bound, _ in self._strands(regulator, codes):
                     sequence, start = np.nonzero(bound >= occupancy)
-                    found.append(
+                    tables.append(
                         pd.DataFrame({"sequence": sequence, "regulator": index, "start": start, "orientation": orientation})
                     )
-        return pd.concat(found, ignore_index=True)
+        return pd.concat(tables, ignore_index=True)
 
     def contributions(self, codes: np.ndarray, sites: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return occupancy, shape=(sites,), and additive effect by group, shape=(sites, groups), of sites as `sites` gives."""
+        """Return the occupancy, shape=(sites,), and effect per group, shape=(sites, groups), of sites returned by `sites`."""
         bound, effects = np.zeros(len(sites)), np.zeros((len(sites), len(self.groups)))
         by_regulator = sites.reset_index(drop=True).groupby("regulator", sort=True)
         for index, rows in by_regulator:
@@ -154,12 +155,12 @@ class Regulation:
 
 
 def centre(start: np.ndarray, width: int | np.ndarray) -> np.ndarray:
-    """Return the middle base of sites; of an even width, the right one of the two in the middle."""
+    """Return the position of the middle base of sites; for an even width, the right one of the two."""
     return start + width // 2
 
 
 def site_scores(codes: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
-    """Return the score of a motif at every start.
+    """Compute the score of a motif at every start position.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ def site_scores(codes: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, shape=(n, length - width + 1), dtype=float64
-        Bits. N scores as the worst base of its position.
+        Scores in bits. N scores like the lowest-scoring base at its position.
     """
     table = np.column_stack([log_odds, log_odds.min(axis=1)])
     starts = codes.shape[1] - len(table) + 1
@@ -180,12 +181,12 @@ def site_scores(codes: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
 
 
 def occupied(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the occupancy, 0 to 1, of sites with the scores given (bits)."""
+    """Return the occupancy, 0 to 1, of sites with the given scores (bits)."""
     return 1.0 / (1.0 + np.exp(np.clip((threshold - scores) / TEMPERATURE, -60.0, 60.0)))
 
 
 def background(gc: float) -> np.ndarray:
-    """Return the share of A, C, G, T in random sequence with the GC content given (0 to 1)."""
+    """Return the frequencies of A, C, G and T in random sequence with the given GC content (0 to 1)."""
     return np.array([1 - gc, gc, gc, 1 - gc]) / 2
 
 
@@ -201,9 +202,9 @@ def sample(motif: Motif, n: int, sharpness: float, rng: np.random.Generator) -> 
     ----------
     motif: Motif
     n: int
-        How many.
+        Number of instances.
     sharpness: float
-        Exponent of the probabilities: 1 samples the motif as it is, more leans to its consensus.
+        Exponent of the probabilities: 1 samples from the motif itself; larger values favour its consensus.
     rng: numpy.random.Generator
 
     Returns
@@ -218,38 +219,38 @@ def sample(motif: Motif, n: int, sharpness: float, rng: np.random.Generator) -> 
 def choose_threshold(motif: Motif, gc: float, sharpness: float, draws: int = 20_000) -> float:
     """Return the score at which a site is half occupied, in bits.
 
-    It lies below all but a tenth of the instances that are planted, by as much as makes those at least 0.88 occupied: what
-    is planted acts. The draws have a generator of their own, so that a motif has one threshold, whatever the seed of the run.
+    The threshold is 2 TEMPERATURE below the 10 % quantile of the scores of drawn instances. Nine in ten planted instances
+    are therefore at least 0.88 occupied. The draws use a fixed seed, so the threshold of a motif is the same in every run.
 
     Parameters
     ----------
     motif: Motif
     gc: float
-        Share of G and C in the background, 0 to 1.
+        GC content of the background, 0 to 1.
     sharpness: float
-        Power of the probabilities from which instances are drawn.
+        Exponent of the probabilities; see `sample`.
     draws: int
-        Number of instances. Default 20,000.
+        Number of instances to draw. Default 20,000.
     """
     drawn = sample(motif, draws, sharpness, np.random.default_rng(0))
     return float(np.quantile(site_scores(drawn, log_odds(motif, gc))[:, 0], 0.1) - 2 * TEMPERATURE)
 
 
 def jaspar_motifs(names: list[str], release: str) -> dict[str, Motif]:
-    """Return vertebrate CORE motifs of JASPAR, from the database that pyjaspar brings along.
+    """Return vertebrate CORE motifs of JASPAR, from the database bundled with pyjaspar.
 
     Parameters
     ----------
     names: list of str
-        Matrix identifiers (MA0114.5) or names of factors in any case (HNF4A); of a factor with several matrices, the one
-        with the lowest identifier is taken.
+        Matrix identifiers (MA0114.5) or names of factors, case-insensitive (HNF4A). If a factor has several matrices, the one
+        with the lowest identifier is used.
     release: str
-        JASPAR2026, for example.
+        For example, JASPAR2026.
 
     Returns
     -------
     dict of str to Motif
-        By the names given.
+        Motifs by the names in `names`.
 
     Raises
     ------
@@ -258,15 +259,15 @@ def jaspar_motifs(names: list[str], release: str) -> dict[str, Motif]:
     """
     motifs = fetch_jaspar(release.removeprefix("JASPAR"), "vertebrates")
     by_name: dict[str, Motif] = {}
-    # Sorted by id: of several matrices of a factor, the first stays.
+    # Motifs are sorted by id, so the first matrix of a factor is kept.
     for motif in motifs:
         by_name.setdefault(motif.name.casefold(), motif)
     by_name |= {motif.id.casefold(): motif for motif in motifs}
-    found = {}
+    selected = {}
     for name in names:
         if name.casefold() not in by_name:
             raise unknown_name("motif", name, [motif.name for motif in motifs])
         motif = by_name[name.casefold()]
         probabilities = motif.probabilities + PSEUDO_PROBABILITY
-        found[name] = replace(motif, probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
-    return found
+        selected[name] = replace(motif, probabilities=probabilities / probabilities.sum(axis=1, keepdims=True))
+    return selected

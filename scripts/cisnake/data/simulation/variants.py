@@ -1,4 +1,4 @@
-"""Variants of a simulated genome, with the effects that they truly have."""
+"""Variants of a simulated genome and their true effects."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from cisnake.data.genome import BASES, decode, encode
 from cisnake.data.simulation.genome import Simulation, stage_generator, window_codes, window_positions
 
 INDEL_SIZE = 4
-"""Most bases that a variant inserts or deletes."""
+"""Maximum number of inserted or deleted bases."""
 
 TSS_MARGIN = 10
-"""Base pairs around the TSS without variants: what an indel over the TSS does to it is a matter of taste."""
+"""Bases around the TSS without variants, because the effect of an indel that covers the TSS is a matter of convention."""
 
 UNKNOWN_CHROM = "chrUnknown"
 
 
 def draw_variants(made: Simulation) -> pd.DataFrame:
-    """Return variants near genes with their true effects, and a few without any.
+    """Draw variants near genes, and a few without a known effect.
 
-    Of the variants near genes, two fifths break a planted instance of an active motif at its most informative base, a
-    tenth does the same to a decoy, three tenths change a base of a regulatory region at random, and a fifth are insertions
-    and deletions, half of them inside planted instances of active motifs. Then there are two of whose
-    alleles the genome has none, one whose REF and ALT are swapped, one on a chromosome that the genome lacks and one far
-    from every gene.
+    Variants near genes: 40 % break a planted instance of an active motif at its most informative base, 10 % do the same to a
+    decoy, 30 % substitute a random base of a regulatory region, and 20 % are insertions and deletions, half of them inside
+    planted instances of active motifs. In addition, two variants have a REF and an ALT that both differ from the genome, one
+    has REF and ALT swapped, one is on a chromosome that the genome lacks, and one is far from every gene.
 
     Parameters
     ----------
@@ -35,8 +34,8 @@ def draw_variants(made: Simulation) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        chrom pos (0-based) ref alt kind gene_id (empty where no effect is known), row (of the gene, -1 without), sorted by
-        chromosome and position, at most one at a position.
+        chrom pos (0-based) ref alt kind gene_id (empty if no effect is known) and row (of the gene, -1 if there is none),
+        sorted by chromosome and position, at most one variant per position.
     """
     rng = stage_generator(made.seed, "variants")
     settings, regulators = made.settings, made.regulation.regulators
@@ -80,16 +79,16 @@ def draw_variants(made: Simulation) -> pd.DataFrame:
 
 
 def variant_effects(made: Simulation, variants: pd.DataFrame) -> np.ndarray:
-    """Return f(alt) - f(ref) of variants, shape=(variants, tasks), dtype=float64; NaN where no gene is given.
+    """Compute f(alt) - f(ref) of variants, shape=(variants, tasks), dtype=float64; NaN for variants without a gene.
 
-    The TSS base keeps its place in the window: an insertion upstream of it pushes bases out of the window's upstream end,
-    and one downstream pushes bases out of the other; deletions let bases in.
+    The position of the TSS base in the window is fixed. An insertion upstream of the TSS therefore pushes bases out of the
+    upstream end of the window, and one downstream of it pushes them out of the downstream end; deletions let bases in.
 
     Parameters
     ----------
     made: Simulation
     variants: pandas.DataFrame
-        As `draw_variants` returns them.
+        As returned by `draw_variants`.
     """
     known = np.flatnonzero(variants["row"] >= 0)
     alternative = np.stack([_haplotype(made, variants.iloc[index]) for index in known]) if len(known) else made.windows[:0]
@@ -100,15 +99,15 @@ def variant_effects(made: Simulation, variants: pd.DataFrame) -> np.ndarray:
 
 
 def write_vcf(made: Simulation, variants: pd.DataFrame, effects: np.ndarray) -> str:
-    """Return variants as the text of a VCF 4.2 file, with GENE and EFFECT where they are known."""
+    """Return the variants as the text of a VCF 4.2 file, with GENE and EFFECT where known."""
     lines = ["##fileformat=VCFv4.2"]
     lines += [f"##contig=<ID={name},length={len(sequence)}>" for name, sequence in made.chromosomes.items()]
     lines += [
         f"##contig=<ID={UNKNOWN_CHROM}>",
         '##INFO=<ID=GENE,Number=1,Type=String,Description="Gene whose expression the variant changes">',
-        '##INFO=<ID=EFFECT,Number=.,Type=Float,Description="True change of log expression, alternative minus reference, in '
-        f'each task: {", ".join(made.tasks["task"])}">',
-        '##INFO=<ID=KIND,Number=1,Type=String,Description="Where the variant was put: active, decoy, random, indel, or why it '
+        '##INFO=<ID=EFFECT,Number=.,Type=Float,Description="True change in log expression, alternative minus reference, per '
+        f'task: {", ".join(made.tasks["task"])}">',
+        '##INFO=<ID=KIND,Number=1,Type=String,Description="Class of the variant: active, decoy, random, indel, or why it '
         'has no effect">',
         "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
     ]
@@ -127,7 +126,7 @@ def _pick(sites: pd.DataFrame, count: int, rng: np.random.Generator) -> list:
 
 
 def _substitution(made: Simulation, positions: np.ndarray, row: int, at: int, alt: int, kind: str) -> tuple:
-    """Return a substitution by the gene-oriented code `alt` at window position `at`."""
+    """Return the substitution that puts the gene-oriented code `alt` at window position `at`."""
     gene = made.genes.iloc[row]
     pos = int(positions[row, at])
     ref = made.chromosomes[gene["chrom"]][pos]
@@ -159,7 +158,7 @@ def _without_effect(made: Simulation, positions: np.ndarray, hosts: np.ndarray, 
 
 
 def _haplotype(made: Simulation, variant: pd.Series) -> np.ndarray:
-    """Return the window of the variant's gene with the alternative in it, the TSS base at its place."""
+    """Return the window of the variant's gene with the alternative allele, and the TSS base at its usual position."""
     gene = made.genes.iloc[[variant["row"]]]
     sequence: Mapping[str, np.ndarray] = made.chromosomes
     before, alt = sequence[variant["chrom"]], encode(variant["alt"])

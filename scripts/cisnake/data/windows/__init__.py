@@ -1,4 +1,4 @@
-"""What a model sees of the genome, and what is held out."""
+"""Select genes and tiles, and assign their windows to training, validation and test."""
 
 import lazy_loader
 

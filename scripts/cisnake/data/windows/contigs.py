@@ -1,7 +1,8 @@
-"""Contigs: the stretches of the genome that tiles are laid on, and which of them are trained on, chosen by and tested on.
+"""Divide the genome into contigs to tile, and assign them to training, validation and test.
 
-The procedure is Basenji's: chromosomes without their gaps, halved until none is too long, dealt at random so that each split
-comes near its share of the bases. Unlike there, contigs are drawn back where the windows of two splits would share bases.
+The procedure follows Basenji: chromosomes are cut at gaps, contigs are halved until none is too long, and each is assigned to
+a split at random so that every split gets about its share of the bases. Unlike in Basenji, contigs are shortened where windows
+of two splits would share bases.
 """
 
 from __future__ import annotations
@@ -15,41 +16,41 @@ from cisnake.errors import InputError
 from cisnake.program import Progress
 from cisnake.sections import SplitsSection
 
-# A contig longer than this part of what a held-out split lacks goes to training: it would overshoot.
+# A contig longer than this fraction of the bases that a held-out split still needs goes to training, to avoid overshooting.
 ABSTAIN = 0.2
 _BASES_AT_ONCE = 1 << 24
 
 
 def find_unknown(genome: Genome, chromosomes: list[str]) -> pd.DataFrame:
-    """Return the runs of N of some chromosomes: chrom, start, end. Any letter but A, C, G and T counts as N."""
-    found = []
+    """Find the runs of N on the given chromosomes: chrom, start, end. Any letter other than A, C, G and T counts as N."""
+    runs = []
     progress = Progress("bases searched for N", sum(genome.sizes[chrom] for chrom in chromosomes))
     for chrom in chromosomes:
         for start in range(0, genome.sizes[chrom], _BASES_AT_ONCE):
             unknown = genome.codes(chrom, start, min(start + _BASES_AT_ONCE, genome.sizes[chrom])) == N
             edges = start + np.flatnonzero(np.diff(np.r_[False, unknown, False]))
-            found.append(pd.DataFrame({"chrom": chrom, "start": edges[::2], "end": edges[1::2]}))
+            runs.append(pd.DataFrame({"chrom": chrom, "start": edges[::2], "end": edges[1::2]}))
             progress.advance(len(unknown))
-    return merge(pd.concat(found))
+    return merge(pd.concat(runs))
 
 
 def make_contigs(
     sizes: dict[str, int], gaps: pd.DataFrame, limit: pd.DataFrame | None, shortest: int, break_length: int
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the contigs of a genome, and how many bases are not in them and why.
+    """Divide a genome into contigs, and count the bases left out, by reason.
 
     Parameters
     ----------
     sizes: dict of str to int
-        Length of each chromosome that is used.
+        Length of each chromosome to use.
     gaps: pandas.DataFrame
-        chrom, start, end of what lies between contigs.
+        chrom, start, end of the gaps between contigs.
     limit: pandas.DataFrame, optional
-        Regions outside which there are no contigs. Default None: the whole genome.
+        Regions to which contigs are restricted. Default None: the whole genome.
     shortest: int
-        Shorter contigs (bp) are dropped.
+        Minimum length of a contig, bp; shorter ones are dropped.
     break_length: int
-        The longest contig is broken in half until none is longer (bp), or its halves would be too short.
+        Contigs longer than this, bp, are halved repeatedly, unless the halves would be shorter than `shortest`.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def make_contigs(
 
 
 def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.DataFrame:
-    """Halve contigs longer than `longest` bp until none is, sparing those whose halves would be shorter than `shortest`.
+    """Halve contigs repeatedly until none exceeds `longest` bp, except if the halves would be shorter than `shortest`.
 
     Examples
     --------
@@ -104,19 +105,19 @@ def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.Data
 
 
 def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], seed: int) -> pd.DataFrame:
-    """Return the contigs with the columns `split` and `fold`, those of one split that touch rejoined.
+    """Assign contigs to splits or folds, and rejoin adjacent contigs of the same split.
 
     Parameters
     ----------
     contigs: pandas.DataFrame
         chrom, start, end.
     splits: SplitsSection
-        `val` and `test` (chromosomes), or `val_fraction` and `test_fraction` (shares of the bases), or `folds` (their
-        number). With folds, `split` is "test" for all, as for genes; else `fold` is 0.
+        `val` and `test` (chromosomes), or `val_fraction` and `test_fraction` (fractions of the bases), or `folds` (number of
+        folds). With folds, `split` is "test" for all, as for genes; otherwise `fold` is 0.
     chromosomes: list of str
-        Those of the genome, for the check of names.
+        Chromosomes of the genome, to check names and for the order.
     seed: int
-        Of the draws.
+        Random seed of the assignment.
 
     Returns
     -------
@@ -126,36 +127,36 @@ def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, chromosomes: li
     Raises
     ------
     InputError
-        A chromosome is unknown, a split got no contig, nothing is left to train on, or the splits are those of genes.
+        A chromosome is unknown, a split has no contigs, nothing is left for training, or `splits.genes` is set.
     """
     if splits.genes:
         raise InputError(
-            "splits.genes names genes, but tiles are split by val and test, by their fractions, or by folds: use one."
+            "splits.genes does not apply to tiles: use val and test, val_fraction and test_fraction, or folds instead."
         )
     length = (contigs["end"] - contigs["start"]).to_numpy()
     rng = np.random.default_rng(seed)
     split, fold = np.full(len(contigs), "test", dtype=object), np.zeros(len(contigs), dtype=np.int64)
     if splits.folds:
         aim = np.full(splits.folds, np.ceil(length.sum() / splits.folds))
-        fold = _deal(length, aim, aim < 0, rng)
+        fold = _assign_parts(length, aim, aim < 0, rng)
         missing = [f"fold {i}" for i in range(len(aim)) if i not in fold]
     elif splits.val_fraction:
         held_out = np.array([splits.val_fraction, splits.test_fraction])
         if held_out.sum() >= 1:
             raise InputError(
-                f"splits.val_fraction and test_fraction are {held_out.sum():g} together: nothing is left to train on."
+                f"splits.val_fraction + test_fraction is {held_out.sum():g}: nothing is left for training; reduce them."
             )
         aim = np.r_[1 - held_out.sum(), held_out] * length.sum()
-        split = np.array(SPLITS, dtype=object)[_deal(length, aim, np.array([False, True, True]), rng)]
+        split = np.array(SPLITS, dtype=object)[_assign_parts(length, aim, np.array([False, True, True]), rng)]
         missing = [name for name in SPLITS if name not in split]
     else:
         split = split_by_chromosome(contigs["chrom"], splits, chromosomes).to_numpy(object)
         missing = [name for name in SPLITS if name not in split]
     if missing:
         raise InputError(
-            f"none of the {len(contigs)} contigs, of up to {length.max(initial=0)} bases, went to {missing[0]}: check the "
-            "section splits, or break contigs further with tiles.break_length. (By fraction, a contig goes to val or test only "
-            f"if it is shorter than {ABSTAIN:.0%} of what they lack.)"
+            f"none of the {len(contigs)} contigs, of up to {length.max(initial=0)} bp, was assigned to {missing[0]}: check the "
+            "section splits, or reduce tiles.break_length. (With fractions, a contig can go to val or test only if it is not "
+            f"longer than {ABSTAIN:.0%} of the bases still needed.)"
         )
     divided = contigs.assign(split=split, fold=fold)
     order = {chrom: rank for rank, chrom in enumerate(chromosomes)}
@@ -168,11 +169,11 @@ def _in_order(contigs: pd.DataFrame, order: dict[str, int]) -> pd.DataFrame:
     return contigs.assign(rank=rank).sort_values(["rank", "start"]).drop(columns="rank").reset_index(drop=True)
 
 
-def _deal(length: np.ndarray, aim: np.ndarray, abstains: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Deal contigs, the longest first, each at random with probabilities in proportion to what the parts still lack."""
+def _assign_parts(length: np.ndarray, aim: np.ndarray, abstains: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Assign contigs to parts at random, longest first, with probabilities proportional to the bases each part still needs."""
     has, part = np.zeros(len(aim)), np.empty(len(length), dtype=np.int64)
     for i in np.argsort(-length, kind="stable"):
-        # Training takes what nobody lacks.
+        # If no part needs more bases, the contig goes to training.
         lacks = np.maximum(aim - has, np.where(abstains | ~abstains.any(), 0, 1))
         lacks[abstains & (length[i] > ABSTAIN * lacks)] = 0
         part[i] = rng.choice(len(aim), p=lacks / lacks.sum())
@@ -181,22 +182,23 @@ def _deal(length: np.ndarray, aim: np.ndarray, abstains: np.ndarray, rng: np.ran
 
 
 def separate_contigs(contigs: pd.DataFrame, distance: int) -> pd.DataFrame:
-    """Draw contigs of different splits back from each other until at least `distance` bp lie between them.
+    """Shorten contigs until those of different splits are at least `distance` bp apart.
 
-    Contigs of val give way to those of test, those of train to both, so that what is held out stays whole. Among folds, of
-    which each is held out once, the right one gives way to the left one.
+    Training contigs are shortened next to validation and test contigs, and validation contigs next to test contigs, so that
+    held-out sequence is preserved. Between folds, each of which is held out once, the downstream contig is shortened.
 
     Parameters
     ----------
     contigs: pandas.DataFrame
-        chrom, start, end, split, fold; no two share a base.
+        chrom, start, end, split, fold; contigs do not overlap.
     distance: int
-        Twice the crop, because windows reach that far out of their contigs, and the bases by which training moves windows.
+        Minimum distance, bp: twice the crop, because windows extend beyond their contigs by the crop, plus the largest shift
+        of training windows.
 
     Returns
     -------
     pandas.DataFrame
-        The same columns; contigs may have vanished or come apart.
+        The same columns; contigs may have been removed or divided.
 
     Examples
     --------

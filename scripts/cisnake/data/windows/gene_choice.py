@@ -1,4 +1,4 @@
-"""Which genes of a data set a run interprets."""
+"""Choose the genes to interpret."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from cisnake.text_files import read_lines
 
 
 def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
-    """Return the rows of the genes to attribute and to scan: "all", "held_out", or those listed in a file.
+    """Return the rows of the genes to attribute and scan: all genes, held-out genes, or those listed in a file.
 
     Parameters
     ----------
     windows: pandas.DataFrame
-        gene_id and split, as of `read_windows`.
+        gene_id and split, as returned by `read_windows`.
     which: str
-        "all", "held_out" (genes of the test split), or the path of a file with a gene id a line.
+        "all", "held_out" (genes of the test split), or the path of a file with one gene id per line.
 
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=int64
-        Ascending.
+        Row numbers, ascending.
 
     Raises
     ------
     InputError
-        The file is missing or empty, or has a gene that the data set lacks.
+        The file is missing or empty, or lists a gene that is not in the data set.
 
     Examples
     --------
@@ -44,11 +44,11 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
         return np.flatnonzero(windows["split"] == "test")
     path = Path(which)
     if not path.is_file():
-        raise InputError(f"attribution.genes is {which}: it is all, held_out, or a file with a gene id a line.")
+        raise InputError(f"attribution.genes is {which}; it must be all, held_out, or a file with one gene id per line.")
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
     wanted = {line.strip() for _, line in read_lines(path, "list of genes")} - {""}
     if not wanted:
-        raise InputError(f"attribution.genes is {which}, a file without a gene id.")
+        raise InputError(f"attribution.genes is {which}, but this file contains no gene ids.")
     for gene in sorted(wanted):
         if gene not in row_of:
             raise unknown_name(f"gene in {path}", gene, row_of)

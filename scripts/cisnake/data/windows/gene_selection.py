@@ -1,4 +1,4 @@
-"""Options, inputs and outputs of the programs that select genes, in expression and in coverage runs."""
+"""Command-line options, inputs and outputs shared by the programs that select genes for expression and coverage runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cisnake.sections import AnnotationSection
 
 
 def add_selection_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for genome and annotation, and for the tables to write."""
+    """Add the options for genome, annotation and output tables."""
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     parser.add_argument("--gtf", type=Path, required=True, metavar="GTF")
     parser.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
@@ -26,33 +26,33 @@ def add_selection_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_annotation(args: argparse.Namespace, annotation: AnnotationSection) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the genes of the annotation, and the TSS of `--tss-bed`, which is optional."""
+    """Read the genes of the annotation and, if `--tss-bed` is given, the measured TSSs."""
     genes = read_genes(args.gtf, list(annotation.exclude), annotation.feature)
     return genes, read_tss(args.tss_bed) if args.tss_bed else None
 
 
 def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame, advice: str = "") -> None:
-    """Raise an InputError with the reasons, and the advice, if no gene is kept."""
+    """Raise an InputError with the reasons and advice if no gene is kept."""
     if kept.empty:
         reasons = count_selection(kept, dropped)["dropped"]
-        raise InputError(f"no gene is left; reasons: {reasons}.{advice}")
+        raise InputError(f"no genes are left; numbers dropped, by reason: {reasons}.{advice}")
 
 
 def write_selection(
     args: argparse.Namespace, kept: pd.DataFrame, dropped: pd.DataFrame, tasks: pd.DataFrame, summary: dict[str, Any]
 ) -> None:
-    """Write genes, dropped genes, tasks and summary to the files of the options, and the notices to the log.
+    """Write genes, dropped genes, tasks and summary to the output files, and log the notices.
 
     Parameters
     ----------
     args: argparse.Namespace
-        With the options of `add_selection_options`.
+        Parsed options, including those of `add_selection_options`.
     kept, dropped: pandas.DataFrame
-        Genes with their split, and genes with the reason why they were dropped.
+        Selected genes with their split, and dropped genes with the reason.
     tasks: pandas.DataFrame
         task, group, description.
     summary: dict
-        Of `select_genes` and the program; numbers of genes, by reason and by split, are counted here.
+        Summary from `select_genes` and the program. The numbers of genes, by reason and by split, are added here.
     """
     summary = summary | count_selection(kept, dropped) | {"split": kept["split"].value_counts().to_dict()}
     for notice in summary["notices"]:

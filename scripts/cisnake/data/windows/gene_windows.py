@@ -1,4 +1,4 @@
-"""Which genes a run uses: annotation, genome and matrix brought together, and why each other gene was left out."""
+"""Select the genes of a run from annotation, genome and matrix, and record why each other gene was dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cisnake.sections import AnnotationSection, WindowsSection
 
 _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
 
-# What every table of windows has, and which columns are numbers where it has them.
+# Required columns of every table of windows, and columns that hold integers if present.
 _NEEDED = ("gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold")
 _INTEGERS = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold")
 
@@ -39,19 +39,21 @@ _DROPPED_COLUMNS = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "
 
 
 def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
-    """Find ids in another naming of the same genes, with or without Ensembl's version suffix (ENSG….12).
+    """Match gene ids between files, with or without Ensembl's version suffix (ENSG….12).
 
     Parameters
     ----------
     wanted: pandas.Series of str
+        Ids to look up.
     known: pandas.Index of str
+        Ids to match against.
 
     Returns
     -------
     matched: pandas.Series
-        The id in `known` for each wanted one, missing where there is none or where it is ambiguous.
+        The matching id in `known` for each id in `wanted`; missing if there is none or if it is ambiguous.
     n_stripped: int
-        How many match only without their version.
+        Number of ids that match only without the version suffix.
 
     Examples
     --------
@@ -71,10 +73,10 @@ def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
 
 
 def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) -> pd.DataFrame:
-    """Return the genes with `tss` (position of the base) and `tss_source`.
+    """Return the genes with the columns `tss` (position of the base) and `tss_source`.
 
-    The annotated 5' end counts as the TSS, unless `tss` has one of the same gene and strand 0 to `max_distance` bases
-    upstream of it; the one farthest downstream counts if it has several.
+    The TSS is the annotated 5' end, unless `tss` has a TSS of the same gene and strand 0 to `max_distance` bases upstream of
+    it. If it has several, the one farthest downstream is used.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) 
     tss: pandas.DataFrame, optional
         gene_id, chrom, tss, strand.
     max_distance: int
-        Bases.
+        Largest distance from the annotated 5' end, bp.
     """
     genes = genes.copy()
     genes["tss"], genes["tss_source"] = _five_prime_base(genes), "annotation"
@@ -101,12 +103,12 @@ def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) 
 
 
 def _five_prime_base(genes: pd.DataFrame) -> np.ndarray:
-    """Return the genome position of the first base of each gene on its strand (0-based); shape=(n,), dtype=int64."""
+    """Return the 0-based genome position of the 5' base of each gene; shape=(n,), dtype=int64."""
     return to_genome(genes["start"], genes["end"], genes["strand"], 0, 1)[0]
 
 
 def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: int) -> pd.DataFrame:
-    """Return the genes with their windows and the gene body in them.
+    """Return the genes with their windows and the position of the gene body in them.
 
     Position 0 of a window is its 5' end on the gene's strand; the anchor is at position `upstream`.
 
@@ -115,15 +117,15 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
     genes: pandas.DataFrame
         start, end, strand, tss.
     anchor: str
-        "tss", or "start" for the annotated 5' end (the start codon, where the annotation has no untranslated regions).
+        "tss", or "start" for the annotated 5' end (the start codon, if the annotation has no untranslated regions).
     upstream, downstream: int
-        Bases before the anchor, and from the anchor on.
+        Bases upstream of the anchor, and downstream of it including the anchor.
 
     Returns
     -------
     pandas.DataFrame
-        With window_start, window_end (genome), mask_start, mask_end: the body from TSS to gene end, counted
-        from position 0 of the window and not cut to it, so that mask_start is the TSS wherever that lies.
+        The genes with window_start and window_end (on the genome), and mask_start and mask_end: the gene body from TSS to gene
+        end, counted from position 0 of the window. The body is not clipped to the window, so mask_start is always the TSS.
 
     Examples
     --------
@@ -150,11 +152,11 @@ class MatrixGenes:
     Parameters
     ----------
     ids: pandas.Index of str, n rows
-        In the order of the matrix; an id that the matrix repeats is repeated.
+        Ids in the order of the matrix, including repeated ones.
     measured: numpy.ndarray, shape=(n,), dtype=bool
-        Whether a row has any measurement.
+        Whether each row has at least one measurement.
     poor: pandas.DataFrame, n rows, optional
-        reason and detail of the rows that have too few measurements, as `filter_genes` returns them; empty text for the rest.
+        reason and detail of rows with too few measurements, as returned by `filter_genes`; empty strings for other rows.
     """
 
     ids: pd.Index
@@ -162,7 +164,7 @@ class MatrixGenes:
     poor: pd.DataFrame | None = None
 
 
-# A reason to drop genes: its name, a mask of the genes that it applies to, and a detail for all of them or for each.
+# A reason to drop genes: its name, a mask of the genes that it applies to, and a detail, shared or per gene.
 _Reason = tuple[str, pd.Series, pd.Series | str]
 
 
@@ -174,26 +176,27 @@ def select_genes(
     windows: WindowsSection,
     matrix: MatrixGenes | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Select the genes of a run, and return them with their windows, the dropped ones with the reason, and counts.
+    """Select the genes of a run and place their windows.
 
-    A gene is dropped for the first reason that applies: the annotation's, then the matrix's, then the genome's.
+    A gene is dropped for the first reason that applies; reasons from the annotation come first, then those from the matrix,
+    then those from the genome.
 
     Parameters
     ----------
     genes: pandas.DataFrame
         As returned by `annotation.read_genes`.
     tss: pandas.DataFrame, optional
-        As returned by `annotation.read_tss`; None for the 5' ends of the annotation.
+        As returned by `annotation.read_tss`. Default None: use the annotated 5' ends.
     genome: Genome
     annotation: AnnotationSection
     windows: WindowsSection
     matrix: MatrixGenes, optional
-        Default None: no matrix, and no gene is dropped for want of a label.
+        Default None: there is no matrix, and no gene is dropped for a missing label.
 
     Returns
     -------
     kept: pandas.DataFrame
-        `GENE_COLUMNS` and `matrix_id`, in the order of the genome.
+        `GENE_COLUMNS` and `matrix_id`, in genome order.
     dropped: pandas.DataFrame
         gene_id, gene_name, chrom, start, end, strand, reason, detail: one row per dropped gene.
     summary: dict
@@ -202,7 +205,7 @@ def select_genes(
     Raises
     ------
     InputError
-        The annotation, or the table of TSS, shares no chromosome with the genome.
+        The annotation or the table of TSSs shares no chromosome with the genome.
     """
     names = match_chromosomes(genes["chrom"], genome.sizes, "annotation.gtf")
     reasons = _annotation_reasons(genes, names, annotation)
@@ -234,8 +237,8 @@ def count_selection(kept: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]
 def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotation: AnnotationSection) -> list[_Reason]:
     chrom, biotype = genes["chrom"], genes["gene_biotype"]
     reasons: list[_Reason] = [
-        ("duplicate_id", genes["gene_id"].duplicated(), "the annotation has an earlier gene of this id"),
-        ("no_strand", genes["strand"] == ".", "the annotation does not say in which direction it is read"),
+        ("duplicate_id", genes["gene_id"].duplicated(), "the annotation has an earlier gene with this id"),
+        ("no_strand", genes["strand"] == ".", "the annotation gives no strand"),
         ("excluded_chromosome", chrom.isin(annotation.exclude_chromosomes), chrom),
     ]
     if annotation.biotypes:
@@ -249,24 +252,24 @@ def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes, dropped: pd.Serie
     repeated = matrix.ids[matrix.ids.duplicated()]
     unmeasured = ~matrix_id.isin(matrix.ids[matrix.measured])
     reasons: list[_Reason] = [
-        ("duplicate_id", matrix_id.isin(repeated), "the matrix has several rows of this id"),
-        ("no_label", unmeasured, "not in the matrix, or never measured"),
+        ("duplicate_id", matrix_id.isin(repeated), "the matrix has several rows with this id"),
+        ("no_label", unmeasured, "not in the matrix, or all values are missing"),
     ]
     if matrix.poor is not None:
         poor = matrix.poor.set_axis(matrix.ids)[~matrix.ids.duplicated()]
         for reason, rows in poor[poor["reason"] != ""].groupby("reason"):
             reasons.append((str(reason), matrix_id.isin(rows.index), matrix_id.map(rows["detail"]).fillna("")))
-    later = matrix_id[~(dropped | _dropped(reasons))].duplicated().reindex(matrix_id.index, fill_value=False)
-    return [*reasons, ("duplicate_id", later, "an earlier gene has the same row of the matrix")]
+    repeats = matrix_id[~(dropped | _dropped(reasons))].duplicated().reindex(matrix_id.index, fill_value=False)
+    return [*reasons, ("duplicate_id", repeats, "an earlier gene matches the same row of the matrix")]
 
 
 def _dropped(reasons: list[_Reason]) -> pd.Series:
-    """Return the genes that any reason applies to."""
+    """Return a mask of the genes to which any reason applies."""
     return pd.concat([mask for _, mask, _ in reasons], axis=1).any(axis=1)
 
 
 def _first_reasons(reasons: list[_Reason]) -> pd.DataFrame:
-    """Return reason and detail of each gene, for the first reason that applies; empty text for genes that are kept."""
+    """Return the first applicable reason, and its detail, for each gene; empty strings for genes that are kept."""
     first = pd.DataFrame({"reason": "", "detail": ""}, index=reasons[0][1].index)
     for reason, mask, detail in reversed(reasons):
         first.loc[mask, "reason"] = reason
@@ -275,14 +278,14 @@ def _first_reasons(reasons: list[_Reason]) -> pd.DataFrame:
 
 
 def _match_tss(tss: pd.DataFrame, gene_ids: pd.Series, genome: Genome) -> pd.DataFrame:
-    """Return the TSS with the genome's names of chromosomes and the annotation's ids, without those that have none."""
+    """Return the TSSs with the genome's chromosome names and the annotation's gene ids, without those that match neither."""
     chrom = tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed"))
     gene_id, _ = match_ids(tss["gene_id"], pd.Index(gene_ids))
     return tss.assign(chrom=chrom, gene_id=gene_id).dropna(subset=["chrom", "gene_id"])
 
 
 def _genome_reasons(genes: pd.DataFrame, dropped: pd.Series, genome: Genome, max_n_fraction: float) -> list[_Reason]:
-    """Return the reasons that windows give; N is counted only in windows of the genome whose genes are not dropped yet."""
+    """Return the reasons that concern windows; N is counted only in complete windows of genes not dropped yet."""
     outside = (genes["window_start"] < 0) | (genes["window_end"] > genes["chrom"].map(genome.sizes))
     inside = ~(dropped | outside)
     windows = genes.loc[inside, ["chrom", "window_start", "window_end"]].itertuples(index=False, name=None)
@@ -290,7 +293,7 @@ def _genome_reasons(genes: pd.DataFrame, dropped: pd.Series, genome: Genome, max
     share[inside] = [np.mean(genome.codes(*window) == N) for window in windows]
     detail = (100 * share).round(1).astype(str) + " % of the window is N"
     return [
-        ("near_chromosome_end", outside, "the window reaches beyond the chromosome"),
+        ("near_chromosome_end", outside, "the window extends beyond the chromosome"),
         ("too_many_n", share > max_n_fraction, detail),
     ]
 
@@ -304,16 +307,16 @@ def _renamed_chromosomes(names: Mapping[str, str]) -> list[str]:
     renamed = sorted(name for name, known in names.items() if name != known)
     if not renamed:
         return []
-    return [f"{len(renamed)} chromosomes of the annotation were matched after adding or removing 'chr' ({renamed[0]}, …)."]
+    return [f"{len(renamed)} chromosomes of the annotation match after adding or removing 'chr' ({renamed[0]}, …)."]
 
 
 def _idle_filters(genes: pd.DataFrame, annotation: AnnotationSection) -> list[str]:
-    """Return a notice for each value to keep or exclude that no gene has: most often it is misspelt."""
+    """Return a notice for each value to keep or exclude that no gene has, which is usually misspelt."""
     filters = [("exclude_chromosomes", "chrom", annotation.exclude_chromosomes)]
     filters += [("biotypes", "gene_biotype", annotation.biotypes)]
     filters += [(f"exclude.{attribute}", attribute, values) for attribute, values in annotation.exclude.items()]
     return [
-        f"annotation.{key}: no gene has {column} '{value}'; it has {', '.join(sorted(set(genes[column]))[:8])}."
+        f"annotation.{key}: no gene has {column} '{value}'; values include {', '.join(sorted(set(genes[column]))[:8])}."
         for key, column, values in filters
         for value in values
         if not (genes[column] == value).any()
@@ -328,42 +331,43 @@ def _unused_inputs(
     matrix: MatrixGenes | None,
     tss: pd.DataFrame | None,
 ) -> list[str]:
-    """Return a notice for each input of which something was ignored or matched in part."""
+    """Return a notice for each input that is partly ignored or only partly matched."""
     n_unannotated = 0 if matrix is None else len(set(matrix.ids) - set(matrix_id.dropna()))
     unused_tss = tss is not None and not (kept["tss_source"] == "bed").any()
     notices = [
         (
             genome.n_ambiguous,
-            f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …), and count as N.",
+            f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …) and are treated as N.",
         ),
-        (n_unannotated, f"{n_unannotated} ids of the matrix are not in the annotation, and are not used."),
+        (n_unannotated, f"{n_unannotated} ids of the matrix are not in the annotation and are ignored."),
         (n_stripped, f"{n_stripped} gene ids of the annotation match the matrix only without their version suffix."),
-        (unused_tss, "no TSS of annotation.tss_bed is of a gene that is used: does it name genes as the annotation does?"),
+        (unused_tss, "no TSS of annotation.tss_bed belongs to a selected gene: do its gene ids match those of the annotation?"),
     ]
     return [text for applies, text in notices if applies]
 
 
 def read_genes_table(path: str | Path) -> pd.DataFrame:
-    """Read genes.tsv, one row a gene, or tiles.tsv, one row a tile, with their coordinates as integers.
+    """Read genes.tsv (one row per gene) or tiles.tsv (one row per tile), with integer coordinates.
 
     Raises
     ------
     InputError
-        The file is missing, cut off, or no such table; names the column or the line.
+        The file is missing, truncated, or not a table of windows. The message names the column or the line.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"table of windows {path} is not there: make it with select_genes.py.")
+        raise InputError(f"table of windows {path} does not exist: create it with select_genes.py.")
     table = read_table(path)
     for column in _NEEDED:
         if column not in table:
-            raise InputError(f"table of windows {path} has no column {column}: make it again with select_genes.py.")
+            raise InputError(f"table of windows {path} has no column {column}: regenerate it with select_genes.py.")
     for column in _INTEGERS:
         if column in table:
             wrong = ~table[column].str.fullmatch(r"-?\d+").fillna(False).astype(bool)
             if wrong.any():
                 raise InputError(
-                    f"table of windows {path}, line {int(np.argmax(wrong)) + 2}: {column} is no whole number: is the file cut?"
+                    f"table of windows {path}, line {int(np.argmax(wrong)) + 2}: {column} is not an integer: is the file "
+                    "truncated?"
                 )
             table[column] = table[column].astype("int64")
     return table

@@ -1,4 +1,4 @@
-"""Which genes are trained on, chosen by, and tested on; and the check that no base is shared."""
+"""Assign genes to training, validation and test, and check that their windows share no base."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
     """Return the genes with the columns `split` and `fold`.
 
-    By chromosome, or by a table of genes, `fold` is 0 for all. With folds, `fold` is the one whose models never saw the gene,
-    and `split` is "test" for all: relative to the models that score a gene, every gene is held out.
+    If genes are split by chromosome or by a table, `fold` is 0 for all. With folds, `fold` is the fold for whose models the
+    gene is held out, and `split` is "test" for all, because every gene is scored only by models that never saw it.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[
     splits: SplitsSection
         `val` and `test` (chromosomes), or `genes` (path of a TSV with gene_id and split), or `folds` (number of folds).
     chromosomes: list of str
-        Those of the genome, for the check of names.
+        Chromosomes of the genome, to check names.
     max_shift: int
-        By how many bases training moves its windows: folds stay that far apart. Default 0.
+        Largest shift of training windows, bp; folds are kept at least this far apart. Default 0.
 
     Raises
     ------
     InputError
-        A chromosome or split is unknown, a gene has no split or two, or a split has no gene.
+        A chromosome or split is unknown, a gene has no split or more than one, or a split has no genes.
 
     Examples
     --------
@@ -58,18 +58,20 @@ def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[
     if splits.genes:
         table = read_user_table(str(splits.genes))
         if not {"gene_id", "split"} <= set(table.columns):
-            raise InputError(f"{splits.genes} needs the columns gene_id and split.")
+            raise InputError(f"{splits.genes} must have the columns gene_id and split.")
         for split in table["split"].unique():
             if split not in SPLITS:
                 raise unknown_name(f"split in {splits.genes}", split, SPLITS)
         table = table.drop_duplicates(["gene_id", "split"])
-        twice = table["gene_id"][table["gene_id"].duplicated()]
-        if len(twice):
-            raise InputError(f"{splits.genes} puts the gene {twice.iloc[0]} in two splits.")
+        repeated = table["gene_id"][table["gene_id"].duplicated()]
+        if len(repeated):
+            raise InputError(f"{splits.genes} assigns gene {repeated.iloc[0]} to two splits.")
         genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
-        without = genes["gene_id"][genes["split"].isna()]
-        if len(without):
-            raise InputError(f"{splits.genes} gives no split to {len(without)} genes, {without.iloc[0]} among them.")
+        unassigned = genes["gene_id"][genes["split"].isna()]
+        if len(unassigned):
+            raise InputError(
+                f"{splits.genes} assigns no split to {len(unassigned)} genes, for example {unassigned.iloc[0]}: add them."
+            )
     else:
         genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
     _check_all_splits(genes)
@@ -79,36 +81,37 @@ def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[
 def _check_all_splits(genes: pd.DataFrame) -> None:
     for split in SPLITS:
         if not (genes["split"] == split).any():
-            raise InputError(f"no gene is left for the split {split}: check the section splits and genes_dropped.tsv.")
+            raise InputError(f"no genes are left for the split {split}: check the section splits and genes_dropped.tsv.")
 
 
 def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the genes of a coverage run with the columns `split` and `fold`, by the tiles that their windows share bases with.
+    """Assign the genes of a coverage run to splits or folds by the tiles that overlap their windows.
 
-    A gene one of whose bases is in a training tile, moved by up to `max_shift`, is "train"; else one that meets a tile of val
-    is "val"; else one that meets a tile of test is "test". With folds, a gene is of the one fold whose tiles, moved likewise,
-    it meets, and "test". So whoever scores a gene that is not "train" has trained on no base of its window.
+    A gene is "train" if its window shares a base with a training tile shifted by up to `max_shift`. Otherwise it is "val" if it
+    overlaps a validation tile, and "test" if it overlaps a test tile. With folds, a gene belongs to the only fold whose tiles,
+    shifted likewise, overlap its window, and its split is "test". Models therefore never train on any base in the window of a
+    gene that is held out from them.
 
     Parameters
     ----------
     genes: pandas.DataFrame
         chrom, window_start, window_end.
     tiles: pandas.DataFrame
-        chrom, window_start, window_end, split, fold; several values of `fold` mean folds.
+        chrom, window_start, window_end, split, fold; more than one value of `fold` means cross-validation.
     max_shift: int
-        By how many bases training moves tiles. Default 0.
+        Largest shift of training tiles, bp. Default 0.
 
     Returns
     -------
     kept: pandas.DataFrame
-        The genes that have a split, in their order, with `split` and `fold`.
+        The assigned genes, in their order, with `split` and `fold`.
     dropped: pandas.DataFrame
-        The rest, with `reason` (outside_tiles, spans_folds) and `detail`.
+        All other genes, with `reason` (outside_tiles, spans_folds) and `detail`.
 
     Raises
     ------
     InputError
-        Without folds, a split has no gene.
+        Without folds, a split has no genes.
 
     Examples
     --------
@@ -122,20 +125,20 @@ def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -
     (['train', 'val', 'test'], ['outside_tiles'])
     """
 
-    def meets(tiles: pd.DataFrame, reach: int) -> np.ndarray:
+    def overlapping(tiles: pd.DataFrame, reach: int) -> np.ndarray:
         return overlaps(_windows(genes), _windows(tiles, reach))
 
     n_folds = int(tiles["fold"].max()) + 1
     if n_folds > 1:
-        met = np.stack([meets(tiles[tiles["fold"] == fold], max_shift) for fold in range(n_folds)])
-        genes = genes.assign(split="test", fold=met.argmax(axis=0))
-        spans = met.sum(axis=0) > 1
+        hits = np.stack([overlapping(tiles[tiles["fold"] == fold], max_shift) for fold in range(n_folds)])
+        genes = genes.assign(split="test", fold=hits.argmax(axis=0))
+        spans = hits.sum(axis=0) > 1
     else:
-        met = np.stack([meets(tiles[tiles["split"] == split], max_shift * (split == "train")) for split in SPLITS])
-        genes = genes.assign(split=np.array(SPLITS, dtype=object)[met.argmax(axis=0)], fold=0)
+        hits = np.stack([overlapping(tiles[tiles["split"] == split], max_shift * (split == "train")) for split in SPLITS])
+        genes = genes.assign(split=np.array(SPLITS, dtype=object)[hits.argmax(axis=0)], fold=0)
         spans = np.zeros(len(genes), dtype=bool)
-    outside = ~met.any(axis=0)
-    detail = np.where(spans, "the window shares bases with tiles of several folds", "the window shares no base with any tile")
+    outside = ~hits.any(axis=0)
+    detail = np.where(spans, "the window overlaps tiles of several folds", "the window overlaps no tile")
     dropped = genes.assign(reason=np.where(spans, "spans_folds", "outside_tiles"), detail=detail)[spans | outside]
     kept = genes[~(spans | outside)]
     if n_folds == 1:
@@ -144,17 +147,17 @@ def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -
 
 
 def _windows(table: pd.DataFrame, reach: int = 0) -> pd.DataFrame:
-    """Return the windows of genes or tiles as regions, longer by `reach` at either end."""
+    """Return the windows of genes or tiles as regions, extended by `reach` bp at each end."""
     return pd.DataFrame({"chrom": table["chrom"], "start": table["window_start"] - reach, "end": table["window_end"] + reach})
 
 
 def split_by_chromosome(chrom: pd.Series, splits: SplitsSection, chromosomes: list[str]) -> pd.Series:
-    """Return the split of genes or contigs by their chromosome: those in `splits`' lists `val` and `test`, the rest train.
+    """Return the split of each gene or contig by chromosome: `splits.val`, `splits.test`, and training for the rest.
 
     Raises
     ------
     InputError
-        A list names a chromosome that the genome does not have.
+        `splits.val` or `splits.test` names a chromosome that is not in the genome.
     """
     split = pd.Series("train", index=chrom.index, dtype=object)
     for key in ("val", "test"):
@@ -166,7 +169,10 @@ def split_by_chromosome(chrom: pd.Series, splits: SplitsSection, chromosomes: li
 
 
 def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray:
-    """Deal chromosomes, or where they are too few runs of overlapping windows, to the fold with the fewest genes so far."""
+    """Assign chromosomes to folds, the largest first, each to the fold with the fewest genes so far.
+
+    If there are fewer chromosomes than folds, runs of overlapping windows are assigned instead.
+    """
     unit = genes["chrom"].astype(str)
     if unit.nunique() < folds:
         order = genes.sort_values(["chrom", "window_start"]).index
@@ -175,7 +181,10 @@ def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray
         unit = unit + ":" + (genes.loc[order, "window_start"] >= reach).cumsum().reindex(genes.index).astype(str)
     sizes = unit.value_counts()
     if len(sizes) < folds:
-        raise InputError(f"splits.folds is {folds}, but the windows fall into only {len(sizes)} parts that share no base.")
+        raise InputError(
+            f"splits.folds is {folds}, but the windows cannot be divided into more than {len(sizes)} groups that share no "
+            "bases: use fewer folds."
+        )
     counts, fold_of = np.zeros(folds, dtype=int), {}
     for name in sorted(sizes.index, key=lambda name: (-sizes[name], name)):
         fold_of[name] = int(np.argmin(counts))
@@ -184,18 +193,19 @@ def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray
 
 
 def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray:
-    """Return each gene's part in the training of one fold's models: "train", "val" or "test"; shape=(n,), dtype=object.
+    """Return the role of each gene for the models of one fold: "train", "val" or "test"; shape=(n,), dtype=object.
 
-    With several folds, fold f is tested on genes of fold f, chosen by genes of the next fold, and trained on the rest.
+    With several folds, test genes are those of fold f, validation genes those of fold f + 1 (wrapping round), and all others
+    are training genes.
 
     Parameters
     ----------
     windows: pandas.DataFrame, n rows
         split and fold.
     fold: int
-        The fold whose models are trained.
+        The fold f whose models are trained.
     n_folds: int
-        1 without folds: the column `split` counts.
+        Number of folds; 1 means that the column `split` is used.
 
     Examples
     --------
@@ -214,21 +224,21 @@ def split_for_fold(windows: pd.DataFrame, fold: int, n_folds: int) -> np.ndarray
 
 
 def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
-    """Refuse splits in which windows of two different parts (training, validation, test) share a base.
+    """Check that training, validation and test windows share no bases.
 
     Parameters
     ----------
     genes: pandas.DataFrame
-        chrom, window_start, window_end, split, fold.
+        gene_id, chrom, window_start, window_end, split, fold.
     n_folds: int
-        1 without folds.
+        Number of folds; 1 without folds.
     max_shift: int
-        By how many bases training moves its windows either way; these count as part of them.
+        Largest shift of training windows in either direction, bp; bases reached by shifting count as part of the window.
 
     Raises
     ------
     InputError
-        Names the first pair and the key that allows it.
+        Windows of different parts share a base. The message names the first pair, and the key that permits it.
 
     Examples
     --------
@@ -240,7 +250,7 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     >>> check_overlap(genes, n_folds=1, max_shift=1)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    cisnake.errors.InputError: the window of training gene a (chr1:0-100), moved by up to 1 bases, shares bases ...
+    cisnake.errors.InputError: the window of training gene a (chr1:0-100), shifted by up to 1 bp, shares bases ...
     """
     for fold in range(n_folds):
         table = genes.assign(role=split_for_fold(genes, fold, n_folds))
@@ -250,7 +260,7 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
 
 
 def _refuse_shared(chrom: Any, windows: pd.DataFrame, others: pd.DataFrame, shift: int) -> None:
-    """Refuse windows of one split that share a base with those of another, both on one chromosome."""
+    """Raise an InputError if windows of two splits on one chromosome share a base."""
     if windows.empty or others.empty:
         return
     others = others.sort_values("window_start")
@@ -261,10 +271,10 @@ def _refuse_shared(chrom: Any, windows: pd.DataFrame, others: pd.DataFrame, shif
         return
     row = int(np.argmax(reached))
     gene, other = windows.iloc[row], others.iloc[int(others["window_end"].to_numpy()[: before[row] + 1].argmax())]
-    moved = f", moved by up to {shift} bases," if shift else ""
+    shifted = f", shifted by up to {shift} bp," if shift else ""
     raise InputError(
         f"the window of {_IN_WORDS[gene['role']]} gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']})"
-        f"{moved} shares bases with that of {_IN_WORDS[other['role']]} gene {other['gene_id']} "
-        f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} more there: split by chromosome, or "
-        "set splits.allow_overlap: true and say so where you report the score."
+        f"{shifted} shares bases with that of {_IN_WORDS[other['role']]} gene {other['gene_id']} "
+        f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} other windows on this chromosome: "
+        "split by chromosome, or set splits.allow_overlap: true and state this when you report the score."
     )

@@ -1,4 +1,4 @@
-"""Tiles: the windows of the genome that coverage models are trained on."""
+"""Tile the genome with the windows on which coverage models are trained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cisnake.sections import SplitsSection, TilesSection
 
 TILE_COLUMNS = ["gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold"]
 
-# Without a file of gaps, runs of N from this length on part contigs; shorter ones count against `max_n_fraction`.
+# Without a file of gaps, runs of N of at least this length separate contigs; shorter ones count against `max_n_fraction`.
 MIN_GAP = 1000
-# A bin counts as unmappable from this share of its bases on.
+# A bin is unmappable if at least this fraction of its bases is.
 UNMAPPABLE_SHARE = 0.1
 
 
@@ -33,9 +33,9 @@ class TileShape:
     bin_size: int
         Length of a bin.
     crop: int
-        Bases at either end of a window that have no bins. Default 0.
+        Bases without bins at each end of a window. Default 0.
     max_shift: int
-        By how much training moves windows, either way. Default 0.
+        Largest shift of training windows, in either direction. Default 0.
 
     Raises
     ------
@@ -57,28 +57,28 @@ class TileShape:
     def __post_init__(self) -> None:
         if self.binned < self.bin_size or self.binned % self.bin_size:
             raise InputError(
-                f"bins of {self.bin_size} bp do not fill a window of {self.seq_len} bp less {self.crop} at either end: "
-                "change one."
+                f"bins of {self.bin_size} bp do not fill a window of {self.seq_len} bp minus {self.crop} bp at each end: "
+                "change one of them."
             )
 
     @property
     def binned(self) -> int:
-        """Bases of a window that have bins."""
+        """Number of bases covered by bins in a window."""
         return self.seq_len - 2 * self.crop
 
 
 @dataclass(frozen=True, eq=False)
 class TileRegions:
-    """Regions of the genome that decide where tiles may lie: tables of chrom, start, end.
+    """Regions that restrict the position of tiles; tables of chrom, start, end.
 
     Parameters
     ----------
     gaps: pandas.DataFrame, optional
         Gaps of the assembly. Default None: runs of N of at least `MIN_GAP` bp.
     limit: pandas.DataFrame, optional
-        Where the bins of tiles must lie. Default None: the whole genome.
+        Regions that must contain the bins of tiles. Default None: the whole genome.
     unmappable: pandas.DataFrame, optional
-        Where no read can be assigned. Default None: nowhere.
+        Regions to which reads cannot be assigned. Default None: no such regions.
     """
 
     gaps: pd.DataFrame | None = None
@@ -96,35 +96,36 @@ def make_tiles(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Tile a genome with windows for training, validation and test.
 
-    The bins of a tile, its window less `crop` at either end, lie in one contig; its flanks may reach into gaps, beyond the ends
-    of a chromosome, where they read N, and into the next contig. Contigs of different splits are drawn back from each other
-    so that no base of a training window, moved by up to `max_shift`, lies in a window of another split; with
-    `splits.allow_overlap`, as in Basenji, they are not, and flanks of training windows read the edges of test contigs.
+    The bins of a tile (its window minus `crop` at each end) lie within one contig. Its flanks may extend into gaps, into the
+    next contig, and beyond the ends of a chromosome, where they are N. Contigs of different splits are shortened so that no
+    base of a training window, shifted by up to `max_shift`, lies in a window of another split. With `splits.allow_overlap`,
+    as in Basenji, contigs are not shortened, and flanks of training windows may include the edges of test contigs.
 
     Parameters
     ----------
     genome: Genome
     settings: TilesSection
     splits: SplitsSection
-        `allow_overlap` and what `divide_contigs` takes.
+        `allow_overlap` and the keys used by `divide_contigs`.
     shape: TileShape
     regions: TileRegions
-        Default: gaps at long runs of N, no further limits.
+        Default: gaps at long runs of N, no other restrictions.
     seed: int
-        Of the draws of contigs and of tiles. Default 0.
+        Random seed for the assignment of contigs and the sampling of tiles. Default 0.
 
     Returns
     -------
     tiles: pandas.DataFrame
-        `TILE_COLUMNS`, by position on the genome; `gene_id` is `chrom:start-end` of the window, strand "+", the mask empty.
+        `TILE_COLUMNS`, by position on the genome; `gene_id` is `chrom:start-end` of the window, the strand is "+", and the
+        mask is empty.
     summary: dict
-        `n_tiles`; `splits`: for each split (or fold) its contigs, its tiles, the bases that their bins cover and their share
-        of all such bases; `dropped_bases` and `dropped_tiles` by reason; `notices`.
+        `n_tiles`; `splits`, with the number of contigs and tiles, the bases covered by bins, and the share of all such bases,
+        per split or fold; `dropped_bases` and `dropped_tiles` by reason; `notices`.
 
     Raises
     ------
     InputError
-        Settings contradict each other, or a split is left without tiles.
+        Settings contradict each other, or no tiles are left for a split.
     """
     excluded = settings.exclude_chromosomes
     sizes = {chrom: size for chrom, size in genome.sizes.items() if chrom not in excluded}
@@ -147,21 +148,23 @@ def make_tiles(
     dropped_tiles["not_sampled"] = len(usable) - len(sampled)
     dropped = {"dropped_bases": dropped_bases, "dropped_tiles": dropped_tiles}
     parts = _count_parts(apart, sampled, folds, dropped)
-    notices = [f"tiles.exclude_chromosomes: the genome has no '{c}'." for c in excluded if c not in genome.sizes]
+    notices = [f"tiles.exclude_chromosomes: '{c}' is not in the genome." for c in excluded if c not in genome.sizes]
     return _as_windows(sampled, shape.crop), {"n_tiles": len(sampled), "splits": parts, **dropped, "notices": notices}
 
 
 def _strides(settings: TilesSection, seq_len: int) -> tuple[int, int]:
-    """Return the strides of training tiles and of the others, refusing contigs that may be shorter than a window."""
+    """Return the strides of training tiles and of held-out tiles, after checking that contigs can hold a window."""
     if settings.break_length < seq_len:
-        raise InputError(f"tiles.break_length is {settings.break_length}, shorter than a window ({seq_len} bp).")
+        raise InputError(
+            f"tiles.break_length is {settings.break_length} bp; it must be at least the length of a window, {seq_len} bp."
+        )
     return _stride("stride_train", settings, seq_len), _stride("stride_test", settings, seq_len)
 
 
 def _drop_unusable(
     tiles: pd.DataFrame, settings: TilesSection, bin_size: int, unknown: pd.DataFrame, unmappable: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the tiles with enough known and mappable bases, and the number of others by the first reason that applies."""
+    """Return the tiles with enough known and mappable bases, and the number of dropped tiles by first applicable reason."""
     length = (tiles["end"] - tiles["start"]).to_numpy()
     reasons = {"too_many_n": count_bases(tiles, unknown) > settings.max_n_fraction * length}
     if unmappable is not None:
@@ -175,14 +178,14 @@ def _drop_unusable(
 
 
 def _count_parts(contigs: pd.DataFrame, tiles: pd.DataFrame, folds: int, dropped: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return contigs, tiles, bases and share of the bases of each split or fold, refusing one without tiles."""
+    """Count contigs, tiles and bases, with their share, per split or fold; raise an InputError if one has no tiles."""
     column = "fold" if folds else "split"
     parts = range(folds) if folds else SPLITS
     for part in parts:
         if not tiles[column].eq(part).any():
             raise InputError(
-                f"no tile is left for the {column} {part}; dropped were, in bases {dropped['dropped_bases']}, "
-                f"in tiles {dropped['dropped_tiles']}."
+                f"no tiles are left for the {column} {part}; dropped bases: {dropped['dropped_bases']}; dropped tiles: "
+                f"{dropped['dropped_tiles']}."
             )
     bases = {part: total_bases(merge(tiles[tiles[column] == part])) for part in parts}
     return {
@@ -197,7 +200,7 @@ def _count_parts(contigs: pd.DataFrame, tiles: pd.DataFrame, folds: int, dropped
 
 
 def _as_windows(tiles: pd.DataFrame, crop: int) -> pd.DataFrame:
-    """Return the table of windows of stretches that have bins."""
+    """Extend binned stretches to windows, and return them as a table of windows."""
     start, end = tiles["start"] - crop, tiles["end"] + crop
     name = tiles["chrom"] + ":" + start.astype(str) + "-" + end.astype(str)
     windows = tiles.assign(gene_id=name, window_start=start, window_end=end, strand="+", mask_start=0, mask_end=0)
@@ -205,32 +208,32 @@ def _as_windows(tiles: pd.DataFrame, crop: int) -> pd.DataFrame:
 
 
 def _stride(key: str, settings: TilesSection, seq_len: int) -> int:
-    """Return a stride in bp; up to 1 it is given as a part of the window."""
+    """Return a stride in bp; a setting of at most 1 is a fraction of the window."""
     stride = getattr(settings, key)
     stride = round(stride * seq_len) if stride <= 1 else stride
     if stride < 1 or stride % settings.snap:
-        raise InputError(f"tiles.{key} is {stride:.12g} bp, but must be a multiple of tiles.snap ({settings.snap} bp).")
+        raise InputError(f"tiles.{key} is {stride:.12g} bp; it must be a multiple of tiles.snap, {settings.snap} bp.")
     return int(stride)
 
 
 def place_tiles(contigs: pd.DataFrame, length: int, stride: np.ndarray, snap: int = 1) -> pd.DataFrame:
-    """Return the stretches of `length` bp that fit into each contig.
+    """Place stretches of `length` bp at regular intervals in each contig.
 
     Parameters
     ----------
     contigs: pandas.DataFrame
         chrom, start, end and further columns.
     length: int
-        bp.
+        Length of a stretch, bp.
     stride: numpy.ndarray, shape=(len(contigs),), dtype=int
-        From one stretch of a contig to the next, bp.
+        Distance between the starts of consecutive stretches of each contig, bp.
     snap: int
-        The first stretch of a contig begins at the first multiple of this in it. Default 1.
+        The first stretch of a contig starts at the first multiple of this value in the contig. Default 1.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `contigs`, one row a stretch, in the order of the contigs.
+        The columns of `contigs`, one row per stretch, in the order of the contigs.
 
     Examples
     --------
@@ -251,19 +254,19 @@ def place_tiles(contigs: pd.DataFrame, length: int, stride: np.ndarray, snap: in
 
 
 def unmappable_share(tiles: pd.DataFrame, unmappable: pd.DataFrame, bin_size: int) -> np.ndarray:
-    """Return which part of the bins of each tile is unmappable.
+    """Return the fraction of unmappable bins of each tile.
 
-    A bin is when at least a tenth of its bases are. Basenji's rule is this for regions longer than a bin: it counts each bin
-    that a region touches, but for the first and the last if less than a tenth of them is in it.
+    A bin is unmappable if at least a tenth of its bases are. For regions longer than a bin, this is Basenji's rule, which
+    counts every bin that a region touches, except the first and the last if less than a tenth of that bin is covered.
 
     Parameters
     ----------
     tiles: pandas.DataFrame, n rows
-        chrom, start, end of the bins of each tile, all of one length.
+        chrom, start, end of the binned part of each tile, all of the same length.
     unmappable: pandas.DataFrame
         chrom, start, end.
     bin_size: int
-        bp.
+        Length of a bin, bp.
 
     Returns
     -------
@@ -283,7 +286,7 @@ def unmappable_share(tiles: pd.DataFrame, unmappable: pd.DataFrame, bin_size: in
 
 
 def _sample(tiles: pd.DataFrame, size: float, seed: int) -> pd.DataFrame:
-    """Return some tiles of each split and fold, at least one, in their order; `size` up to 1 is a share, above it a number."""
+    """Sample at least one tile of each split and fold, keeping their order; `size` is a fraction if <= 1, else a number."""
     share = size if size <= 1 else min(size / max(len(tiles), 1), 1)
     rng = np.random.default_rng(seed)
     rows = [
