@@ -112,7 +112,7 @@ def test_no_gene_gives_an_empty_track(tmp_path):
 @pytest.mark.parametrize("sizes", [{"chr2": 400}, {"chr1": 129, "chr2": 400}])
 def test_windows_outside_of_the_genome_are_not_left_out(tmp_path, sizes):
     write(tmp_path / "a.h5", [("chr2", 5, "+", 9), ("chr1", 100, "-", 9)])
-    with pytest.raises(InputError, match="window of a1, chr1:100-130, is not in the genome"):
+    with pytest.raises(InputError, match="window of a1, chr1:100-130, is outside the genome"):
         write_bigwig(tmp_path / "a.h5", sizes, tmp_path / "a.bw")
     assert not (tmp_path / "a.bw").exists()
     write_bigwig(tmp_path / "a.h5", {"chr1": 130, "chr2": 400}, tmp_path / "a.bw")
@@ -155,7 +155,7 @@ def test_shards_that_differ_are_not_joined(tmp_path, other):
 
 def test_shards_of_different_cuts_are_not_joined(tmp_path):
     write(tmp_path / "a.h5", PLACES["overlapping"])
-    with pytest.raises(InputError, match=r"joined.h5 have the gene \S+ twice: attribute all"):
+    with pytest.raises(InputError, match=r"joined.h5 contain the gene \S+ twice: rerun attribute_genes"):
         collect_shards([tmp_path / "a.h5", tmp_path / "a.h5"], tmp_path / "joined.h5")
     assert not (tmp_path / "joined.h5").exists()
 

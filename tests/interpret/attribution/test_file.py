@@ -82,7 +82,7 @@ def test_no_gene(tmp_path):
 def test_predictor_of_two_of_three_genes_leaves_no_file(tmp_path):
     whole = content(3)
     with (
-        pytest.raises(ValueError, match="of 2 genes were given for 3"),
+        pytest.raises(ValueError, match="of 2 genes were appended, expected 3"),
         write_attributions(tmp_path / "heat.h5", windows(3), LENGTH, ATTRS) as append,
     ):
         append(*(part[:2] for part in whole))
@@ -172,12 +172,12 @@ def test_what_was_not_asked_for_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("a type", "unknown type of attributions 'float61': did you mean float16"),
-        ("a column", "unknown column of the quality of attributions 'imS': did you mean"),
-        ("too few nulls", "of 1 shuffled windows were given for 2"),
-        ("no spread", "spread of genes were not given"),
-        ("hypothetical", "hypothetical of genes were given"),
-        ("quality of too few", "quality of 2 genes was given for 3"),
+        ("a type", "unknown data type of attributions 'float61': did you mean float16"),
+        ("a column", "unknown attribution quality column 'imS': did you mean"),
+        ("too few nulls", "of 1 shuffled windows were appended, expected 2"),
+        ("no spread", "spread is missing"),
+        ("hypothetical", "hypothetical is not a data set of the file"),
+        ("quality of too few", "quality table has 2 rows, expected 3"),
     ],
 )
 def test_what_does_not_fit_leaves_no_file(tmp_path, fault, says):
@@ -235,7 +235,7 @@ def test_files_of_other_releases_are_refused(tmp_path, version):
         else:
             file.attrs["schema_version"] = version
     said = "no schema version" if version is None else f"schema version {version}"
-    with pytest.raises(InputError, match=rf"heat.h5 has {said}, this release reads 2: make it again"):
+    with pytest.raises(InputError, match=rf"heat.h5 has {said}, but this release requires version 2: rerun attribute_genes"):
         AttributionFile(tmp_path / "heat.h5")
 
 

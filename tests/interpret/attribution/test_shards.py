@@ -193,7 +193,7 @@ def test_shards_of_other_models_are_not_joined(folder, tmp_path):
     paths, only = models(folder), {"first": CONTRASTS["first"]}
     one = run(folder, tmp_path, shard=(0, 2), contrasts=only)
     other = run(folder, tmp_path, shard=(1, 2), paths=paths[0:1] + paths[2:3], contrasts=only)
-    with pytest.raises(InputError, match="different contrasts or models"):
+    with pytest.raises(InputError, match="different contrasts, models or settings"):
         collect_shards(one + other, tmp_path / "joined.h5")
 
 

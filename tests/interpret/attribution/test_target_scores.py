@@ -115,17 +115,17 @@ def test_what_is_not_asked_does_not_matter(float64):
 def test_a_score_that_cannot_be_is_refused():
     with pytest.raises(InputError, match="unknown link of a score 'log_rato': did you mean log_ratio"):
         Score(MEAN, link="log_rato")
-    with pytest.raises(InputError, match="log_odds needs a denominator"):
+    with pytest.raises(InputError, match="log_odds requires a denominator"):
         Score(MEAN, SOME, link="log_odds")
-    with pytest.raises(InputError, match="identity takes no denominator"):
+    with pytest.raises(InputError, match="identity does not use a denominator"):
         Score(MEAN, SOME, REST)
-    with pytest.raises(InputError, match="gene needs the positions of the gene and the transform"):
+    with pytest.raises(InputError, match="gene requires the positions of the gene and the transform"):
         Score(MEAN, SOME, link="gene")
 
 
 def test_weights_of_positions():
     assert SOME.tolist() == [[0, 1, 2] + [0] * 7, [0, 0, 0, 0, 1, 1, 1, 0, 0, 0], [1] + [0] * 8 + [1]]
-    with pytest.raises(InputError, match="position 10 is asked of a model that has positions 0 to 9"):
+    with pytest.raises(InputError, match="position 10 is out of range: the model has positions 0 to 9"):
         listed_position_weights(POSITIONS, [[3, 10]])
     found = interval_weights(4, np.array([0, 5, 30]), np.array([40, 17, 60]), 8, offset=4)
     np.testing.assert_allclose(found, [[1, 1, 1, 1], [7 / 8, 5 / 8, 0, 0], [0, 0, 0, 6 / 8]])
