@@ -103,7 +103,7 @@ def test_weights_are_differences_of_means():
     np.testing.assert_allclose(resolve(on_tasks=["control"], off_tasks=["heat_20"]).weights(TASKS), [0, -1, 0, 1])
 
 
-def test_measured_is_the_score_of_what_was_measured():
+def test_measured_scores_ignore_missing_values():
     nan = np.nan
     labels = np.array(
         [[1, 3, 10, 20], [1, nan, 10, 20], [1, 3, nan, 20], [nan, nan, 10, 20], [1, 3, nan, nan]], dtype=np.float32

@@ -38,7 +38,7 @@ SCORES = {
 
 
 def plain(score, y):
-    """The score as defined, one example after the other."""
+    """The score by definition, computed per example."""
     found = []
     for i, values in enumerate(np.asarray(y, np.float64)):
         if score.reverse:
@@ -86,7 +86,7 @@ def test_its_gradient_is_that_of_finite_differences(name, float64, profile, wind
     assert np.abs(gradient).max() > 1e-3
 
 
-def test_one_value_a_task_needs_no_positions(smooth, windows):
+def test_one_value_per_task_needs_no_positions(smooth, windows):
     model, x = smooth(), windows()
     y = np.asarray(model(x), np.float64)
     asked = [Score(np.array([1.0, 0, -1])), Score(np.array([0.5, 0.5, 0]), link="log", transform=TargetTransform(scale=2.0))]
@@ -96,8 +96,8 @@ def test_one_value_a_task_needs_no_positions(smooth, windows):
         ScoredModel(model, 8).scores(x, [Score(np.ones(3), np.ones(10))])
 
 
-def test_what_is_not_asked_does_not_matter(float64):
-    """An inverse that is undefined for another task or position reaches neither the score nor its gradient."""
+def test_tasks_and_positions_without_weight_do_not_matter(float64):
+    """An inverse that is undefined for another task or position affects neither the score nor its gradient."""
     import tensorflow as tf
 
     score = Score(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0, 1.0]]), transform=TargetTransform(power=0.75))
@@ -112,7 +112,7 @@ def test_what_is_not_asked_does_not_matter(float64):
     assert np.array_equal(gradient[[0, 1, 2, 1], [1, 1, 1, 0]], np.zeros(4))
 
 
-def test_a_score_that_cannot_be_is_refused():
+def test_invalid_scores_are_refused():
     with pytest.raises(InputError, match="unknown link of a score 'log_rato': did you mean log_ratio"):
         Score(MEAN, link="log_rato")
     with pytest.raises(InputError, match="log_odds requires a denominator"):
@@ -136,13 +136,13 @@ def test_weights_of_positions_that_all_examples_share(float64, profile, windows)
     found = listed_position_weights(4, [1, 3, 3])
     assert found.tolist() == [0, 1, 0, 2] and found.dtype == np.float32
     assert listed_position_weights(4, [1, 3, 3], [1, 0.5, 0.5]).tolist() == [0, 1, 0, 1]
-    # What fills up a list may be said of each example, or of all.
+    # The padding mask may be per example or shared.
     assert listed_position_weights(4, [1, 3], [[1, 1], [1, 0]]).tolist() == [[0, 1, 0, 1], [0, 1, 0, 0]]
     assert listed_position_weights(4, [[1, 3], [0, 0]], [1, 0]).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
     assert listed_position_weights(4, []).tolist() == [0] * 4
     with pytest.raises(InputError, match="position -1 is asked"):
         listed_position_weights(4, [1, -1])
-    # As many examples as there are, in batches that they do not fill.
+    # The last batch is incomplete.
     network, x, listed = ScoredModel(profile(), 2), windows(N), [1, 2, 2, 9]
     shared = Score(MEAN, listed_position_weights(POSITIONS, listed))
     of_each = Score(MEAN, listed_position_weights(POSITIONS, [listed] * N))
