@@ -204,7 +204,7 @@ def test_one_replicate_has_no_spread(folder, tmp_path):
 
 
 def test_genes_of_a_fold_without_models_leave_no_file(folder, tmp_path):
-    with pytest.raises(InputError, match=r"cannot attribute the genes of fold 1: there is no model in a folder fold_1"):
+    with pytest.raises(InputError, match=r"cannot attribute the genes of fold 1: no model is in a folder fold_1"):
         run(folder, tmp_path, paths=models(folder)[:2])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -130,7 +130,9 @@ def _genes_of_shard(run: pd.DataFrame, shard: GeneShard, folds: Mapping[int, Seq
     genes = genes.sort_values("fold", kind="stable", ignore_index=True)
     for fold in genes["fold"].unique():
         if fold not in folds:
-            raise InputError(f"cannot attribute the genes of fold {fold}: there is no model in a folder fold_{fold}. Train it.")
+            raise InputError(
+                f"cannot attribute the genes of fold {fold}: no model is in a folder fold_{fold}. Pass the models of all folds."
+            )
     trained = int((genes["split"] == "train").sum())
     log.info("%d of %d genes were in the training set of their models", trained, len(genes))
     return genes

@@ -218,13 +218,13 @@ def _count(blocks: Sequence[_SearchedBlock], peaks: pd.DataFrame, n_motifs: int)
     drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
     motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
     positive = peaks["positive"].to_numpy()[interval]
-    beside = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]
+    background_motif = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]
     return SiteCounts(
         int(peaks["counted"].sum()),
         int(apart.sum()),
         np.bincount(motif[positive], minlength=n_motifs),
         np.bincount(motif[~positive], minlength=n_motifs),
-        np.bincount(beside, minlength=n_motifs),
+        np.bincount(background_motif, minlength=n_motifs),
         np.bincount(in_peaks.motif, minlength=n_motifs),
         np.bincount(in_peaks.motif, weights=in_peaks.attribution, minlength=n_motifs),
     )
@@ -250,8 +250,10 @@ def _search(job: _SearchJob, bounds: tuple[int, int]) -> _SearchedBlock:
     file_rows = peaks.index.to_numpy()[in_peak[counts]]
     in_peaks = _sites(job.axis, begin, hits[counts], file_rows, shared[counts], site)
     in_drawn, shared = _within(hits, drawn, np.ones(len(drawn), bool), job.axis.length)
-    beside = np.flatnonzero(in_drawn >= 0)
-    in_drawn_windows = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
+    in_background = np.flatnonzero(in_drawn >= 0)
+    in_drawn_windows = _sites(
+        job.axis, begin, hits[in_background], in_drawn[in_background], shared[in_background], np.zeros(len(in_background))
+    )
     place = job.axis.place(drawn["row"].to_numpy() + begin, drawn["start"].to_numpy(), drawn["end"].to_numpy())
     return _SearchedBlock(begin, in_peaks, *place, in_drawn_windows)
 
