@@ -581,7 +581,7 @@ def test_each_group_against_the_rest_in_one_word(given: dict[str, Any], tmp_path
     assert "groups of tasks are not known before the run" in refusal(
         changed(given, targets={"matrix": remote}, **{ask: "each_group"})
     )
-    assert "need two groups" in refusal(changed(given, targets__tasks=None, **{ask: "each_group"}))
+    assert "requires at least two groups" in refusal(changed(given, targets__tasks=None, **{ask: "each_group"}))
     assert "'each_groop' does not match" in refusal(changed(given, **{ask: "each_groop"}))
 
 

@@ -149,7 +149,7 @@ def test_all_that_shards_have_is_joined(tmp_path):
 def test_shards_that_differ_are_not_joined(tmp_path, other):
     write(tmp_path / "a.h5", PLACES["overlapping"])
     write(tmp_path / "b.h5", PLACES["overlapping"], **other)
-    with pytest.raises(InputError, match=r"b.h5 and .*a.h5 .*: attribute again"):
+    with pytest.raises(InputError, match=r"b.h5 and .*a.h5 .*: rerun attribute_genes"):
         collect_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
 
 

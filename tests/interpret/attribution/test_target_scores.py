@@ -92,7 +92,7 @@ def test_one_value_per_task_needs_no_positions(smooth, windows):
     asked = [Score(np.array([1.0, 0, -1])), Score(np.array([0.5, 0.5, 0]), link="log", transform=TargetTransform(scale=2.0))]
     found = ScoredModel(model, 8).scores(x, asked)
     np.testing.assert_allclose(found, [y[:, 0] - y[:, 2], np.log(y[:, :2].mean(axis=1) / 2 + 1e-6)], rtol=1e-5)
-    with pytest.raises(InputError, match="one value for each task"):
+    with pytest.raises(InputError, match="one value per task"):
         ScoredModel(model, 8).scores(x, [Score(np.ones(3), np.ones(10))])
 
 
@@ -140,7 +140,7 @@ def test_weights_of_positions_that_all_examples_share(float64, profile, windows)
     assert listed_position_weights(4, [1, 3], [[1, 1], [1, 0]]).tolist() == [[0, 1, 0, 1], [0, 1, 0, 0]]
     assert listed_position_weights(4, [[1, 3], [0, 0]], [1, 0]).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
     assert listed_position_weights(4, []).tolist() == [0] * 4
-    with pytest.raises(InputError, match="position -1 is asked"):
+    with pytest.raises(InputError, match="position -1 is out of range"):
         listed_position_weights(4, [1, -1])
     # The last batch is incomplete.
     network, x, listed = ScoredModel(profile(), 2), windows(N), [1, 2, 2, 9]

@@ -208,7 +208,7 @@ def test_max_q_needs_shuffled_windows(tmp_path):
     with pytest.raises(InputError, match=r"set attribution\.null_windows"):
         call_peaks(file, RecursiveSeqlets(), max_q=0.1)
     for wrong in (0, 1.1, np.nan):
-        with pytest.raises(InputError, match="max_q must"):
+        with pytest.raises(InputError, match=r"max_q is .* set it above 0"):
             call_peaks(file, RecursiveSeqlets(), max_q=wrong)
 
 

@@ -153,7 +153,7 @@ def scan_genes(
             f"from 1 to {MAX_CLASSES}, and processes ({processes}) at least 1."
         )
     if not 0 < len(motifs) <= np.iinfo(np.uint16).max:
-        raise InputError(f"motifs: {len(motifs)} motifs to scan with, but the number must be from 1 to 65,535.")
+        raise InputError(f"motifs: there are {len(motifs)} motifs to scan with, but the number must be from 1 to 65,535.")
     source = _open_source(dataset, genes, gc_classes)
     scores = score_motifs(motifs, source.background, p_threshold)
     # With permissive thresholds or short motifs, the number of hits limits the block size.
