@@ -225,5 +225,5 @@ def test_no_variants_and_no_models(tmp_path, genome, genes):
     assert info == []
     bases = decode(genome.codes("chr2", 0, 300))
     path = write_vcf(tmp_path / "b.vcf", [("chr2", 111, ".", bases[110], other(bases[110]))])
-    with pytest.raises(InputError, match="no model for fold 1, which contains the gene c"):
+    with pytest.raises(InputError, match="no model is given for fold 1, to which the gene c belongs"):
         run(path, genome, genes, {0: {"replicate_0": LinearModel(0)}})
