@@ -562,8 +562,8 @@ def test_contrasts_by_query_are_checked_against_the_table_of_tasks(given: dict[s
     (tmp_path / "tasks.tsv").write_text("task\tgroup\tminutes\nheat_1\theat\t5\nheat_2\theat\t20\ncold\tcold\t\n")
     ask = "attribution__contrasts__heat__on_tasks"
     checks.check(completion.complete(changed(given, **{ask: "group == 'heat' and minutes > 10"})))
-    assert "no task fits the query on_tasks: 'minutes > 100'" in refusal(changed(given, **{ask: "minutes > 100"}))
-    assert "cannot be answered (name 'minuets' is not defined)" in refusal(changed(given, **{ask: "minuets > 10"}))
+    assert "no task matches the query on_tasks: 'minutes > 100'" in refusal(changed(given, **{ask: "minutes > 100"}))
+    assert "failed (name 'minuets' is not defined)" in refusal(changed(given, **{ask: "minuets > 10"}))
 
 
 def test_each_group_against_the_rest_in_one_word(given: dict[str, Any], tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_each_group_against_the_rest_in_one_word(given: dict[str, Any], tmp_path
     assert "groups of tasks are not known before the run" in refusal(
         changed(given, targets={"matrix": remote}, **{ask: "each_group"})
     )
-    assert "need two groups" in refusal(changed(given, targets__tasks=None, **{ask: "each_group"}))
+    assert "requires at least two groups" in refusal(changed(given, targets__tasks=None, **{ask: "each_group"}))
     assert "'each_groop' does not match" in refusal(changed(given, **{ask: "each_groop"}))
 
 

@@ -1,4 +1,4 @@
-"""Small models with one value or a profile for each task, and windows with N to ask them about."""
+"""Small models that predict one value or a profile per task, and windows with N as input."""
 
 from __future__ import annotations
 

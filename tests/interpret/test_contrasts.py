@@ -44,33 +44,33 @@ def test_aggregate_has_no_off():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"on_tasks": ["heat"], "off_tasks": ["acid"], "score": "aggregate"}, "aggregate, which takes no off_tasks"),
-        ({"on_tasks": ["heat"], "off_tasks": ["heat_20", "acid"]}, "the task heat_20 in on_tasks and in off_tasks"),
+        ({"on_tasks": ["heat"], "off_tasks": ["acid"], "score": "aggregate"}, "has off_tasks, but its score is aggregate"),
+        ({"on_tasks": ["heat"], "off_tasks": ["heat_20", "acid"]}, "the task heat_20 in both on_tasks and off_tasks"),
         ({"on_tasks": ["heta"]}, "contrast mine 'heta': did you mean heat"),
         ({"on_tasks": ["heat"], "off_tasks": ["contrl"]}, "did you mean control"),
-        ({"on_tasks": TASKS}, "none to compare with"),
+        ({"on_tasks": TASKS}, "none left for off_tasks"),
         ({"on_tasks": []}, "no on_tasks"),
         ({"on_tasks": ["heat"], "score": "specific"}, "did you mean specificity"),
-        ({"on_tasks": "heat"}, r"name 'heat' is not defined\): it is of columns .*task, group, minutes, batch.* as \[heat\]"),
-        ({"on_tasks": "minutes <"}, "query on_tasks: 'minutes <' cannot be answered"),
-        ({"on_tasks": ""}, "cannot be answered"),
+        ({"on_tasks": "heat"}, r"name 'heat' is not defined\): use columns .*task, group, minutes, batch.* as \[heat\]"),
+        ({"on_tasks": "minutes <"}, "query on_tasks: 'minutes <' failed"),
+        ({"on_tasks": ""}, "failed"),
         ({"on_tasks": "task.str.upper()"}, "query on_tasks"),
         ({"on_tasks": "minutes + 1"}, "query on_tasks"),
-        ({"on_tasks": ["heat"], "off_tasks": "minutes > 100"}, "no task fits the query off_tasks"),
-        ({"on_tasks": "minutes < 10", "off_tasks": ["heat"]}, "the task heat_5 in on_tasks and in off_tasks"),
+        ({"on_tasks": ["heat"], "off_tasks": "minutes > 100"}, "no task matches the query off_tasks"),
+        ({"on_tasks": "minutes < 10", "off_tasks": ["heat"]}, "the task heat_5 in both on_tasks and off_tasks"),
     ],
 )
-def test_what_cannot_be_is_refused(section, message):
+def test_invalid_sections_are_refused(section, message):
     with pytest.raises(InputError, match=message):
         resolve(**section)
 
 
-def test_queries_are_of_columns_numbers_as_numbers():
+def test_queries_use_columns_and_compare_numbers_as_numbers():
     assert resolve(on_tasks="minutes <= 5", off_tasks="group == 'heat' and minutes > 5") == Contrast(
         "mine", ("heat_5", "acid_5"), ("heat_20",), "specificity"
     )
     assert resolve(on_tasks="task.str.startswith('heat')").off_tasks == ("acid_5", "control")
-    # A column that is not all numbers is text, so that 1 is "1"; an empty cell fits no comparison.
+    # A column that is not all numbers stays text, so 1 is "1"; an empty cell matches no comparison.
     assert resolve(on_tasks="batch == '1'").on_tasks == ("heat_5", "control")
     assert resolve(on_tasks="minutes > 0", off_tasks=["control"]).on_tasks == ("heat_5", "heat_20", "acid_5")
 
@@ -85,17 +85,17 @@ def test_each_group_is_against_the_rest():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (["a"] * 4, "need two groups"),
-        (["a b", "a_b", "c", "c"], "a b and a_b would both be a_b"),
-        (["a", "b", "b", "°"], "control is of group"),
+        (["a"] * 4, "requires at least two groups"),
+        (["a b", "a_b", "c", "c"], "a b and a_b would both be named a_b"),
+        (["a", "b", "b", "°"], "control is in group"),
     ],
 )
-def test_groups_without_names_of_their_own_are_refused(groups, message):
+def test_groups_without_distinct_names_are_refused(groups, message):
     with pytest.raises(InputError, match=message):
         each_group(TABLE.assign(group=groups))
 
 
-def test_weights_are_means_less_means():
+def test_weights_are_differences_of_means():
     weights = resolve(on_tasks=["heat"]).weights(TASKS)
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, [0.5, 0.5, -0.5, -0.5])
@@ -103,7 +103,7 @@ def test_weights_are_means_less_means():
     np.testing.assert_allclose(resolve(on_tasks=["control"], off_tasks=["heat_20"]).weights(TASKS), [0, -1, 0, 1])
 
 
-def test_measured_is_the_score_of_what_was_measured():
+def test_measured_scores_ignore_missing_values():
     nan = np.nan
     labels = np.array(
         [[1, 3, 10, 20], [1, nan, 10, 20], [1, 3, nan, 20], [nan, nan, 10, 20], [1, 3, nan, nan]], dtype=np.float32

@@ -28,7 +28,7 @@ def test_dinucleotides_are_kept_exactly(length, letters):
 
 
 def arrangements(start, left):
-    """All sequences from `start` that use up the pairs in `left`."""
+    """All sequences from `start` that use exactly the pairs in `left`."""
     if not left.total():
         return [[start]]
     followers = [second for (first, second), count in left.items() if first == start and count]

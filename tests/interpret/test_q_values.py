@@ -5,7 +5,7 @@ from cisnake.interpret.q_values import empirical_q_values as q_values
 
 
 def brute_force(statistic, null, n, n_null):
-    """The least ratio over all cuts that keep a peak, cut by cut."""
+    """The smallest ratio over all thresholds that keep a peak, by a loop over thresholds."""
     found = []
     for own in statistic:
         ratios = [1.0]
@@ -36,7 +36,7 @@ def test_q_falls_with_the_statistic_and_does_not_depend_on_the_order():
     np.testing.assert_array_equal(q_values(statistic[shuffled], rng.permutation(null), 100, 100), q[shuffled])
 
 
-def test_few_shuffles_cannot_say_that_q_is_small():
+def test_few_shuffles_cannot_give_a_small_q():
     # Ten peaks in ten windows, none in two shuffles: one false peak in two windows cannot be ruled out.
     np.testing.assert_allclose(q_values(np.arange(10.0), np.empty(0), 10, 2), 0.5)
     np.testing.assert_allclose(q_values(np.arange(10.0), np.empty(0), 10, 200), 0.005)
@@ -51,8 +51,8 @@ def test_no_peaks_have_no_q():
     assert q_values(np.empty(0), np.arange(3.0), 10, 10).shape == (0,)
 
 
-def test_share_of_false_peaks_is_as_promised():
-    # 900 peaks of nothing and 300 of something in 1000 windows, 900 of nothing in as many shuffles.
+def test_q_values_control_the_share_of_false_peaks():
+    # 900 null peaks and 300 real ones in 1000 windows, and 900 null peaks in 1000 shuffled windows.
     shares = []
     for seed in range(20):
         rng = np.random.default_rng(seed)

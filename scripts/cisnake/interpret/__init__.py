@@ -1,4 +1,4 @@
-"""Attributions, the peaks in them, and the motifs behind the peaks."""
+"""Attribute predictions to bases, call peaks of attribution, and match them to motifs."""
 
 import lazy_loader
 

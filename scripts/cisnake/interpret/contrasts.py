@@ -1,4 +1,4 @@
-"""Contrasts: what is asked of a model about a gene, as a weighted sum of its tasks."""
+"""Contrasts: scores of a gene, defined as weighted sums over tasks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SCORES = ("specificity", "aggregate")
 
 @dataclass(frozen=True)
 class Contrast:
-    """Tasks whose prediction is explained, against others or alone.
+    """The tasks whose prediction is explained, alone or compared with other tasks.
 
     Attributes
     ----------
     name: str
-        As in file names.
+        Used in file names.
     on_tasks: tuple of str
     off_tasks: tuple of str
-        Empty for score "aggregate".
+        Empty if the score is "aggregate".
     score: str
-        "specificity", mean over on_tasks less mean over off_tasks; or "aggregate", mean over on_tasks.
+        "specificity": mean over on_tasks minus mean over off_tasks. "aggregate": mean over on_tasks.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Contrast:
     score: str
 
     def weights(self, tasks: list[str]) -> np.ndarray:
-        """Return each task's weight in the score; shape=(tasks,), dtype=float32."""
+        """Return the weight of each task in the score; shape=(tasks,), dtype=float32."""
         weights = np.zeros(len(tasks), np.float32)
         for names, sign in ((self.on_tasks, 1.0), (self.off_tasks, -1.0)):
             for name in names:
@@ -55,7 +55,7 @@ class Contrast:
         return weights
 
     def measured(self, labels: np.ndarray, tasks: list[str]) -> np.ndarray:
-        """Return the score of measurements, means over what was measured.
+        """Return the score of measured values; missing values are left out of the means.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class Contrast:
         Returns
         -------
         numpy.ndarray, shape=(genes,), dtype=float64
-            NaN where one of the means has nothing measured.
+            NaN where all values of either mean are missing.
         """
         total = np.zeros(len(labels))
         for names, sign in ((self.on_tasks, 1.0), (self.off_tasks, -1.0)):
@@ -77,22 +77,22 @@ class Contrast:
 
 
 def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -> Contrast:
-    """Return a contrast of the configuration with its tasks by name.
+    """Resolve the groups and queries of a contrast in the configuration to task names.
 
     Parameters
     ----------
     name: str
     section: ContrastSection
-        `on_tasks` and, for specificity, `off_tasks`: tasks and groups, or a query of the table as of `pandas.DataFrame.query`;
-        `off_tasks` None means all other tasks. `score`: "specificity" or "aggregate".
+        `on_tasks` and, for specificity, `off_tasks`: a list of tasks and groups, or a query of the table in the syntax of
+        `pandas.DataFrame.query`. If `off_tasks` is None, all other tasks are used. `score`: "specificity" or "aggregate".
     table: pandas.DataFrame
-        One row a task: task, group, and any columns that a query may name. Columns of numbers may be text.
+        One row per task: task, group, and any columns used in queries. Numbers may be stored as text.
 
     Raises
     ------
     InputError
-        A name is neither task nor group, a query makes no sense, the score is unknown, a task stands on both sides, or a
-        side is empty.
+        A name is neither a task nor a group, a query is invalid, the score is unknown, a task is on both sides, or a side is
+        empty.
 
     Examples
     --------
@@ -108,37 +108,39 @@ def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -
     score = section.score
     if score not in SCORES:
         raise unknown_name(f"score of contrast {name}", str(score), SCORES)
-    on, off = (_chosen(name, side, getattr(section, side), table) for side in ("on_tasks", "off_tasks"))
+    on, off = (_select_tasks(name, side, getattr(section, side), table) for side in ("on_tasks", "off_tasks"))
     if not on:
-        raise InputError(f"contrast {name} has no on_tasks: name at least one task or group.")
+        raise InputError(f"contrast {name} has no on_tasks: list at least one task or group.")
     if score == "aggregate":
         if off:
-            raise InputError(f"contrast {name} has score aggregate, which takes no off_tasks: remove them or use specificity.")
+            raise InputError(
+                f"contrast {name} has off_tasks, but its score is aggregate: remove off_tasks or set score: specificity."
+            )
         return Contrast(name, on, (), score)
     chosen = set(on)
     off = off or tuple(task for task in table["task"] if task not in chosen)
     both = [task for task in off if task in chosen]
     if both:
-        raise InputError(f"contrast {name} has the task {both[0]} in on_tasks and in off_tasks.")
+        raise InputError(f"contrast {name} has the task {both[0]} in both on_tasks and off_tasks: remove it from one of them.")
     if not off:
-        raise InputError(f"contrast {name} has all tasks in on_tasks and none to compare with: use score: aggregate.")
+        raise InputError(f"contrast {name} has all tasks in on_tasks and none left for off_tasks: set score: aggregate.")
     return Contrast(name, on, off, score)
 
 
 def resolve_contrasts(sections: Mapping[str, ContrastSection] | str, table: pd.DataFrame) -> list[Contrast]:
-    """Return the contrasts of `attribution.contrasts`, with their tasks by name.
+    """Resolve all contrasts in `attribution.contrasts` to task names.
 
     Parameters
     ----------
     sections: mapping of str to ContrastSection, or str
-        By name; "each_group" stands for those of `each_group`.
+        By name. "each_group" uses the contrasts that `each_group` returns.
     table: pandas.DataFrame
-        One row a task, see `resolve_contrast`.
+        One row per task; see `resolve_contrast`.
 
     Raises
     ------
     InputError
-        As of `resolve_contrast` and `each_group`.
+        See `resolve_contrast` and `each_group`.
     """
     if isinstance(sections, str):
         sections = {name: as_section(ContrastSection, section) for name, section in each_group(table).items()}
@@ -146,19 +148,19 @@ def resolve_contrasts(sections: Mapping[str, ContrastSection] | str, table: pd.D
 
 
 def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return a contrast for each group of tasks, against all the others, as sections of the configuration by name.
+    """Return one contrast per group of tasks against all other tasks, as configuration sections by name.
 
-    A contrast is named after its group, with what file names should not have replaced by underscores.
+    A contrast is named after its group. Characters that are unsafe in file names are replaced by underscores.
 
     Parameters
     ----------
     table: pandas.DataFrame
-        One row a task: task, group.
+        One row per task: task, group.
 
     Raises
     ------
     InputError
-        There are fewer than two groups, a group without a name, or two whose names differ in nothing but such characters.
+        There are fewer than two groups, a group yields an empty name, or two groups yield the same name.
 
     Examples
     --------
@@ -168,31 +170,31 @@ def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     {'on_tasks': ['b'], 'score': 'specificity'}
     """
     sections: dict[str, dict[str, Any]] = {}
-    group_of: dict[str, str] = {}
+    group_by_name: dict[str, str] = {}
     for group, members in table.groupby("group", sort=False):
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", str(group)).strip("_")
         if not name:
             raise InputError(
-                f"contrasts of each_group: the task {members['task'].iloc[0]} is of group {group!r}, which gives no name: name "
-                "the group in the task table, or list the contrasts."
+                f"contrasts: each_group: the task {members['task'].iloc[0]} is in group {group!r}, which has no usable name: "
+                "name the group in the task table, or list the contrasts."
             )
         if name in sections:
             raise InputError(
-                f"contrasts of each_group: the groups {group_of[name]} and {group} would both be {name}: rename one, or list "
-                "the contrasts."
+                f"contrasts: each_group: the groups {group_by_name[name]} and {group} would both be named {name}: rename one, "
+                "or list the contrasts."
             )
         sections[name] = {"on_tasks": members["task"].tolist(), "score": "specificity"}
-        group_of[name] = str(group)
+        group_by_name[name] = str(group)
     if len(sections) < 2:
         raise InputError(
-            "contrasts of each_group need two groups of tasks at least: list the contrasts, or give a task table with groups."
+            "contrasts: each_group requires at least two groups of tasks: list the contrasts, or add groups to the task table."
         )
     return sections
 
 
-def _chosen(contrast: str, side: str, names: Sequence[str] | None, table: pd.DataFrame) -> tuple[str, ...]:
+def _select_tasks(contrast: str, side: str, names: Sequence[str] | None, table: pd.DataFrame) -> tuple[str, ...]:
     if isinstance(names, str):
-        return _queried(contrast, side, names, table)
+        return _query_tasks(contrast, side, names, table)
     tasks = table["task"].tolist()
     known = set(tasks)
     chosen: dict[str, None] = {}
@@ -204,26 +206,24 @@ def _chosen(contrast: str, side: str, names: Sequence[str] | None, table: pd.Dat
     return tuple(chosen)
 
 
-def _queried(contrast: str, side: str, query: str, table: pd.DataFrame) -> tuple[str, ...]:
-    typed = table.apply(_numbers)
-    advice = f"it is of columns of the task table ({', '.join(table.columns)}); a list, as [{query}], names tasks or groups"
+def _query_tasks(contrast: str, side: str, query: str, table: pd.DataFrame) -> tuple[str, ...]:
+    typed = table.apply(_as_numbers)
+    advice = f"use columns of the task table ({', '.join(table.columns)}), or a list of tasks or groups such as [{query}]"
     try:
-        # An engine of its own, numexpr, is used where it happens to be installed: this one always is.
+        # By default pandas uses numexpr if it happens to be installed; the Python engine is always available.
         rows = typed.query(query, engine="python", local_dict={}, global_dict={})
-    except Exception as error:  # pandas raises whatever evaluating the text raises
+    except Exception as error:  # evaluating the query can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"contrast {contrast}: the query {side}: {query!r} cannot be answered ({reason}): {advice}."
-        ) from error
+        raise InputError(f"contrast {contrast}: the query {side}: {query!r} failed ({reason}): {advice}.") from error
     if not isinstance(rows, pd.DataFrame):
-        raise InputError(f"contrast {contrast}: the query {side}: {query!r} chooses no rows: {advice}.")
+        raise InputError(f"contrast {contrast}: the query {side}: {query!r} does not select rows: {advice}.")
     if rows.empty:
-        raise InputError(f"contrast {contrast}: no task fits the query {side}: {query!r}.")
+        raise InputError(f"contrast {contrast}: no task matches the query {side}: {query!r}.")
     return tuple(rows["task"])
 
 
-def _numbers(column: pd.Series) -> pd.Series:
-    """Return a column of numbers where all of it that is not empty can be read as such."""
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """Convert a column to numbers if all its non-empty values are numbers."""
     if column.name in ("task", "group"):
         return column
     numbers = pd.to_numeric(column, errors="coerce")

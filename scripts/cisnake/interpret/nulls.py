@@ -10,17 +10,17 @@ from cisnake.data.genome import N
 
 
 def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle sequences so that each keeps its dinucleotides.
+    """Shuffle sequences, preserving dinucleotide counts.
 
-    Every stretch free of N is shuffled by itself and N stay where they are, so all pairs of neighbours, those with N too,
-    occur exactly as often as before; the first and last base of a stretch keep their places. All sequences with these
-    counts are equally likely (Altschul and Erickson 1985, doi:10.1093/oxfordjournals.molbev.a040370: a random Euler path
-    through the graph of dinucleotides).
+    Every stretch without N is shuffled separately, and Ns stay in place. All pairs of adjacent letters, including those
+    with N, therefore occur exactly as often as before. The first and last base of each stretch are kept. All sequences with
+    these counts are equally likely (Altschul and Erickson 1985, doi:10.1093/oxfordjournals.molbev.a040370: a random
+    Eulerian path through the graph of dinucleotides).
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(..., length), dtype=int8
-        Sequences; unchanged.
+        Sequences; not modified.
     rng: numpy.random.Generator
 
     Returns
@@ -53,7 +53,7 @@ def _shuffle_stretch(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         followers[base] = np.append(rng.permutation(kept), last)
     base = int(codes[-1])
     followers[base] = rng.permutation(followers[base])
-    # A walk takes one step after the other; on plain iterators a step costs some 50 ns, less than any vectorised form.
+    # The walk is sequential. With plain iterators a step takes about 50 ns, which is faster than any vectorised form.
     walks = [iter(ordered.tolist()) for ordered in followers]
     path = [int(codes[0])]
     for _ in range(len(codes) - 1):
@@ -62,10 +62,10 @@ def _shuffle_stretch(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _last_exits(followers: list[np.ndarray], end: int, rng: np.random.Generator) -> dict[int, int]:
-    """Draw the base to which each base is left for the last time; all ways must lead to `end`.
+    """Draw the last exit of each base, such that all exits lead to `end`.
 
-    There are at most 27 choices for four bases, so they are weighed by their number of ways and drawn from directly; the
-    rejection of the original never ends in reasonable time on a long stretch with a single way out.
+    For four bases there are at most 27 combinations of exits. One is drawn directly, weighted by its number of paths. The
+    rejection sampling of the original algorithm can take extremely long on a long stretch with a single exit.
     """
     bases = [base for base in range(4) if base != end and len(followers[base])]
     counts = {base: np.bincount(followers[base], minlength=4).tolist() for base in bases}
@@ -85,22 +85,22 @@ def _leads_to(end: int, base: int, exits: dict[int, int]) -> bool:
 
 
 def markov_bases(context: np.ndarray, start: int, length: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw bases to put into a sequence, from the frequencies of its dinucleotides.
+    """Draw replacement bases from a Markov chain with the dinucleotide frequencies of the sequence.
 
-    A chain that starts at the base before `start` and follows the sequence's own dinucleotide frequencies (plus one each).
-    Unlike a shuffle of the few bases of a site, it does not give back the site's own composition, which for a motif such as
-    TATAAA is the motif itself.
+    The chain starts at the base before `start`. A pseudocount of one is added to each dinucleotide count. A shuffle of the
+    few bases of a site would preserve the composition of the site, and so often recreate a motif such as TATAAA; the chain
+    does not.
 
     Parameters
     ----------
     context: numpy.ndarray, shape=(n,), dtype=int8
         The sequence.
     start: int
-        Where the bases are to stand.
+        Position of the first replacement base.
     length: int
-        How many bases.
+        Number of bases.
     draws: int
-        How many independent draws.
+        Number of independent draws.
     rng: numpy.random.Generator
 
     Returns
@@ -117,7 +117,7 @@ def markov_bases(context: np.ndarray, start: int, length: int, draws: int, rng: 
     ['CATCGT', 'AATCTA']
     """
     pairs = np.bincount(context[:-1].astype(np.int64) * 5 + context[1:], minlength=25).reshape(5, 5)[:4, :4] + 1.0
-    # After N, or at the start, bases come as they do anywhere in the sequence.
+    # After N, or at the start, bases are drawn from the overall composition of the sequence.
     chain = np.vstack([pairs, pairs.sum(axis=0)])
     thresholds = np.cumsum(chain / chain.sum(axis=1, keepdims=True), axis=1)[:, :3]
     drawn = np.empty((draws, length), dtype=np.int8)

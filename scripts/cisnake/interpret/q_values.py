@@ -1,9 +1,9 @@
 """False discovery rates.
 
 - `empirical_q_values` needs no p-values: it compares statistics with those of a null data set, such as shuffled windows.
-- `bh_q_values` (Benjamini and Hochberg) takes the p-values of all tests, and leaves out NaN.
-- `bh_q_values_of_smallest` takes only the smallest p-values of many tests, counted by value, and the number of all tests: for
-  scans of millions of sites, of which only hits are kept.
+- `bh_q_values` (Benjamini-Hochberg) takes the p-values of all tests and ignores NaN.
+- `bh_q_values_of_smallest` takes only the smallest p-values, with a count per value, and the number of all tests. It is meant
+  for scans that test millions of sites but keep only the hits.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from scipy.stats import false_discovery_control
 
 
 def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_windows: int, n_null_windows: int) -> np.ndarray:
-    """Return the empirical q-value of each peak: the expected share of nulls among peaks at least as high.
+    """Return the empirical q-value of each peak: the expected share of null peaks among peaks at least as high.
 
-    Null peaks come from windows whose dinucleotides were shuffled, and are called with the same thresholds. At a height s, a
-    window gives n(s) / n_windows peaks and a shuffled one (n_null(s) + 1) / n_null_windows; their ratio estimates the share of
-    false peaks, and q of a peak is the smallest ratio of all heights that keep it, at most 1. The added 1 keeps q above zero
-    where shuffled windows are too few to tell.
+    Null peaks are called with the same thresholds in dinucleotide-shuffled windows. At a height s there are
+    n(s) / n_windows peaks per window and (n_null(s) + 1) / n_null_windows peaks per shuffled window. Their ratio estimates the
+    share of false peaks. The q-value of a peak is the smallest ratio over all heights at which the peak is still called, at
+    most 1. The added 1 keeps q above zero when there are too few shuffled windows.
 
     Parameters
     ----------
     statistic: numpy.ndarray, shape=(n,)
-        Of the peaks; greater is stronger. Equal ones have the same q.
+        Height of each peak; greater is stronger. Equal heights have equal q-values.
     null_statistic: numpy.ndarray, shape=(m,)
-        Of the peaks of the shuffled windows.
+        Height of each peak in the shuffled windows.
     n_windows, n_null_windows: int
-        How many windows were searched for either, with and without peaks, all of one length.
+        Number of windows searched, and of shuffled windows searched, with or without peaks. All have the same length.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_wind
 
     Examples
     --------
-    Three peaks of 10 windows, and two of 20 shuffled ones:
+    Three peaks in 10 windows, and two in 20 shuffled windows:
 
     >>> import numpy as np
     >>> from cisnake.interpret import empirical_q_values
@@ -53,20 +53,19 @@ def empirical_q_values(statistic: np.ndarray, null_statistic: np.ndarray, n_wind
 
 
 def bh_q_values(p: np.ndarray) -> np.ndarray:
-    """Return q-values by Benjamini and Hochberg.
+    """Return Benjamini-Hochberg q-values.
 
-    Unlike `scipy.stats.false_discovery_control`, tests without a p-value are allowed, and so are no tests at all.
+    Unlike `scipy.stats.false_discovery_control`, this accepts missing p-values and empty input.
 
     Parameters
     ----------
     p: numpy.ndarray, shape=(n,), dtype=float64
-        p-values of all tests; NaN for what was not tested, which does not count.
+        p-values of all tests. NaN marks an untested item, which is not counted as a test.
 
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=float64
-        NaN where p is.
-
+        NaN where p is NaN.
 
     Examples
     --------
@@ -83,21 +82,21 @@ def bh_q_values(p: np.ndarray) -> np.ndarray:
 
 
 def bh_q_values_of_smallest(p: np.ndarray, counts: np.ndarray, n_tests: int) -> np.ndarray:
-    """Return Benjamini-Hochberg q-values of the smallest p-values of many tests.
+    """Return Benjamini-Hochberg q-values when only the smallest p-values were kept.
 
-    q of a p-value is the least of p' n_tests / #{tests with p <= p'} over all p' >= p. Ranks are right, since every smaller
-    p-value is given; what is not given are the p' above the threshold, so that q is an upper bound of the q-value that the
-    whole table would give, equal to it wherever the least is reached below the threshold. Leaving out some tests at other
-    thresholds than those of the rest only lowers ranks, and so keeps the bound.
+    The q-value of p is the minimum of p' n_tests / #{tests with p <= p'} over all p' >= p. Ranks are exact, because every
+    smaller p-value is given. The p' above the threshold are missing, so q is an upper bound on the q-value from the full
+    table; the two are equal wherever the minimum lies below the threshold. If some tests were kept at a different threshold,
+    ranks can only be too low, so q is still an upper bound.
 
     Parameters
     ----------
     p: numpy.ndarray, shape=(n,), dtype=float64
-        p-values, in any order; equal ones may repeat.
+        p-values, in any order; may repeat.
     counts: numpy.ndarray, shape=(n,), dtype=int
-        How many tests had each; may be zero.
+        Number of tests with each p-value; may be zero.
     n_tests: int
-        All tests, those above the threshold included.
+        Number of all tests, including those above the threshold.
 
     Returns
     -------
@@ -105,7 +104,7 @@ def bh_q_values_of_smallest(p: np.ndarray, counts: np.ndarray, n_tests: int) -> 
 
     Examples
     --------
-    Of 1,000 tests, two had p = 1e-4 and one 2e-3; the others were not kept:
+    Of 1,000 tests, two had p = 1e-4 and one had p = 2e-3; the others were not kept:
 
     >>> import numpy as np
     >>> from cisnake.interpret import bh_q_values_of_smallest

@@ -39,7 +39,7 @@ def write(path, places, attrs=ATTRS, **asked):
 
 
 def plain(windows, attributions):
-    """Value and distance of every covered base by the definition: gene after gene, base after base."""
+    """Value and distance of every covered base by definition, computed by loops over genes and bases."""
     values, nearest = {}, {}
     for (_, window), of_gene in zip(windows.iterrows(), attributions):
         forward = window["strand"] == "+"
@@ -56,7 +56,7 @@ def assert_track(path, expected):
     with pyBigWig.open(str(path)) as track:
         assert track.chroms() == SIZES
         for chrom, size in SIZES.items():
-            # A track without a single value gives an empty list.
+            # A track without values returns an empty list.
             found = track.values(chrom, 0, size) or [np.nan] * size
             for base in range(size):
                 if (chrom, base) in expected:
@@ -68,7 +68,7 @@ def assert_track(path, expected):
 PLACES = {
     "alone on both strands": [("chr1", 10, "+", 20), ("chr1", 100, "-", 20), ("chr2", 370, "-", 5), ("chr1", 0 + 50, "+", 0)],
     "overlapping": [("chr1", 100, "+", 20), ("chr1", 110, "-", 20), ("chr1", 90, "-", 3), ("chr1", 118, "+", 25)],
-    # The base between two TSS of even distance belongs to the one that is first on the genome, whose window begins later.
+    # The base halfway between two TSS belongs to the TSS that is first on the genome, whose window begins later.
     "tie against the order of windows": [("chr1", 100, "+", 25), ("chr1", 112, "-", 24), ("chr1", 130, "+", 5)],
     "tie with the order of windows": [("chr1", 100, "+", 10), ("chr1", 105, "+", 15), ("chr1", 120, "+", 10)],
     "touching, and one within a run": [("chr1", 30, "+", 9), ("chr1", 60, "+", 9), ("chr1", 75, "-", 9), ("chr1", 90, "-", 2)],
@@ -93,7 +93,7 @@ def test_many_random_windows(tmp_path):
         for tss in rng.permutation(LENGTH)
     ]
     windows, attributions = write(tmp_path / "heat.h5", places)
-    # Genes whose TSS is the same base have no order but that of their windows.
+    # Genes with the same TSS are ordered by their windows.
     tss = windows["start"].where(windows["strand"] == "+", windows["end"] - 1) + windows["mask_start"] * np.where(
         windows["strand"] == "+", 1, -1
     )
@@ -112,7 +112,7 @@ def test_no_gene_gives_an_empty_track(tmp_path):
 @pytest.mark.parametrize("sizes", [{"chr2": 400}, {"chr1": 129, "chr2": 400}])
 def test_windows_outside_of_the_genome_are_not_left_out(tmp_path, sizes):
     write(tmp_path / "a.h5", [("chr2", 5, "+", 9), ("chr1", 100, "-", 9)])
-    with pytest.raises(InputError, match="window of a1, chr1:100-130, is not in the genome"):
+    with pytest.raises(InputError, match="window of a1, chr1:100-130, is outside the genome"):
         write_bigwig(tmp_path / "a.h5", sizes, tmp_path / "a.bw")
     assert not (tmp_path / "a.bw").exists()
     write_bigwig(tmp_path / "a.h5", {"chr1": 130, "chr2": 400}, tmp_path / "a.bw")
@@ -149,13 +149,13 @@ def test_all_that_shards_have_is_joined(tmp_path):
 def test_shards_that_differ_are_not_joined(tmp_path, other):
     write(tmp_path / "a.h5", PLACES["overlapping"])
     write(tmp_path / "b.h5", PLACES["overlapping"], **other)
-    with pytest.raises(InputError, match=r"b.h5 and .*a.h5 .*: attribute again"):
+    with pytest.raises(InputError, match=r"b.h5 and .*a.h5 .*: rerun attribute_genes"):
         collect_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
 
 
 def test_shards_of_different_cuts_are_not_joined(tmp_path):
     write(tmp_path / "a.h5", PLACES["overlapping"])
-    with pytest.raises(InputError, match=r"joined.h5 have the gene \S+ twice: attribute all"):
+    with pytest.raises(InputError, match=r"joined.h5 contain the gene \S+ twice: rerun attribute_genes"):
         collect_shards([tmp_path / "a.h5", tmp_path / "a.h5"], tmp_path / "joined.h5")
     assert not (tmp_path / "joined.h5").exists()
 
@@ -166,7 +166,7 @@ def test_predictions_worse_than_the_mean_are_poor():
     predicted = pd.Series([spread - 0.01, 2 - spread - 0.01, 4 + spread + 0.01, 100, 6])
     assert list(judge_predictions(measured, predicted)) == ["good", "poor", "poor", "not_measured", "good"]
     assert list(judge_predictions(measured[3:4], predicted[3:4])) == ["not_measured"]
-    # What is no number is no good prediction, and one measurement has no spread.
+    # A NaN prediction is not good, and a single measurement has no spread.
     assert list(judge_predictions(measured[:2], pd.Series([np.nan, np.inf]))) == ["poor", "poor"]
     assert list(judge_predictions(measured[1:2], pd.Series([2.0]))) == ["good"]
     assert list(judge_predictions(measured[:0], predicted[:0])) == []
@@ -194,5 +194,5 @@ def test_program(tmp_path):
     assert list(table["gene_id"]) == [f"0000{i}" for i in range(4)]
     np.testing.assert_allclose(table["ism"], attributions[:, 0, 0], rtol=1e-6)
     assert table["strands"].isna().all()
-    # All of them were measured at 0 and predicted so.
+    # All genes were measured and predicted as 0.
     assert (table["prediction"] == "good").all()

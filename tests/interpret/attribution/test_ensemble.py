@@ -19,7 +19,7 @@ def summed(x, contributions):
     return project(x, contributions).sum(axis=-2).astype(np.float64)
 
 
-def test_spread_and_agreement_are_those_of_the_models_asked_alone(smooth, windows):
+def test_spread_and_agreement_equal_those_of_separate_models(smooth, windows):
     x, networks = windows(), [ScoredModel(smooth(seed), 8) for seed in range(3)]
     answer = attribute_ensemble(networks, x, SCORES, ATTRIBUTION_METHODS["input_x_gradient"], BOTH)
     alone = np.stack([summed(x, attribute([network], x, SCORES, views=BOTH)[0]) for network in networks])
@@ -61,8 +61,8 @@ def test_sums_of_a_linear_model_are_complete(name, linear, windows):
 @pytest.mark.parametrize(
     ("name", "views"), [("integrated_gradients", BOTH), ("expected_integrated_gradients", WindowViews((2,)))]
 )
-def test_completeness_is_what_the_sum_misses(name, views, smooth, windows):
-    """With few steps on a curved way, of the mean over models and views."""
+def test_completeness_is_the_relative_error_of_the_sum(name, views, smooth, windows):
+    """With few steps on a curved score, for the mean over models and views."""
     x, networks = windows(unknown=False), [ScoredModel(smooth(seed), 8) for seed in range(2)]
     options = {"n_shuffles": 3, "seed": 7} if name.startswith("expected") else {"baseline": "zeros"}
     method, baseline = partial(ATTRIBUTION_METHODS[name], n_steps=1, **options), partial(BASELINE_SCORES[name], **options)
@@ -87,7 +87,7 @@ def test_completeness_is_what_the_sum_misses(name, views, smooth, windows):
 
 
 def test_a_window_that_scores_like_its_baseline_has_no_completeness(smooth, windows):
-    """What has nothing to shuffle is its own baseline, to rounding."""
+    """A sequence that shuffles to itself is its own baseline, up to rounding."""
     x = windows()
     x[1, :, :4] = np.eye(4)[2]
     method, baseline = (table["expected_integrated_gradients"] for table in (ATTRIBUTION_METHODS, BASELINE_SCORES))

@@ -62,7 +62,7 @@ def test_round_trip(tmp_path):
 def test_blocks_are_the_whole_file(tmp_path, monkeypatch):
     attributions, sequences, *_ = write(tmp_path / "heat.h5", 7)
     file = AttributionFile(tmp_path / "heat.h5")
-    # A length at which few genes fill a megabyte.
+    # Long enough for a few genes to fill a megabyte.
     file.length = 1_000_000 // 16 // 3
     blocks = list(file.blocks(megabytes=1))
     assert [(rows.start, rows.stop) for rows, _, _ in blocks] == [(0, 3), (3, 6), (6, 7)]
@@ -82,7 +82,7 @@ def test_no_gene(tmp_path):
 def test_predictor_of_two_of_three_genes_leaves_no_file(tmp_path):
     whole = content(3)
     with (
-        pytest.raises(ValueError, match="of 2 genes were given for 3"),
+        pytest.raises(ValueError, match="of 2 genes were appended, expected 3"),
         write_attributions(tmp_path / "heat.h5", windows(3), LENGTH, ATTRS) as append,
     ):
         append(*(part[:2] for part in whole))
@@ -117,7 +117,7 @@ def test_everything_that_a_file_can_have_is_read_back(tmp_path, dtype):
     assert (file.dtype, file.has_hypothetical, file.has_spread) == (dtype, True, True)
     assert (file.n_null, file.null_genes) == (5, ["x", "y", "x", "z", "NA"])
     assert file.attrs == ATTRS
-    # Some genes at a time, so that each is scaled by its own.
+    # Append a few genes at a time, to check that each gene has its own scale.
     found = np.concatenate([file.read_block(0, 2)[0], file.read_block(2, 7)[0]])
     for got, expected in (
         (found, attributions), (file.read_hypothetical(1, 6), hypothetical[1:6]), (file.read_spread(2, 7), spread[2:]),
@@ -145,7 +145,7 @@ def test_null_blocks_are_bounded(tmp_path):
 
 
 @pytest.mark.parametrize("scale", [1e-36, 1e-9, 1.0, 1e30])
-def test_half_precision_keeps_what_is_small_in_all_of_a_gene(tmp_path, scale):
+def test_half_precision_keeps_genes_with_small_attributions(tmp_path, scale):
     attributions, *rest = content(4)
     attributions *= np.array([1, 1e-3, 0, 1e3], np.float32)[:, None, None] * np.float32(scale)
     attributions[:, :2] = 0
@@ -159,7 +159,7 @@ def test_half_precision_keeps_what_is_small_in_all_of_a_gene(tmp_path, scale):
     assert (found[[0, 1, 3]] != 0).mean() > 0.45
 
 
-def test_what_was_not_asked_for_is_not_there(tmp_path):
+def test_outputs_that_were_not_requested_are_absent(tmp_path):
     write(tmp_path / "heat.h5", 3)
     file = AttributionFile(tmp_path / "heat.h5")
     assert (file.dtype, file.n_null, file.null_genes, list(file.null_blocks())) == ("float32", 0, [], [])
@@ -172,15 +172,15 @@ def test_what_was_not_asked_for_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("a type", "unknown type of attributions 'float61': did you mean float16"),
-        ("a column", "unknown column of the quality of attributions 'imS': did you mean"),
-        ("too few nulls", "of 1 shuffled windows were given for 2"),
-        ("no spread", "spread of genes were not given"),
-        ("hypothetical", "hypothetical of genes were given"),
-        ("quality of too few", "quality of 2 genes was given for 3"),
+        ("a type", "unknown data type of attributions 'float61': did you mean float16"),
+        ("a column", "unknown attribution quality column 'imS': did you mean"),
+        ("too few nulls", "of 1 shuffled windows were appended, expected 2"),
+        ("no spread", "spread is missing"),
+        ("hypothetical", "hypothetical is not a data set of the file"),
+        ("quality of too few", "quality table has 2 rows, expected 3"),
     ],
 )
-def test_what_does_not_fit_leaves_no_file(tmp_path, fault, says):
+def test_mismatched_input_leaves_no_file(tmp_path, fault, says):
     whole, asked = (
         content(3),
         {"null_genes": ["a", "b"], "dtype": "float61" if fault == "a type" else "float16", "spread": True},
@@ -235,12 +235,12 @@ def test_files_of_other_releases_are_refused(tmp_path, version):
         else:
             file.attrs["schema_version"] = version
     said = "no schema version" if version is None else f"schema version {version}"
-    with pytest.raises(InputError, match=rf"heat.h5 has {said}, this release reads 2: make it again"):
+    with pytest.raises(InputError, match=rf"heat.h5 has {said}, but this release requires version 2: rerun attribute_genes"):
         AttributionFile(tmp_path / "heat.h5")
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "another", "older"])
-def test_what_is_no_whole_file_is_refused(tmp_path, damage):
+def test_a_truncated_file_is_refused(tmp_path, damage):
     path = tmp_path / "heat.h5"
     if damage != "missing":
         write(path, 7)

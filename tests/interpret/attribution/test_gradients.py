@@ -16,7 +16,7 @@ def kernel(model):
     return np.asarray(model.layers[-1].kernel, np.float64).reshape(20, -1, 3)[:, :4] @ WEIGHTS.T
 
 
-def test_input_x_gradient_of_a_linear_model_is_its_weights_less_their_mean_over_bases(linear, windows):
+def test_input_x_gradient_of_a_linear_model_is_its_weights_minus_their_mean_over_bases(linear, windows):
     model, x = linear(), windows()
     values, contributions = input_x_gradient(ScoredModel(model, 8), x, SCORES)
     np.testing.assert_allclose(values, (np.asarray(model(x)) @ WEIGHTS.T).T, atol=1e-5)
@@ -40,12 +40,12 @@ def test_saliency_is_the_size_of_input_x_gradient(smooth, windows):
     np.testing.assert_allclose(saliency(network, x, SCORES)[1], expected, atol=1e-7)
 
 
-def test_corrected_gradients_sum_to_nothing_and_leave_differences(windows):
+def test_corrected_gradients_sum_to_zero_and_keep_differences(windows):
     raw = np.random.default_rng(0).normal(size=(2, 3, 20, 4))
     corrected = correct(raw)
     np.testing.assert_allclose(corrected.sum(axis=-1), 0, atol=1e-12)
     np.testing.assert_allclose(corrected[..., 1] - corrected[..., 0], raw[..., 1] - raw[..., 0])
-    # What is the same for all bases says nothing of any of them.
+    # A value shared by all bases does not favour any of them.
     offset = np.random.default_rng(1).normal(size=(2, 3, 20, 1))
     np.testing.assert_allclose(correct(raw + offset), corrected, atol=1e-12)
 
@@ -60,7 +60,7 @@ def test_smoothgrad_without_noise_is_the_gradient(smooth, windows):
 
 
 def noisy_copies(monkeypatch, x, **options):
-    """The copies that smoothgrad asks about, shape (n, samples, length, depth)."""
+    """The noisy copies that smoothgrad evaluates, shape (n, samples, length, depth)."""
     seen = []
 
     def record(network, inputs, scores, points, weights, references=None):
@@ -78,7 +78,7 @@ def noisy_copies(monkeypatch, x, **options):
     return seen[0]
 
 
-def test_noise_is_as_frequent_as_asked_and_drawn_from_the_composition(monkeypatch, windows):
+def test_noise_has_the_set_frequency_and_the_composition_of_the_sequence(monkeypatch, windows):
     x = windows(1, length=2000)
     x[0, :, :4] = np.eye(5, 4)[np.random.default_rng(0).choice(5, 2000, p=[0.4, 0.3, 0.2, 0.05, 0.05])]
     known = x[0, :, :4].any(axis=-1)
@@ -90,12 +90,12 @@ def test_noise_is_as_frequent_as_asked_and_drawn_from_the_composition(monkeypatc
     redrawn = (1 - 0.7) / 0.75
     changed = (copies[..., :4] != x[0, :, :4]).any(axis=-1)[:, known].mean()
     np.testing.assert_allclose(changed, redrawn * (1 - (composition**2).sum()), rtol=0.02)
-    # Of what became of A, in proportion to the composition of the others.
+    # Replacements of A follow the composition of the other bases.
     became = copies[:, x[0, :, 0] == 1][..., 1:4].mean(axis=(0, 1))
     np.testing.assert_allclose(became, redrawn * composition[1:], rtol=0.06)
 
 
-def test_noise_spares_what_is_masked_and_may_be_soft(monkeypatch, windows):
+def test_noise_respects_the_mask_and_may_be_soft(monkeypatch, windows):
     x = windows(2)
     mask = np.arange(20) >= 10
     copies = noisy_copies(monkeypatch, x, n_samples=40, sample_prob=0.25, sample_mask=mask, sample_value=0.25)

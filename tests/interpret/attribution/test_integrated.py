@@ -77,7 +77,7 @@ def test_nothing_is_attributed_to_N(smooth, windows):
         assert (found.sum(axis=2)[:, ~unknown] != 0).mean() > 0.3
 
 
-def test_more_steps_come_nearer(float64, smooth, windows):
+def test_more_steps_are_more_accurate(float64, smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 16)
     difference = network.scores(x, SCORES) - network.scores(baselines(x, 0.25), SCORES)
     found = [integrated_gradients(network, x, SCORES, n)[1] * x[..., :4] for n in (1, 2, 4, 16)]
@@ -86,7 +86,7 @@ def test_more_steps_come_nearer(float64, smooth, windows):
     assert errors[3] < 1e-12
 
 
-def test_where_the_gradient_jumps_more_steps_are_needed(windows):
+def test_discontinuous_gradients_need_more_steps(windows):
     keras.utils.set_random_seed(0)
     layers = [StrandMaxConv1D(6, 4, 4), keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(3)]
     x, network = windows(2), ScoredModel(keras.Sequential([keras.Input((20, 5)), *layers]), 512)
@@ -97,7 +97,7 @@ def test_where_the_gradient_jumps_more_steps_are_needed(windows):
     assert errors[0] > 5 * errors[1]
 
 
-def test_baselines_that_cannot_be_are_refused(smooth, windows):
+def test_invalid_baselines_are_refused(smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 8)
     with pytest.raises(InputError, match="unknown baseline of integrated gradients 'unifrom': did you mean uniform"):
         integrated_gradients(network, x, SCORES, baseline="unifrom")

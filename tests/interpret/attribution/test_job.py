@@ -11,7 +11,7 @@ def test_draws_are_spread_evenly(n, count):
     dealt = deal_evenly(count, n)
     assert (dealt.sum(), len(dealt)) == (count, n)
     assert dealt.max() - dealt.min() <= 1
-    # Of any first part of the genes, its share.
+    # Any leading part of the genes gets its share.
     assert (np.abs(dealt.cumsum() - count * np.arange(1, n + 1) / n) <= 1).all()
 
 

@@ -26,7 +26,7 @@ BOTH = WindowViews(reverse_complement=True)
 
 
 def reverse(channels):
-    """The other strand of windows or contributions."""
+    """Reverse complement of windows or contributions."""
     return np.concatenate([channels[..., ::-1, 3::-1], channels[..., ::-1, 4:]], axis=-1)
 
 
@@ -35,7 +35,7 @@ def chosen(name):
 
 
 @pytest.mark.parametrize("name", ATTRIBUTION_METHODS)
-def test_shapes_and_where_nothing_is(name, smooth, windows):
+def test_shapes_and_zeros_at_unknown_positions(name, smooth, windows):
     x = windows()
     contributions, scores = attribute([ScoredModel(smooth(), 8)], x, SCORES, chosen(name))
     assert (contributions.shape, scores.shape) == ((2, 5, 20, 4), (1, 2, 5))
@@ -49,7 +49,7 @@ def test_shapes_and_where_nothing_is(name, smooth, windows):
 
 @pytest.mark.parametrize("name", ATTRIBUTION_METHODS)
 def test_examples_are_attributed_each_by_itself(name, smooth, windows):
-    """Neither their neighbours in a batch nor the size of a batch make a difference."""
+    """Results do not depend on the batch size or on other windows in the batch."""
     x = windows(3)
     whole = attribute([ScoredModel(smooth(), 2)], x, SCORES, chosen(name))[0]
     network = ScoredModel(smooth(), 5)
@@ -71,7 +71,7 @@ def test_models_together_are_the_mean_of_each(smooth, windows):
 def test_symmetric_model_attributes_symmetrically(name, windows):
     keras.utils.set_random_seed(0)
     layers = [StrandMaxConv1D(6, 4), keras.layers.ReLU(), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3)]
-    # An N may be the centre of a palindrome, where both strands match alike and the gradient goes to either.
+    # At an N in the centre of a palindrome both strands match equally, and the gradient may go to either.
     x = windows(unknown=False)
     network = ScoredModel(keras.Sequential([keras.Input((20, 5)), *layers]), 8)
     forward, backward = (attribute([network], each, SCORES, chosen(name))[0] for each in (x, reverse(x)))
@@ -80,7 +80,7 @@ def test_symmetric_model_attributes_symmetrically(name, windows):
 
 
 @pytest.mark.parametrize("name", ["input_x_gradient", "integrated_gradients", "in_silico_mutagenesis"])
-def test_asked_with_both_strands_any_model_attributes_symmetrically(name, smooth, windows):
+def test_with_both_strands_any_model_attributes_symmetrically(name, smooth, windows):
     x, networks = windows(), [ScoredModel(smooth(seed), 8) for seed in range(2)]
     both, scores = attribute(networks, x, SCORES, chosen(name), BOTH)
     alone = [attribute(networks, each, SCORES, chosen(name)) for each in (x, reverse(x))]
@@ -90,7 +90,7 @@ def test_asked_with_both_strands_any_model_attributes_symmetrically(name, smooth
 
 
 def test_profiles_of_the_other_strand_are_turned_round(profile, windows):
-    """Positions and stranded tasks are those of the window, whichever strand the model saw."""
+    """Positions and stranded tasks refer to the window, whichever strand the model was given."""
     x, network = windows(2), ScoredModel(profile(), 4)
     positions, tasks, pair = np.arange(10.0), np.array([1.0, 0.0, -0.5, 0.0]), (1, 0, 3, 2)
     views = WindowViews(reverse_complement=True, strand_pair=pair)
@@ -103,7 +103,7 @@ def test_profiles_of_the_other_strand_are_turned_round(profile, windows):
 def test_shifts_are_moved_back_and_averaged_over_what_was_shown(smooth, windows):
     x, network = windows(), ScoredModel(smooth(), 8)
     found, scores = attribute([network], x, SCORES, gradient, WindowViews(shifts=(0, 3, -2)))
-    # By hand: moved by 3 towards the end, the last three bases leave, three unknown ones come in at the start.
+    # By hand: after a shift of 3 towards the end, the last three bases are lost and the first three are unknown.
     total, seen = np.zeros((2, 5, 20, 4)), np.zeros((20, 1))
     values = []
     for by in (0, 3, -2):
@@ -120,7 +120,7 @@ def test_shifts_are_moved_back_and_averaged_over_what_was_shown(smooth, windows)
     np.testing.assert_allclose(scores[0], np.mean(values, axis=0), atol=1e-6)
 
 
-def test_what_no_view_shows_gets_nothing(smooth, windows):
+def test_bases_in_no_view_get_zero(smooth, windows):
     found = attribute([ScoredModel(smooth(), 8)], windows(), SCORES, gradient, WindowViews(shifts=(4, 6)))[0]
     assert np.array_equal(found.any(axis=(0, 1, 3)), np.arange(20) < 16)
 
@@ -175,7 +175,7 @@ def test_default_is_corrected_input_x_gradient(smooth, windows):
 
 
 def test_gradients_are_those_of_baskerville():
-    """`make_reference.py` of the tests of models wrote what `SeqNN.gradients` gives, with the transform in its new order."""
+    """Compare with `SeqNN.gradients`, as written by `make_reference.py`, with the transform in its new order."""
     folder = Path(__file__).parents[2] / "model" / "data" / "borzoi"
     model = head_model(build_model(json.loads((folder / "params.json").read_text())["model"]), "head_human")
     load_weights(model, folder / "model0_best.h5")

@@ -19,7 +19,7 @@ def sequential(*of_model, seed=0, length=LONG, depth=5):
     model = keras.Sequential([keras.Input((length, depth)), *of_model])
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
-            # As after training: padding by zeros is then not the same as padding by what zeros become.
+            # As after training, so that zero padding differs from padding with the activation of zeros.
             values = np.random.default_rng(seed).uniform(0.5, 1.5, (4, layer.gamma.shape[0]))
             layer.set_weights(list(values))
     return model
@@ -60,7 +60,7 @@ SCORES = [Score(np.array([0.5, 0.5, -1.0])), Score(np.array([1.0, 0, 0]))]
 
 
 def one_by_one(model, x, weights=(0.5, 0.5, -1.0)):
-    """Every substitution as a sequence of its own."""
+    """Score every substitution as a separate sequence."""
     effects = np.zeros((*x.shape[:2], 4))
     reference = np.asarray(model(x)) @ weights
     places = np.argwhere(x[..., :4].any(axis=-1))
@@ -87,20 +87,20 @@ def test_effects_are_those_of_each_mutant_predicted_by_itself(name, windows):
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_is_not_known_to_be_local_is_asked_whole(name, windows):
+def test_models_not_known_to_be_local_are_evaluated_on_whole_windows(name, windows):
     model, x = sequential(*WHOLE[name](), length=60), windows(1, length=60)
     assert find_splice(model) is None
     found = in_silico_mutagenesis(ScoredModel(model, 64), x, SCORES, correct_mean=False)[1][0]
     np.testing.assert_allclose(found, one_by_one(model, x), atol=1e-5)
 
 
-def test_a_short_cut_that_a_later_layer_goes_round_is_not_taken(windows):
+def test_a_split_bypassed_by_a_later_layer_is_not_used(windows):
     x = keras.Input((LONG, 5))
     stem = layers.Conv1D(4, 3, padding="same")(x)
     y = layers.Conv1D(4, 3, padding="same", activation="relu")(layers.ReLU()(stem))
     model = keras.Model(x, layers.Dense(3)(layers.Flatten()(layers.Add()([stem, y]))))
     splice = find_splice(model)
-    # Both branches start where the only cut is.
+    # Both branches start at the only possible split.
     assert splice.crop == 5
     x = windows(1, length=LONG)
     found = in_silico_mutagenesis(ScoredModel(model, 64), x, SCORES, correct_mean=False)[1][0]
@@ -109,7 +109,7 @@ def test_a_short_cut_that_a_later_layer_goes_round_is_not_taken(windows):
 
 def test_few_bins_are_recomputed():
     splice = find_splice(sequential(*SPLICED["as small.yaml"]()))
-    # Strides 4 and 2; kernels 7 and, on bins of four bases, 3: seven bases either way.
+    # Strides 4 and 2; kernels 7 and, on bins of four bases, 3: seven bases on either side.
     assert (splice.stride, splice.bins, splice.left, splice.changed, splice.crop) == (8, 12, 1, 3, 5)
 
 
@@ -144,7 +144,7 @@ def test_profiles_are_scored_by_the_weights_of_each_example(profile, windows):
         np.testing.assert_allclose(found[example, position, 2], pair[0] - pair[1], atol=1e-5)
 
 
-def test_nothing_is_said_of_N(smooth, windows):
+def test_positions_with_N_are_ignored(smooth, windows):
     x = windows()
     found = in_silico_mutagenesis(ScoredModel(smooth(), 32), x, SCORES)[1]
     assert (found[:, ~x[..., :4].any(axis=-1)] == 0).all()

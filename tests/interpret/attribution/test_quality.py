@@ -32,7 +32,7 @@ def some_positions(x, seed=0):
     return x[..., :4].any(axis=-1) & (np.random.default_rng(seed).random(x.shape[:2]) < 0.6)
 
 
-def test_correlations_are_numpys():
+def test_correlations_agree_with_numpy():
     one, other = np.random.default_rng(0).normal(size=(2, 3, 4, 30))
     expected = [[np.corrcoef(a, b)[0, 1] for a, b in zip(*rows)] for rows in zip(one, other)]
     known = np.ones((4, 30), bool)
@@ -41,7 +41,7 @@ def test_correlations_are_numpys():
     assert np.isnan(correlate(one, other, known)[1, 2])
 
 
-def test_what_is_unknown_agrees_with_nothing():
+def test_unknown_positions_do_not_count_as_agreement():
     one, other = np.random.default_rng(1).normal(5, 1, size=(2, 2, 3, 40))
     known = np.random.default_rng(2).random((3, 40)) < 0.5
     known[2] = False
@@ -61,10 +61,10 @@ def test_mutagenesis_of_a_linear_model_ranks_as_its_gradients(linear, windows):
 
 
 @pytest.mark.parametrize("views", [WindowViews(), WindowViews((0, 2), True)])
-def test_effects_are_scores_less_the_mean_of_the_three_mutants(smooth, windows, views):
+def test_effects_are_scores_minus_the_mean_of_the_three_mutants(smooth, windows, views):
     x, networks = windows(3), [ScoredModel(smooth(seed), 8) for seed in range(2)]
     given, positions = np.random.default_rng(1).normal(size=(2, 3, 20)), some_positions(x)
-    # What a shift of two moves out at the end is not seen by all views.
+    # Bases that a shift of two moves out at the end are not in all views.
     positions[:, -2:] = False
     found = mutagenesis_agreement(networks, x, SCORES, given, positions, views)
     for row in range(3):
@@ -74,7 +74,7 @@ def test_effects_are_scores_less_the_mean_of_the_three_mutants(smooth, windows, 
             mutants[number, position, :4] = np.eye(4)[base]
         asked = np.concatenate([x[row : row + 1], mutants])
         values = attribute(networks, asked, SCORES, ATTRIBUTION_METHODS["gradient"], views)[1].mean(axis=0)
-        # The sum over four has the score itself in it once.
+        # The sum over four bases includes the original score once.
         three = (values[:, 1:].reshape(2, len(at), 4).sum(axis=-1) - values[:, :1]) / 3
         for i in range(2):
             expected = spearmanr(given[i, row, at], values[i, 0] - three[i]).statistic
@@ -99,7 +99,7 @@ def test_a_symmetric_model_agrees_with_its_other_strand(windows):
 
 
 @pytest.mark.parametrize("views", [WindowViews((0, 2)), WindowViews((0, 2), True)])
-def test_strands_are_compared_each_asked_by_itself(profile, windows, views):
+def test_strands_are_attributed_separately_for_comparison(profile, windows, views):
     x, networks = windows(4, depth=4), [ScoredModel(profile(seed, depth=4), 4) for seed in range(2)]
     positions, pair = np.arange(10.0), (1, 0, 3, 2)
     views = WindowViews(views.shifts, views.reverse_complement, pair)
@@ -146,7 +146,7 @@ def test_random_networks_are_new_and_follow_from_the_seed(deep, windows):
         np.testing.assert_array_equal(weight, was)
 
 
-def test_random_networks_normalise_what_they_are_asked(deep, windows):
+def test_random_networks_normalise_their_inputs(deep, windows):
     x = windows(16)
     network = random_network(deep, 1, x)
     for name in ("norm", "frozen_norm"):
@@ -156,8 +156,8 @@ def test_random_networks_normalise_what_they_are_asked(deep, windows):
         np.testing.assert_allclose(seen.std(axis=(0, 1)), 1, atol=0.2)
 
 
-def test_what_was_learnt_is_not_in_a_random_network(windows):
-    """A model of one motif that stands in every window, against networks that never saw it."""
+def test_a_random_network_lacks_what_was_learned(windows):
+    """A model of one motif that is in every window, compared with untrained networks."""
     rng, motif = np.random.default_rng(0), np.array([0, 2, 3, 1, 0, 1])
     kernel = np.full((6, 5, 1), -1.0)
     kernel[np.arange(6), motif] = 1

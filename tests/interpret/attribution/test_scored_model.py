@@ -53,7 +53,7 @@ def test_everything_is_traced_once(method, smooth, windows, caplog):
     assert "retracing" not in caplog.text
 
 
-def test_the_models_of_an_ensemble_are_no_reason_to_warn(smooth, windows, caplog):
+def test_an_ensemble_does_not_cause_retracing_warnings(smooth, windows, caplog):
     for seed in range(8):
         ScoredModel(smooth(seed), 4).gradients(windows(), SCORES)
     assert "retracing" not in caplog.text
@@ -62,7 +62,7 @@ def test_the_models_of_an_ensemble_are_no_reason_to_warn(smooth, windows, caplog
 def test_a_model_of_several_heads_is_refused():
     x = keras.Input((20, 4))
     outputs = [keras.layers.Dense(2)(keras.layers.Flatten()(x)) for _ in range(2)]
-    with pytest.raises(InputError, match=r"2 heads .* choose one"):
+    with pytest.raises(InputError, match=r"2 heads, .* select one head"):
         ScoredModel(keras.Model(x, outputs), 4)
 
 

@@ -35,7 +35,7 @@ LENGTH, PAD, N, FOLDS, TASKS = 24, 2, 11, 2, ["t0", "t1", "t2"]
 CONTRASTS = {"first": {"on_tasks": ["t0"]}, "pair": {"on_tasks": ["duo"], "score": "aggregate"}}
 WEIGHTS = np.array([[1, -0.5, -0.5], [0, 0.5, 0.5]], np.float32)
 
-# Nearly all the time of a run this small is that of compiling its networks, which are the same in all runs.
+# In so small a run, most of the time is spent compiling the networks, which are the same in all runs.
 load_model, compiled = functools.cache(ensemble.load_model), functools.cache(ScoredModel)
 randomised = {}
 
@@ -61,7 +61,7 @@ def _networks_are_compiled_once():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A data set of two folds, two models of each, and a table of tasks."""
+    """A data set with two folds, two models per fold, and a task table."""
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(0)
     (folder / "genome.fa").write_text(f">chr1\n{decode(rng.integers(0, 4, 600).astype(np.int8))}\n")
@@ -105,7 +105,7 @@ def run(folder, out, which="all", shard=(0, 1), paths=None, batch_size=4, contra
     return [out / name / f"{shard[0]:04d}.h5" for name in contrasts]
 
 
-def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
+def test_each_gene_is_attributed_by_the_models_of_its_fold(folder, tmp_path):
     files = [AttributionFile(path) for path in run(folder, tmp_path)]
     with layout.open_dataset(folder / "dataset.h5") as file:
         windows, labels = layout.read_windows(file), layout.read_labels(file)
@@ -132,7 +132,7 @@ def test_each_gene_is_asked_of_the_models_of_its_fold(folder, tmp_path):
                 assert window[column] == windows[column][row]
 
 
-def test_attributes_say_what_was_done(folder, tmp_path):
+def test_attributes_record_the_settings(folder, tmp_path):
     first, pair = (AttributionFile(path) for path in run(folder, tmp_path))
     expected = {
         "contrast": "first", "score": "specificity", "on_tasks": ["t0"], "off_tasks": ["t1", "t2"], "replicates": 2,
@@ -149,7 +149,7 @@ def test_every_method_writes_what_each_base_adds(folder, tmp_path, method):
     only = {"first": CONTRASTS["first"]}
     asked = {"contrasts": only, "method": method, "options": options, "views": WindowViews([0, 2], True)}
     file = AttributionFile(run(folder, tmp_path, **asked)[0])
-    # No gene is known to more than the models of its fold, shards make no difference, and scores are those that were asked.
+    # Each gene is attributed by the models of its fold only, shards do not matter, and scores are those of the contrast.
     part = AttributionFile(run(folder, tmp_path, shard=(1, 3), batch_size=3, **asked)[0])
     rows = [file.genes.index(gene) for gene in part.genes]
     np.testing.assert_allclose(part.read_block(0, N)[0], file.read_block(0, N)[0][rows], atol=1e-6)
@@ -193,7 +193,7 @@ def test_shards_of_other_models_are_not_joined(folder, tmp_path):
     paths, only = models(folder), {"first": CONTRASTS["first"]}
     one = run(folder, tmp_path, shard=(0, 2), contrasts=only)
     other = run(folder, tmp_path, shard=(1, 2), paths=paths[0:1] + paths[2:3], contrasts=only)
-    with pytest.raises(InputError, match="different contrasts or models"):
+    with pytest.raises(InputError, match="different contrasts, models or settings"):
         collect_shards(one + other, tmp_path / "joined.h5")
 
 
@@ -204,7 +204,7 @@ def test_one_replicate_has_no_spread(folder, tmp_path):
 
 
 def test_genes_of_a_fold_without_models_leave_no_file(folder, tmp_path):
-    with pytest.raises(InputError, match=r"genes of fold 1 .* none of the models is of fold_1"):
+    with pytest.raises(InputError, match=r"cannot attribute the genes of fold 1: no model is in a folder fold_1"):
         run(folder, tmp_path, paths=models(folder)[:2])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -213,7 +213,7 @@ FIRST = {"first": CONTRASTS["first"]}
 
 
 def nulls(paths):
-    """Return gene, number among the shuffles of that gene, and attribution of every shuffled window, sorted."""
+    """Return gene, shuffle index and attribution of every shuffled window, sorted."""
     files = [AttributionFile(path) for path in paths]
     genes = pd.Series([gene for file in files for gene in file.null_genes], dtype=str)
     blocks = [np.zeros((0, LENGTH), np.float32), *(block for file in files for block in file.null_blocks())]
@@ -238,8 +238,8 @@ def test_shuffled_windows_are_the_same_whatever_the_shards(folder, tmp_path, cou
     assert pd.Series(genes).value_counts().max() == -(-count // N)
 
 
-def test_a_shuffled_window_is_asked_as_its_gene(folder, tmp_path):
-    """Of the models of the gene's fold, with its gene body, with the method and views of the genes."""
+def test_a_shuffled_window_is_scored_like_its_gene(folder, tmp_path):
+    """Shuffles use the models of the gene's fold, its gene body, and the same method and views."""
     asked = {"views": WindowViews([0, 2], True), "method": "integrated_gradients", "options": {"n_steps": 3}}
     files = [AttributionFile(path) for path in run(folder, tmp_path, extras=Extras(null_windows=N, seed=3), **asked)]
     with layout.open_dataset(folder / "dataset.h5") as data:
@@ -277,7 +277,7 @@ def test_spread_is_that_of_runs_of_single_replicates(folder, tmp_path, dtype):
     assert (np.abs(hypothetical[stands == 0]) > 1e-3).mean() > 0.5
 
 
-def test_checks_are_of_the_same_genes_and_say_the_same_whatever_the_shards(folder, tmp_path):
+def test_checks_do_not_depend_on_shards(folder, tmp_path):
     extras = Extras(quality_genes=4, seed=1)
     asked = {"contrasts": FIRST, "method": "integrated_gradients", "options": {"n_steps": 2}, "extras": extras}
     whole = AttributionFile(run(folder, tmp_path / "whole", **asked)[0])
@@ -296,7 +296,7 @@ def test_checks_are_of_the_same_genes_and_say_the_same_whatever_the_shards(folde
     assert (joined["prediction"] == "not_measured").sum() == 1
 
 
-def test_only_methods_with_a_baseline_are_complete_or_not(folder, tmp_path):
+def test_only_methods_with_a_baseline_have_completeness(folder, tmp_path):
     assert AttributionFile(run(folder, tmp_path, contrasts=FIRST)[0]).quality["completeness"].isna().all()
 
 
@@ -329,8 +329,8 @@ def test_models_are_read_for_their_checksum_once_whatever_the_number_of_contrast
 
 
 def test_program(folder, tmp_path, monkeypatch):
-    """The command line gives what the function gives."""
-    # Threads can be set only before TensorFlow's first computation, which was in another test.
+    """The command line gives the same result as the function."""
+    # The number of threads can be set only before TensorFlow's first computation, which happened in another test.
     monkeypatch.setattr(devices, "configure_devices", lambda threads, require_gpu=False: "CPU")
     outputs = [tmp_path / name / "0001.h5" for name in CONTRASTS]
     section = {"contrasts": CONTRASTS, "n_shards": 2, "method": "integrated_gradients", "n_steps": 3, "shifts": [-1, 1]}
@@ -373,7 +373,7 @@ def test_a_program_is_given_every_option_that_its_method_takes(method):
 
 @pytest.fixture(scope="module")
 def covered(folder, tmp_path_factory):
-    """The same genes with coverage of two strands in bins of 4, and models of it."""
+    """The same genes with stranded coverage in bins of 4 bases, and models of it."""
     out = tmp_path_factory.mktemp("coverage")
     rng, bins, crop = np.random.default_rng(3), 4, 4
     with layout.open_dataset(folder / "dataset.h5") as file:
@@ -435,8 +435,8 @@ def test_of_coverage_the_contrast_of_gene_values_is_attributed(covered, tmp_path
     np.testing.assert_allclose(found, np.log2(1 + np.einsum("b,nbt->nt", weights[2], transform.inverse(bins))), atol=1e-5)
 
 
-def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covered, tmp_path):
-    """On the other strand the tracks of the two strands change places, so that their contrast is asked the other way round."""
+def test_both_strands_of_stranded_coverage_are_scored_with_tasks_exchanged(covered, tmp_path):
+    """On the reverse complement the two stranded tracks swap, so that the sign of their contrast flips."""
     out, _, weights, transform = covered
     contrasts = {"strand": {"on_tasks": ["t0"]}}
     file = AttributionFile(run(out, tmp_path, contrasts=contrasts, views=WindowViews([0], True))[0])
@@ -453,7 +453,7 @@ def test_both_strands_of_stranded_coverage_are_asked_with_tasks_exchanged(covere
 
 
 def test_shuffles_and_checks_of_stranded_coverage(covered, tmp_path):
-    """A shuffle is asked for the gene's own bins; strands agree where a model has learnt that tracks change places."""
+    """Shuffles are scored in the bins of the gene; strands agree if the model has learned that tracks swap."""
     out, _, weights, transform = covered
     asked = {"contrasts": {"strand": {"on_tasks": ["t0"]}}, "extras": Extras(null_windows=N, quality_genes=N)}
     file = AttributionFile(run(out, tmp_path, **asked)[0])
@@ -470,7 +470,7 @@ def test_shuffles_and_checks_of_stranded_coverage(covered, tmp_path):
     x = np.eye(5, 4, dtype=np.float32)[codes[[row]]]
     forward = project(x, attribute(networks, x, [score])[0]).sum(axis=-2)[0, 0]
     np.testing.assert_allclose(file.read_block(gene, gene + 1)[0][0].sum(axis=0), forward, atol=1e-5)
-    # The other strand's track in the bins of the other end.
+    # The track of the other strand, in the bins at the other end.
     turned = Score(np.array([-1.0, 1.0]), weights[[row], ::-1], link="gene", transform=transform)
     other = x[:, ::-1, ::-1].copy()
     back = project(other, attribute(networks, other, [turned])[0]).sum(axis=-2)[0, 0, ::-1]

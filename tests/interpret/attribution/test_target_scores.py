@@ -38,7 +38,7 @@ SCORES = {
 
 
 def plain(score, y):
-    """The score as defined, one example after the other."""
+    """The score by definition, computed per example."""
     found = []
     for i, values in enumerate(np.asarray(y, np.float64)):
         if score.reverse:
@@ -86,18 +86,18 @@ def test_its_gradient_is_that_of_finite_differences(name, float64, profile, wind
     assert np.abs(gradient).max() > 1e-3
 
 
-def test_one_value_a_task_needs_no_positions(smooth, windows):
+def test_one_value_per_task_needs_no_positions(smooth, windows):
     model, x = smooth(), windows()
     y = np.asarray(model(x), np.float64)
     asked = [Score(np.array([1.0, 0, -1])), Score(np.array([0.5, 0.5, 0]), link="log", transform=TargetTransform(scale=2.0))]
     found = ScoredModel(model, 8).scores(x, asked)
     np.testing.assert_allclose(found, [y[:, 0] - y[:, 2], np.log(y[:, :2].mean(axis=1) / 2 + 1e-6)], rtol=1e-5)
-    with pytest.raises(InputError, match="one value for each task"):
+    with pytest.raises(InputError, match="one value per task"):
         ScoredModel(model, 8).scores(x, [Score(np.ones(3), np.ones(10))])
 
 
-def test_what_is_not_asked_does_not_matter(float64):
-    """An inverse that is undefined for another task or position reaches neither the score nor its gradient."""
+def test_tasks_and_positions_without_weight_do_not_matter(float64):
+    """An inverse that is undefined for another task or position affects neither the score nor its gradient."""
     import tensorflow as tf
 
     score = Score(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0, 1.0]]), transform=TargetTransform(power=0.75))
@@ -112,20 +112,20 @@ def test_what_is_not_asked_does_not_matter(float64):
     assert np.array_equal(gradient[[0, 1, 2, 1], [1, 1, 1, 0]], np.zeros(4))
 
 
-def test_a_score_that_cannot_be_is_refused():
+def test_invalid_scores_are_refused():
     with pytest.raises(InputError, match="unknown link of a score 'log_rato': did you mean log_ratio"):
         Score(MEAN, link="log_rato")
-    with pytest.raises(InputError, match="log_odds needs a denominator"):
+    with pytest.raises(InputError, match="log_odds requires a denominator"):
         Score(MEAN, SOME, link="log_odds")
-    with pytest.raises(InputError, match="identity takes no denominator"):
+    with pytest.raises(InputError, match="identity does not use a denominator"):
         Score(MEAN, SOME, REST)
-    with pytest.raises(InputError, match="gene needs the positions of the gene and the transform"):
+    with pytest.raises(InputError, match="gene requires the positions of the gene and the transform"):
         Score(MEAN, SOME, link="gene")
 
 
 def test_weights_of_positions():
     assert SOME.tolist() == [[0, 1, 2] + [0] * 7, [0, 0, 0, 0, 1, 1, 1, 0, 0, 0], [1] + [0] * 8 + [1]]
-    with pytest.raises(InputError, match="position 10 is asked of a model that has positions 0 to 9"):
+    with pytest.raises(InputError, match="position 10 is out of range: the model has positions 0 to 9"):
         listed_position_weights(POSITIONS, [[3, 10]])
     found = interval_weights(4, np.array([0, 5, 30]), np.array([40, 17, 60]), 8, offset=4)
     np.testing.assert_allclose(found, [[1, 1, 1, 1], [7 / 8, 5 / 8, 0, 0], [0, 0, 0, 6 / 8]])
@@ -136,13 +136,13 @@ def test_weights_of_positions_that_all_examples_share(float64, profile, windows)
     found = listed_position_weights(4, [1, 3, 3])
     assert found.tolist() == [0, 1, 0, 2] and found.dtype == np.float32
     assert listed_position_weights(4, [1, 3, 3], [1, 0.5, 0.5]).tolist() == [0, 1, 0, 1]
-    # What fills up a list may be said of each example, or of all.
+    # The padding mask may be per example or shared.
     assert listed_position_weights(4, [1, 3], [[1, 1], [1, 0]]).tolist() == [[0, 1, 0, 1], [0, 1, 0, 0]]
     assert listed_position_weights(4, [[1, 3], [0, 0]], [1, 0]).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
     assert listed_position_weights(4, []).tolist() == [0] * 4
-    with pytest.raises(InputError, match="position -1 is asked"):
+    with pytest.raises(InputError, match="position -1 is out of range"):
         listed_position_weights(4, [1, -1])
-    # As many examples as there are, in batches that they do not fill.
+    # The last batch is incomplete.
     network, x, listed = ScoredModel(profile(), 2), windows(N), [1, 2, 2, 9]
     shared = Score(MEAN, listed_position_weights(POSITIONS, listed))
     of_each = Score(MEAN, listed_position_weights(POSITIONS, [listed] * N))

@@ -88,7 +88,7 @@ def fungi():
     return load_motifs("jaspar:2026/fungi")
 
 
-def test_clusters_of_jaspar_hold_what_binds_alike(fungi):
+def test_clusters_of_jaspar_contain_similar_motifs(fungi):
     labels = cluster_motifs(fungi)
     of = {motif.name: label for motif, label in zip(fungi, labels, strict=True)}
     assert len({of[name] for name in ("MSN2", "MSN4", "RPH1", "GIS1", "RGM1", "USV1", "YER130C")}) == 1

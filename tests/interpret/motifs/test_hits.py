@@ -29,7 +29,7 @@ def scanned(tmp_path_factory):
     return folder, genome, windows
 
 
-def test_hits_say_where_they_are_on_the_genome_and_from_the_tss(scanned):
+def test_hits_have_positions_on_the_genome_and_from_the_tss(scanned):
     folder, genome, windows = scanned
     table = read_hits(folder / "hits.h5")
     assert tuple(table.columns) == SITE_COLUMNS
@@ -81,7 +81,7 @@ def test_rows_are_read_in_any_order(scanned):
     assert len(file.read(np.zeros(0, int))) == 0
 
 
-def test_a_file_that_is_not_whole_is_refused(scanned, tmp_path):
+def test_an_incomplete_file_is_refused(scanned, tmp_path):
     whole = (scanned[0] / "hits.h5").read_bytes()
     for name, content in {"cut": whole[: len(whole) // 2], "text": b"no HDF5"}.items():
         (tmp_path / name).write_bytes(content)

@@ -24,7 +24,7 @@ NUMBERS = dict.fromkeys(("start", "end", "window_start", "window_end", "from_tss
 def run(folder, genome, places, length, motifs, attributions=None, p_threshold=1e-4):
     windows, codes = windows_of(genome, places, length)
     scan_genes(write_dataset(folder, genome, windows), "all", motifs, folder / "hits.h5", p_threshold=p_threshold)
-    # The order of genes in attributions is that of shards and folds, not that of the data set.
+    # Genes in attributions are in the order of shards and folds, not of the data set.
     order = np.arange(len(windows))[::-1]
     windows, codes = windows.iloc[order].reset_index(drop=True), codes[order]
     attributions = None if attributions is None else attributions[order]
@@ -111,7 +111,7 @@ def test_rows_are_those_of_the_scan_with_the_attribution_of_their_sites(planted)
 
 
 def test_a_gene_twice_changes_no_count(tmp_path):
-    """Windows that repeat others, on the same or the other strand, give the same counts as the others alone."""
+    """Duplicate windows, on either strand, do not change the counts."""
     rng = np.random.default_rng(4)
     genome = {"chr1": rng.integers(0, 4, 1200).astype(np.int8)}
     for start in (400 * row + 40 + 90 * i for row in range(3) for i in range(4)):
@@ -133,7 +133,7 @@ def test_a_gene_twice_changes_no_count(tmp_path):
                 if row == index % 3:
                     turned = strand != places[row][2]
                     at = (400 - end, 400 - start) if turned else (start, end)
-                    # A copy calls its peaks a little shorter, and weaker.
+                    # The peaks of a copy are slightly shorter and weaker.
                     rows.append((f"p{number}", f"g{index}", at[0] + (index > 2), at[1], 1.0 - 0.5 * (index > 2)))
                     number += 1
         (tmp_path / name).mkdir()
@@ -148,12 +148,12 @@ def test_a_gene_twice_changes_no_count(tmp_path):
         assert counts.n_peaks == once.n_peaks
         np.testing.assert_array_equal(counts.positive, once.positive)
         np.testing.assert_array_equal(counts.hits, once.hits)
-        # Copies draw windows of their own, of which those that touch others are left out.
+        # Copies draw their own windows; those that overlap others are left out.
         assert once.n_background <= counts.n_background < 2 * once.n_background
 
 
 def test_background_is_free_of_the_peaks_of_other_genes(tmp_path):
-    """A site that is a peak of one gene is no background of another whose window holds it."""
+    """A peak of one gene is not background for another gene whose window contains it."""
     genome = {"chr1": np.zeros(400, np.int8)}
     sites = np.arange(10, 390, 30)
     for start in sites:
@@ -170,7 +170,7 @@ def test_background_is_free_of_the_peaks_of_other_genes(tmp_path):
 
 @pytest.mark.parametrize("block_bases", [150, 1_000_000])
 def test_background_windows_of_genes_that_share_a_place_are_one(tmp_path, block_bases):
-    """Of a motif that is everywhere, each window that counts has a hit, and no window that was left out."""
+    """With a motif that matches everywhere, every counted window has a hit, and excluded windows have none."""
     motifs = [Motif("a", "everywhere", np.array([[1.0, 0, 0, 0]]))]
     file = run(tmp_path, {"chr1": np.zeros(400, np.int8)}, [("chr1", 0, "+-"[i % 2]) for i in range(8)], 400, motifs)
     peaks = peak_table([(f"p{i}", f"g{2 * i}", 190 + 12 * i, 200 + 12 * i, 1.0) for i in range(4)])
@@ -194,12 +194,12 @@ def test_a_site_between_two_peaks_counts_in_one(tmp_path):
 @pytest.mark.parametrize("strand", ["+", "-"])
 @pytest.mark.parametrize(("word", "strands"), [("TGACGTCA", 2), ("TGACTCCA", 1)])
 def test_a_site_of_two_genes_counts_once_on_each_strand_that_it_reads_on(tmp_path, word, strands, strand):
-    """Two genes have a peak each on one site: twice in the table, but once in the counts for each strand of the genome."""
+    """A site in peaks of two genes is listed twice in the table, but counted once per genomic strand."""
     genome = {"chr1": np.random.default_rng(0).integers(0, 4, 300).astype(np.int8)}
     genome["chr1"][100:108] = encode(word)
     motifs = [consensus_motif(word, "cre")]
     file = run(tmp_path, genome, [("chr1", 0, "+"), ("chr1", 50, strand)], 200, motifs)
-    # [90, 104) and [104, 118) of the genome: half of the site each, so that the flanks share it and both peaks count.
+    # [90, 104) and [104, 118) on the genome: each has half of the site, so the flanks share it and both peaks count.
     other = (54, 68) if strand == "+" else (132, 146)
     counts, table = find(tmp_path, file, peak_table([("a", "g0", 90, 104, 1.0), ("b", "g1", *other, 1.0)]), motifs)
     expected = [(gene, on) for gene in ("g0", "g1") for on in "+-"[:strands]]
@@ -209,7 +209,7 @@ def test_a_site_of_two_genes_counts_once_on_each_strand_that_it_reads_on(tmp_pat
 
 
 def test_a_site_that_two_peaks_share_alike_is_in_the_first_on_the_genome(tmp_path):
-    """Whatever the order of the genes: the later peak has a site of its own, the first one has none else."""
+    """The order of genes does not matter: the later peak has its own site, the first has no other site."""
     word = "TGACTCCA"
     genome = {"chr1": np.random.default_rng(0).integers(0, 4, 300).astype(np.int8)}
     genome["chr1"][100:108] = genome["chr1"][112:120] = encode(word)
@@ -224,7 +224,7 @@ def test_a_site_that_two_peaks_share_alike_is_in_the_first_on_the_genome(tmp_pat
 
 
 def test_the_order_of_genes_in_attributions_changes_no_count(tmp_path):
-    """Shards and folds decide the order; windows of many genes overlap, so that background windows are left out."""
+    """Shards and folds determine the order of genes; windows overlap, so that some background windows are left out."""
     rng = np.random.default_rng(3)
     genome = {"chr1": rng.integers(0, 4, 700).astype(np.int8)}
     motifs = [consensus_motif("TGAC", "a"), random_motif(rng, 4)]
@@ -259,17 +259,17 @@ def test_files_of_different_runs_are_refused(planted):
     for parameters in ({"flank": -1}, {"processes": 0}):
         with pytest.raises(InputError, match="motifs: "):
             find(folder, file, peak_table(), motifs, **parameters)
-    with pytest.raises(InputError, match="unknown gene in the table of peaks 'g9'"):
+    with pytest.raises(InputError, match="unknown gene in the peak table 'g9'"):
         find(folder, file, peak_table([("p0", "g9", 30, 39, 1.0)]), motifs)
     for others in (motifs[:1], [motifs[0], consensus_motif("ACGTACGT", "m")], motifs[::-1]):
-        with pytest.raises(InputError, match="is of other motifs"):
+        with pytest.raises(InputError, match="has other motifs: rerun scan_motifs"):
             find(folder, file, peak_table(), others)
     moved = file.windows.assign(start=file.windows["start"] + 1, end=file.windows["end"] + 1)
     codes = file.read_block(0, 4)[1]
-    with pytest.raises(InputError, match="has other windows"):
+    with pytest.raises(InputError, match=r"the windows in .* differ from those in"):
         find(folder, write_contrast(folder / "moved.h5", moved, codes), peak_table(), motifs)
     renamed = file.windows.assign(gene_id=["x", "g2", "g1", "g0"])
-    with pytest.raises(InputError, match="has no gene x"):
+    with pytest.raises(InputError, match="lacks the gene x"):
         find(folder, write_contrast(folder / "renamed.h5", renamed, codes), peak_table(), motifs)
 
 

@@ -31,7 +31,7 @@ def test_p_values_are_those_of_all_words(background, width):
 
 
 @pytest.mark.parametrize("p_threshold", [0.3, 1e-2, 1e-3])
-def test_the_cut_is_the_least_score_that_reaches_p(p_threshold):
+def test_the_threshold_is_the_lowest_score_that_reaches_p(p_threshold):
     scores = motif_scores(random_motif(np.random.default_rng(5), 8), SKEWED)
     cut = scores.cut(p_threshold) - scores.lowest
     assert scores.tail[cut] <= p_threshold < scores.tail[cut - 1]
@@ -39,7 +39,7 @@ def test_the_cut_is_the_least_score_that_reaches_p(p_threshold):
 
 @pytest.mark.parametrize("p_threshold", [0.5, 1e-2, 1e-4, 1e-7])
 @pytest.mark.parametrize("width", [3, 9, 21])
-def test_what_is_followed_for_a_threshold_is_a_part_of_the_whole(p_threshold, width, monkeypatch):
+def test_a_tail_computed_for_a_threshold_is_part_of_the_full_distribution(p_threshold, width, monkeypatch):
     monkeypatch.setattr(log_odds, "_REACH", 3)
     motif = random_motif(np.random.default_rng(width), width)
     whole, part = motif_scores(motif, SKEWED), motif_scores(motif, SKEWED, p_threshold)
@@ -68,7 +68,7 @@ def test_levels_number_the_scores_of_all_motifs_and_backgrounds():
 
 def test_base_composition_pools_strands_and_leaves_out_n():
     blocks = [encode("AAAAAAACC" + "N" * 50)[None], encode("AGT" + "N" * 3)[None]]
-    # A 8+1, C 2+1, G 1+1, T 1+1 with one of each added
+    # A 8+1, C 2+1, G 1+1, T 1+1, with a pseudocount of one
     np.testing.assert_allclose(base_composition(blocks), np.array([11, 5, 5, 11]) / 32)
     np.testing.assert_allclose(base_composition([]), 0.25)
 
@@ -80,7 +80,7 @@ def test_q_values_of_all_tests_are_those_of_benjamini_and_hochberg():
     q = np.empty(len(levels))
     q[shuffled] = bh_q_values_of_smallest(levels[shuffled], counts[shuffled], len(p))
     np.testing.assert_allclose(q[np.searchsorted(levels, p)], false_discovery_control(p))
-    # The same level given twice (by two motifs), one without a test.
+    # The same level occurs twice (from two motifs), once without a test.
     twice = bh_q_values_of_smallest(np.repeat(levels, 2), np.column_stack([counts - 1, np.ones_like(counts)]).ravel(), len(p))
     np.testing.assert_allclose(twice[::2], q)
     np.testing.assert_allclose(twice[1::2], q)

@@ -13,7 +13,7 @@ TSS = 400
 
 
 def hit(motif, gene, middle, strand="+", p=1e-5, peak=None, width=9, chrom=None, offset=None):
-    """A hit whose base before the middle is so far from the TSS of its gene, which lies at 1000 on a chromosome of its own."""
+    """A hit at a distance from the TSS (of the base before its middle); each gene has its TSS at 1000 on its own chromosome."""
     first = TSS + middle - (width - 1) // 2
     offset = 1000 - TSS if offset is None else offset
     chrom = chrom or f"chr_{gene}"
@@ -49,7 +49,7 @@ def found(places):
 
 
 def random_hits(rng, genes, planted=0):
-    """A before B in some genes at 30 bases; else both at random, with a taste for a place."""
+    """A is 30 bases upstream of B in some genes; otherwise both are random, with a preferred position."""
     hits = []
     for number in range(genes):
         gene = f"g{number}"
@@ -140,7 +140,7 @@ def test_a_planted_distance_is_found_and_no_other(tmp_path):
     assert (best["first_name"], best["second_name"], best["orientation"]) == ("a1", "b", "first_second")
     assert (best["bin_start"], best["bin_end"]) == (30, 40)
     assert best["bin_count"] >= 30 > 3 * best["bin_expected"]
-    # Measured again with more permutations, for the q-value to be small among many pairs.
+    # Tested again with more permutations, so that q-values can be small among many pairs.
     assert best["spacing_p_value"] == pytest.approx(1 / (200 * pairs.REFINED + 1))
     assert best["spacing_q_value"] < 0.01
     assert (table["spacing_q_value"].iloc[1:].dropna() > 0.05).all()

@@ -70,7 +70,7 @@ def test_peaks_are_extended_within_the_window_and_counted_once_on_the_genome():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_free_is_what_no_peak_of_any_gene_covers(seed):
+def test_free_bases_are_outside_the_peaks_of_all_genes(seed):
     rng = np.random.default_rng(seed)
     places = [(f"chr{rng.integers(2)}", int(rng.integers(0, 200)), "+-"[rng.integers(2)]) for _ in range(8)]
     axis, known = axis_of(places), rng.random((8, 100)) > 0.02
@@ -92,7 +92,7 @@ def test_free_is_what_no_peak_of_any_gene_covers(seed):
 
 
 def test_a_long_peak_that_begins_before_short_ones_is_not_forgotten():
-    """A window that begins behind the short peaks, and within the long one."""
+    """A window that begins after the short peaks and within the long peak."""
     axis = axis_of([("chr1", 0, "+"), ("chr1", 60, "-")])
     rows = [("g0", 10, 95, 1.0), ("g0", 12, 16, 1.0), ("g0", 20, 24, 1.0)]
     placed = place_peaks(table(rows), ["g0", "g1"], axis, 0).sort_values("first", kind="stable")

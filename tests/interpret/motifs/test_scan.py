@@ -67,13 +67,13 @@ def test_hits_and_their_p_and_q_are_those_of_a_brute_force_scan(tmp_path, p_thre
     assert (summary.n_hits, summary.n_tests, summary.n_genes) == (len(expected), len(tests), 4)
     q = np.sort(false_discovery_control(tests))[: len(table)]
     assert (np.sort(table["q_value"]) >= q * (1 - 1e-9)).all()
-    # Below the threshold ranks are right, so that the smallest q are those of the whole table.
+    # Ranks are exact below the threshold, so the smallest q-values equal those of the full table.
     smallest = 4 if p_threshold < 1 else len(table)
     np.testing.assert_allclose(np.sort(table["q_value"])[:smallest], q[:smallest])
 
 
 def test_a_position_of_several_windows_is_one_test(tmp_path):
-    """Hits of windows that overlap are all there, but their q is that of the genome scanned once."""
+    """Overlapping windows have all their hits, but q-values are those of scanning each genomic position once."""
     rng = np.random.default_rng(0)
     genome = {name: rng.choice(5, 600, p=[0.24, 0.24, 0.24, 0.24, 0.04]).astype(np.int8) for name in ("chr1", "chr2")}
     genome["chr1"][150:160] = encode("TGACTCAGCA")
@@ -84,7 +84,7 @@ def test_a_position_of_several_windows_is_one_test(tmp_path):
     collection = [consensus_motif("TGACTCAGCA", "a"), random_motif(rng, 7, "b")]
     windows, codes = windows_of(genome, places, 100)
     summary, file, table = scan_places(tmp_path, genome, windows, collection, p_threshold=1.0)
-    # The same distinct stretches of the genome, each as one window; sites of [60, 280) lie in one of three windows.
+    # The same distinct stretches of the genome as separate windows; sites in [60, 280) are in one of three windows.
     background = file.background[0]
     sites = set()
     for row, (chrom, start, strand) in enumerate(places):
@@ -105,7 +105,7 @@ def test_a_position_of_several_windows_is_one_test(tmp_path):
     q = false_discovery_control(p)
     by_p = {round(np.log(a), 6): b for a, b in zip(p, q, strict=True)}
     np.testing.assert_allclose(table["q_value"], [by_p[round(np.log(a), 6)] for a in table["p_value"]])
-    # Every gene has all of its hits, wherever else they are.
+    # Every gene has all of its hits, including those shared with other genes.
     assert table.groupby("gene_id").size().tolist() == [
         sum(2 * int((codes[row, i : i + w] < 4).all()) for w in (10, 7) for i in range(101 - w)) for row in range(len(places))
     ]
@@ -194,7 +194,7 @@ def test_windows_full_of_n_and_no_genes_at_all(tmp_path):
     assert (summary.n_genes, summary.n_tests, summary.n_hits, len(file), len(table)) == (0, 0, 0, 0, 0)
 
 
-def test_only_the_genes_asked_for_are_scanned(tmp_path):
+def test_only_the_selected_genes_are_scanned(tmp_path):
     codes = np.random.default_rng(0).integers(0, 4, (4, 80)).astype(np.int8)
     collection = [random_motif(np.random.default_rng(1), 6)]
     (tmp_path / "genes.txt").write_text("g3\ng1\n")
@@ -204,7 +204,7 @@ def test_only_the_genes_asked_for_are_scanned(tmp_path):
     np.testing.assert_allclose(file.background, base_composition([codes[[1, 3]]])[None])
 
 
-def test_parameters_without_sense_are_refused(tmp_path):
+def test_invalid_parameters_are_refused(tmp_path):
     codes = np.zeros((1, 60), np.int8)
     collection = [consensus_motif("TGACTCAGC", "gcn4")]
     for parameters in ({"p_threshold": 0}, {"gc_classes": 0}, {"gc_classes": 11}, {"processes": 0}):

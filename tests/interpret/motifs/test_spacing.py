@@ -15,7 +15,7 @@ def sites(gene, centre, orientation, width=WIDTH):
 
 
 def scattered(rng, genes, rate, mean=-60, sd=40):
-    """Sites that prefer a place from the TSS, any number a gene."""
+    """Sites with a preferred distance from the TSS, any number per gene."""
     gene = np.repeat(np.arange(genes), rng.poisson(rate, genes))
     return gene, np.rint(rng.normal(mean, sd, len(gene))), rng.choice([-1, 1], len(gene))
 
@@ -68,7 +68,7 @@ def test_p_values_are_uniform_where_both_prefer_a_place_but_not_each_other(alone
         result = measure_spacing(first, None if alone else second, 10, 20, 49, rng)
         p.append(1.0 if result is None else result.p_value)
     for level in (0.1, 0.3, 0.6):
-        # The share is binomial; p-values that take 50 values only may be a little too large.
+        # The share is binomial; p-values have only 50 levels and may be slightly too large.
         assert level - 0.1 <= np.mean(np.array(p) <= level) <= level + 2.6 * np.sqrt(level * (1 - level) / len(p))
 
 
@@ -87,13 +87,13 @@ def test_a_planted_distance_and_orientation_are_found(strands, sign, kind):
     assert (result.bin, result.orientation) == (3, kind)
     assert result.count >= 30 > 3 * result.expected
     assert result.p_value == 1 / 200
-    # What is expected are the pairs of strangers: with the same places, dealt anew, none is special.
+    # The null distribution pairs sites of different genes: after permutation, no arrangement is special.
     dealt = rng.permutation(120)
     again = measure_spacing(sites(genes, centre, one), sites(genes, other[dealt], two[dealt]), 10, 20, 199, rng)
     assert again.p_value > 0.01
 
 
-def test_a_distance_that_the_places_from_the_tss_explain_is_none():
+def test_a_distance_explained_by_distances_from_the_tss_is_not_significant():
     rng = np.random.default_rng(2)
     genes = np.arange(200)
     first = sites(genes, np.full(200, -100) + rng.integers(-2, 3, 200), np.ones(200))
@@ -123,7 +123,7 @@ def test_genes_without_a_pair_give_nothing_and_a_seed_decides():
     here, there = sites(np.arange(3), np.zeros(3), np.ones(3)), sites(np.arange(3, 6), np.zeros(3), np.ones(3))
     assert measure_spacing(here, there, 10, 20, 9, rng) is None
     assert measure_spacing(here, None, 10, 20, 9, rng) is None
-    # Sites that overlap are no pair; that next to it is one.
+    # Overlapping sites are not a pair; adjacent sites are.
     assert measure_spacing(here, sites(np.arange(3), np.full(3, WIDTH - 1), np.ones(3)), 10, 20, 9, rng) is None
     assert measure_spacing(here, sites(np.arange(3), np.full(3, WIDTH), np.ones(3)), 10, 20, 9, rng).n_genes == 3
     first, second = sites(*scattered(rng, 30, 1.5)), sites(*scattered(rng, 30, 1.5))

@@ -16,7 +16,7 @@ RAISES, LOWERS = encode("TGACTCAGC"), encode("CCGGAAGTG")
 N_GENES, LENGTH = 160, 150
 NUMBERS = {"start": "int", "end": "int", "window_start": "int", "window_end": "int", "contribution": "float"}
 
-# Numba compiles both libraries when they first run, which takes a minute or two; then they are kept beside themselves.
+# Numba compiles both libraries on first use, which takes a minute or two, and caches the result.
 SLOW = pytest.mark.slow
 
 
@@ -34,7 +34,7 @@ def write_file(path, codes, hypothetical, strands, mask_start, keep=True):
 
 
 def planted(rng):
-    """Random windows, each with a word that raises and one that lowers, on either strand, and what their bases contribute."""
+    """Random windows, each with a word that raises and one that lowers the score, on either strand, and contributions."""
     codes = rng.integers(0, 4, (N_GENES, LENGTH)).astype(np.int8)
     hypothetical = rng.normal(0, 0.02, (N_GENES, LENGTH, 4)).astype(np.float32)
     places = []
@@ -49,7 +49,7 @@ def planted(rng):
 
 
 def database(rng):
-    """Random motifs, and as the last two those of the words."""
+    """Random motifs, followed by the motifs of the two words."""
     others = [Motif(f"M{i}", f"m{i}", rng.dirichlet(np.full(4, 0.4), rng.integers(6, 14)), 20) for i in range(40)]
     words = [("MRAISES", RAISES), ("MLOWERS", reverse_complement(LOWERS))]
     return others + [Motif(name, name.lower(), np.where(np.eye(4)[word] > 0, 0.97, 0.01), 100) for name, word in words]
@@ -70,7 +70,7 @@ def found(example):
 
 
 def as_planted(pattern):
-    """Whether a pattern reads as its word does."""
+    """Whether a pattern has the orientation of its word."""
     word = RAISES if pattern.sign == "+" else LOWERS
     text = pattern.consensus.upper()
     assert (text in decode(word)) != (text in decode(reverse_complement(word))), text
@@ -157,7 +157,7 @@ def test_the_program_writes_the_same_again_and_names_the_planted_motifs(found, e
         best = pattern.matches[0]
         assert best.motif.id == ("MRAISES" if pattern.sign == "+" else "MLOWERS")
         assert len(pattern.matches) == 3 and best.q_value < 1e-4 and best.overlap >= 8
-        # The motif as it lies on the pattern says the same base in every column that they share.
+        # The aligned motif has the same base as the pattern in every shared column.
         columns = np.arange(best.offset, best.offset + len(best.matrix))
         shared = (columns >= 0) & (columns < len(pattern.probabilities))
         assert shared.sum() == best.overlap
@@ -188,7 +188,7 @@ def test_a_copy_and_its_reverse_complement_match_where_they_lie():
     assert best["p_value"].max() < 1e-6 < matches.loc[matches["rank"] == 2, "p_value"].min()
 
 
-def test_what_contributes_the_other_way_is_no_pattern(example, monkeypatch):
+def test_a_core_with_the_opposite_sign_is_not_a_pattern(example, monkeypatch):
     asked = {}
 
     def find(one_hot, hypothetical, **options):
@@ -207,7 +207,7 @@ def test_what_contributes_the_other_way_is_no_pattern(example, monkeypatch):
     ]
     assert asked["shape"] == (N_GENES, LENGTH, 4) and asked["max_seqlets_per_metacluster"] == 100
     assert asked["min_passing_windows_frac"] == pytest.approx(13 * 100 / (N_GENES * LENGTH))
-    # Of more genes than there is room for, some are drawn, others with another seed.
+    # If there are too many genes, a random subset is used, which depends on the seed.
     monkeypatch.setattr(discover, "MAX_BASES", 100 * LENGTH)
     draws = [{*discover.discover_patterns(example[0], seed=seed)[0].seqlets["gene_id"]} for seed in (0, 0, 1)]
     assert asked["shape"] == (100, LENGTH, 4) and draws[0] == draws[1] != draws[2]
@@ -243,7 +243,7 @@ def found_by_hand():
     return made, pd.DataFrame(columns | {"strand": ["-", "+"]})
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_written_files_round_trip(tmp_path):
     made, matches = found_by_hand()
     known = database(np.random.default_rng(1))
     files.write_patterns(made, matches, [tmp_path / name for name in files.FILES])
@@ -269,7 +269,7 @@ def test_what_is_written_is_read_back(tmp_path):
         files.read_patterns(tmp_path, known)
 
 
-def test_where_nothing_is_found_the_tables_have_headers_only(tmp_path):
+def test_without_patterns_the_tables_have_headers_only(tmp_path):
     nothing = tomtom.match_motifs([], database(np.random.default_rng(1)))
     files.write_patterns([], nothing, [tmp_path / name for name in files.FILES])
     headers = [(tmp_path / name).read_text() for name in files.FILES[1:]]
@@ -294,14 +294,14 @@ def test_too_little_gives_no_pattern(n, kind, tmp_path):
     assert discover.discover_patterns(file) == []
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
+def test_missing_input_is_reported(tmp_path, monkeypatch):
     codes = np.zeros((2, 60), np.int8)
     values = np.zeros((2, 60, 4), np.float32)
     monkeypatch.setattr(discover, "_load_modisco", lambda threads: None)
     with pytest.raises(InputError, match=r"attribution.hypothetical: true"):
         discover.discover_patterns(write_file(tmp_path / "without.h5", codes, values, "+", 0, keep=False))
     short = write_file(tmp_path / "short.h5", codes[:, :40], values[:, :40], "+", 0)
-    with pytest.raises(InputError, match="40 bases of a window are too few"):
+    with pytest.raises(InputError, match="40 bases per window are too few"):
         discover.discover_patterns(short)
     monkeypatch.undo()
     monkeypatch.setitem(__import__("sys").modules, "modiscolite", None)

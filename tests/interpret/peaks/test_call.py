@@ -155,7 +155,7 @@ OPTIONS = {"threshold": 0.05, "height": 1.5, "window": 7, "flank": 2}
 
 
 @pytest.mark.parametrize("method", PEAK_METHODS)
-def test_q_compares_peaks_with_those_of_the_same_cuts_in_shuffled_windows(tmp_path, method):
+def test_q_compares_peaks_called_with_the_same_thresholds_in_shuffled_windows(tmp_path, method):
     scores, null = (np.concatenate([noisy(seed) for seed in seeds]) for seeds in (range(4), range(10, 13)))
     null *= 0.6
     file = attribution_file(tmp_path / "a.h5", scores, null=null)
@@ -164,7 +164,7 @@ def test_q_compares_peaks_with_those_of_the_same_cuts_in_shuffled_windows(tmp_pa
         found.drop(columns="q_value"),
         call_peaks(attribution_file(tmp_path / "b.h5", scores), peak_method(method, OPTIONS)).drop(columns="q_value"),
     )
-    # The shuffled windows as genes beside the others would change the cuts: here both are called by those of the genes alone.
+    # Shuffled windows added as genes would change the thresholds; here both are called with those of the genes alone.
     shuffled = peak_method(method, OPTIONS).fit(lambda: [scores])(null.astype(np.float32))
     assert len(shuffled)
     for sign in (1, -1):
@@ -177,7 +177,7 @@ def test_q_compares_peaks_with_those_of_the_same_cuts_in_shuffled_windows(tmp_pa
     assert found["q_value"].nunique() > 2
 
 
-def test_a_maximum_in_a_span_that_lowers_the_score_is_no_strong_peak(tmp_path):
+def test_a_maximum_in_a_span_that_lowers_the_score_is_not_a_strong_peak(tmp_path):
     scores = np.zeros((2, 60))
     scores[0, 18:23] = [-9, -9, 2, -9, -9]  # a maximum between minima: the greatest |sum| of all maxima
     scores[1, 20] = 5
@@ -188,7 +188,7 @@ def test_a_maximum_in_a_span_that_lowers_the_score_is_no_strong_peak(tmp_path):
     raising = found[found["peak_id"].str.endswith(":+")].set_index("gene_id")
     assert raising["attribution"].tolist() == [-34, 5]
     assert raising["q_value"]["g1"] == pytest.approx((0 + 1) / 20 / (1 / 2))
-    # Called are both, and six would be of nothing: (5 + 1) / 20 of a shuffled window, 2 / 2 of a window.
+    # (5 + 1) / 20 peaks per shuffled window, and 2 / 2 peaks per window.
     assert raising["q_value"]["g0"] == pytest.approx(6 / 20)
 
 
@@ -208,7 +208,7 @@ def test_max_q_needs_shuffled_windows(tmp_path):
     with pytest.raises(InputError, match=r"set attribution\.null_windows"):
         call_peaks(file, RecursiveSeqlets(), max_q=0.1)
     for wrong in (0, 1.1, np.nan):
-        with pytest.raises(InputError, match="max_q must"):
+        with pytest.raises(InputError, match=r"max_q is .* set it above 0"):
             call_peaks(file, RecursiveSeqlets(), max_q=wrong)
 
 

@@ -31,7 +31,7 @@ def test_find_attr_peaks_takes_the_highest_of_the_channel_sum():
 
 
 def brute_force(scores, n, min_dist, height):
-    """Maxima of one window, the highest first: those that rise on the left and fall on the right, flat tops in the middle."""
+    """Maxima of one window, the highest first: a rise on the left and a fall on the right; plateaus count at their middle."""
     found = []
     for left in range(1, len(scores) - 1):
         right = left
@@ -97,7 +97,7 @@ def test_constant_short_or_rising_scores_have_no_maximum(scores):
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"min_dist": 0}, {"height": -1}, {"height": np.nan}])
-def test_parameters_without_sense_are_refused(wrong):
+def test_invalid_parameters_are_refused(wrong):
     with pytest.raises(InputError, match="peaks: "):
         find_attr_peaks(np.zeros((4, 60)), **wrong)
 

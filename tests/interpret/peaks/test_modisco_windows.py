@@ -11,7 +11,7 @@ N_NULL = 240
 
 
 def isotonic(labels, weights):
-    """Max-min form: the greatest over starts a <= i of the least over ends b >= i of the weighted means of a .. b."""
+    """Max-min form: the maximum over starts a <= i of the minimum over ends b >= i of the weighted means of a .. b."""
     sums, total = (np.concatenate([[0], np.cumsum(part)]) for part in (labels * weights, weights))
     start, end = np.arange(len(labels))[:, None], np.arange(len(labels))[None] + 1
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -32,7 +32,7 @@ def cut(values, null, precision):
 
 
 def brute_force(scores, window, flank, precision):
-    """The definition, window by window; returns spans and why the cut is what it is."""
+    """The definition, window by window; returns spans and the reason for the threshold."""
     n, length = scores.shape
     sums = np.array([[row[k : k + window].astype(float).sum() for k in range(length - window + 1)] for row in scores])
     v = sums.ravel()
@@ -129,8 +129,8 @@ def test_blocks_do_not_change_the_result(monkeypatch):
             pd.testing.assert_frame_equal(tfmodisco_seqlets(lambda parts=parts: iter(parts)), whole)
 
 
-def test_of_many_windows_a_sample_of_all_places_decides(monkeypatch):
-    # Every score tells its place, and a stretch of the sample is as long as a gene.
+def test_many_windows_are_sampled_across_all_positions(monkeypatch):
+    # Every score encodes its position, and one stratum of the sample has the length of a gene.
     scores = np.arange(400 * 100.0).reshape(400, 100)
     monkeypatch.setattr(modisco_windows, "N_SAMPLED", 400)
     sample = modisco_windows._sample(as_blocks(scores), 1)
@@ -156,7 +156,7 @@ def test_windows_near_the_ends_are_left_out_and_those_beside_them_are_not():
     assert found["end"].max() <= 200
 
 
-def test_windows_of_either_sign_shut_each_other_out():
+def test_windows_of_opposite_sign_exclude_each_other():
     scores = np.random.default_rng(0).normal(0, 0.01, (1, 300))
     scores[0, 100:121], scores[0, 121:142] = 1, -2
     spans = ModiscoWindows().fit(as_blocks(scores))(scores)
@@ -188,7 +188,7 @@ def test_constant_empty_or_short_scores_give_no_window(scores):
     assert list(found) == ["row", "start", "end", "attribution"]
 
 
-def test_windows_of_nothing_but_n_do_not_break_the_law():
+def test_windows_of_only_n_do_not_break_the_fit():
     scores = noisy(0, length=400)
     scores[:, 150:] = 0  # most windows are exactly zero
     found = tfmodisco_seqlets(scores)
@@ -197,7 +197,7 @@ def test_windows_of_nothing_but_n_do_not_break_the_law():
 
 
 @pytest.mark.parametrize("wrong", [{"window": 0}, {"flank": -1}, {"precision": 0}, {"precision": 1}])
-def test_parameters_without_sense_are_refused(wrong):
+def test_invalid_parameters_are_refused(wrong):
     with pytest.raises(InputError, match="peaks: "):
         tfmodisco_seqlets(noisy(0), **wrong)
 

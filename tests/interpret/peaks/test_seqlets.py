@@ -74,7 +74,7 @@ def test_spans_do_not_run_from_one_gene_into_the_next():
     scores = np.zeros((2, 200), np.float32)
     scores[0, -6:] = scores[1, :6] = 1
     found = recursive_seqlets(scores, 0.05)
-    # Two positions beyond: every span of four that reaches there still holds two of the high scores.
+    # Spans extend two positions beyond: every span of four that reaches there still has two high scores.
     assert found[["row", "start", "end"]].to_numpy().tolist() == [[0, 192, 200], [1, 0, 8]]
 
 
@@ -103,7 +103,7 @@ def test_small_tails_keep_their_digits():
 
 
 @pytest.mark.parametrize(("threshold", "shortest", "longest"), [(0, 4, 25), (1, 4, 25), (0.01, 9, 8), (0.01, 1, 8)])
-def test_parameters_without_sense_are_refused(threshold, shortest, longest):
+def test_invalid_parameters_are_refused(threshold, shortest, longest):
     with pytest.raises(InputError, match="peaks: "):
         recursive_seqlets(noisy(0), threshold, shortest, longest)
 
@@ -120,8 +120,8 @@ def as_tuples(spans):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_ties_are_decided_as_the_definition_says(seed):
-    # Few distinct scores: many spans of one length share their p.
+def test_ties_are_broken_as_defined(seed):
+    # Few distinct scores: many spans of the same length have equal p.
     scores = np.round(noisy(seed) * 3) / 3
     expected = brute_force(scores, 0.2, 3, 9)
     assert len(expected) > 3
@@ -141,7 +141,7 @@ def test_both_signs_are_those_of_the_scores_and_of_their_negative(seed):
         np.testing.assert_allclose(own["p_value"], [span[4] for span in expected], rtol=1e-9)
 
 
-def test_scores_without_a_negative_one_drive_nothing_down():
+def test_scores_without_negative_values_give_no_negative_peaks():
     spans = RecursiveSeqlets(0.05).fit(as_blocks(np.abs(noisy(0))))(np.abs(noisy(0)))
     assert (spans["sign"] == 1).all()
     assert len(spans)
@@ -154,7 +154,7 @@ def test_other_scores_are_called_by_the_bins_and_the_null_of_the_first():
     call = RecursiveSeqlets(0.05).fit(as_blocks(scores))
     low, high = scores.min(), scores.max()
     width = (high - low) / 999
-    # Out of the range is in its outermost bins, so that cutting off there changes no p.
+    # Values outside the range are in the outermost bins, so clipping does not change p.
     cut = call(np.clip(others, low - width, high + width))
     found = call(others)
     assert as_tuples(found) == as_tuples(cut)

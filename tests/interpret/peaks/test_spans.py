@@ -16,7 +16,7 @@ def brute_force(row, position, size, apart):
 @pytest.mark.parametrize("apart", [1, 2, 7, 60])
 @pytest.mark.parametrize("levels", [3, 10_000])
 @pytest.mark.parametrize("batch", [5, 50_000])
-def test_the_highest_shut_out_what_is_near_in_their_row(monkeypatch, apart, levels, batch):
+def test_the_highest_exclude_near_positions_in_their_row(monkeypatch, apart, levels, batch):
     monkeypatch.setattr(spans, "_BATCH", batch)
     rng = np.random.default_rng(apart)
     row, position = np.nonzero(rng.random((5, 50)) < 0.6)
@@ -25,7 +25,7 @@ def test_the_highest_shut_out_what_is_near_in_their_row(monkeypatch, apart, leve
     assert spans.highest_apart(row, position, size, apart).tolist() == brute_force(row, position, size, apart)
 
 
-def test_nothing_is_kept_of_nothing():
+def test_empty_input_keeps_nothing():
     assert len(spans.highest_apart(*np.empty((3, 0), int), 5)) == 0
 
 

@@ -28,15 +28,15 @@ def test_the_permutation_test_is_that_over_all_exchanges():
     effects = np.array([3.0, 0.5, -1.0, 2.0, 1.0, -0.5, 2.5, 9.0])
     control = np.array([False, True, True, False, True, True, False, False])
     site = np.array([0, 0, 0, 1, 1, 1, 2, 3])
-    # The sites without controls say nothing.
+    # Sites without controls are ignored.
     means = np.array([np.mean(pick) for pick in itertools.product([3.0, 0.5, -1.0], [2.0, 1.0, -0.5])])
     exact = (np.abs(means - means.mean()) >= abs(2.5 - means.mean()) - 1e-12).mean()
     assert permutation_p(effects, control, site, np.random.default_rng(0)) == pytest.approx(exact, abs=0.02)
-    # The order of spots makes no difference.
+    # The order of spots does not matter.
     order = np.random.default_rng(1).permutation(8)
     again = permutation_p(effects[order], control[order], site[order], np.random.default_rng(0))
     assert again == pytest.approx(exact, abs=0.02)
-    # Only differences between a site and its controls matter, not what all have in common.
+    # Only differences between a site and its controls matter, not a shared offset.
     shifted = permutation_p(effects - 10, control, site, np.random.default_rng(0))
     assert shifted == pytest.approx(exact, abs=0.02)
     assert np.isnan(permutation_p(effects[6:], control[6:], site[6:], np.random.default_rng(0)))

@@ -26,14 +26,14 @@ def motif(name, consensus):
 
 
 def matches(codes, consensus):
-    """How often the letters stand in each sequence, on the gene's strand."""
+    """Count a word in each sequence, on the strand of the gene."""
     windows = np.lib.stride_tricks.sliding_window_view(codes, len(consensus), axis=1)
     return (windows == encode(consensus)).all(axis=2).sum(axis=1)
 
 
 @pytest.fixture
 def world():
-    """Genes with one site each at their own place, forward in even rows and reverse in odd ones, and the hits on them."""
+    """Genes with one site each at different positions, forward in even and reverse in odd rows, and their hits."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, (N, LENGTH)).astype(np.int8)
     tss = rng.integers(50, 70, N)
@@ -71,7 +71,7 @@ def world():
 
 
 def probe(scorer, motifs, hits, sites, draws, backgrounds, seed, occupied=None, odds=4.0):
-    """Effects of motifs and of sites, with controls away from all hits given."""
+    """Effects of motifs and of sites, with controls outside all hits."""
     genes = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
     taken = hits.rename(columns={"window_start": "start_", "window_end": "end_"})[["gene_id", "start_", "end_"]]
     taken = pd.DataFrame(
@@ -99,7 +99,7 @@ def scorer_of(codes, windows, predict, weights=None):
 
 
 def counting(consensus, *factors):
-    """A model whose prediction for each task is its factor times the number of sites, and counts only the given reading."""
+    """A model that predicts, for each task, a factor times the number of sites in one orientation."""
     return lambda codes, mask_start, mask_end, rows: np.outer(matches(codes, consensus), factors).astype(np.float32)
 
 
@@ -166,7 +166,7 @@ def test_an_inert_site_has_no_effect_within_its_interval(world):
     inert = probe_motifs(scorer_of(codes, windows, elsewhere), [motif("M1", CONSENSUS)], hits, 50, 5, 5, 0).iloc[0]
     assert inert["deletion_mean"] == pytest.approx(0, abs=1e-9)
 
-    # With weights of either sign on each base, what replaces a site changes the score by chance alone.
+    # With random weights of both signs, replacements of a site change the score at random.
     everywhere = rng.normal(size=(LENGTH, 5))
     everywhere -= everywhere[:, encode(CONSENSUS)].mean(axis=1, keepdims=True)
 
@@ -252,7 +252,7 @@ def test_genes_are_scored_by_their_own_fold(world):
     table = probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
     assert table.iloc[0]["deletion_mean"] == pytest.approx(-(2 + 11 + 101) / 3)
     missing = Scorer(windows, LENGTH, scorer.read, {0: by_fold[0]}, scorer.weights)
-    with pytest.raises(InputError, match="no model is given for fold 1, to which the gene g1 belongs"):
+    with pytest.raises(InputError, match="no model for fold 1, which contains the gene g1"):
         probe_motifs(missing, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
 
 
@@ -291,7 +291,7 @@ def sum_of_weights(weights):
     return lambda codes, s, e, rows: np.outer(weights[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
 
 
-def test_sites_are_told_from_random_places_of_their_windows(world):
+def test_sites_are_distinguished_from_random_positions_in_their_windows(world):
     codes, windows, hits = world
     rng = np.random.default_rng(3)
     noise = sum_of_weights(rng.normal(0, 0.1, (LENGTH, 5)))
@@ -308,7 +308,7 @@ def test_sites_are_told_from_random_places_of_their_windows(world):
         assert (sites["verdict"] == verdict).all()
         assert list(sites) == list(SITE_EFFECT_COLUMNS)
         assert sites["effect"].mean() == pytest.approx(row["deletion_mean"])
-        # Best matches first; what is said of a site is said of the hit that it was.
+        # Best matches first; site columns are those of the original hit.
         expected = hits.sort_values("p_value").head(20)
         for name in ("gene_id", "chrom", "start", "end", "strand", "window_start", "orientation", "from_tss", "p_value"):
             assert sites[name].tolist() == expected[name].tolist()
@@ -317,8 +317,8 @@ def test_sites_are_told_from_random_places_of_their_windows(world):
     assert row["share_inert"] == (inert[1]["verdict"] == "inert").mean() >= 0.8
 
 
-def test_a_site_on_that_of_another_factor_is_not_said_to_matter_for_its_own_sake(world):
-    """The model reads the first bases of the site, of which the motif, a neighbour that overlaps them, has but three."""
+def test_a_site_that_overlaps_that_of_another_factor_gets_no_effect_verdict(world):
+    """The model responds to the first bases of the site; the tested motif overlaps only three of them."""
     codes, windows, hits = world
     noise = sum_of_weights(np.random.default_rng(3).normal(0, 0.01, (LENGTH, 5)))
     counted = either(CONSENSUS[:6], 1.0, 0.0, 0.0)
@@ -333,7 +333,7 @@ def test_a_site_on_that_of_another_factor_is_not_said_to_matter_for_its_own_sake
     assert (sites["verdict"] == "raises").mean() > 0.7
 
 
-def test_what_is_said_of_a_motif_follows_from_both_tests():
+def test_the_verdict_follows_from_both_tests():
     def verdict(**numbers):
         row = {
             "n_sites": 9, "deletion_mean": -1.0, "control_low": -0.2, "control_high": 0.2, "deletion_q_value": 0.01,
@@ -351,7 +351,7 @@ def test_what_is_said_of_a_motif_follows_from_both_tests():
     assert verdict(insertion_q_value=np.nan, insertion_mean=np.nan) == "sites_only"
     assert verdict(insertion_mean=0.0, deletion_mean=-0.1) == "inert"
     assert verdict(deletion_q_value=0.06) == "inert"
-    # Less than the controls, be it nothing at all, is no effect of the motif's.
+    # An effect smaller than that of the controls is not an effect of the motif.
     controls = {"control_low": -3.0, "control_high": -0.5}
     assert verdict(deletion_mean=0.0, deletion_excess=1.5, **controls) == "inert"
     assert verdict(deletion_mean=-1e-9, deletion_excess=1.5, **controls) == "inert"
@@ -362,7 +362,7 @@ def test_what_is_said_of_a_motif_follows_from_both_tests():
 
 @pytest.mark.parametrize("there", [0, 1e-6])
 def test_sites_that_do_less_than_any_other_place_are_inert(world, there):
-    """The model misses every base of a window that changes, but for those where the sites are."""
+    """The model responds to a change of any base of a window outside the sites."""
     codes, windows, hits = world
     counted = np.ones(LENGTH)
     counted[20:60] = there
@@ -386,7 +386,7 @@ def test_controls_lie_away_from_what_is_occupied_and_without_room_there_are_none
     scorer = scorer_of(codes, windows, sum_of_weights(weights))
     but_the_end = pd.DataFrame({"row": np.arange(N), "start": 0, "end": 90})
     effects, sites = probe(scorer, [motif("M1", CONSENSUS)], hits, 50, 3, 5, 0, but_the_end)
-    # All controls are where the model does not look, and 30 bases have room for 23 of them.
+    # All controls are where the model does not respond, and 30 bases have space for 23 of them.
     assert effects.loc[0, "n_controls"] == N * -(-200 // N)
     assert effects.loc[0, ["control_low", "control_high"]].tolist() == [0, 0]
     everything = pd.DataFrame({"row": np.arange(N), "start": 0, "end": LENGTH})
@@ -397,7 +397,7 @@ def test_controls_lie_away_from_what_is_occupied_and_without_room_there_are_none
     assert np.isfinite(effects.loc[0, "deletion_mean"])
 
 
-def test_the_number_of_forward_passes_is_told_before_they_are_made(world, caplog):
+def test_the_number_of_forward_passes_is_logged_first(world, caplog):
     codes, windows, hits = world
     asked = []
 

@@ -23,7 +23,7 @@ def test_the_best_matches_are_chosen_and_ties_fall_at_random():
     drawn = [choose_sites(tied, 2, np.random.default_rng(seed))["row"].tolist() for seed in range(60)]
     assert all(rows[0] == 1 for rows in drawn)
     assert {rows[1] for rows in drawn} == {0, 2, 3}
-    # The order of the file makes no difference.
+    # The order of the file does not matter.
     again = [choose_sites(tied[::-1], 2, np.random.default_rng(seed))["row"].tolist() for seed in range(60)]
     assert again == drawn
 
@@ -53,12 +53,12 @@ def test_controls_are_all_free_places_and_no_other():
 
 
 @pytest.mark.parametrize("start", [0, 40, 94])
-def test_replacements_do_not_spell_the_motif_again_nor_across_their_edges(start, monkeypatch):
+def test_replacements_do_not_recreate_the_motif_even_across_their_edges(start, monkeypatch):
     rng = np.random.default_rng(0)
     window = rng.choice(encode("AAATTTTACG"), 100).astype(np.int8)
     window[start : start + 6] = encode(TATA)
     if start:
-        # One base more on the left, and the motif could be completed by what is drawn.
+        # With one more base on the left, drawn bases could complete the motif.
         window[start - 5 : start] = encode("CTATA")
     scores = motif_scores(Motif("m", "m", np.eye(4)[encode(TATA)] * 0.97 + 0.01), np.full(4, 0.25))
     cut = int(scores.steps.max(axis=1).sum())
@@ -85,7 +85,7 @@ def test_an_n_beside_a_site_matches_nothing_and_what_cannot_be_avoided_stays():
     scores = motif_scores(Motif("m", "m", np.eye(4)[encode(TATA)] * 0.97 + 0.01), np.full(4, 0.25))
     best = int(scores.steps.max(axis=1).sum())
     assert replacements(window, 10, 50, scores.steps, best, np.random.default_rng(0)).max() < 4
-    # A cut that every word reaches ends after some rounds.
+    # If every word reaches the threshold, redrawing stops after a fixed number of rounds.
     assert replacements(window, 10, 5, scores.steps, scores.lowest, np.random.default_rng(0)).shape == (5, 6)
 
 

@@ -1,4 +1,4 @@
-"""What each base adds to a prediction."""
+"""The contribution of each base to a prediction."""
 
 import lazy_loader
 

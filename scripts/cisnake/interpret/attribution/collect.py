@@ -1,4 +1,4 @@
-"""Shards of attributions joined to one file, to a track for genome browsers, and to a table of their quality."""
+"""Join attribution shards, and export them as a genome browser track and a quality table."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.interpret.attribution.file import AttributionFile, write_attributions
 
-# Values handed to pyBigWig at once.
+# Values passed to pyBigWig in one call.
 _ENTRIES = 1_000_000
-# Bases of runs of overlapping windows that are worked on together.
+# Runs of overlapping windows are processed together up to this many bases.
 _PART_BASES = 1 << 24
 
 
 def collect_shards(shards: list[Path], output: Path) -> None:
-    """Write the genes of all shards of a contrast to one file, in the order of the shards, and judge their predictions.
+    """Join all shards of a contrast to one file, in the given order, and classify the predictions.
 
     Raises
     ------
     InputError
-        A shard is of another contrast, of other models, or of other windows than the first, or holds something else; or two
-        shards have the same gene.
+        A shard differs from the first in its contrast, models, settings, window length, data type or data sets; or two shards
+        contain the same gene.
     """
     files = [AttributionFile(path) for path in shards]
     first = files[0]
     for file in files:
         if (file.attrs, file.length) != (first.attrs, first.length):
-            raise InputError(f"{file.path} and {first.path} are of different contrasts or models: attribute again.")
+            raise InputError(
+                f"{file.path} and {first.path} have different contrasts, models or settings: rerun attribute_genes for both."
+            )
         if any(getattr(file, name) != getattr(first, name) for name in ("dtype", "has_hypothetical", "has_spread")):
-            raise InputError(f"{file.path} and {first.path} do not hold the same, or not as the same type: attribute again.")
+            raise InputError(
+                f"{file.path} and {first.path} have different data sets or data types: rerun attribute_genes for both."
+            )
     windows = pd.concat([file.windows for file in files], ignore_index=True)
-    twice = windows["gene_id"][windows["gene_id"].duplicated()]
-    if len(twice):
-        raise InputError(f"shards of {output} have the gene {twice.iloc[0]} twice: attribute all shards again.")
+    duplicates = windows["gene_id"][windows["gene_id"].duplicated()]
+    if len(duplicates):
+        raise InputError(
+            f"shards of {output} contain the gene {duplicates.iloc[0]} twice: rerun attribute_genes for all shards."
+        )
     quality = pd.concat([file.quality for file in files], ignore_index=True)
     with write_attributions(
         output,
@@ -56,15 +62,15 @@ def collect_shards(shards: list[Path], output: Path) -> None:
 
 
 def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
-    """Return for each gene whether its prediction is "good", "poor" or "not_measured".
+    """Classify the prediction of each gene as "good", "poor" or "not_measured".
 
-    It is poor where it is further from the measurement than the standard deviation of all measurements: a guess of their mean
-    would not be much worse, and what such a prediction is attributed to says little about the gene.
+    A prediction is poor if its error exceeds the standard deviation of all measured scores. Predicting the mean for every gene
+    would then not be much worse, and the attribution of such a prediction says little about the gene.
 
     Parameters
     ----------
     measured, predicted: pandas.Series, shape=(n,)
-        Scores of a contrast; measured is NaN where nothing was measured.
+        Scores of a contrast; NaN in `measured` is a missing value.
 
     Returns
     -------
@@ -80,9 +86,9 @@ def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
     """
     measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
     known = np.isfinite(measured)
-    # Asked this way round, a prediction that is no number is poor.
-    off = ~(np.abs(predicted - measured) <= (measured[known].std() if known.any() else np.nan))
-    return np.select([~known, off], ["not_measured", "poor"], "good").astype(object)
+    # Negated <= rather than >: a NaN prediction is poor.
+    poor = ~(np.abs(predicted - measured) <= (measured[known].std() if known.any() else np.nan))
+    return np.select([~known, poor], ["not_measured", "poor"], "good").astype(object)
 
 
 def quality_table(file: AttributionFile) -> pd.DataFrame:
@@ -93,32 +99,32 @@ def quality_table(file: AttributionFile) -> pd.DataFrame:
 
 
 def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> None:
-    """Write the projected score of every base, on the genome's forward strand, as BigWig.
+    """Write the projected attribution of every base as a BigWig file, in forward-strand coordinates.
 
-    The value of a base is the sum over nucleotides of its attribution. Where windows of several genes overlap, it is that of
-    the gene whose TSS is nearest; of two as near, that of the gene that comes first on the genome.
+    The value of a base is its attribution summed over the four nucleotide channels. Where windows overlap, the value comes from
+    the gene with the nearest TSS (ties: the gene that comes first on the chromosome).
 
     Parameters
     ----------
     attributions: Path
-        A file of attributions.
+        An attribution file.
     sizes: dict of str to int
-        Chromosomes and their lengths.
+        Chromosome lengths.
     output: Path
 
     Raises
     ------
     InputError
-        A window lies beyond these chromosomes.
+        A window lies outside these chromosomes.
     """
     file = AttributionFile(attributions)
-    # Also of a chromosome that is not there, whose length is NaN.
+    # Negated <=: an unknown chromosome has length NaN and counts as outside.
     outside = file.windows[~((file.windows["end"] <= file.windows["chrom"].map(sizes)) & (file.windows["start"] >= 0))]
     if len(outside):
         gene, chrom, start, end = outside[["gene_id", "chrom", "start", "end"]].iloc[0]
         raise InputError(
-            f"{attributions}: the window of {gene}, {chrom}:{start}-{end}, is not in the genome: give the one that the data "
-            "set was made with."
+            f"{attributions}: the window of {gene}, {chrom}:{start}-{end}, is outside the genome: use the genome that the data "
+            "set was built from."
         )
     with write_whole(output) as part:
         track = pyBigWig.open(str(part), "w")
@@ -130,13 +136,16 @@ def write_bigwig(attributions: Path, sizes: dict[str, int], output: Path) -> Non
 
 
 def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: str, windows: pd.DataFrame) -> None:
-    """Write one chromosome, some runs of overlapping windows at a time: memory is that of `_PART_BASES` and the longest run."""
+    """Write one chromosome, a few runs of overlapping windows at a time.
+
+    Memory is bounded by `_PART_BASES` plus the longest run.
+    """
     if windows.empty:
         return
     ends = windows["end"].cummax().shift(fill_value=-1)
     windows = windows.assign(run=(windows["start"] >= ends).cumsum())
     runs = windows.groupby("run").agg(first=("start", "min"), last=("end", "max"))
-    # Runs lie side by side in memory: the part that one belongs to, and where in it.
+    # Runs are concatenated in memory: assign each run to a part and to an offset in it.
     before = (runs["last"] - runs["first"]).cumsum().shift(fill_value=0)
     runs["part"] = before // _PART_BASES
     runs["place"] = before - before.groupby(runs["part"]).transform("min")
@@ -144,13 +153,13 @@ def _write_chromosome(track: pyBigWig.pyBigWig, file: AttributionFile, chrom: st
     for part, members in runs.groupby("part"):
         values = _nearest_values(file, windows[windows["part"] == part])
         for run in members.itertuples():
-            of_run = values[run.place : run.place + run.last - run.first]
-            for start in range(0, len(of_run), _ENTRIES):
-                track.addEntries(chrom, run.first + start, values=of_run[start : start + _ENTRIES], span=1, step=1)
+            run_values = values[run.place : run.place + run.last - run.first]
+            for start in range(0, len(run_values), _ENTRIES):
+                track.addEntries(chrom, run.first + start, values=run_values[start : start + _ENTRIES], span=1, step=1)
 
 
 def _nearest_values(file: AttributionFile, windows: pd.DataFrame) -> np.ndarray:
-    """Return the values of bases of several runs side by side, each that of the gene whose TSS is nearest."""
+    """Return the values of several concatenated runs, each base taking the value of the gene with the nearest TSS."""
     start = windows["place"] + windows["start"] - windows["first"]
     size = int((windows["place"] + windows["last"] - windows["first"]).max())
     values, nearest = np.zeros(size, np.float32), np.full(size, np.iinfo(np.int64).max)

@@ -1,4 +1,4 @@
-"""Attribution by an ensemble, the agreement of its models, and the completeness of its sums."""
+"""Ensemble attribution, with agreement between replicate models and completeness."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class EnsembleAttribution:
     Attributes
     ----------
     contributions: numpy.ndarray, shape=(scores, n, length, 4)
-        The mean over models and views.
+        Mean over models and views.
     attributions: numpy.ndarray, shape=(scores, n, 4, length), dtype=float32
-        The same projected on the sequences.
+        Contributions projected on the sequences.
     scores: numpy.ndarray, shape=(models, scores, n)
-        The mean over views.
+        Mean over views.
     spread: numpy.ndarray, shape=(scores, n, length)
-        Standard deviation (ddof 1) between models of the projected attribution of each base; NaN of a single model.
+        Standard deviation (ddof 1) between models of the projected attribution of each base; NaN for a single model.
     replicates: numpy.ndarray, shape=(scores, n)
-        Mean Pearson correlation of projected attributions between pairs of models, over known bases; NaN of a single model,
-        or where one of them attributes the same to all bases.
+        Mean Pearson correlation of projected attributions between pairs of models, over known bases; NaN for a single model,
+        or if a model gives all bases the same attribution.
     completeness: numpy.ndarray, shape=(scores, n)
-        |sum of attributions - d| / |d|, d the difference of the score from that of the baseline, each the mean over models and
-        views; NaN without a baseline, or where d is no more than rounding.
+        |sum of attributions - d| / |d|, where d is the score minus the score of the baseline. Sums and d are averaged over
+        models and views. NaN without a baseline, or where d is within rounding error of 0.
     """
 
     contributions: np.ndarray
@@ -53,20 +53,20 @@ def attribute_ensemble(
     views: WindowViews,
     baseline: Callable[..., np.ndarray] | None = None,
 ) -> EnsembleAttribution:
-    """Attribute windows by an ensemble; as `attribution.attribute`, in memory that does not grow with the models.
+    """Attribute windows with an ensemble, like `attribution.attribute`, in memory that does not depend on the number of models.
 
     Parameters
     ----------
     networks, inputs, scores, method, views
-        As of `attribution.attribute`.
+        See `attribution.attribute`.
     baseline: callable, optional
-        From (network, inputs, scores) to the scores of what the method compares with; see `attribution.BASELINE_SCORES`.
-        Default None, the method has no baseline.
+        Maps (network, inputs, scores) to the scores of the method's baseline; see `methods.BASELINE_SCORES`. Default None: the
+        method has no baseline.
     """
     explained = method if baseline is None else _with_sums(method, baseline)
     count, kinds = len(networks), len(scores)
     total = np.zeros((kinds, *inputs.shape[:2], 4), networks[0].dtype)
-    # Welford's running mean and sum of squares of the projection: nothing cancels where models agree well.
+    # Welford's running mean and sum of squares of the projection avoid cancellation where models agree closely.
     mean = np.zeros(total.shape[:3], total.dtype)
     squares, together = np.zeros_like(mean), np.zeros_like(mean)
     values, known = [], known_bases(inputs)
@@ -80,37 +80,37 @@ def attribute_ensemble(
             mean += step / number
             squares += step * (projected - mean)
     total /= count
-    answers, spread, replicates = np.stack(values), np.full_like(squares, np.nan), _unknown(total)
+    model_scores, spread, replicates = np.stack(values), np.full_like(squares, np.nan), _unknown(total)
     if count > 1:
         spread = np.sqrt(squares / (count - 1))
-        # The squared length of a sum of unit vectors is their number and twice the sum of their products.
+        # The squared norm of a sum of n unit vectors is n plus twice the sum of their pairwise products.
         replicates = ((together**2).sum(axis=-1, dtype=np.float64) - count) / (count * (count - 1))
     return EnsembleAttribution(
         total,
         project(inputs, total),
-        answers[:, :kinds],
+        model_scores[:, :kinds],
         spread,
         replicates,
-        _unknown(total) if baseline is None else _completeness(*np.split(answers.mean(axis=0), 3)),
+        _unknown(total) if baseline is None else _completeness(*np.split(model_scores.mean(axis=0), 3)),
     )
 
 
 def _with_sums(method: Method, baseline: Callable[..., np.ndarray]) -> Method:
-    """Return a method whose scores are followed by those of the baseline and by the sums of attributions, of each view."""
+    """Return a method that appends the scores of the baseline and the sums of attributions to the scores of each view."""
 
-    def ask(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
+    def attribute_view(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
         value, contributions = method(network, inputs, scores)
         sums = np.einsum("snlb,nlb->sn", contributions, inputs[..., :4], dtype=np.float64)
         return np.concatenate([value, baseline(network, inputs, scores), sums]), contributions
 
-    return ask
+    return attribute_view
 
 
 def _completeness(score: np.ndarray, baseline: np.ndarray, total: np.ndarray) -> np.ndarray:
     difference = score - baseline
-    # A difference that is rounding in single precision (a shuffle that gives the same window) can be missed by any factor.
-    real = np.abs(difference) > _ROUNDING * np.maximum(np.abs(score), np.abs(baseline))
-    return np.divide(np.abs(total - difference), np.abs(difference), out=np.full(total.shape, np.nan), where=real)
+    # If a shuffle reproduces the window, the difference is rounding error and the relative error is meaningless.
+    nonzero = np.abs(difference) > _ROUNDING * np.maximum(np.abs(score), np.abs(baseline))
+    return np.divide(np.abs(total - difference), np.abs(difference), out=np.full(total.shape, np.nan), where=nonzero)
 
 
 def _unknown(total: np.ndarray) -> np.ndarray:
@@ -118,28 +118,28 @@ def _unknown(total: np.ndarray) -> np.ndarray:
 
 
 def known_bases(inputs: np.ndarray) -> np.ndarray:
-    """Return which positions of windows hold a base, and not N; shape=(n, length), dtype=bool."""
+    """Return a mask of the positions with a base other than N; shape=(n, length), dtype=bool."""
     return np.any(inputs[..., :4], axis=-1)
 
 
 def standardize(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return rows less their mean and of length one, so that their products are Pearson correlations over what is known.
+    """Centre rows and scale them to unit norm, so that their dot products are Pearson correlations over known positions.
 
     Parameters
     ----------
     values: numpy.ndarray, shape=(..., n, length)
     known: numpy.ndarray, shape=(n, length), dtype=bool
-        Positions that count. At N all attributions are 0: counted, they would agree.
+        Positions to use. All attributions are 0 at N, so including these positions would inflate the correlation.
 
     Returns
     -------
     numpy.ndarray, shape=(..., n, length)
-        0 at what is not known; NaN where all that is known of a row is the same.
+        0 at unknown positions; NaN in rows whose known values are all equal.
     """
     count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
     mean = np.sum(values, axis=-1, keepdims=True, dtype=np.float64, where=known) / count
-    away = np.where(known, values - mean, 0)
-    size = np.sqrt(np.sum(away**2, axis=-1, keepdims=True))
+    centred = np.where(known, values - mean, 0)
+    norm = np.sqrt(np.sum(centred**2, axis=-1, keepdims=True))
     highest = np.max(values, axis=-1, keepdims=True, where=known, initial=-np.inf)
     varied = highest > np.min(values, axis=-1, keepdims=True, where=known, initial=np.inf)
-    return np.divide(away, size, out=np.full(away.shape, np.nan), where=varied & (size > 0))
+    return np.divide(centred, norm, out=np.full(centred.shape, np.nan), where=varied & (norm > 0))

@@ -1,4 +1,4 @@
-"""attributions/<contrast>.h5: attribution of every gene's window for one contrast, and its quality."""
+"""Read and write attributions/<contrast>.h5: the attributions of every gene's window for one contrast, with quality checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPES = ("float32", "float16")
 
 ATTRIBUTED_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "mask_end", "fold", "split")
 SCORE_COLUMNS = ("predicted", "measured", "predicted_sd")
-# Of `quality`, besides gene_id: a word, and numbers that are NaN where they were not measured.
+# Columns of `quality` besides gene_id: the class of the prediction, and numbers that are NaN if not computed.
 QUALITY_NUMBERS = ("completeness", "replicates", "ism", "strands", "random_weights")
 QUALITY_COLUMNS = ("prediction", *QUALITY_NUMBERS)
 
@@ -37,12 +37,12 @@ _SCALES = {
 
 
 def shard_file(folder: Path, number: int) -> Path:
-    """Return where the attributions of one shard are in the folder of a contrast."""
+    """Return the path of one shard in the folder of a contrast."""
     return folder / f"{number:04d}.h5"
 
 
 class AttributionFile:
-    """One file of attributions, read in blocks of genes.
+    """An attribution file, read in blocks of genes.
 
     Parameters
     ----------
@@ -52,27 +52,27 @@ class AttributionFile:
     Attributes
     ----------
     windows: pandas.DataFrame
-        One row a gene: gene_id, the window on the genome (chrom, start, end, strand), mask_start and mask_end in the
-        window, fold, split, and the contrast's score as predicted (mean and standard deviation over replicates) and measured.
+        One row per gene: gene_id, the window on the genome (chrom, start, end, strand), mask_start and mask_end in the
+        window, fold, split, and the score of the contrast: predicted (mean over replicates), predicted_sd and measured.
     quality: pandas.DataFrame
-        One row a gene: gene_id, prediction ("good", "poor" or "not_measured"), and the numbers of `QUALITY_COLUMNS`, float32,
-        NaN where they were not measured.
+        One row per gene: gene_id, prediction ("good", "poor" or "not_measured"), and the numbers of `QUALITY_NUMBERS`,
+        float32, NaN if not computed.
     attrs: dict
         contrast, score, on_tasks, off_tasks; method, method_options (a dict), reverse_complement, shifts; models (digests),
         replicates.
     length: int
         Bases in a window.
     dtype: str
-        How attributions are stored, one of `DTYPES`.
+        Data type of the stored attributions, one of `DTYPES`.
     n_null: int
-        Shuffled windows that were attributed beside those of the genes.
+        Number of shuffled windows that were also attributed.
     has_hypothetical, has_spread: bool
-        Whether `read_hypothetical` and `read_spread` have anything to give.
+        Whether the file has hypothetical contributions, and the spread between replicates.
 
     Raises
     ------
     InputError
-        The file is missing, truncated, not a file of attributions, or of another release's form.
+        The file is missing, truncated, not an attribution file, or has another schema version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -80,8 +80,11 @@ class AttributionFile:
         with open_hdf5(path, "attributions", faults=(OSError, KeyError)) as file:
             version = file.attrs.get("schema_version")
             if "attributions" in file and version != ATTRIBUTION_SCHEMA_VERSION:
-                stated = "no schema version" if version is None else f"schema version {version}"
-                raise InputError(f"{path} has {stated}, this release reads {ATTRIBUTION_SCHEMA_VERSION}: make it again.")
+                described = "no schema version" if version is None else f"schema version {version}"
+                raise InputError(
+                    f"{path} has {described}, but this release requires version {ATTRIBUTION_SCHEMA_VERSION}: rerun "
+                    "attribute_genes and collect_attributions."
+                )
             self.windows = pd.DataFrame({"gene_id": file["genes"].asstr()[:]})
             for column in ATTRIBUTED_WINDOW_COLUMNS:
                 values = file[f"windows/{column}"]
@@ -101,18 +104,18 @@ class AttributionFile:
 
     @property
     def contrast(self) -> Contrast:
-        """The contrast whose score is attributed."""
+        """The contrast whose score is explained."""
         attrs = self.attrs
         return Contrast(attrs["contrast"], tuple(attrs["on_tasks"]), tuple(attrs["off_tasks"]), attrs["score"])
 
     @property
     def genes(self) -> list[str]:
-        """Ids of the genes, in the order of the file."""
+        """Gene ids, in file order."""
         return list(self.windows["gene_id"])
 
     @property
     def null_genes(self) -> list[str]:
-        """Ids of the genes whose windows were shuffled, one for each row of `null_blocks`; a gene may occur several times."""
+        """Gene id of each shuffled window, one per row of `null_blocks`; a gene may occur several times."""
         with h5py.File(self.path, "r") as file:
             return list(file["null/genes"].asstr()[:])
 
@@ -120,54 +123,54 @@ class AttributionFile:
         return len(self.windows)
 
     def read_block(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows [first, last).
+        """Read genes in rows [first, last).
 
         Returns
         -------
         attributions: numpy.ndarray, shape=(n, 4, length), dtype=float32
-            Non-zero at the base that stands in the sequence only: positive where it raises the score.
+            Zero except at the base present in the sequence; positive if that base raises the score.
         sequences: numpy.ndarray, shape=(n, length), dtype=int8
-            Codes, gene-oriented.
+            Base codes, in the orientation of the gene.
         """
         with h5py.File(self.path, "r") as file:
             return _read_scaled(file, "attributions", first, last), file["sequences"][first:last]
 
     def blocks(self, megabytes: int = 64) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield (rows, attributions, sequences) over the whole file in blocks of about that size."""
+        """Yield (rows, attributions, sequences) over the whole file, in blocks of about `megabytes` MB."""
         step = max(1, megabytes * 1_000_000 // (16 * self.length))
         for first in range(0, len(self), step):
             attributions, sequences = self.read_block(first, first + step)
             yield slice(first, first + len(sequences)), attributions, sequences
 
     def projected(self, rows: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield what the bases of one window after the other add, shape (length,), float32: the sum over the four channels."""
+        """Yield the projected attribution of one window at a time: the sum over the four channels; shape=(length,), float32."""
         with h5py.File(self.path, "r") as file:
             attributions, scales = file["attributions"], file["scale"][:] if "scale" in file else np.ones(len(self), np.float32)
             for row in rows:
                 yield attributions[row].sum(axis=0, dtype=np.float32) * scales[row]
 
     def read_spread(self, first: int, last: int) -> np.ndarray | None:
-        """Return the standard deviation (ddof 1) between replicates of the attribution of each base, of rows [first, last).
+        """Read the standard deviation (ddof 1) between replicates of the attribution of each base, for rows [first, last).
 
         Returns
         -------
         numpy.ndarray, shape=(n, length), dtype=float32, or None
-            None in a file of a single replicate.
+            None if there is only one replicate.
         """
         return self._read_optional("spread", first, last)
 
     def read_hypothetical(self, first: int, last: int) -> np.ndarray | None:
-        """Return what each of the four bases would add, whether it stands there or not, of rows [first, last).
+        """Read hypothetical contributions, those of all four bases at every position, for rows [first, last).
 
         Returns
         -------
         numpy.ndarray, shape=(n, 4, length), dtype=float32, or None
-            None where it was not asked for.
+            None if the file has none.
         """
         return self._read_optional("hypothetical", first, last)
 
     def null_blocks(self, megabytes: int = 64) -> Iterator[np.ndarray]:
-        """Yield attributions of shuffled windows, summed over the four channels, in blocks of about that size.
+        """Yield attributions of shuffled windows, summed over the four channels, in blocks of about `megabytes` MB.
 
         Yields
         ------
@@ -206,13 +209,13 @@ def _read_quality(file: h5py.File, genes: pd.Series) -> pd.DataFrame:
 
 
 class AttributionWriter:
-    """What `write_attributions` gives: called with the attributions of the next genes, it appends them.
+    """Append attributions to a file; returned by `write_attributions`. Call it with the attributions of the next genes.
 
     Parameters
     ----------
     file: h5py.File
     n, n_null: int
-        Genes and shuffled windows that are to come.
+        Expected number of genes and of shuffled windows.
     """
 
     def __init__(self, file: h5py.File, n: int, n_null: int) -> None:
@@ -238,15 +241,20 @@ class AttributionWriter:
         sequences: numpy.ndarray, shape=(n, length)
         predicted, predicted_sd: numpy.ndarray, shape=(n,)
         hypothetical: numpy.ndarray, shape=(n, 4, length), optional
-            Needed in a file that has it.
+            Required if the file was created with `hypothetical`.
         spread: numpy.ndarray, shape=(n, length), optional
-            Needed in a file that has it.
+            Required if the file was created with `spread`.
+
+        Raises
+        ------
+        ValueError
+            `hypothetical` or `spread` does not match the data sets of the file.
         """
         rows = slice(self.done, self.done + len(sequences))
         parts = {"attributions": attributions, "hypothetical": hypothetical, "spread": spread}
         for name, values in parts.items():
             if (values is not None) != (name in self._file):
-                raise ValueError(f"{name} of genes were {'' if values is not None else 'not '}given")
+                raise ValueError(f"{name} is {'not a data set of the file' if values is not None else 'missing'}")
             if values is not None:
                 self._put(name, rows, values)
         self._file["sequences"][rows] = sequences
@@ -259,20 +267,20 @@ class AttributionWriter:
         self.done_null += len(attributions)
 
     def quality(self, table: pd.DataFrame) -> None:
-        """Set columns of the quality of all genes, a row a gene in the order of the file; the others stay not measured."""
+        """Write quality columns of all genes, one row per gene in file order; columns that are left out read as missing."""
         if len(table) != self.n:
-            raise ValueError(f"the quality of {len(table)} genes was given for {self.n}")
+            raise ValueError(f"the quality table has {len(table)} rows, expected {self.n}")
         for column in table.columns.drop("gene_id", errors="ignore"):
             if column not in QUALITY_COLUMNS:
-                raise unknown_name("column of the quality of attributions", column, QUALITY_COLUMNS)
+                raise unknown_name("attribution quality column", column, QUALITY_COLUMNS)
             text = column == "prediction"
             values = table[column].to_numpy(object if text else np.float32)
             self._file.create_dataset(f"quality/{column}", data=values, dtype=_STRING if text else np.float32)
 
     def copy(self, path: str | Path) -> None:
-        """Append all genes and shuffled windows of another file that has the same data sets, types and length.
+        """Append all genes and shuffled windows of a file with the same data sets, data types and window length.
 
-        Rows are compressed one by one, so that they are moved as they are; their quality is left aside.
+        Each row is one compressed chunk, so rows are copied without decompression. Quality columns are not copied.
         """
         with h5py.File(path, "r") as file:
             n, n_null = len(file["genes"]), len(file["null/genes"])
@@ -288,9 +296,9 @@ class AttributionWriter:
     def finish(self) -> None:
         """Raise ValueError unless all genes and all shuffled windows were appended."""
         if self.done != self.n:
-            raise ValueError(f"attributions of {self.done} genes were given for {self.n}")
+            raise ValueError(f"attributions of {self.done} genes were appended, expected {self.n}")
         if self.done_null != self.n_null:
-            raise ValueError(f"attributions of {self.done_null} shuffled windows were given for {self.n_null}")
+            raise ValueError(f"attributions of {self.done_null} shuffled windows were appended, expected {self.n_null}")
 
     def _put(self, name: str, rows: slice, values: np.ndarray) -> None:
         if _SCALES[name] in self._file:
@@ -321,7 +329,7 @@ def write_attributions(
     spread: bool = False,
     null_genes: Sequence[str] = (),
 ) -> Iterator[AttributionWriter]:
-    """Give a function that appends attributions of consecutive genes to a file, which appears when all are there.
+    """Context manager that writes an attribution file gene by gene; the file appears once it is complete.
 
     Parameters
     ----------
@@ -331,29 +339,30 @@ def write_attributions(
     length: int
         Bases in a window.
     attrs: mapping
-        As `AttributionFile.attrs`; what is no text or number is stored as JSON.
+        As `AttributionFile.attrs`; values other than text and numbers are stored as JSON.
     dtype: str
-        "float32" (default), or "float16": half as large, each gene divided by its greatest absolute value, which is kept
-        beside it, so that what is small in all of a gene keeps its digits.
+        "float32" (default), or "float16", which takes half the space. For float16 the values of each gene are divided by
+        their greatest absolute value, which is stored as well, so that genes with small attributions keep their precision.
     hypothetical, spread: bool
-        Whether the file has these; they are then given with each call. Default False.
+        Whether to store these; if so, they are required in each call. Default False.
     null_genes: sequence of str
-        The gene of each shuffled window; their attributions are given to `AttributionWriter.null`. Default none.
+        Gene id of each shuffled window; append their attributions with `AttributionWriter.null`. Default: none.
 
     Yields
     ------
     AttributionWriter
-        Takes attributions (n, 4, length), sequences (n, length), predicted (n,) and predicted_sd (n,) of the next n genes.
+        Call it with attributions (n, 4, length), sequences (n, length), predicted (n,) and predicted_sd (n,) of the next n
+        genes.
 
     Raises
     ------
     InputError
-        The type is unknown.
+        The data type is unknown.
     ValueError
-        Not as many genes were appended as `windows` has rows, or shuffled windows as `null_genes`.
+        The number of appended genes differs from the rows of `windows`, or that of shuffled windows from `null_genes`.
     """
     if dtype not in DTYPES:
-        raise unknown_name("type of attributions", dtype, DTYPES)
+        raise unknown_name("data type of attributions", dtype, DTYPES)
     n, n_null = len(windows), len(null_genes)
     with write_whole(path) as part, h5py.File(part, "w") as file:
         _write_attrs(file, attrs)
@@ -390,9 +399,9 @@ def _write_windows(file: h5py.File, windows: pd.DataFrame) -> None:
 
 
 def _create_rows(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any) -> None:
-    """Create a data set that is compressed row by row."""
+    """Create a data set with one compressed chunk per row."""
     dense = name not in ("sequences", "attributions")
-    # Three of four projected attributions are zeros, which deflate as they are; bytes of a kind brought together cost more.
+    # Three of four projected attributions are zero and compress well; byte shuffling would make them larger.
     storage: dict[str, Any] = {"chunks": (1, *shape[1:]), "compression": "gzip", "compression_opts": 4, "shuffle": dense}
     file.create_dataset(name, shape, dtype, **(storage if shape[0] else {}))
     if dtype == "float16":

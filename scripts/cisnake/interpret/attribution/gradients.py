@@ -1,7 +1,7 @@
-"""Attribution by gradients at the sequence itself, and at noisy copies of it.
+"""Attribution by gradients at the sequence, and at noisy copies of it.
 
-Each method is a function from (network, inputs, scores) to the scores and *contributions*, shape (scores, n, length, 4): what
-each of the four bases adds at each position, whether it stands there or not.
+Each method is a function from (network, inputs, scores) to the scores and the *contributions*, shape (scores, n, length, 4):
+one value for each of the four bases at each position, whether the base is present or not.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from cisnake.errors import InputError
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 
-# From numbers of examples and of points, each of shape (k,), to arrays of shape (k, length, ...).
+# Maps indices of examples and of points, each of shape (k,), to arrays of shape (k, length, ...).
 Points = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def correct(contributions: np.ndarray) -> np.ndarray:
-    """Return contributions less their mean over the four bases.
+    """Subtract the mean over the four bases from contributions.
 
-    One-hot sequences lie on a plane where the bases sum to one; the part of a gradient that points off it is arbitrary
-    (Majdandzic et al. 2023, Genome Biology 24:109).
+    One-hot sequences lie in the plane where the four channels sum to one. The component of a gradient orthogonal to this plane
+    is arbitrary (Majdandzic et al. 2023, Genome Biology 24:109).
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def gradient(
 def input_x_gradient(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and their corrected gradients; as `gradient`, but corrected by default.
+    """Return scores and their corrected gradients; like `gradient`, but corrected by default.
 
-    The product with the input is that of `attribution.project`, which every method goes through.
+    The multiplication by the input is done in `attribution.project`, as for every method.
 
     Parameters
     ----------
     network, inputs, scores, correct_mean
-        As of `gradient`.
+        See `gradient`.
     """
     return gradient(network, inputs, scores, correct_mean)
 
@@ -80,12 +80,12 @@ def input_x_gradient(
 def saliency(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and the absolute values of their corrected gradients: how much a base matters, not in which direction.
+    """Return scores and the absolute values of their corrected gradients: the importance of a base without its sign.
 
     Parameters
     ----------
     network, inputs, scores, correct_mean
-        As of `gradient`.
+        See `gradient`.
     """
     values, slopes = gradient(network, inputs, scores, correct_mean)
     return values, np.abs(slopes)
@@ -104,35 +104,40 @@ def smoothgrad(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and the mean of their gradients at noisy copies of the sequence (Smilkov et al. 2017, arXiv:1706.03825).
 
-    The noise is discrete: of each copy, positions are chosen with probability (1 - sample_prob) / 0.75 and drawn anew from the
-    composition of the sequence. Where all bases are equally frequent a base stays as it is with probability sample_prob.
-    The draws follow from the seed and the sequence alone: batches, shards and order make no difference.
+    The noise is discrete: in each copy, positions are chosen with probability (1 - sample_prob) / 0.75, and their bases are
+    redrawn from the composition of the sequence. If all bases are equally frequent, a base is unchanged with probability
+    sample_prob. Draws depend only on the seed and the sequence, so results do not change with batches, shards or order.
 
     Parameters
     ----------
     network, inputs, scores
-        As of `gradient`.
+        See `gradient`.
     n_samples: int
-        Noisy copies. Default 5.
+        Number of noisy copies. Default 5.
     sample_prob: float
-        0.25 to 1; 1 is no noise. Default 0.9.
+        Probability that a base is unchanged, from 0.25 to 1 (no noise). Default 0.9.
     seed: int
-        Default 42.
+        Random seed. Default 42.
     sample_mask: numpy.ndarray, shape=(length,) or (n, length), dtype=bool, optional
-        Positions that may be drawn anew, whose composition is drawn from. Default None, all. N is never replaced.
+        Positions that may be redrawn; the composition is computed from them. Default None: all. N is never replaced.
     sample_value: float
-        Weight of the drawn base, at a chosen position, against the one that stands there. Default 1, it replaces it.
+        Weight of the drawn base at a chosen position, relative to the original base. Default 1: it replaces the original base.
     correct_mean: bool
-        Default True.
+        Subtract the mean over the four bases; see `correct`. Default True.
 
     Returns
     -------
     scores: numpy.ndarray, shape=(scores, n)
-        Of the sequences without noise.
+        Scores of the sequences without noise.
     contributions: numpy.ndarray, shape=(scores, n, length, 4)
+
+    Raises
+    ------
+    InputError
+        sample_prob is out of range.
     """
     if not 0.25 <= sample_prob <= 1:
-        raise InputError(f"sample_prob is {sample_prob}: the chance that a base stays as it is lies between 0.25 and 1.")
+        raise InputError(f"sample_prob is {sample_prob}: set it to a probability between 0.25 and 1.")
     free = np.any(inputs[..., :4], axis=-1)
     if sample_mask is not None:
         free = free & np.asarray(sample_mask, bool)
@@ -150,16 +155,16 @@ def smoothgrad(
 
 
 def _draw_noise(sequences: np.ndarray, free: np.ndarray, n_samples: int, kept: float, seed: int) -> np.ndarray:
-    """Return the bases that replace those of noisy copies, -1 where a base stays; shape=(n, n_samples, length), dtype=int8.
+    """Draw the replacement bases of noisy copies, -1 where a base is kept; shape=(n, n_samples, length), dtype=int8.
 
     Parameters
     ----------
     sequences: numpy.ndarray, shape=(n, length, 4)
     free: numpy.ndarray, shape=(n, length), dtype=bool
-        Positions that may be drawn anew, whose composition is drawn from.
+        Positions that may be redrawn; the composition is computed from them.
     n_samples: int
     kept: float
-        Chance that a position is not drawn anew.
+        Probability that a position is not redrawn.
     seed: int
     """
     drawn = np.full((len(sequences), n_samples, sequences.shape[1]), -1, np.int8)
@@ -179,20 +184,20 @@ def mean_gradient(
     weights: np.ndarray,
     references: Points | None = None,
 ) -> np.ndarray:
-    """Return the weighted sum of gradients at several points of each example, in memory that does not grow with their number.
+    """Return the weighted sum of gradients at several points per example, in memory that does not depend on their number.
 
-    Batches run across examples and points alike.
+    A batch may span several examples and points.
 
     Parameters
     ----------
     network, inputs, scores
-        As of `gradient`.
+        See `gradient`.
     points: callable
-        From numbers of examples and of points, each of shape (k,), to the inputs at these points, shape (k, length, depth).
+        Maps indices of examples and of points, each of shape (k,), to the inputs at these points, shape (k, length, depth).
     weights: numpy.ndarray, shape=(points,)
     references: callable, optional
-        From the same to what the bases are compared with, shape (k, length, 4): the sum over bases of its product with the
-        gradient is taken off the gradient. Default None, nothing.
+        Maps the same indices to reference bases, shape (k, length, 4). The sum over bases of reference times gradient is
+        subtracted from the gradient. Default None: nothing is subtracted.
 
     Returns
     -------
@@ -212,5 +217,5 @@ def mean_gradient(
 
 
 def sequence_rng(sequence: np.ndarray, seed: int) -> np.random.Generator:
-    """Return a generator that depends on the seed and the bases of one sequence, shape=(length, 4), and on nothing else."""
+    """Return a random generator that depends only on the seed and the bases of one sequence, shape=(length, 4)."""
     return np.random.default_rng([seed, zlib.crc32(np.packbits(sequence > 0).tobytes())])

@@ -1,4 +1,4 @@
-"""Integrated gradients: attributions that sum to the difference of the score from that of a baseline."""
+"""Integrated gradients: attributions that sum to the score minus the score of a baseline."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ def integrated_gradients(
     n_steps: int = 10,
     baseline: str | np.ndarray = "uniform",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and gradients averaged over the way from a baseline to the sequence.
+    """Return scores and gradients averaged along the path from a baseline to the sequence.
 
-    With b the baseline and g the mean gradient on the straight line from b to the sequence x, the contribution of a base is its
-    g less the sum over bases of b times g. Projected on the sequence, this is the sum over bases of (x - b) g, and the sum over
-    all positions is the score of x less that of b (Sundararajan et al. 2017, PMLR 70:3319): in the limit of many steps, and
-    without a further correction. Against the uniform baseline the contribution is g less its mean over bases.
+    Let b be the baseline and g the mean gradient on the straight line from b to the sequence x. The contribution of a base is
+    its g minus the sum over bases of b times g. Projected on the sequence, this is the sum over bases of (x - b) g. In the
+    limit of many steps, the sum over all positions is the score of x minus the score of b, without further correction
+    (Sundararajan et al. 2017, PMLR 70:3319). With the uniform baseline, the contribution is g minus its mean over bases.
 
     Parameters
     ----------
     network: ScoredModel
     inputs: numpy.ndarray, shape=(n, length, depth)
-        Bases in channels 0-3. The gene body's channel is the same on the whole way.
+        Bases in channels 0-3. The gene body channel is constant along the path.
     scores: sequence of Score
     n_steps: int
-        Points on the way, those of Gauss-Legendre quadrature. Default 10. Where the score is smooth, 20 are exact to 1e-4; of
-        networks with max pooling and ReLU the gradient jumps, and the error falls with 1 / n_steps: 5 % with 10, 1 % with 50.
+        Number of points on the path, placed by Gauss-Legendre quadrature. Default 10. For smooth scores, 20 points are exact to
+        1e-4. In networks with max pooling and ReLU the gradient is discontinuous, and the error falls as 1 / n_steps: 5 % with
+        10 steps, 1 % with 50.
     baseline: str or numpy.ndarray
-        "uniform" (default), a quarter of each base; "zeros", none; or baselines of each sequence, shape (n, m, length, 4), over
-        which contributions are averaged. Where the sequence has N the baseline is 0: nothing is attributed to N.
+        "uniform" (default), a quarter of each base; "zeros", all zeros; or m baselines per sequence, shape (n, m, length, 4),
+        over which contributions are averaged. The baseline is 0 where the sequence has N, so nothing is attributed to N.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def integrated_gradients(
     Raises
     ------
     InputError
-        The baseline is unknown or has another shape.
+        The baseline is unknown or has the wrong shape.
     """
     baselines = _baselines(inputs, baseline)
 
@@ -69,20 +70,20 @@ def mean_baseline_scores(
     Parameters
     ----------
     network, inputs, scores, baseline
-        As of `integrated_gradients`.
+        See `integrated_gradients`.
     """
     baselines = _baselines(inputs, baseline)
     return _mean_scores(network, inputs, scores, (_where_known(baselines[:, i], inputs) for i in range(baselines.shape[1])))
 
 
 def _baselines(inputs: np.ndarray, baseline: str | np.ndarray) -> np.ndarray:
-    """Return baselines of each sequence, shape (n, m, length or 1, 4)."""
+    """Return the m baselines of each sequence, shape (n, m, length or 1, 4)."""
     if isinstance(baseline, str):
         if baseline not in BASELINES:
             raise unknown_name("baseline of integrated gradients", baseline, BASELINES)
         baseline = np.full((len(inputs), 1, 1, 4), 0.25 if baseline == "uniform" else 0.0)
     if baseline.ndim != 4 or len(baseline) != len(inputs):
-        raise InputError(f"baselines have shape {baseline.shape}: it is (sequences, baselines of each, length, 4).")
+        raise InputError(f"baselines have shape {baseline.shape}, expected (sequences, baselines per sequence, length, 4).")
     return baseline
 
 
@@ -93,7 +94,7 @@ def _where_known(bases: np.ndarray, inputs: np.ndarray) -> np.ndarray:
 def _mean_scores(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], baselines: Iterable[np.ndarray]
 ) -> np.ndarray:
-    """Return the mean over baselines, each of shape (n, length, 4), of the score with these bases instead."""
+    """Return the mean score over baselines, each of shape (n, length, 4), which replace the bases of the inputs."""
     x = np.array(inputs)
     values = []
     for bases in baselines:
@@ -110,19 +111,19 @@ def expected_integrated_gradients(
     n_steps: int = 10,
     seed: int = 42,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and integrated gradients averaged over dinucleotide shuffles of each sequence as baselines.
+    """Return scores and integrated gradients averaged over baselines that are dinucleotide shuffles of each sequence.
 
-    Contributions sum to the score of the sequence less the mean score of its shuffles: what is attributed is the order of its
-    bases, not their composition. The shuffles follow from the seed and the sequence alone.
+    Contributions sum to the score of the sequence minus the mean score of its shuffles. They thus explain the effect of the
+    order of bases, not of their composition. The shuffles depend only on the seed and the sequence.
 
     Parameters
     ----------
     network, inputs, scores, n_steps
-        As of `integrated_gradients`.
+        See `integrated_gradients`.
     n_shuffles: int
-        Baselines of each sequence. Default 10.
+        Number of baselines per sequence. Default 10.
     seed: int
-        Default 42.
+        Random seed. Default 42.
 
     Returns
     -------
@@ -145,14 +146,14 @@ def shuffle_scores(
     Parameters
     ----------
     network, inputs, scores, n_shuffles, seed
-        As of `expected_integrated_gradients`.
+        See `expected_integrated_gradients`.
     """
     shuffles = shuffled_codes(inputs, n_shuffles, seed)
     return _mean_scores(network, inputs, scores, (one_hot(shuffles[:, i]) for i in range(n_shuffles)))
 
 
 def shuffled_codes(inputs: np.ndarray, n_shuffles: int, seed: int) -> np.ndarray:
-    """Return dinucleotide shuffles of one-hot sequences as codes, shape=(n, n_shuffles, length); N stay in place."""
+    """Return dinucleotide shuffles of one-hot sequences as codes, shape=(n, n_shuffles, length); Ns stay in place."""
     known = inputs[..., :4].any(axis=-1)
     codes = np.where(known, inputs[..., :4].argmax(axis=-1), N).astype(np.int8)
     return np.array(

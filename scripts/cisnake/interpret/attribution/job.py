@@ -1,4 +1,4 @@
-"""Settings of an attribution job, and the windows of it: read, shuffled, and sampled for checks."""
+"""Settings of an attribution job, and functions that read, shuffle and sample its windows."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from cisnake.interpret.attribution.target_scores import Score
 from cisnake.interpret.nulls import dinucleotide_shuffle
 from cisnake.model import ONE_VIEW, WindowViews
 
-# Agreement with mutagenesis is measured at all positions of windows up to this length, and at so many of longer ones.
+# Agreement with mutagenesis uses all positions of windows up to the first length, and a sample of positions in longer ones.
 WHOLE_WINDOW, SAMPLED_POSITIONS = 512, 256
-# These look at each window once: a batch need not be larger than there are genes.
+# These methods evaluate each window once, so a batch never needs to exceed the number of genes.
 _SINGLE_PASS = ("gradient", "input_x_gradient", "saliency")
-# Contributions of a batch, all scores together, take at most about so much memory.
+# Approximate memory limit, in bytes, for the contributions of a batch over all scores.
 _BATCH_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What files have beside the attributions of genes.
+    """Contents of attribution files in addition to the attributions of genes, and their data type.
 
     Attributes
     ----------
     dtype: str
-        Of attributions: "float32" (default) or "float16".
+        Data type of stored attributions: "float32" (default) or "float16".
     hypothetical: bool
-        Whether the contributions of all four bases are kept. Default False.
+        Whether to store the contributions of all four bases. Default False.
     null_windows: int
-        Shuffled windows that are attributed, in the whole run. Default 0.
+        Number of shuffled windows to attribute, in the whole run. Default 0.
     quality_genes: int
-        Genes whose attributions are checked in ways that cost passes of their own, in the whole run. Default 0.
+        Number of genes, in the whole run, for the quality checks that need additional model evaluations. Default 0.
     seed: int
-        Of shuffles, sampled positions and random weights. Default 0.
+        Random seed for shuffles, sampled positions and random weights. Default 0.
     """
 
     dtype: str = "float32"
@@ -59,18 +59,18 @@ NO_EXTRAS = Extras()
 
 @dataclass(frozen=True)
 class AttributionSettings:
-    """How windows are attributed.
+    """Settings of an attribution run: method, options, views and additional outputs.
 
     Attributes
     ----------
     method: str
         One of `ATTRIBUTION_METHODS`.
     options: mapping
-        Of the method; those of other methods are left aside. Default is its own defaults.
+        Options of the method. Options of other methods are ignored. Default: the defaults of the method.
     views: WindowViews
-        Shifts and strands to average over. Default: windows as they are.
+        Shifts and strands to average over. Default: the unshifted forward strand.
     extras: Extras
-        What is computed besides the attributions of genes. Default: nothing.
+        Outputs in addition to the attributions of genes. Default: none.
     """
 
     method: str
@@ -80,7 +80,7 @@ class AttributionSettings:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What a file of attributions records of them."""
+        """The settings recorded in an attribution file."""
         return {
             "method": self.method,
             "method_options": method_options(self.method, self.options),
@@ -93,35 +93,35 @@ class AttributionSettings:
 
     @property
     def function(self) -> Method:
-        """The method with its options."""
+        """The method with its options bound."""
         return functools.partial(ATTRIBUTION_METHODS[self.method], **method_options(self.method, self.options))
 
     @property
     def baseline(self) -> Callable[..., np.ndarray] | None:
-        """Scores of the method's baseline with these options, or None for a method without one."""
+        """The function that scores the method's baseline, with its options bound; None for a method without a baseline."""
         if self.method not in BASELINE_SCORES:
             return None
         options = {name: value for name, value in method_options(self.method, self.options).items() if name != "n_steps"}
         return functools.partial(BASELINE_SCORES[self.method], **options)
 
     def pass_size(self, step: int, n: int) -> int:
-        """Return how many of n windows, which are read `step` at a time, go through a model together."""
+        """Return the model batch size for n windows that are read `step` at a time."""
         return min(step, n) if self.method in _SINGLE_PASS else step
 
 
 @dataclass(frozen=True)
 class AttributionJob:
-    """The score of each contrast, how it is attributed, and where the windows are.
+    """An attribution job: the data set, the contrasts and the settings.
 
     Attributes
     ----------
     file: h5py.File
-        From `open_dataset`.
+        Data set opened with `open_dataset`.
     weights: list of numpy.ndarray, shape=(tasks,)
-        Of the tasks, in each contrast.
+        Task weights of each contrast.
     settings: AttributionSettings
     batch_size: int
-        Windows that are read at a time, at most.
+        Maximum number of windows read at a time.
     """
 
     file: h5py.File
@@ -136,25 +136,25 @@ class AttributionJob:
 
     @property
     def step(self) -> int:
-        """Windows that are read at a time: fewer than the batch where contributions would fill memory."""
+        """Number of windows read at a time; below the batch size if the contributions would take too much memory."""
         return max(1, min(self.batch_size, _BATCH_BYTES // (16 * self.length * len(self.weights))))
 
     def batches(self, genes: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Yield genes, as many as are read at a time."""
+        """Yield genes in batches of `step` rows."""
         for first in range(0, len(genes), self.step):
             yield genes.iloc[first : first + self.step]
 
     def codes(self, genes: pd.DataFrame) -> np.ndarray:
-        """Return the windows of genes, by their column row; shape=(n, length), dtype=int8."""
+        """Return the base codes of gene windows, indexed by their column `row`; shape=(n, length), dtype=int8."""
         pad = int(self.file["pad"][()])
         return read_codes(self.file, genes["row"].to_numpy(), pad, pad + self.length)
 
     def inputs(self, genes: pd.DataFrame, codes: np.ndarray, model: keras.Model) -> np.ndarray:
-        """Return what a model sees of genes with these bases; shape=(n, length, depth), dtype=float32."""
+        """Return the model input for genes with these base codes; shape=(n, length, depth), dtype=float32."""
         return model_input(codes, genes["mask_start"].to_numpy(), genes["mask_end"].to_numpy(), model.input_shape[-1])
 
     def scores(self, genes: pd.DataFrame) -> list[Score]:
-        """Return the score of genes in each contrast: of coverage, from what the readout of an ensemble gives for each task."""
+        """Return the score of genes in each contrast; with coverage data, scores use the readout per gene and task."""
         if "gene_bins" not in self.file:
             return [Score(weights) for weights in self.weights]
         bins = read_codes(self.file, genes["row"].to_numpy(), 0, self.file["gene_bins"].shape[1], "gene_bins")
@@ -163,16 +163,16 @@ class AttributionJob:
 
 
 def deal_genes(windows: pd.DataFrame, rows: np.ndarray, extras: Extras) -> pd.DataFrame:
-    """Return the chosen genes of a run with the columns row (in the data set), shuffles (how many) and checked."""
+    """Return the chosen genes with the columns row (in the data set), shuffles (number of shuffles) and checked."""
     shuffles = deal_evenly(extras.null_windows, len(rows))
     checked = deal_evenly(min(extras.quality_genes, len(rows)), len(rows)) > 0
     return windows.iloc[rows].assign(row=rows, shuffles=shuffles, checked=checked)
 
 
 def deal_evenly(count: int, n: int) -> np.ndarray:
-    """Return how many of `count` draws each of n genes gets, spread evenly over their order; shape=(n,), dtype=int64.
+    """Distribute `count` draws evenly over n genes in order, and return the number per gene; shape=(n,), dtype=int64.
 
-    Numbers differ by one at most: with more draws than genes every gene gets some.
+    Numbers differ by at most one. If there are at least as many draws as genes, every gene gets at least one.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def deal_evenly(count: int, n: int) -> np.ndarray:
 
 
 def gene_rng(gene: str, seed: int, *purpose: int) -> np.random.Generator:
-    """Return a generator that depends on a gene's id, the seed, and what the draws are for, and on nothing else."""
+    """Return a random generator that depends only on the gene id, the seed and the purpose of the draws."""
     return np.random.default_rng([seed, zlib.crc32(gene.encode()), *purpose])
 
 
@@ -197,7 +197,7 @@ def shuffled_windows(codes: np.ndarray, genes: Sequence[str], copies: Sequence[i
     genes: sequence of str
         The gene of each window.
     copies: sequence of int
-        The number of each shuffle among those of its gene.
+        Index of each shuffle among the shuffles of its gene.
     seed: int
 
     Returns
@@ -211,7 +211,7 @@ def shuffled_windows(codes: np.ndarray, genes: Sequence[str], copies: Sequence[i
 
 
 def sampled_positions(codes: np.ndarray, genes: Sequence[str], seed: int) -> np.ndarray:
-    """Return where windows are mutated: where they have a base, or at some of these positions if the window is long.
+    """Return a mask of the positions to mutate: all known bases, or a random sample of them in long windows.
 
     Parameters
     ----------

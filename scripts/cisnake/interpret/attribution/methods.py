@@ -1,4 +1,4 @@
-"""Attribution: how much each base of a window adds to a score.
+"""Attribution: the contribution of each base of a window to a score.
 
 A *score* (`target_scores.Score`) defines the number to explain, a *method* (one of `ATTRIBUTION_METHODS`) divides it among the
 bases, and `attribute` averages over an ensemble: several models, and several views of each window.
@@ -28,7 +28,7 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import ONE_VIEW, WindowViews, reverse_complement_one_hot, shift_windows
 
-# From a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
+# Maps a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
 Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
 
 ATTRIBUTION_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
@@ -44,8 +44,8 @@ ATTRIBUTION_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
     )
 }
 
-# The score of the baseline, shape (scores, n), which the sum of a method's attributions is compared with; from the method's own
-# arguments but for n_steps.
+# Functions that return the score of the baseline, shape (scores, n), with which the sum of a method's attributions is compared.
+# They take the arguments of the method except n_steps.
 BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
     integrated_gradients.__name__: mean_baseline_scores,
     expected_integrated_gradients.__name__: shuffle_scores,
@@ -53,14 +53,14 @@ BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
 
 
 def method_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a method, with its defaults for those that are not given.
+    """Return all options of a method, filling in its defaults.
 
     Parameters
     ----------
     name: str
         One of `ATTRIBUTION_METHODS`.
     options: mapping
-        May have options that only other methods take, which are left aside.
+        Options that only other methods take are ignored.
 
     Raises
     ------
@@ -83,14 +83,14 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def project(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
-    """Return the contribution of the base that stands at each position, 0 at the other bases and where there is N.
+    """Return the contribution of the base present at each position; 0 for the other bases and at N.
 
     Parameters
     ----------
     inputs: numpy.ndarray, shape=(n, length, depth)
         Bases in channels 0-3.
     contributions: numpy.ndarray, shape=(..., n, length, 4)
-        Of any method.
+        Contributions from any method.
 
     Returns
     -------
@@ -115,31 +115,31 @@ def attribute(
     method: Method = input_x_gradient,
     views: WindowViews = ONE_VIEW,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the contributions of bases, averaged over an ensemble, and the scores of windows by each of its models.
+    """Return ensemble-averaged contributions of bases, and the scores of windows from each model.
 
-    Each model attributes every view of a window. Contributions are turned and moved back to the window and averaged; a base
-    that a shift moves out of the window is averaged over the views that have it.
+    Each model attributes every view of a window. Contributions are mapped back to window coordinates and averaged. A base that
+    a shift moves out of the window is averaged over the views that contain it.
 
     Parameters
     ----------
     networks: sequence of ScoredModel
     inputs: numpy.ndarray, shape=(n, length, depth)
-        Bases in channels 0-3, the gene body in channel 4 if there is one.
+        Bases in channels 0-3, and the gene body in channel 4 if the model uses it.
     scores: sequence of Score
-        Those with weights of their own for each example have n rows.
+        Weights that differ between examples have n rows.
     method: callable
-        One of `ATTRIBUTION_METHODS`, its options given with `functools.partial`. Default `input_x_gradient`.
+        One of `ATTRIBUTION_METHODS`; bind its options with `functools.partial`. Default `input_x_gradient`.
     views: WindowViews
-        Shifts, and whether the other strand is shown too. Default: windows as they are.
+        Shifts, and whether to include the reverse complement. Default: the unshifted forward strand.
 
     Returns
     -------
     contributions: numpy.ndarray, shape=(scores, n, length, 4)
-        The mean over models and views; `project` gives those of the sequence itself.
+        Mean over models and views; `project` selects the bases present in the sequence.
     scores: numpy.ndarray, shape=(models, scores, n)
-        The mean over views.
+        Mean over views.
     """
-    # A running sum: the contributions of an ensemble need not be in memory at once.
+    # A running sum avoids keeping the contributions of all models in memory.
     total, values = np.zeros((), inputs.dtype), []
     for value, contributions in attribute_each(networks, inputs, scores, method, views):
         total = total + contributions
@@ -150,19 +150,19 @@ def attribute(
 def attribute_each(
     networks: Sequence[ScoredModel], inputs: np.ndarray, scores: Sequence[Score], method: Method, views: WindowViews
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the scores and contributions of each model of an ensemble, averaged over its views.
+    """Yield the scores and contributions of each model of an ensemble, averaged over views.
 
     Parameters
     ----------
     networks, inputs, scores, method, views
-        As of `attribute`.
+        See `attribute`.
 
     Yields
     ------
     scores: numpy.ndarray, shape=(scores, n)
-        Or as many rows as the method gives.
+        If the method returns another number of rows, that many.
     contributions: numpy.ndarray, shape=(scores, n, length, 4)
-        0 where no view has the base.
+        0 where no view contains the base.
     """
     strands = (False, True) if views.reverse_complement else (False,)
     ones = np.ones((1, inputs.shape[1], 1), inputs.dtype)
@@ -182,7 +182,7 @@ def attribute_each(
 
 
 def _back(contributions: np.ndarray, shift: int, turned: bool) -> np.ndarray:
-    """Return contributions of a view, shape=(..., length, 4), by position in the window; zeros where the view lacks it."""
+    """Map the contributions of a view, shape=(..., length, 4), to window positions; 0 at positions outside the view."""
     rows = contributions.reshape(-1, *contributions.shape[-2:])
     rows = shift_windows(reverse_complement_one_hot(rows) if turned else rows, -shift)
     return rows.reshape(contributions.shape)
@@ -197,21 +197,21 @@ def jacobian(
     batch_size: int = 8,
     tasks_at_once: int = 16,
 ) -> np.ndarray:
-    """Return the gradient of every task on the bases.
+    """Return the gradient of every task with respect to the bases.
 
     Parameters
     ----------
     model: keras.Model
-        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks).
+        Maps (batch, length, depth) to (batch, tasks) or (batch, positions, tasks).
     inputs: numpy.ndarray, shape=(n, length, depth)
     tasks: sequence of int, optional
-        Columns of the predictions. Default None, all.
+        Columns of the predictions. Default None: all.
     positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
-        Weights of the output positions that predictions are summed over. Default None, 1 for all.
+        Weights of output positions, over which predictions are summed. Default None: 1 for all positions.
     correct_mean: bool
         Subtract the mean over the four bases. Default False.
     batch_size: int
-        Examples in one pass. Default 8.
+        Examples per pass. Default 8.
     tasks_at_once: int
         Tasks that share a forward pass. Default 16.
 
@@ -227,7 +227,7 @@ def jacobian(
     slopes = np.zeros((len(columns), *inputs.shape[:2], 4), np.float32)
     for first in range(0, len(columns), width or 1):
         chosen = columns[first : first + width]
-        # The last few tasks are filled up too: fewer scores would be compiled anew.
+        # Pad the last chunk of tasks: a different number of scores would trigger a recompilation.
         weights = np.eye(count, dtype=np.float32)[np.resize(chosen, width)]
         slopes[first : first + width] = method(network, inputs, [Score(row, positions) for row in weights])[1][: len(chosen)]
     return slopes

@@ -19,10 +19,11 @@ from cisnake.model.network import StrandMaxConv1D, approximate_gelu, clipped_sof
 def in_silico_mutagenesis(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], correct_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and the effects of all substitutions, less their mean over the four bases.
+    """Return scores and the effects of all substitutions, minus their mean over the four bases.
 
-    Projected on the sequence, a base gets minus the mean over the four bases of the effect of putting each in its place (that
-    of itself is 0): positive where the base raises the score. For a linear model this is `gradients.input_x_gradient`.
+    Projected on the sequence, the value of a base is minus the mean effect of substituting each of the four bases (the effect
+    of the base itself is 0). It is positive if the base raises the score. For a linear model the result equals that of
+    `gradients.input_x_gradient`.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def in_silico_mutagenesis(
         Bases in channels 0-3, one-hot; positions without a base (N) get 0.
     scores: sequence of Score
     correct_mean: bool
-        False gives the effects themselves: score of the mutated sequence less that of the sequence. Default True.
+        If False, return the effects: score of the mutated sequence minus score of the original sequence. Default True.
 
     Returns
     -------
@@ -44,14 +45,14 @@ def in_silico_mutagenesis(
 def mutate_positions(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], positions: np.ndarray, correct_mean: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and the effects of the substitutions at some positions; as `in_silico_mutagenesis`.
+    """Return scores and the effects of substitutions at selected positions; see `in_silico_mutagenesis`.
 
     Parameters
     ----------
     network, inputs, scores, correct_mean
-        As of `in_silico_mutagenesis`.
+        See `in_silico_mutagenesis`.
     positions: numpy.ndarray, shape=(n, length), dtype=bool
-        Where to substitute; contributions are 0 elsewhere.
+        Positions to substitute; contributions are 0 elsewhere.
     """
     values = network.scores(inputs, scores)
     effects = np.zeros((len(scores), *inputs.shape[:2], 4), network.dtype)
@@ -69,22 +70,22 @@ def mutate_positions(
 
 @dataclass(frozen=True)
 class Splice:
-    """A model cut where its layers stop being local, so that a substitution changes few of the bins before the cut.
+    """A model split after its local layers, so that a substitution changes only a few bins at the split.
 
     Attributes
     ----------
     trunk: keras.Model
-        From the whole input to its bins at the cut.
+        Maps the whole input to its bins at the split.
     piece: keras.Model
-        The same layers on an input of `crop` bins.
+        The same layers for an input of `crop` bins.
     rest: keras.Model
-        From the bins to the predictions.
+        Maps the bins to the predictions.
     stride: int
-        Bases of a bin.
+        Bases per bin.
     bins, crop, changed: int
-        Bins of the whole input, of the piece, and those recomputed for a substitution.
+        Number of bins in the whole input, in the piece, and recomputed per substitution.
     left, margin: int
-        Bins recomputed before the one with the substitution, and those of the piece before these.
+        Number of recomputed bins before the bin with the substitution, and of bins of the piece before those.
     """
 
     trunk: keras.Model
@@ -99,18 +100,18 @@ class Splice:
 
 
 def find_splice(model: keras.Model) -> Splice | None:
-    """Return where to cut a model so that a substitution is scored from a short piece of the sequence.
+    """Find a split of the model that lets a substitution be scored from a short piece of the sequence.
 
-    From the input on, layers are followed as long as each feeds only the next and each output depends on a known span of
-    positions: convolutions that keep the length, pooling that divides it without remainder, and what acts on each position
-    alone. A bin at the cut then depends on its own bases and on so many before and after them: a substitution changes only bins
-    that near, and these are computed exactly from a piece that has their bases. Padding is that of the whole sequence where the
-    piece ends with it, and elsewhere reaches only bins that are not used.
+    Starting at the input, layers are followed as long as each feeds only the next and each output depends on a known span of
+    positions. These are convolutions that preserve the length, pooling that divides the length without remainder, and
+    pointwise layers. A bin at the split then depends only on its own bases and on a known number of bases on either side.
+    A substitution therefore changes only nearby bins, which are computed exactly from a piece that contains all their bases.
+    Padding is exact where the piece ends at the end of the sequence; elsewhere it affects only bins that are not used.
 
     Returns
     -------
     Splice or None
-        None where no cut leaves pieces of less than half the input.
+        None if no split yields pieces of at most half the input.
     """
     length, depth = model.inputs[0].shape[1:]
     tensor, cuts = model.inputs[0], []
@@ -121,7 +122,7 @@ def find_splice(model: keras.Model) -> Splice | None:
         if steps is None or any((length // stride) % step for *_, step in steps):
             break
         for left, right, step in steps:
-            # An output's span in bases: the first base of its first input's span to the last of its last one's.
+            # The receptive field of an output, in bases: from the first base of its first input to the last of its last input.
             before, after = before + left * stride, after + right * stride - (step - 1) * stride
             stride *= step
         chain, tensor = [*chain, layer], layer.output
@@ -133,7 +134,7 @@ def find_splice(model: keras.Model) -> Splice | None:
         try:
             rest = keras.Model(tensor, model.outputs[0])
         except ValueError:
-            # Something after the cut also reads from before it.
+            # A layer after the split also reads from a layer before it.
             continue
         piece = x = keras.Input((crop * stride, depth))
         for layer in chain:
@@ -151,7 +152,7 @@ def _next_layer(model: keras.Model, tensor: Any) -> keras.Layer | None:
 
 
 def _reach(layer: keras.Layer) -> list[tuple[int, int, int]] | None:
-    """Return positions that an output reads before and behind it, and the stride, of each step of a layer; None if unknown."""
+    """Return (positions read before, positions read after, stride) for each step of a layer; None if unknown."""
     kind, function = type(layer), getattr(layer, "activation", None)
     known = (getattr(keras.activations, getattr(function, "__name__", ""), None), *_ELEMENTWISE)
     if function is not None and function not in known:
@@ -162,7 +163,7 @@ def _reach(layer: keras.Layer) -> list[tuple[int, int, int]] | None:
         span = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
         return [(span // 2, span - span // 2, 1)]
     if kind is StrandMaxConv1D:
-        # An even kernel is filled up to an odd one.
+        # An even kernel is padded to an odd size.
         half = layer.kernel_size // 2
         return [(half, half, 1), (0, layer.pool_size - 1, layer.pool_size)]
     if kind in (keras.layers.MaxPooling1D, keras.layers.AveragePooling1D):
@@ -189,7 +190,7 @@ def _mutant_scores(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Sc
     if splice is None:
         size, function, bins = network.batch_size, network.compiled(("mutants", *forms), lambda: _whole(network, forms)), tensor
     else:
-        # As many bases as in a batch of whole sequences, before the cut (pieces are short) and after it (bins are few).
+        # Process at most as many bases as in a batch of whole sequences, both before the split and after it.
         size = network.batch_size * min(splice.bins // splice.crop, splice.stride)
         function = network.compiled(("mutants", *forms), lambda: _spliced(network, splice, forms))
         bins = network.compiled("trunk", lambda: lambda x: splice.trunk(x, training=False))(tensor)
@@ -204,21 +205,21 @@ def _mutant_scores(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Sc
 
 
 def _mutate(x: tf.Tensor, at: tf.Tensor, bases: tf.Tensor) -> tf.Tensor:
-    """Put a base at one position of each sequence, shape (batch, length, depth)."""
+    """Substitute one base in each sequence; x has shape (batch, length, depth)."""
     mutated = (tf.range(tf.shape(x)[1])[None] == at[:, None])[..., None]
     return tf.concat([tf.where(mutated, tf.one_hot(bases, 4, dtype=x.dtype)[:, None], x[..., :4]), x[..., 4:]], axis=-1)
 
 
 def _whole(network: ScoredModel, forms: Sequence[Form]) -> Callable[..., tf.Tensor]:
-    def ask(inputs, unused, rows, positions, bases, arrays):
+    def mutant_scores(inputs, unused, rows, positions, bases, arrays):
         predictions = network.model(_mutate(tf.gather(inputs, rows), positions, bases), training=False)
         return network.answer(forms, predictions, arrays)
 
-    return ask
+    return mutant_scores
 
 
 def _spliced(network: ScoredModel, splice: Splice, forms: Sequence[Form]) -> Callable[..., tf.Tensor]:
-    def ask(inputs, bins, rows, positions, bases, arrays):
+    def mutant_scores(inputs, bins, rows, positions, bases, arrays):
         bin_ = positions // splice.stride
         first = tf.clip_by_value(bin_ - splice.left - splice.margin, 0, splice.bins - splice.crop)
         kept = tf.clip_by_value(bin_ - splice.left, 0, splice.bins - splice.changed)
@@ -231,4 +232,4 @@ def _spliced(network: ScoredModel, splice: Splice, forms: Sequence[Form]) -> Cal
         spliced = tf.tensor_scatter_nd_update(tf.gather(bins, rows), tf.stack([mutant, where], axis=-1), new)
         return network.answer(forms, splice.rest(spliced, training=False), arrays)
 
-    return ask
+    return mutant_scores

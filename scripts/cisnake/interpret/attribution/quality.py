@@ -1,4 +1,4 @@
-"""Checks of attributions: against mutagenesis, the other strand, and an untrained network."""
+"""Quality checks of attributions against mutagenesis, the reverse complement and an untrained network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def correlate(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> np.nd
     Returns
     -------
     numpy.ndarray, shape=(..., n), dtype=float64
-        NaN where one side is constant.
+        NaN where either array is constant.
 
     Examples
     --------
@@ -54,23 +54,23 @@ def mutagenesis_agreement(
 ) -> np.ndarray:
     """Return the Spearman correlation of attributions with the effects of substitutions in the same ensemble.
 
-    At each of the positions, the effect is the score less the mean score with the three other bases.
+    The effect at a position is the score minus the mean score with the three other bases.
 
     Parameters
     ----------
     networks, inputs, scores, views
-        As of `attribution.attribute`.
+        See `attribution.attribute`.
     projected: numpy.ndarray, shape=(scores, n, length)
-        What each base adds, by the same ensemble.
+        Projected attributions from the same ensemble.
     positions: numpy.ndarray, shape=(n, length), dtype=bool
-        Where to substitute.
+        Positions to substitute.
 
     Returns
     -------
     numpy.ndarray, shape=(scores, n)
-        NaN with less than two positions, or where one side is constant.
+        NaN for fewer than two positions, or if attributions or effects are constant.
     """
-    # The positions travel as one more channel, which is turned and moved with the window.
+    # The positions are an extra channel, so that they are shifted and reverse complemented with the window.
     marked = np.concatenate([inputs, positions[..., None]], axis=-1, dtype=inputs.dtype)
     effects = _projected(inputs, attribute(networks, marked, scores, _mutate_marked, views)[0])
     agreement = np.full(effects.shape[:2], np.nan)
@@ -93,16 +93,16 @@ def strand_agreement(
     method: Method,
     views: WindowViews,
 ) -> np.ndarray:
-    """Return the Pearson correlation of attributions of windows with those of their reverse complements, turned back.
+    """Return the Pearson correlation of attributions of windows with those of their reverse complements.
 
     Parameters
     ----------
     networks, inputs, scores, method
-        As of `attribution.attribute`.
+        See `attribution.attribute`.
     projected: numpy.ndarray, shape=(scores, n, length)
-        What each base adds, with the same views.
+        Projected attributions with the same views.
     views: WindowViews
-        Where both strands are shown, windows are asked once more, each strand for itself.
+        If the views include the reverse complement, each strand is attributed again separately.
 
     Returns
     -------
@@ -128,16 +128,17 @@ def random_agreement(
 ) -> np.ndarray:
     """Return the Pearson correlation of attributions with those of an untrained network; see `random_network`.
 
-    Near 0 where attributions tell of what was learnt; high where they come from the architecture or from the sequence alone
+    Near 0 if attributions reflect what was learned; high if they reflect the architecture or the sequence alone
     (Adebayo et al. 2018, arXiv:1810.03292).
 
     Parameters
     ----------
     network: ScoredModel
+        The untrained network.
     inputs, scores, method, views
-        As of `attribution.attribute`.
+        See `attribution.attribute`.
     projected: numpy.ndarray, shape=(scores, n, length)
-        What each base adds, by the same ensemble.
+        Projected attributions from the trained ensemble.
 
     Returns
     -------
@@ -152,37 +153,37 @@ def _projected(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:
 
 
 def random_network(model: keras.Model, seed: int, windows: np.ndarray) -> keras.Model:
-    """Return a network of the same architecture with freshly drawn weights.
+    """Return a network of the same architecture with random weights.
 
-    Its batch normalisation has the moments of the windows under these weights. Those that the trained network kept belong to
-    other activations, and those of a new layer (0 and 1) normalise nothing: either way what is compared would no longer be the
-    architecture that was trained. Weights that no training changes are kept.
+    The moments of batch normalisation are computed from the windows under the new weights. The moments of the trained network
+    belong to other activations, and the initial moments of a layer (0 and 1) do not normalise; either would change the function
+    of the architecture. Non-trainable weights are kept.
 
     Parameters
     ----------
     model: keras.Model
     seed: int
-        Of the weights.
+        Random seed for the weights.
     windows: numpy.ndarray, shape=(n, length, depth)
-        Windows that moments are taken of.
+        Windows from which to compute the moments.
     """
-    before = random.getstate()
-    # Keras draws the seeds of initialisers that have none from Python's own generator.
+    state = random.getstate()
+    # Keras seeds initialisers that have no seed from Python's global random generator.
     random.seed(seed)
     try:
         fresh = model.__class__.from_config(_unfrozen(model.get_config()))
     finally:
-        random.setstate(before)
-    learnt = {id(weight) for weight in fresh.trainable_weights}
+        random.setstate(state)
+    trainable = {id(weight) for weight in fresh.trainable_weights}
     for weight, trained in zip(fresh.weights, model.weights, strict=True):
-        if id(weight) not in learnt:
+        if id(weight) not in trainable:
             weight.assign(trained)
-    # A pass as in training sets the moments.
+    # A forward pass in training mode sets the moments.
     fresh(windows, training=True)
     return fresh
 
 
-# Layers that were frozen are drawn anew too, and batch normalisation keeps the moments of the last batch alone.
+# Frozen layers are randomised too. Without momentum, batch normalisation uses the moments of the last batch only.
 _CHANGED = {"trainable": True, "momentum": 0.0, "bn_momentum": 0.0}
 
 

@@ -1,4 +1,4 @@
-"""Scores of a model's predictions and their gradients, compiled once."""
+"""A model wrapper that computes scores of predictions and their gradients with cached compiled functions."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cisnake.interpret.attribution.target_scores import Form, Score, score_of_pr
 
 
 class ScoredModel:
-    """Scores of a model's predictions, and their gradients on the bases, in batches of one size.
+    """Compute scores of a model's predictions, and their gradients with respect to the bases, in batches of fixed size.
 
-    All scores of a batch share one forward pass. Weights of tasks and positions are handed over as tensors and short batches
-    are filled up, so that whatever is asked with scores of the same form is compiled once.
+    All scores of a batch share one forward pass. Weights of tasks and positions are passed as tensors and short batches are
+    padded, so each function is compiled only once for scores of the same form.
 
     Parameters
     ----------
     model: keras.Model
-        From (batch, length, depth) to (batch, tasks) or (batch, positions, tasks), run in inference mode.
+        Maps (batch, length, depth) to (batch, tasks) or (batch, positions, tasks); run in inference mode.
     batch_size: int
-        Examples in one pass.
+        Examples per pass.
 
     Attributes
     ----------
     model, batch_size
-        As given.
+        As passed to the constructor.
     dtype: str
-        Of inputs, scores and gradients: float32, or float64 of a float64 model.
+        Data type of inputs, scores and gradients: float32, or float64 for a float64 model.
     tracings: int
-        How often something was traced so far.
+        Number of function tracings so far.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class ScoredModel:
 
     def __init__(self, model: keras.Model, batch_size: int) -> None:
         if len(model.outputs) != 1:
-            raise InputError(f"a model with {len(model.outputs)} heads is asked for scores: choose one of its heads.")
+            raise InputError(f"the model has {len(model.outputs)} heads, but scores require a single head: select one head.")
         self.model, self.batch_size = model, batch_size
         self.dtype = str(keras.backend.standardize_dtype(model.inputs[0].dtype))
         self._compiled: dict[Hashable, Any] = {}
@@ -51,19 +51,19 @@ class ScoredModel:
 
     @property
     def tracings(self) -> int:
-        """How often something was traced so far."""
+        """Number of function tracings so far."""
         return sum(function.experimental_get_tracing_count() for function in self._compiled.values())
 
     def compiled(self, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """Return the compiled function of that key, made by `make` when it is asked for the first time."""
+        """Return the compiled function cached under a key; `make` creates it on first use."""
         if key not in self._compiled:
             self._compiled[key] = tf.function(make())
         function = self._compiled[key]
-        # Called by itself, TensorFlow counts the models of an ensemble as one function and warns that it is traced too often.
+        # When called directly, TensorFlow treats the functions of all models in an ensemble as one and warns about retracing.
         return lambda *args: function.get_concrete_function(*args)(*args)
 
     def memo(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned when this key was asked for the first time."""
+        """Return the value cached under a key; `make` creates it on first use."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
@@ -75,7 +75,7 @@ class ScoredModel:
         ----------
         inputs: numpy.ndarray, shape=(n, length, depth)
         scores: sequence of Score
-            Those with weights of their own for each example have n rows.
+            Weights that differ between examples have n rows.
 
         Returns
         -------
@@ -84,34 +84,34 @@ class ScoredModel:
         forms = [score.form for score in scores]
 
         def make() -> Callable[..., Any]:
-            def ask(x: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tf.Tensor:
+            def compute_scores(x: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tf.Tensor:
                 return self.answer(forms, self.model(x, training=False), arrays)
 
-            return ask
+            return compute_scores
 
         function = self.compiled(("scores", *forms), make)
         parts = [function(*batch).numpy()[:, :kept] for kept, batch in self._batches(inputs, scores)]
         return np.concatenate([np.zeros((len(scores), 0), self.dtype), *parts], axis=1)
 
     def gradients(self, inputs: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores of examples and the gradient of each on their bases.
+        """Return the scores of examples and the gradient of each score with respect to the bases.
 
         Parameters
         ----------
         inputs, scores
-            As of `scores`.
+            See `scores`.
 
         Returns
         -------
         scores: numpy.ndarray, shape=(scores, n), dtype=`dtype`
         gradients: numpy.ndarray, shape=(scores, n, length, 4), dtype=`dtype`
-            Of channels 0-3: a channel for the gene body is held fixed.
+            Gradients of channels 0-3; the gene body channel, if present, is held fixed.
         """
         forms = [score.form for score in scores]
 
         def make() -> Callable[..., Any]:
-            def ask(x: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
-                # One forward pass serves all scores: the tape is kept and asked once for each.
+            def compute_gradients(x: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tuple[tf.Tensor, tf.Tensor]:
+                # All scores share one forward pass, so the tape must be persistent.
                 with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
                     tape.watch(x)
                     together = self.answer(forms, self.model(x, training=False), arrays)
@@ -119,7 +119,7 @@ class ScoredModel:
                 slopes = [tape.gradient(value, x, unconnected_gradients="zero")[..., :4] for value in values]
                 return together, tf.stack(slopes)
 
-            return ask
+            return compute_gradients
 
         function = self.compiled(("gradients", *forms), make)
         values = [np.zeros((len(scores), 0), self.dtype)]
@@ -131,7 +131,7 @@ class ScoredModel:
         return np.concatenate(values, axis=1), np.concatenate(slopes, axis=1)
 
     def answer(self, forms: Sequence[Form], predictions: tf.Tensor, arrays: list[dict[str, tf.Tensor]]) -> tf.Tensor:
-        """Return the scores of predictions, shape (scores, batch), in a function that is compiled."""
+        """Return the scores of predictions, shape (scores, batch); for use inside compiled functions."""
         predictions = tf.cast(predictions, self.dtype)
         return tf.stack([score_of_predictions(form, predictions, weights) for form, weights in zip(forms, arrays, strict=True)])
 
@@ -147,5 +147,5 @@ class ScoredModel:
 
 
 def fill(rows: np.ndarray, size: int) -> np.ndarray:
-    """Return rows with the last of them repeated up to `size`: another shape would be compiled once more."""
+    """Pad rows to `size` by repeating the last row; a different shape would trigger a recompilation."""
     return rows[np.minimum(np.arange(size), len(rows) - 1)]

@@ -1,4 +1,4 @@
-"""Attribution of many genes: a shard of them in each job, every contrast in one pass."""
+"""Attribute the genes of one shard for all contrasts in one pass."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ from cisnake.model import load_model, models_by_fold
 from cisnake.program import Progress, log
 from cisnake.sections import ContrastSection
 
-# Genes whose windows set the batch normalisation of networks with random weights.
+# Number of genes whose windows set the batch normalisation moments of networks with random weights.
 _MOMENT_GENES = 32
 
 
 @dataclass(frozen=True)
 class GeneShard:
-    """The genes of one job.
+    """The selection of genes for one job.
 
     Attributes
     ----------
     which: str
-        Genes of the run: "all", "held_out" (those of the test split), or a file with a gene id a line.
+        Genes of the run: "all", "held_out" (the test split), or a file with one gene id per line.
     number, count: int
-        Number of the shard, from 0, and how many there are: runs of genes of about equal length, which may be empty. Default:
-        one shard.
+        Index of the shard, from 0, and number of shards. Shards are consecutive blocks of genes of about equal size, and may be
+        empty. Default: one shard.
     """
 
     which: str
@@ -69,29 +69,29 @@ def attribute_shard(
     batch_size: int,
     folder: Path,
 ) -> None:
-    """Write the attributions of one shard of genes, a file for each contrast.
+    """Write the attributions of one shard of genes, one file per contrast.
 
     Parameters
     ----------
     dataset: Path
     models: list of Path
-        `.../fold_<i>/replicate_<j>/model.keras`; a gene is attributed by all replicates of its fold.
+        `.../fold_<i>/replicate_<j>/model.keras`. A gene is attributed by all replicates of its fold.
     tasks_table: Path
-        Groups that contrasts may name.
+        Table of tasks with the groups that contrasts may use.
     contrasts: mapping of str to ContrastSection, or str
         By name; or "each_group" for each group of tasks against the rest.
     shard: GeneShard
     settings: AttributionSettings
-        Which tasks are of two strands is read from the data set. Shuffled windows and genes to check are spread evenly over
-        those of all shards, and dealt with them.
+        Pairs of tasks for the two strands are read from the data set. Shuffled windows and genes to check are spread evenly
+        over the genes of all shards.
     batch_size: int
     folder: Path
-        The file of a contrast is `<folder>/<contrast>/<number of the shard, four digits>.h5`.
+        The file of a contrast is `<folder>/<contrast>/<shard number, four digits>.h5`.
 
     Raises
     ------
     InputError
-        Settings or contrasts make no sense, or a gene is of a fold that has no model.
+        Settings or contrasts are invalid, or there is no model for the fold of a gene.
     """
     attrs, folds = settings.attrs, models_by_fold(models)
     with open_dataset(dataset) as file, ExitStack() as stack:
@@ -125,14 +125,16 @@ def _with_strand_pair(settings: AttributionSettings, file: h5py.File) -> Attribu
 
 
 def _genes_of_shard(run: pd.DataFrame, shard: GeneShard, folds: Mapping[int, Sequence[Path]]) -> pd.DataFrame:
-    """Return the genes of a shard, those of one fold together: only the models of one fold are in memory."""
+    """Return the genes of a shard sorted by fold, so that only the models of one fold are in memory."""
     genes = run.iloc[np.array_split(np.arange(len(run)), shard.count)[shard.number]]
     genes = genes.sort_values("fold", kind="stable", ignore_index=True)
     for fold in genes["fold"].unique():
         if fold not in folds:
-            raise InputError(f"genes of fold {fold} are to be attributed, but none of the models is of fold_{fold}.")
+            raise InputError(
+                f"cannot attribute the genes of fold {fold}: no model is in a folder fold_{fold}. Pass the models of all folds."
+            )
     trained = int((genes["split"] == "train").sum())
-    log.info("the models that are asked were trained on %d of %d genes", trained, len(genes))
+    log.info("%d of %d genes were in the training set of their models", trained, len(genes))
     return genes
 
 
@@ -165,7 +167,7 @@ def _writer(
 
 
 def _write_quality(writers: Sequence[AttributionWriter], quality: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write numbers of `QUALITY_NUMBERS`, each (contrasts, genes), of the genes of one fold after the other."""
+    """Write the numbers of `QUALITY_NUMBERS`, each (contrasts, genes), concatenated over folds."""
     for i, append in enumerate(writers):
         columns = {
             name: np.concatenate([np.zeros(0, np.float32), *(fold[name][i] for fold in quality)]) for name in QUALITY_NUMBERS
@@ -181,12 +183,12 @@ def _attribute_fold(
     writers: Sequence[AttributionWriter],
     progress: Progress,
 ) -> dict[str, np.ndarray]:
-    """Append genes of one fold, out of all genes of the run, and their shuffles to each file, and return their quality.
+    """Append the genes of one fold and their shuffles to each file, and return their quality; `run` has all genes of the run.
 
     Returns
     -------
     dict of str to numpy.ndarray, shape=(contrasts, genes), dtype=float32
-        The numbers of `QUALITY_NUMBERS`; NaN where they were not measured.
+        The numbers of `QUALITY_NUMBERS`; NaN if not computed.
     """
     loaded = [load_model(path) for path in models]
     size = job.settings.pass_size(job.step, len(genes))
@@ -210,12 +212,12 @@ def _attribute_genes(
     writers: Sequence[AttributionWriter],
     progress: Progress,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Append genes of one fold to each file.
+    """Append the genes of one fold to each file.
 
     Returns
     -------
     quality: dict of str to numpy.ndarray, shape=(contrasts, genes), dtype=float32
-        completeness and replicates.
+        Keys completeness and replicates.
     projected: numpy.ndarray, shape=(contrasts, checked genes, length), dtype=float32
         Attributions of the genes to check, summed over the four channels.
     """
@@ -265,7 +267,7 @@ def _attribute_shuffles(
     writers: Sequence[AttributionWriter],
     progress: Progress,
 ) -> None:
-    """Append shuffled windows of genes of one fold to each file: everything but the order of the bases is the gene's."""
+    """Append the shuffled windows of genes of one fold to each file; only the order of the bases differs from the gene."""
     repeated = genes.loc[genes.index.repeat(genes["shuffles"])]
     repeated = repeated.assign(copy=repeated.groupby("row").cumcount())
     seed = job.settings.extras.seed
@@ -279,7 +281,7 @@ def _attribute_shuffles(
 
 
 def _moment_windows(job: AttributionJob, run: pd.DataFrame, model: keras.Model) -> np.ndarray:
-    """Return windows that are spread over all genes of the run, so that shards make no difference."""
+    """Return windows spread over all genes of the run, so that the result does not depend on the shards."""
     genes = run[deal_evenly(min(_MOMENT_GENES, job.step, len(run)), len(run)) > 0]
     return job.inputs(genes, job.codes(genes), model)
 
@@ -291,7 +293,7 @@ def _check(
     genes: pd.DataFrame,
     projected: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Return the checks of some genes of one fold, each (contrasts, genes); `projected` is (contrasts, genes, length)."""
+    """Compute the quality checks of genes of one fold, each (contrasts, genes); `projected` is (contrasts, genes, length)."""
     progress = Progress("genes whose attributions are checked", len(genes))
     method, views = job.settings.function, job.settings.views
     ism, strands, random_weights = np.zeros((3, *projected.shape[:2]))

@@ -1,4 +1,4 @@
-"""Scores: the quantity to explain, as one differentiable number for each example."""
+"""Scores: the quantity to explain, as one differentiable number per example."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cisnake.errors import InputError, unknown_name
 
 LINKS = ("identity", "log", "log_ratio", "log_odds", "gene")
 
-# Added to what a logarithm is taken of, as Basenji does.
+# Added to the argument of each logarithm, as in Basenji.
 _EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class Form:
-    """The part of a score that is compiled; see `Score`."""
+    """The settings of a score that determine the compiled function; see `Score`."""
 
     link: str
     average: bool
@@ -33,45 +33,45 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Tasks and positions whose predictions are combined to one number, and how.
+    """A weighted combination of predictions over tasks and positions, with a link function.
 
-    Predictions y, shape (batch, tasks) or (batch, positions, tasks), are first brought back to the scale of measurements, if a
-    transform is given. A = sum over positions of weight times (sum over tasks of weight times y), B the same with the weights
-    of the denominator. The score is
+    If a transform is set, predictions y, shape (batch, tasks) or (batch, positions, tasks), are first transformed back to the
+    scale of the measurements. A is the sum over positions of weight times (sum over tasks of weight times y); B is the same
+    with the weights of the denominator. The score depends on the link:
 
-    - identity: A (signed weights of tasks make it a contrast: on less off);
+    - identity: A (a contrast, on minus off, if the task weights are signed);
     - log: log(A + pseudo_count + 1e-6);
     - log_ratio: log(r + 1e-6), r = (A + pseudo_count) / (B + pseudo_count);
     - log_odds: log(r / (1 - r) + 1e-6), which is defined for r below 1;
-    - gene: sum over tasks of weight times log2(1 + sum over positions of weight times y), y below 0 taken as 0: the contrast of
-      what `gene_bins.gene_values` gives for each task.
+    - gene: sum over tasks of weight times log2(1 + sum over positions of weight times y), with negative y set to 0. This is the
+      contrast of the values that `gene_bins.gene_values` returns per task.
 
     Parameters
     ----------
     tasks: numpy.ndarray, shape=(tasks,) or (n, tasks)
-        Weights of tasks, the same for all examples or of each: 1 / k for the mean of k tasks, those of `Contrast.weights`, or
-        some of each sign.
+        Task weights, shared by all examples or per example: 1 / k for the mean of k tasks, `Contrast.weights`, or any signed
+        weights.
     positions: numpy.ndarray, shape=(positions,) or (n, positions), optional
-        Weights of output positions; see `listed_position_weights` and `gene_bins.interval_weights`. Default None, all alike.
+        Weights of output positions; see `listed_position_weights` and `gene_bins.interval_weights`. Default None: equal.
     denominator: numpy.ndarray, shape=(positions,) or (n, positions), optional
-        Weights of the positions that log_ratio and log_odds compare with.
+        Weights of positions in the denominator of log_ratio and log_odds.
     average: bool
-        Divide by the sum of the weights of positions. Default False.
+        Divide by the sum of the position weights. Default False.
     link: str
         One of `LINKS`. Default "identity".
     pseudo_count: float
         Default 0.
     transform: TargetTransform, optional
-        What the targets went through before training.
+        Transform that was applied to the targets before training.
     reverse: bool
-        Predictions are of reverse complements, and are turned round first. Default False.
+        Predictions are for reverse complements; reverse their positions first. Default False.
     strand_pair: tuple of int, optional
-        For each task the task of the other strand, which then takes its place. Default None, all are their own.
+        For each task, the index of the task for the other strand, used if `reverse` is true. Default None: unstranded tasks.
 
     Raises
     ------
     InputError
-        The link is unknown, or a denominator is missing or of no use.
+        The link is unknown, a denominator is missing, or the link does not use one.
     """
 
     tasks: np.ndarray
@@ -88,24 +88,24 @@ class Score:
         if self.link not in LINKS:
             raise unknown_name("link of a score", self.link, LINKS)
         if (self.link in ("log_ratio", "log_odds")) != (self.denominator is not None):
-            need = "needs a denominator" if self.denominator is None else "takes no denominator"
-            raise InputError(f"a score with link {self.link} {need}: weights of the positions to compare with.")
+            need = "requires a denominator" if self.denominator is None else "does not use a denominator"
+            raise InputError(f"a score with link {self.link} {need} (weights of the positions to compare with).")
         if self.link == "gene" and (self.positions is None or self.transform is None):
-            raise InputError("a score with link gene needs the positions of the gene and the transform of the targets.")
+            raise InputError("a score with link gene requires the positions of the gene and the transform of the targets.")
 
     @property
     def form(self) -> Form:
-        """What has to be known to compile the score."""
+        """The settings that determine the compiled function."""
         return Form(self.link, self.average, self.pseudo_count, self.transform, self.reverse, self.strand_pair)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Its weights by name, each of shape (1, ...) or (n, ...)."""
+        """The weights by name, each of shape (1, ...) or (n, ...)."""
         named = {"tasks": self.tasks, "positions": self.positions, "denominator": self.denominator}
         return {name: np.atleast_2d(weights) for name, weights in named.items() if weights is not None}
 
     def take(self, rows: np.ndarray) -> Score:
-        """Return the score of these examples, which may be repeated; weights that all examples share stay as they are."""
+        """Return the score of the selected examples, which may repeat; shared weights are unchanged."""
         weights_by_name = {name: weights[rows] for name, weights in self.arrays.items() if np.ndim(getattr(self, name)) == 2}
         return dataclasses.replace(self, **weights_by_name) if weights_by_name else self
 
@@ -122,7 +122,7 @@ def score_of_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]
     form: Form
     predictions: tensor, shape=(batch, tasks) or (batch, positions, tasks)
     arrays: mapping of str to tensor
-        As `Score.arrays`, of the batch, in the precision of the predictions.
+        `Score.arrays` of the batch, in the precision of the predictions.
 
     Returns
     -------
@@ -131,11 +131,11 @@ def score_of_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]
     Raises
     ------
     InputError
-        Positions are asked of a model that has none.
+        The score has weights of positions, but the predictions have no positions.
     """
     rank = len(predictions.shape)
     if rank == 2 and len(arrays) > 1:
-        raise InputError("positions are asked of a model that predicts one value for each task: leave them out.")
+        raise InputError("the score has position weights, but the model predicts one value per task: leave them out.")
     if form.reverse and form.strand_pair is not None:
         predictions = ops.take(predictions, np.asarray(form.strand_pair), axis=-1)
     if form.reverse and rank == 3:
@@ -144,8 +144,8 @@ def score_of_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]
     if form.link == "gene" and form.transform is not None:
         return ops.sum(tasks * gene_values(predictions, arrays["positions"], form.transform, ops), axis=-1)
     if form.transform is not None:
-        # Where nothing is asked, an undefined inverse must not reach the gradient as 0 x NaN.
-        predictions = ops.where(_asked(rank, arrays), predictions, ops.ones_like(predictions))
+        # Where the weight is zero, an undefined inverse must not reach the gradient as 0 x NaN.
+        predictions = ops.where(_has_weight(rank, arrays), predictions, ops.ones_like(predictions))
         predictions = form.transform.inverse(predictions, ops)
     if rank == 2:
         return _link(form, ops.sum(predictions * tasks, axis=-1), None)
@@ -154,7 +154,7 @@ def score_of_predictions(form: Form, predictions: Any, arrays: Mapping[str, Any]
     return _link(form, total, _over_positions(form, profile, arrays["denominator"]) if "denominator" in arrays else None)
 
 
-def _asked(rank: int, arrays: Mapping[str, Any]) -> Any:
+def _has_weight(rank: int, arrays: Mapping[str, Any]) -> Any:
     weighted = ops.not_equal(arrays["tasks"], 0)
     if rank == 2:
         return weighted
@@ -184,26 +184,26 @@ def _link(form: Form, total: Any, denominator: Any | None) -> Any:
 
 
 def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return weights of positions that are listed for each example, or once for all of them.
+    """Return position weights from lists of positions, per example or shared by all examples.
 
     Parameters
     ----------
     length: int
         Output positions of the model.
     indices: numpy.ndarray, shape=(n, k) or (k,), dtype=int
-        Positions, of each example or the same of all; one that is listed twice counts twice.
+        Positions, per example or shared; a position that is listed twice counts twice.
     mask: numpy.ndarray, shape=(n, k) or (k,), optional
-        Weight of each listed position: 0 for what only fills up a shorter list. Default None, 1.
+        Weight of each listed position; use 0 for the padding of shorter lists. Default None: 1.
 
     Returns
     -------
     numpy.ndarray, shape=(n, length) or (length,), dtype=float32
-        (length,), which a `Score` takes for all examples, where neither indices nor mask are of each.
+        Shape (length,) if neither indices nor mask are per example; a `Score` then applies the weights to all examples.
 
     Raises
     ------
     InputError
-        A position is not in 0 .. length - 1.
+        A position is outside 0 .. length - 1.
 
     Examples
     --------
@@ -213,12 +213,12 @@ def listed_position_weights(length: int, indices: np.ndarray, mask: np.ndarray |
     >>> listed_position_weights(4, [1, 3, 3]).tolist()
     [0.0, 1.0, 0.0, 2.0]
     """
-    # An empty list is one of numbers, too.
+    # An empty list would otherwise become a float array.
     indices = np.asarray(indices) if np.size(indices) else np.zeros(np.shape(indices), np.int64)
     indices, weight = np.broadcast_arrays(indices, 1.0 if mask is None else mask)
     outside = indices[(indices < 0) | (indices >= length)]
     if outside.size:
-        raise InputError(f"position {outside[0]} is asked of a model that has positions 0 to {length - 1}.")
+        raise InputError(f"position {outside[0]} is out of range: the model has positions 0 to {length - 1}.")
     weights = np.zeros((*indices.shape[:-1], length), np.float32)
     np.add.at(weights, (*np.indices(indices.shape, sparse=True)[:-1], indices), weight)
     return weights

@@ -1,4 +1,4 @@
-"""Known motifs: where they match, and which are enriched."""
+"""Known motifs: scanning, hits and enrichment."""
 
 import lazy_loader
 

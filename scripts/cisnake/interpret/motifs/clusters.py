@@ -1,4 +1,4 @@
-"""Similarity of motifs, and clusters of similar ones."""
+"""Similarity between motifs, and clusters of similar motifs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ MIN_SIMILARITY = 0.8
 
 
 def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) -> np.ndarray:
-    """Return how alike motifs are at their best alignment, on either strand.
+    """Return the pairwise similarity of motifs at their best alignment on either strand.
 
     A column p becomes a vector along p - 1/4 whose squared length is its information content, sum_b p log2(4 p). The product of
-    two columns is then their Pearson correlation weighted by the geometric mean of their information. Similarity is the sum
-    of these products over the overlap, divided by the root of two informations: the whole of the less informative motif, and
-    the other's within the overlap. So a motif is like a longer one that holds it; a few columns of little information that
-    happen to agree count for little.
+    two columns is then their Pearson correlation weighted by the geometric mean of their information. Similarity is the
+    sum of these products over the overlap, divided by the square root of the product of two information contents: that of the
+    whole less informative motif, and that of the other motif within the overlap. A motif is therefore similar to a longer motif
+    that contains it, and columns with little information have little weight.
 
-    This is not TOMTOM (`patterns.match_motifs`), which tests whether a match is unlikely given the columns of a database: its
-    p-values depend on that database and on which of two motifs is the query, so they are no distance to cluster by; and every
-    run needs clusters, while memelite, which computes TOMTOM, is an optional package.
+    TOMTOM (`patterns.match_motifs`) is not used here. It tests whether a match is unlikely given the columns of a database. Its
+    p-values depend on that database and on which motif is the query, so they are not a distance for clustering. Also, every run
+    needs clusters, but memelite, which computes TOMTOM, is an optional package.
 
     Parameters
     ----------
     motifs: sequence of Motif
     min_overlap: int
-        Least number of columns that overlap; or the whole of the shorter motif. Default is 5.
+        Minimum number of overlapping columns; for shorter motifs, the whole motif must overlap. Default is 5.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     >>> motif_similarity(motifs).round(2).tolist()
     [[1.0, 1.0, 0.31], [1.0, 1.0, 0.31], [0.31, 0.31, 1.0]]
     """
-    # The widest first, so that those that a shift leaves in reach of one another are the first ones.
+    # Sorted by decreasing width, the motifs that still overlap at a given shift come first.
     order = np.argsort([-len(motif) for motif in motifs], kind="stable")
     forward, reverse = (_stack([motifs[index] for index in order], turned) for turned in (False, True))
     needed = np.minimum(min_overlap, np.minimum(forward.widths[:, None], forward.widths[None]))
@@ -69,7 +69,7 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
 
 @dataclass(frozen=True, eq=False)
 class _Stack:
-    """Columns of motifs, shape=(motifs, longest, 4), and their information, (motifs, longest); zeros beyond each width."""
+    """Padded motif columns, shape=(motifs, longest, 4), and information, (motifs, longest); zero beyond the width."""
 
     columns: np.ndarray
     information: np.ndarray
@@ -77,7 +77,7 @@ class _Stack:
 
 
 def _stack(motifs: Sequence[Motif], turned: bool) -> _Stack:
-    """Return motifs as they are, or reverse-complemented."""
+    """Stack motifs, reverse complemented if `turned`."""
     widths = np.array([len(motif) for motif in motifs], dtype=int)
     columns = np.zeros((len(motifs), int(widths.max(initial=0)), 4))
     information = np.zeros(columns.shape[:2])
@@ -90,13 +90,14 @@ def _stack(motifs: Sequence[Motif], turned: bool) -> _Stack:
 
 
 def _at_shift(mine: _Stack, theirs: _Stack, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return similarities where column i of my motif lies over column i - shift of theirs, and the columns that overlap.
+    """Return similarities and overlaps with column i of the first motif aligned to column i - shift of the second.
 
     Returns
     -------
     similarity: numpy.ndarray, shape=(a, b), dtype=float64
-        Of the first a and b motifs, which are wide enough to overlap; -1 where nothing informative does.
+        For the first a and b motifs, which are wide enough to overlap; -1 if the overlap has no information.
     overlap: numpy.ndarray, shape=(a, b), dtype=float64
+        Number of overlapping columns.
     """
     longest = mine.information.shape[1]
     first, last = max(shift, 0), min(longest, longest + shift)
@@ -117,14 +118,14 @@ def _at_shift(mine: _Stack, theirs: _Stack, shift: int) -> tuple[np.ndarray, np.
 
 
 def cluster_motifs(motifs: Sequence[Motif], min_similarity: float = MIN_SIMILARITY) -> np.ndarray:
-    """Return clusters of similar motifs, by average linkage on 1 - similarity.
+    """Cluster similar motifs by average linkage on 1 - similarity.
 
     Parameters
     ----------
     motifs: sequence of Motif
     min_similarity: float
-        Clusters are joined as long as their mean similarity is at least this. Default is 0.8, which makes one cluster each of
-        yeast's AGGGG factors and of its bHLH factors, and keeps what binds elsewhere apart.
+        Clusters are merged while their mean similarity is at least this. Default is 0.8. In yeast this gives one cluster for
+        the AGGGG factors and one for the bHLH factors, and keeps motifs of other families apart.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Tables whose columns are attributes."""
+"""Base class for column-oriented tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Arrays of one length, an attribute each, of which rows are taken and joined together.
+    """Base class for tables stored as arrays of equal length, one per attribute, with row selection and concatenation.
 
     Examples
     --------
@@ -27,12 +27,12 @@ class Columns:
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of all parts, one part after the other."""
+        """Concatenate the rows of all parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))
 
     def __getitem__(self, rows: np.ndarray) -> Self:
-        """Return the rows of a mask or of indices."""
+        """Select rows by a mask or by indices."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))

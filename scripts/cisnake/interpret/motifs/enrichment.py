@@ -1,4 +1,4 @@
-"""Enrichment of motifs in peaks of attribution over background windows beside them."""
+"""Enrichment of motifs in attribution peaks relative to nearby background windows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ ENRICHMENT_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class SiteCounts:
-    """How many peaks and background windows have a site of each motif, every place of the genome counted once.
+    """Numbers of peaks and background windows with a site of each motif; every genomic locus is counted once.
 
     Attributes
     ----------
     n_peaks, n_background: int
-        Peaks, and background windows drawn for them.
+        Number of peaks, and of background windows drawn for them.
     positive, negative, background: numpy.ndarray, shape=(motifs,), dtype=int64
-        Peaks of either sign, and background windows, with at least one hit of each motif.
+        Number of positive peaks, negative peaks and background windows with at least one hit of each motif.
     hits: numpy.ndarray, shape=(motifs,), dtype=int64
-        Hits in peaks.
+        Number of hits in peaks.
     attribution: numpy.ndarray, shape=(motifs,), dtype=float64
-        Sum of site_attr_score over them.
+        Sum of site_attr_score over these hits.
     """
 
     n_peaks: int
@@ -45,34 +45,34 @@ class SiteCounts:
 
     @classmethod
     def none(cls, n_motifs: int) -> SiteCounts:
-        """Return the counts of no gene."""
+        """Return counts of zero, for a run without genes."""
         positive, negative, background, hits = np.zeros((4, n_motifs), np.int64)
         return cls(0, 0, positive, negative, background, hits, np.zeros(n_motifs))
 
 
 def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity: float = MIN_SIMILARITY) -> pd.DataFrame:
-    """Return how much more often each motif has a hit in a peak than in a background window.
+    """Test each motif for enrichment of hits in peaks over background windows.
 
-    One-sided Fisher's exact test of (peaks, background windows) x (with, without a hit); q by Benjamini-Hochberg over motifs.
-    The odds ratio has Haldane's correction, a half added to each of the four counts.
+    The test is a one-sided Fisher's exact test on the table (peaks, background windows) x (with, without a hit). q-values are
+    Benjamini-Hochberg over motifs. The odds ratio uses Haldane's correction: 0.5 is added to each of the four counts.
 
     Parameters
     ----------
     motifs: sequence of Motif
     counts: SiteCounts
     min_similarity: float
-        Of `clusters.cluster_motifs`.
+        See `clusters.cluster_motifs`.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `ENRICHMENT_COLUMNS`, one row a motif, best first: by p, then |mean attribution|, then id. Clusters are
-        numbered from 1 in the order of their best motif, which also names them. mean_attribution is empty where no
-        hit is in a peak; n_positive and n_negative are peaks of either sign with a hit.
+        The columns of `ENRICHMENT_COLUMNS`, one row per motif, best first: by p, then |mean attribution|, then id. Clusters are
+        numbered from 1 in the order of their best motif, and named after it. mean_attribution is empty if no hit is in a peak.
+        n_positive and n_negative count the positive and negative peaks with a hit.
 
     Examples
     --------
-    Of 100 peaks 40 have a hit of M1, of 300 background windows 12:
+    40 of 100 peaks have a hit of M1, and 12 of 300 background windows:
 
     >>> import numpy as np
     >>> from cisnake.data import Motif
@@ -87,7 +87,7 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
     inside, outside = counts.positive + counts.negative, counts.background
     n, m = counts.n_peaks, counts.n_background
     p = np.minimum(hypergeom.sf(inside - 1, n + m, inside + outside, n), 1.0) if n + m else np.ones(len(motifs))
-    # With many peaks, the p of several motifs is below the smallest float: their logarithms, slow to compute, break the tie.
+    # With many peaks, several p-values may underflow. Their logarithms, which are slow to compute, break the tie.
     log_p, tiny = np.log(np.maximum(p, 1e-300)), p < 1e-300
     log_p[tiny] = hypergeom.logsf(inside[tiny] - 1, n + m, (inside + outside)[tiny], n)
     mean = np.divide(counts.attribution, counts.hits, out=np.full(len(motifs), np.nan), where=counts.hits > 0)
@@ -113,7 +113,7 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Return motifs best first, by log_p and size, with clusters numbered and named by their best motifs."""
+    """Sort motifs by log_p and size, and number and name clusters by their best motif."""
     table = table.sort_values(["log_p", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
     table["rank"] = np.arange(1, len(table) + 1)
     best = table.drop_duplicates("cluster")
@@ -128,13 +128,13 @@ def rank_clusters(enrichment: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     enrichment: pandas.DataFrame
-        As of `enrichment_table`.
+        Table from `enrichment_table`.
 
     Returns
     -------
     pandas.DataFrame
-        cluster, cluster_name, members (names by rank, joined by commas), n_members, p_value and q_value (of the best member),
-        odds_ratio (of it), mean_attribution (over the hits of all members), rank.
+        cluster, cluster_name, members (names by rank, joined by commas), n_members, p_value, q_value and odds_ratio (of the
+        best member), mean_attribution (over the hits of all members), rank.
     """
     ordered = enrichment.sort_values("rank")
     weighted = ordered.assign(total=(ordered["mean_attribution"] * ordered["n_hits"]).fillna(0))

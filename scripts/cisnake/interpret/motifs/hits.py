@@ -1,4 +1,4 @@
-"""motifs/hits.h5: every hit of every motif in the windows of a run, compact and sorted by gene."""
+"""Read and write motifs/hits.h5: all motif hits in the windows of a run, sorted by gene."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HIT_COLUMNS = (
     "window_end", "orientation", "from_tss", "score", "p_value", "q_value", "matched_seq", "site_attr_score",
     "motif_attr_score",
 )  # fmt: skip
-# What is known of a hit without attribution.
+# Columns of a hit that do not depend on attributions.
 SITE_COLUMNS = tuple(name for name in HIT_COLUMNS if name not in ("peak_id", "region", "site_attr_score", "motif_attr_score"))
 SCANNED_WINDOW_COLUMNS = ("chrom", "start", "end", "strand", "mask_start", "gc_class")
 
@@ -38,20 +38,20 @@ _LEVEL_TYPES = {"motif": np.uint16, "gc_class": np.uint8, "score": np.float64, "
 
 @dataclass(frozen=True, eq=False)
 class Hits(Columns):
-    """Hits of some genes, by gene, start, motif and orientation (+ first).
+    """Hits in selected genes, sorted by gene, start, motif and orientation (+ first).
 
     Attributes
     ----------
     row: numpy.ndarray, shape=(n,), dtype=int64
-        Which of the genes that were asked for.
+        Index among the selected genes.
     motif: numpy.ndarray, shape=(n,), dtype=int64
         Row of `HitFile.motifs`.
     start, end: numpy.ndarray, shape=(n,), dtype=int64
-        Half-open, from the window's 5' end.
+        Half-open, from the 5' end of the window.
     orientation: numpy.ndarray, shape=(n,), dtype=int8
-        +1 where the motif reads along the window, or -1.
+        +1 if the motif has the orientation of the window, otherwise -1.
     level: numpy.ndarray, shape=(n,), dtype=int64
-        Row of the table of scores, `HitFile.levels`.
+        Row of the score table, `HitFile.levels`.
     """
 
     row: np.ndarray
@@ -63,7 +63,7 @@ class Hits(Columns):
 
 
 class HitFile:
-    """A file of hits, read gene by gene.
+    """A file of motif hits, read gene by gene.
 
     Parameters
     ----------
@@ -73,22 +73,24 @@ class HitFile:
     Attributes
     ----------
     windows: pandas.DataFrame
-        One row a gene, in the order of the file: gene_id, the window on the genome (chrom, start, end, strand), mask_start (the
-        TSS in the window) and gc_class.
+        One row per gene, in file order: gene_id, the window on the genome (chrom, start, end, strand), mask_start (the TSS in
+        the window) and gc_class.
     motifs: pandas.DataFrame
-        motif_id, motif_name, width; best_only: whether no site can reach the threshold, so that only the best words count.
+        motif_id, motif_name, width, and best_only: whether no site can reach the threshold, so that only the best words match.
     cuts: pandas.DataFrame
-        One row a GC class and motif: gc_class, motif (row of `motifs`), score (the least of a hit, in bits), p_value (its own).
+        One row per GC class and motif: gc_class, motif (row of `motifs`), score (threshold of a hit, in bits), and p_value of
+        that score.
     background: numpy.ndarray, shape=(classes, 4), dtype=float64
+        Base frequencies of each GC class.
     attrs: dict
         p_threshold, n_tests, n_hits.
     length: int
-        Bases of a window.
+        Bases in a window.
 
     Raises
     ------
     InputError
-        The file is missing, truncated, or not a file of hits.
+        The file is missing, truncated, or not a file of motif hits.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -115,27 +117,27 @@ class HitFile:
         return len(self.windows)
 
     def counts(self) -> np.ndarray:
-        """Return how many hits each gene has, shape=(genes,), dtype=int64."""
+        """Return the number of hits per gene, shape=(genes,), dtype=int64."""
         return np.diff(self._offsets)
 
     @functools.cached_property
     def levels(self) -> pd.DataFrame:
-        """The scores that hits have: gc_class, motif (row of `motifs`), score (bits), p_value, q_value."""
+        """Score table of the hits: gc_class, motif (row of `motifs`), score (bits), p_value, q_value."""
         with h5py.File(self.path, "r") as file:
             return pd.DataFrame({name: file[f"levels/{name}"][:] for name in _LEVEL_TYPES})
 
     def sequences(self, rows: np.ndarray) -> np.ndarray:
-        """Return the codes of the windows of some genes, shape=(n, length), dtype=int8."""
+        """Return the base codes of the windows of selected genes, shape=(n, length), dtype=int8."""
         return np.empty((0, self.length), np.int8) if self._sequences is None else self._sequences.read(rows)
 
     def read(self, rows: np.ndarray) -> Hits:
-        """Return the hits of some genes, `rows` of the file in any order."""
+        """Return the hits in selected genes; `rows` are rows of the file, in any order."""
         rows = np.asarray(rows, dtype=np.int64)
         number = self.counts()[rows]
         parts: dict[str, np.ndarray] = {name: np.empty(number.sum(), kind) for name, kind in _HIT_TYPES.items()}
         ends = np.cumsum(number)
         with h5py.File(self.path, "r") as file:
-            # Neighbouring genes in one piece: a call of HDF5 costs as much as a hundred genes.
+            # Read adjacent genes together: one HDF5 call takes as long as reading about a hundred genes.
             for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
                 if len(run) and ends[run[-1]] > ends[run[0]] - number[run[0]]:
                     target = slice(ends[run[0]] - number[run[0]], ends[run[-1]])
@@ -148,7 +150,7 @@ class HitFile:
         return Hits(row, motif, start, end, parts["orientation"], parts["level"].astype(np.int64))
 
     def tables(self, genes: Collection[str] | None = None, motifs: Collection[str] | None = None) -> Iterator[pd.DataFrame]:
-        """Yield what `read_hits` returns, in tables of some hundred thousand hits; at least one, which may be empty."""
+        """Yield the hits in tables of a few hundred thousand rows, as `read_hits`; at least one table, which may be empty."""
         rows = _rows(self.windows["gene_id"], genes, f"gene in {self.path}")
         chosen = np.zeros(len(self.motifs), bool)
         chosen[_rows(self.motifs["motif_id"], motifs, f"motif in {self.path}")] = True
@@ -160,31 +162,31 @@ class HitFile:
 
 
 def read_hits(path: str | Path, genes: Collection[str] | None = None, motifs: Collection[str] | None = None) -> pd.DataFrame:
-    """Return hits in whole windows, with genome coordinates and p-values.
+    """Read all hits in whole windows, with genome coordinates and p-values.
 
     Parameters
     ----------
     path: str or Path
-        hits.h5, as scan_motifs.py writes it.
+        hits.h5, written by scan_motifs.py.
     genes, motifs: collection of str, optional
-        Ids of those that are wanted. Default None: all, which may be more than memory holds; `HitFile.tables` yields them in
-        blocks.
+        Ids of the genes and motifs to read. Default None: all. If the hits do not fit in memory, use `HitFile.tables`, which
+        yields them in blocks.
 
     Returns
     -------
     pandas.DataFrame
-        motif_id, motif_name, gene_id, chrom, start, end (half-open, from 0), strand (on which the motif reads), window_start,
-        window_end (half-open, from the window's 5' end), orientation ("+": along the window), from_tss (bases from the TSS to
-        the middle of the site, downstream positive), score (bits), p_value, q_value, matched_seq (read in the motif's
-        direction). By gene, in the order of the file, and start.
+        motif_id, motif_name, gene_id, chrom, start, end (half-open, 0-based), strand (of the motif), window_start, window_end
+        (half-open, from the 5' end of the window), orientation ("+": the orientation of the window), from_tss (bases from the
+        TSS to the middle of the site, positive downstream), score (bits), p_value, q_value, matched_seq (in the orientation of
+        the motif). Sorted by gene, in file order, and start.
 
     Raises
     ------
     InputError
-        The file is not whole, or lacks a gene or motif.
+        The file is incomplete, or a gene or motif is missing.
     """
     tables = list(HitFile(path).tables(genes, motifs))
-    # Without empty ones, whose text columns are of another type in pandas 3.
+    # Drop empty tables: in pandas 3 their text columns have another dtype.
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
@@ -197,11 +199,11 @@ def site_table(
     ----------
     hits: Hits
     motifs, levels: pandas.DataFrame
-        Of the file.
+        Tables of the `HitFile`.
     windows: pandas.DataFrame
-        Those of the genes that `hits.row` counts.
+        Windows of the selected genes, indexed by `hits.row`.
     codes: numpy.ndarray, shape=(genes, length), dtype=int8
-        Their sequences.
+        Base codes of the selected genes.
     """
     gene = {name: windows[name].to_numpy()[hits.row] for name in ("gene_id", "chrom", "start", "end", "strand", "mask_start")}
     start, end = to_genome(gene["start"], gene["end"], gene["strand"], hits.start, hits.end)
@@ -217,7 +219,7 @@ def site_table(
 
 
 def bed_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return hits as BED6: the name is the motif's, the score -10 log10 p, at most 1000."""
+    """Convert hits to BED6: the name is that of the motif, the score -10 log10 p, at most 1000."""
     score = np.minimum(-10 * np.log10(np.maximum(table["p_value"], 1e-100)), 1000).round().astype(int)
     return table[["chrom", "start", "end", "motif_name"]].assign(score=score, strand=table["strand"])
 
@@ -233,7 +235,7 @@ def write_hits(
     length: int,
     attrs: dict[str, float | int],
 ) -> None:
-    """Write a file of hits, which appears when it is whole.
+    """Write a file of motif hits; the file appears once it is complete.
 
     Parameters
     ----------
@@ -241,16 +243,17 @@ def write_hits(
     windows: pandas.DataFrame
         gene_id and the columns of `SCANNED_WINDOW_COLUMNS`.
     sequences: iterator of numpy.ndarray, shape=(n, length), dtype=int8
-        Of consecutive genes.
+        Base codes of consecutive genes.
     counts: numpy.ndarray, shape=(genes,), dtype=int64
-        Hits of each gene.
+        Number of hits per gene.
     hits: iterator of dict
-        motif, start, orientation and level (row of the table of levels) of consecutive hits, in the order of the file.
+        motif, start, orientation and level (row of the level table) of consecutive hits, in file order.
     tables: dict of dict
-        motifs (id, name, width, best_only), cuts and levels, column by column.
+        Columns of the tables motifs (id, name, width, best_only), cuts and levels.
     background: numpy.ndarray, shape=(classes, 4)
+        Base frequencies of each GC class.
     length: int
-        Bases of a window.
+        Bases in a window.
     attrs: dict
         p_threshold, n_tests.
     """
@@ -274,7 +277,7 @@ def write_hits(
 
 def _write_sequences(file: h5py.File, blocks: Iterator[np.ndarray], shape: tuple[int, int]) -> None:
     n, length = shape
-    # HDF5's own filter packs bases without loss in two bits, or in three beside N.
+    # The scale-offset filter of HDF5 packs bases losslessly into two bits, or three if there is an N.
     rows = max(1, min(n, _CHUNK // max(length, 1)))
     packed: dict[str, Any] = {"chunks": (rows, length), "scaleoffset": 0} if n and length else {}
     codes = file.create_dataset("sequences", shape, np.int8, **packed)
@@ -297,22 +300,22 @@ def _write_columns(file: h5py.File, blocks: Iterator[dict[str, np.ndarray]], tot
             column[done:last] = block[name]
         done = last
     if done != total:
-        raise ValueError(f"{done} hits were given for {total}")
+        raise ValueError(f"{done} hits were written, expected {total}")
 
 
-def _rows(known: pd.Series, wanted: Collection[str] | None, what: str) -> np.ndarray:
-    """Return the rows of some names, ascending."""
-    if wanted is None:
+def _rows(known: pd.Series, names: Collection[str] | None, kind: str) -> np.ndarray:
+    """Return the rows of selected names, ascending; all rows if `names` is None."""
+    if names is None:
         return np.arange(len(known))
-    row_of = {name: row for row, name in enumerate(known)}
-    for name in wanted:
-        if name not in row_of:
-            raise unknown_name(what, name, row_of)
-    return np.array(sorted(row_of[name] for name in set(wanted)), dtype=np.int64)
+    row_by_name = {name: row for row, name in enumerate(known)}
+    for name in names:
+        if name not in row_by_name:
+            raise unknown_name(kind, name, row_by_name)
+    return np.array(sorted(row_by_name[name] for name in set(names)), dtype=np.int64)
 
 
 def _matched(hits: Hits, codes: np.ndarray) -> np.ndarray:
-    """Return the bases of sites as read in the motif's direction, shape=(hits,), dtype=str."""
+    """Return the sequences of sites in the orientation of the motif, shape=(hits,), dtype=str."""
     width = hits.end - hits.start
     widest = int(width.max(initial=1))
     letters = np.zeros((len(hits), widest), np.uint8)

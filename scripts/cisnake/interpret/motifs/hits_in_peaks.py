@@ -1,4 +1,4 @@
-"""Which hits lie in peaks of attribution, and how many places of the genome that makes for each motif."""
+"""Find motif hits in attribution peaks, and count the genomic loci with a hit of each motif."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEARCH_BLOCK_BASES = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class _SearchJob:
-    """What a process needs to look at any block of genes; `stored` are their rows in the file of hits."""
+    """Data shared by all processes; `stored` has the row of each gene in the file of hits."""
 
     attributions: AttributionFile
     hits: HitFile
@@ -44,7 +44,7 @@ class _SearchJob:
 
 @dataclass(frozen=True, eq=False)
 class _IntervalHits(Columns):
-    """Hits in intervals: each one's motif, place on the axis and strand there, interval, bases shared with it, attribution."""
+    """Hits in intervals: motif, position and strand on the axis, interval, bases of overlap with it, and attribution."""
 
     motif: np.ndarray
     first: np.ndarray
@@ -54,10 +54,10 @@ class _IntervalHits(Columns):
     attribution: np.ndarray
 
     def once(self, begin: np.ndarray) -> _IntervalHits:
-        """Return the sites, each place of the genome once for each motif and strand: where it shares most.
+        """Keep one hit per motif, strand and genomic locus: that in the interval with the greatest overlap.
 
-        Of intervals that it shares as much with, it is in the one that begins first on the axis, at `begin`: the order of
-        intervals is that of genes, which shards and folds decide.
+        Ties are broken by the start of the interval on the axis (`begin`). The order of intervals itself would depend on the
+        order of genes, and so on shards and folds.
         """
         order = np.lexsort((begin[self.interval], -self.shared, self.forward, self.first, self.motif))
         key = np.stack([self.motif[order], self.first[order], self.forward[order]])
@@ -66,7 +66,7 @@ class _IntervalHits(Columns):
 
 @dataclass(frozen=True, eq=False)
 class _SearchedBlock:
-    """What a block comes to: its first gene, sites in the peaks that count, background windows, and sites in those."""
+    """Result for a block of genes: its first gene, hits in the counted peaks, background windows, and hits in these."""
 
     first: int
     in_peaks: _IntervalHits
@@ -82,18 +82,18 @@ class HitSearch:
     Attributes
     ----------
     flank: int
-        Bases added to both sides of a peak. A hit is in the peak if they overlap by at least half of the shorter. Default is 5.
+        Bases added to both sides of a peak. A hit is in a peak if they overlap by at least half of the shorter. Default is 5.
     seed: int
-        Of the draw of background windows; see `places.draw_background`. Default is 0.
+        Random seed for drawing background windows; see `places.draw_background`. Default is 0.
     processes: int
-        Default is 1: none besides this one. Does not change the result.
+        Number of processes; does not affect the result. Default is 1: the current process only.
     block_bases: int
-        Bases of the genes that a process holds at a time. Does not change the result.
+        Bases that a process holds in memory at a time; does not affect the result.
 
     Raises
     ------
     InputError
-        Settings that make no sense.
+        A setting is out of range.
     """
 
     flank: int = 5
@@ -103,7 +103,9 @@ class HitSearch:
 
     def __post_init__(self) -> None:
         if self.flank < 0 or self.processes < 1:
-            raise InputError(f"motifs: flank ({self.flank}) must not be negative, processes ({self.processes}) be at least 1.")
+            raise InputError(
+                f"motifs: flank ({self.flank}) must not be negative, and processes ({self.processes}) must be at least 1."
+            )
 
 
 def write_hits_in_peaks(
@@ -115,30 +117,30 @@ def write_hits_in_peaks(
     bed: Path,
     search: HitSearch,
 ) -> SiteCounts:
-    """Write the hits in peaks of one contrast, and count peaks and background windows that have a hit of each motif.
+    """Write the hits in peaks of one contrast, and count the peaks and background windows with a hit of each motif.
 
-    The table has every hit in a peak of its gene. Counts have every place of the genome once: of peaks of whatever genes that
-    overlap by half of the shorter or more, the one of the greatest attribution stands for all; background windows lie outside
-    of all peaks of the contrast, and apart; a site of a motif counts in one interval, the one that it overlaps most. Memory
-    is that of a block of genes per process, of the peaks and of the hits in them.
+    The table lists every hit in a peak of its gene. The counts include every genomic locus once. If peaks of any genes overlap
+    by at least half of the shorter, only the peak with the greatest attribution is counted. Background windows do not overlap
+    each other or any peak of the contrast. A site of a motif counts in one interval only, that with the greatest overlap.
+    Memory is bounded by one block of genes per process, plus the peaks and the hits in them.
 
     Parameters
     ----------
     hits: str or Path
-        hits.h5 of a scan that has all genes of the attributions.
+        hits.h5 of a scan that includes all genes of the attributions.
     attributions: AttributionFile
     peaks: pandas.DataFrame
         peak_id, gene_id, window_start, window_end, attribution; may be empty.
     motifs: sequence of Motif
-        Those that were scanned.
+        The motifs used in the scan.
     table, bed: Path
-        Where to write the hits: columns of `HIT_COLUMNS`, and BED6 (score: -10 log10 p, at most 1000).
+        Output files for the hits: a table with the columns of `HIT_COLUMNS`, and BED6 (score: -10 log10 p, at most 1000).
     search: HitSearch
 
     Raises
     ------
     InputError
-        Files that are not of one run.
+        The files are from different runs.
     """
     file = HitFile(hits)
     stored = _check_run(file, attributions, peaks, motifs)
@@ -157,20 +159,20 @@ def write_hits_in_peaks(
 
 
 def _search_blocks(job: _SearchJob, search: HitSearch) -> list[_SearchedBlock]:
-    """Return what all blocks of genes come to, in their order."""
+    """Search all blocks of genes, and return the results in order."""
     n = len(job.attributions)
     step = max(1, search.block_bases // max(job.attributions.length, 1))
     bounds = [(first, min(first + step, n)) for first in range(0, n, step)]
     progress = Progress("genes searched for hits in peaks", n)
     blocks = []
-    for block in map_apart(_search, job, bounds, search.processes, "looks for hits in peaks"):
+    for block in map_apart(_search, job, bounds, search.processes, "searches for hits in peaks"):
         blocks.append(block)
         progress.advance(min(step, n - block.first))
     return sorted(blocks, key=lambda block: block.first)
 
 
 def _join_parts(path: Path, folder: Path, firsts: Sequence[int], suffix: str, header: str) -> None:
-    """Write the parts of all blocks, named by their first genes, to one file."""
+    """Concatenate the parts of all blocks, which are named by their first gene."""
     with write_whole(path) as whole, open(whole, "wb") as file:
         file.write(header.encode())
         for first in firsts:
@@ -179,22 +181,26 @@ def _join_parts(path: Path, folder: Path, firsts: Sequence[int], suffix: str, he
 
 
 def _check_run(hits: HitFile, attributions: AttributionFile, peaks: pd.DataFrame, motifs: Sequence[Motif]) -> np.ndarray:
-    """Return the rows of the file of hits of the genes of the attributions."""
+    """Check that all inputs are from one run, and return the row of each attributed gene in the file of hits."""
     if list(hits.motifs["motif_id"]) != [motif.id for motif in motifs] or list(hits.motifs["width"]) != list(map(len, motifs)):
-        raise InputError(f"{hits.path} is of other motifs: scan again, or give the motifs that it was made with.")
-    row_of = {gene: row for row, gene in enumerate(hits.windows["gene_id"])}
+        raise InputError(f"{hits.path} has other motifs: rerun scan_motifs, or use the motifs of that scan.")
+    row_by_gene = {gene: row for row, gene in enumerate(hits.windows["gene_id"])}
     for gene in attributions.genes:
-        if gene not in row_of:
-            raise InputError(f"{hits.path} has no gene {gene}, which {attributions.path} has: scan the same genes again.")
+        if gene not in row_by_gene:
+            raise InputError(
+                f"{hits.path} lacks the gene {gene}, which is in {attributions.path}: rerun scan_motifs with the same genes."
+            )
     known = set(attributions.genes)
     for gene in peaks["gene_id"].unique():
         if gene not in known:
-            raise unknown_name("gene in the table of peaks", gene, known)
-    stored = np.array([row_of[gene] for gene in attributions.genes], dtype=np.int64)
+            raise unknown_name("gene in the peak table", gene, known)
+    stored = np.array([row_by_gene[gene] for gene in attributions.genes], dtype=np.int64)
     windows = hits.windows.iloc[stored]
     same = [(windows[name].to_numpy() == attributions.windows[name].to_numpy()).all() for name in ("chrom", "start", "strand")]
     if hits.length != attributions.length or not all(same):
-        raise InputError(f"{hits.path} has other windows than {attributions.path}: scan the same data set again.")
+        raise InputError(
+            f"the windows in {hits.path} differ from those in {attributions.path}: rerun scan_motifs with the same data set."
+        )
     return stored
 
 
@@ -204,7 +210,7 @@ def _count(blocks: Sequence[_SearchedBlock], peaks: pd.DataFrame, n_motifs: int)
     in_peaks = _IntervalHits.join([block.in_peaks for block in blocks]).once(peaks["first"].to_numpy())
     first = np.concatenate([block.drawn_first for block in blocks])
     last = np.concatenate([block.drawn_last for block in blocks])
-    # By place, for the same reason as sites.
+    # Rank by position rather than gene order, for the same reason as in `once`.
     apart = distinct(first, last, np.argsort(np.lexsort((last, first))), 0)
     before = np.cumsum([0, *(len(block.drawn_first) for block in blocks)])
     parts = [replace(block.in_drawn, interval=block.in_drawn.interval + n) for block, n in zip(blocks, before, strict=False)]
@@ -212,13 +218,13 @@ def _count(blocks: Sequence[_SearchedBlock], peaks: pd.DataFrame, n_motifs: int)
     drawn = drawn[np.flatnonzero(apart[drawn.interval])].once(first)
     motif, interval = np.unique(np.stack([in_peaks.motif, in_peaks.interval]), axis=1)
     positive = peaks["positive"].to_numpy()[interval]
-    beside = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]
+    background_motif = np.unique(np.stack([drawn.motif, drawn.interval]), axis=1)[0]
     return SiteCounts(
         int(peaks["counted"].sum()),
         int(apart.sum()),
         np.bincount(motif[positive], minlength=n_motifs),
         np.bincount(motif[~positive], minlength=n_motifs),
-        np.bincount(beside, minlength=n_motifs),
+        np.bincount(background_motif, minlength=n_motifs),
         np.bincount(in_peaks.motif, minlength=n_motifs),
         np.bincount(in_peaks.motif, weights=in_peaks.attribution, minlength=n_motifs),
     )
@@ -244,8 +250,10 @@ def _search(job: _SearchJob, bounds: tuple[int, int]) -> _SearchedBlock:
     file_rows = peaks.index.to_numpy()[in_peak[counts]]
     in_peaks = _sites(job.axis, begin, hits[counts], file_rows, shared[counts], site)
     in_drawn, shared = _within(hits, drawn, np.ones(len(drawn), bool), job.axis.length)
-    beside = np.flatnonzero(in_drawn >= 0)
-    in_drawn_windows = _sites(job.axis, begin, hits[beside], in_drawn[beside], shared[beside], np.zeros(len(beside)))
+    in_background = np.flatnonzero(in_drawn >= 0)
+    in_drawn_windows = _sites(
+        job.axis, begin, hits[in_background], in_drawn[in_background], shared[in_background], np.zeros(len(in_background))
+    )
     place = job.axis.place(drawn["row"].to_numpy() + begin, drawn["start"].to_numpy(), drawn["end"].to_numpy())
     return _SearchedBlock(begin, in_peaks, *place, in_drawn_windows)
 
@@ -271,21 +279,21 @@ def _write_block(
     site, match = _site_scores(attributions, hits, job.motifs)
     table = table.assign(peak_id=job.peak_ids[peak], region="peak", site_attr_score=site, motif_attr_score=match)
     part = job.folder / f"{begin:09d}"
-    # Written as text: pandas formats numbers one by one, which would take half of the time of it all.
+    # Format numbers with NumPy: pandas formats them one by one, which would take half of the total run time.
     numbers = {name: np.char.mod("%.7g", table[name]) for name in table.columns[table.dtypes == np.float64]}
     table.assign(**numbers)[list(HIT_COLUMNS)].to_csv(f"{part}.tsv", sep="\t", index=False, header=False)
     bed_table(table).to_csv(f"{part}.bed", sep="\t", index=False, header=False)
 
 
 def _site_scores(attributions: np.ndarray, hits: Hits, motifs: Sequence[Motif]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean projected attribution of sites, and the mean of attribution weighted by the motif in its orientation."""
+    """Return the mean projected attribution of each site, and the mean weighted by the oriented motif matrix."""
     site, match = np.zeros((2, len(hits)))
     widths = np.array([len(motif) for motif in motifs], dtype=np.int64)
     for width in np.unique(widths[hits.motif]):
         same_width = np.flatnonzero(widths == width)
         sites = np.flatnonzero(widths[hits.motif] == width)
         at = hits.start[sites, None] + np.arange(width)
-        # (sites, width, 4): the two indices around the slice bring their axes to the front.
+        # Shape (sites, width, 4): advanced indices on both sides of a slice move their axes to the front.
         local = attributions[hits.row[sites, None], :, at].astype(np.float64)
         matrices = np.stack([motifs[index].probabilities for index in same_width.tolist()])[
             np.searchsorted(same_width, hits.motif[sites])

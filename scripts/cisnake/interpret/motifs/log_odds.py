@@ -1,4 +1,4 @@
-"""Log odds of motifs on a grid, with exact p-values."""
+"""Log-odds scores of motifs on a grid, with exact p-values."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 if TYPE_CHECKING:
     from cisnake.data import Motif
 
-# Scores are multiples of this many bits, so that their distribution can be computed exactly and equal scores are equal.
+# Grid spacing of scores, in bits. On a grid, the distribution can be computed exactly and ties are exact.
 STEP = 0.005
-# Share of the background mixed into a motif: the worst base costs at most 10 bits, however many sites a motif was built from.
+# Share of background mixed into a motif. It limits the penalty of the worst base to 10 bits, however many sites were aligned.
 PSEUDO_SHARE = 0.001
-# Reach below the best score, in steps, within which the cut is looked for first; it grows as needed.
+# Initial range below the best score, in steps, in which to search for the threshold; it grows as needed.
 _REACH = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class MotifScores:
-    """A motif's log odds on a grid, and the exact distribution of their sum.
+    """Log-odds scores of a motif on a grid, and the exact distribution of their sum.
 
     Attributes
     ----------
     steps: numpy.ndarray, shape=(width, 4), dtype=int64
-        round(log2(p / background) / STEP), p having `PSEUDO_SHARE` of background mixed in.
+        round(log2(p / background) / STEP), where p includes `PSEUDO_SHARE` of the background.
     lowest: int
-        The least sum that was followed, in steps: of all sums, where no threshold was given.
+        The lowest computed sum, in steps; the lowest possible sum if no threshold was set.
     tail: numpy.ndarray, dtype=float64
-        tail[i]: chance, under the background, of a sum of at least lowest + i; up to the greatest sum.
+        tail[i] is the probability, under the background, of a sum of at least lowest + i; up to the greatest sum.
 
     Examples
     --------
-    One of 256 words of four bases reaches the greatest sum, and 13 have at most one mismatch:
+    One of the 256 words of four bases reaches the greatest sum, and 13 have at most one mismatch:
 
     >>> import numpy as np
     >>> from cisnake.data import Motif
@@ -52,26 +52,25 @@ class MotifScores:
     tail: np.ndarray
 
     def cut(self, p_threshold: float) -> int:
-        """Return the least sum, in steps, whose p-value is at most `p_threshold`, or the greatest sum if there is none."""
+        """Return the lowest sum, in steps, with a p-value of at most `p_threshold`; the greatest sum if there is none."""
         return self.lowest + min(int(np.count_nonzero(self.tail > p_threshold)), len(self.tail) - 1)
 
 
 def motif_scores(motif: Motif, background: np.ndarray, p_threshold: float = 1.0) -> MotifScores:
-    """Return a motif's scores and their distribution by dynamic programming over its columns.
+    """Return the scores of a motif and their distribution, by dynamic programming over its columns.
 
-    What is followed from column to column is how far a word is below the best one, and only as far as the threshold needs:
-    that is a small part of all sums. The distribution is that of the scores on the grid, which differ from the real log odds by
-    at most STEP / 2 a column; nothing else is approximate. lightmotif's own p-values are not used: its
-    `log_odds(background)` leaves out the background, and its tables give p = 0 for some greatest scores and thresholds that
-    exceed p on short motifs.
+    The dynamic program tracks the distance of a word from the best word, and only as far as the threshold requires, which is a
+    small part of all sums. The distribution is exact for the scores on the grid. These differ from the real log odds by at most
+    STEP / 2 per column. The p-values of lightmotif are not used: its `log_odds(background)` ignores the background, and its
+    tables give p = 0 for some greatest scores, and thresholds that exceed p for short motifs.
 
     Parameters
     ----------
     motif: Motif
     background: numpy.ndarray, shape=(4,), dtype=float64
-        Base frequencies, positive, with A = T and C = G so that they hold for both strands.
+        Base frequencies, positive, with A = T and C = G so that they apply to both strands.
     p_threshold: float
-        Greatest p-value that matters: the tail reaches beyond it, or has all sums. Default is 1, all sums.
+        Greatest p-value of interest; the tail is computed beyond it. Default is 1: all sums.
     """
     mixed = (1 - PSEUDO_SHARE) * motif.probabilities + PSEUDO_SHARE * background
     steps = np.rint(np.log2(mixed / background) / STEP).astype(np.int64)
@@ -80,7 +79,7 @@ def motif_scores(motif: Motif, background: np.ndarray, p_threshold: float = 1.0)
     furthest, reach = int(below.max(axis=1).sum()), _REACH if p_threshold < 1 else np.inf
     while True:
         reach = int(min(reach, furthest))
-        # Summed from the top, where terms are smallest.
+        # Sum from the top, where terms are smallest, for accuracy.
         tail = np.minimum(np.cumsum(_distribution(below, background, reach)), 1)
         if reach == furthest or tail[-1] > p_threshold:
             return MotifScores(steps, int(best.sum()) - reach, tail[::-1])
@@ -88,7 +87,7 @@ def motif_scores(motif: Motif, background: np.ndarray, p_threshold: float = 1.0)
 
 
 def _distribution(below: np.ndarray, background: np.ndarray, reach: int) -> np.ndarray:
-    """Return the chance of each distance from the best sum, up to `reach`."""
+    """Return the probability of each distance from the best sum, up to `reach`."""
     density = np.ones(1)
     for column in below:
         grown = np.zeros(min(len(density) + int(column.max()), reach + 1))
@@ -102,16 +101,18 @@ def _distribution(below: np.ndarray, background: np.ndarray, reach: int) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of all motifs against several backgrounds; levels number the sums from the cut on through all of them.
+    """Scores of all motifs against several backgrounds.
+
+    A level is a consecutive number for each sum at or above the threshold, over all backgrounds and motifs.
 
     Attributes
     ----------
     steps: list of list of numpy.ndarray
-        By background and motif, as of `MotifScores`.
+        By background and motif; see `MotifScores`.
     cuts: numpy.ndarray, shape=(backgrounds, motifs), dtype=int64
-        Least sum of a hit, in steps.
+        Score threshold of a hit, in steps.
     first_level: numpy.ndarray, shape=(backgrounds, motifs), dtype=int64
-        Level of that sum; the next greater sum has the next level.
+        Level of the threshold; the next greater sum has the next level.
     p: numpy.ndarray, shape=(levels,), dtype=float64
         p-value of each level.
     """
@@ -123,11 +124,11 @@ class Scores:
 
     @property
     def cut_p(self) -> np.ndarray:
-        """p-values of the cuts, shape=(backgrounds, motifs): above the threshold where no site can reach it."""
+        """p-values of the score thresholds, shape=(backgrounds, motifs); above the p threshold if no site can reach it."""
         return self.p[self.first_level]
 
     def describe(self, levels: np.ndarray) -> dict[str, np.ndarray]:
-        """Return gc_class (the background), motif, score in bits, and p_value of some levels, ascending."""
+        """Return gc_class (the background), motif, score in bits, and p_value of ascending levels."""
         flat = np.searchsorted(self.first_level.ravel(), levels, side="right") - 1
         steps = self.cuts.ravel()[flat] + levels - self.first_level.ravel()[flat]
         background, motif = np.divmod(flat, self.cuts.shape[1])
@@ -135,7 +136,7 @@ class Scores:
 
 
 def score_motifs(motifs: Sequence[Motif], backgrounds: np.ndarray, p_threshold: float) -> Scores:
-    """Return the scores of motifs against each background, shape=(backgrounds, 4), with the cuts for a threshold."""
+    """Return the scores of motifs against each background, shape=(backgrounds, 4), with score thresholds for a p-value."""
     steps: list[list[np.ndarray]] = []
     cuts, tails = np.zeros((len(backgrounds), len(motifs)), np.int64), []
     for i, background in enumerate(backgrounds):
@@ -155,7 +156,7 @@ def base_composition(sequences: Iterable[np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     sequences: iterable of numpy.ndarray, dtype=int8
-        Codes of any shape; N is left out. One base of each kind is added, so that none is impossible.
+        Base codes of any shape; N is ignored. A pseudocount of one is added per base.
 
     Returns
     -------
@@ -175,6 +176,6 @@ def base_composition(sequences: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def pooled_frequencies(counts: np.ndarray) -> np.ndarray:
-    """Return base frequencies, both strands pooled, of counts of A, C, G and T, one of each added; shape=(4,)."""
+    """Return base frequencies, both strands pooled, from counts of A, C, G and T plus a pseudocount of one; shape=(4,)."""
     pooled = counts + counts[::-1] + 2.0
     return pooled / pooled.sum()

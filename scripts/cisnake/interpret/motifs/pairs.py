@@ -1,4 +1,4 @@
-"""Pairs of motifs in peaks: how often genes have both, and at what distance of each other."""
+"""Co-occurrence and spacing of pairs of motifs in peaks."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ PAIR_COLUMNS = (
 )  # fmt: skip
 
 BIN_WIDTH = 10
-# Hundreds of pairs need smaller p-values than a thousand permutations can give. A pair of which fewer than `REFINED_P`
-# permutations reach the real arrangement is measured again with `REFINED` times as many, drawn anew.
+# Testing hundreds of pairs requires smaller p-values than a thousand permutations can give. If fewer than `REFINED_P`
+# permutations reach the observed arrangement of a pair, the pair is tested again with `REFINED` times as many.
 REFINED_P, REFINED = 5, 20
 
 
 @dataclass(frozen=True)
 class Places:
-    """Sites of some clusters of motifs, none of which overlaps another.
+    """Non-overlapping sites of motif clusters.
 
     Attributes
     ----------
     n_genes: int
-        Genes with a hit in a peak, of any motif.
+        Number of genes with a hit of any motif in a peak.
     names: list of str
-        Of the clusters, best first.
+        Names of the clusters, best first.
     numbers: list of str
-        As in enrichment.tsv.
+        Cluster numbers, as in enrichment.tsv.
     sites: list of Sites
-        Of each cluster; genes are numbered from 0.
+        Sites of each cluster; genes are numbered from 0.
     """
 
     n_genes: int
@@ -55,23 +55,24 @@ class Places:
 
 
 def read_places(path: str | Path, enrichment: pd.DataFrame, top: int) -> Places:
-    """Return the sites of the best clusters from a hits.tsv, which may be far larger.
+    """Read the sites of the best clusters from hits.tsv, in chunks.
 
-    A peak is named by one hit of these clusters, that of the smallest p-value. What else lies in a peak need not be there for
-    its own sake: hits that stand by chance beside a site that matters would look like pairs that keep close. So two sites in
-    one peak are no pair, even where they are two.
+    Each peak keeps one hit of these clusters, that with the smallest p-value. Other hits in a peak may be there by chance, next
+    to the site that matters, and would look like closely spaced pairs. Two sites in one peak are therefore never counted as a
+    pair, even if both are functional.
 
-    Of sites that overlap on the genome, in peaks of one gene or of two, again only that of the smallest p-value remains, then
-    that of the better cluster, then that nearest to its TSS: what the windows of two genes share counts for one of them.
+    Where sites overlap on the genome, in peaks of the same gene or of different genes, only one is kept: that with the smallest
+    p-value, then that of the better cluster, then that nearest to its TSS. Sequence shared by the windows of two genes thus
+    counts for one gene only.
 
     Parameters
     ----------
     path: str or Path
     enrichment: pandas.DataFrame
-        Columns motif_id, motif_name, cluster, cluster_name, rank of enrichment.tsv. A motif with an empty cluster
-        stands for itself.
+        Columns motif_id, motif_name, cluster, cluster_name and rank of enrichment.tsv. A motif with an empty cluster is its own
+        cluster.
     top: int
-        How many clusters at most.
+        Maximum number of clusters.
     """
     ordered = enrichment.assign(rank=pd.to_numeric(enrichment["rank"])).sort_values("rank", kind="stable")
     lone = ordered["cluster"].astype(str) == ""
@@ -83,18 +84,18 @@ def read_places(path: str | Path, enrichment: pd.DataFrame, top: int) -> Places:
     kept = hits.iloc[_best_places(hits)].sort_values(["gene", "window_start"], kind="stable")
     sites = []
     for cluster in range(len(chosen)):
-        of_cluster = kept[kept["cluster"] == cluster]
-        start, end = of_cluster["window_start"].to_numpy(np.int64), of_cluster["window_end"].to_numpy(np.int64)
-        # from_tss is that of the base before the middle.
-        tss = (start + end - 1) // 2 - of_cluster["from_tss"].to_numpy(np.int64)
-        orientation = np.where(of_cluster["orientation"] == "+", 1, -1).astype(np.int32)
+        members = kept[kept["cluster"] == cluster]
+        start, end = members["window_start"].to_numpy(np.int64), members["window_end"].to_numpy(np.int64)
+        # from_tss refers to the base before the middle.
+        tss = (start + end - 1) // 2 - members["from_tss"].to_numpy(np.int64)
+        orientation = np.where(members["orientation"] == "+", 1, -1).astype(np.int32)
         centre = (start + end - 2 * tss).astype(np.int32)
-        sites.append(Sites(of_cluster["gene"].to_numpy(np.int64), centre, (end - start).astype(np.int32), orientation))
+        sites.append(Sites(members["gene"].to_numpy(np.int64), centre, (end - start).astype(np.int32), orientation))
     return Places(n_genes, names.tolist(), ordered["cluster"].astype(str)[chosen.index].tolist(), sites)
 
 
 def _read_cluster_hits(path: str | Path, cluster_of: pd.Series) -> tuple[pd.DataFrame, int]:
-    """Return the hits in peaks of motifs, with their clusters and numbers of genes, and how many genes have a hit in a peak."""
+    """Read the hits of clustered motifs in peaks, with cluster and gene numbers, and count the genes with a hit in a peak."""
     text = ["motif_id", "gene_id", "peak_id", "region", "chrom", "orientation"]
     whole = ["start", "end", "window_start", "window_end", "from_tss"]
     types = dict.fromkeys(text, str) | dict.fromkeys(whole, np.int64) | {"p_value": float}
@@ -106,13 +107,13 @@ def _read_cluster_hits(path: str | Path, cluster_of: pd.Series) -> tuple[pd.Data
         chunk = chunk[chunk["motif_id"].isin(cluster_of.index)]
         hits.append(chunk.assign(cluster=cluster_of[chunk["motif_id"]].to_numpy()))
     table = pd.concat(hits, ignore_index=True)
-    # Numbered by their ids, so that the order of the file makes no difference.
+    # Number genes by id, so that the result does not depend on the order of the file.
     numbers = pd.Index(sorted(genes))
     return table.assign(gene=numbers.get_indexer(table["gene_id"]).astype(np.int64)), len(genes)
 
 
 def _best_places(hits: pd.DataFrame) -> np.ndarray:
-    """Return the rows of hits that remain, as `read_places` says; shape=(n,), dtype=int64."""
+    """Return the rows of the hits to keep, by the rules in `read_places`; shape=(n,), dtype=int64."""
     order = np.lexsort([
         hits["orientation"] == "-", hits["motif_id"].astype("category").cat.codes, hits["start"], hits["gene"],
         hits["from_tss"].abs(), hits["cluster"], hits["p_value"],
@@ -124,16 +125,17 @@ def _best_places(hits: pd.DataFrame) -> np.ndarray:
 
 
 def first_of_overlapping(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return which intervals remain when they are taken one after the other, and not if they overlap one that was taken.
+    """Select intervals greedily in the given order, skipping those that overlap a selected interval.
 
     Parameters
     ----------
     chrom, start, end: numpy.ndarray, shape=(n,)
-        Half-open, in the order in which they are taken.
+        Half-open intervals, in order of priority.
 
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=bool
+        Whether each interval is selected.
 
     Examples
     --------
@@ -142,54 +144,59 @@ def first_of_overlapping(chrom: np.ndarray, start: np.ndarray, end: np.ndarray) 
     >>> first_of_overlapping(np.array(["chr1", "chr1", "chr2"]), np.array([5, 0, 0]), np.array([15, 10, 10])).tolist()
     [True, False, True]
     """
-    # Chromosomes one after the other on a line, with a gap.
+    # Place the chromosomes one after the other on a single axis, separated by a gap.
     origin = np.unique(chrom, return_inverse=True)[1] * (int(end.max(initial=0)) + 1)
     return distinct(origin + start, origin + end, np.arange(len(start)), 0)
 
 
 def pair_table(places: Places, max_distance: int, permutations: int, seed: int, processes: int = 1) -> pd.DataFrame:
-    """Return how often genes have two clusters of motifs, and at what distance, for every pair of clusters.
+    """Test every pair of motif clusters for co-occurrence in genes and for preferred spacing.
 
-    Co-occurrence: of the genes with a hit in a peak, Fisher's exact test, one-sided, of more genes with both than if these were
-    independent. Genes differ in how many peaks they have, which makes all motifs occur together a little more often. Left
-    empty for a cluster with itself, for which there is no such table; n_both then counts genes with two sites or more.
+    Co-occurrence: a one-sided Fisher's exact test, over genes with a hit in a peak, of whether more genes have both clusters
+    than expected under independence. Genes differ in their number of peaks, which slightly raises the co-occurrence of all
+    motifs. The test does not apply to a cluster with itself; its columns are then empty, and n_both counts genes with at least
+    two sites.
 
-    Spacing: see `spacing.measure_spacing`. Small p-values are measured again with `REFINED` times as many permutations.
+    Spacing: see `spacing.measure_spacing`. Small p-values are recomputed with `REFINED` times as many permutations.
 
     Parameters
     ----------
     places: Places
     max_distance: int
-        Bases between centres up to which distances are looked at, in bins of `BIN_WIDTH`.
+        Greatest distance between centres, in bases; distances are binned by `BIN_WIDTH`.
     permutations: int
     seed: int
-        What is drawn for a pair depends on this and on the names of the two clusters only.
+        Random seed. Draws for a pair depend only on the seed and the two clusters.
     processes: int
-        Default is 1: none besides this one.
+        Number of processes. Default is 1: the current process only.
 
     Returns
     -------
     pandas.DataFrame
-        `PAIR_COLUMNS`, a row for each pair, smallest spacing p-value first. n_first, n_second, n_both: genes; expected: genes
-        with both, if independent; odds_ratio with a half added to each count. median_distance
-        between the centres of their nearest sites. orientation, bin_start, bin_end, bin_count, bin_expected: the most unusual
-        distance, of "first_second" and "second_first" (both on one strand, read in this order), "same_strand" (of a cluster
-        with itself), "convergent" (towards each other), "divergent" (away), "any"; spacing_p_value, corrected for this
-        choice. q-values by Benjamini-Hochberg over pairs. Empty where there is nothing to measure.
+        The columns of `PAIR_COLUMNS`, one row per pair, smallest spacing p-value first. Empty where a value cannot be computed.
+
+        - n_first, n_second, n_both: number of genes; expected: number of genes with both under independence; odds_ratio: with
+          0.5 added to each count.
+        - median_distance: between the centres of the nearest sites.
+        - orientation, bin_start, bin_end, bin_count, bin_expected: the most unusual distance. The orientation is "first_second"
+          or "second_first" (same strand, in this order), "same_strand" (a cluster with itself), "convergent", "divergent" or
+          "any".
+        - spacing_p_value: corrected for the choice of bin and orientation.
+        - q_value, spacing_q_value: Benjamini-Hochberg over pairs.
 
     Raises
     ------
     InputError
-        Parameters without sense.
+        A parameter is out of range.
     """
     if max_distance < BIN_WIDTH or permutations < 1 or processes < 1:
         raise InputError(
-            f"pairs of motifs: the greatest distance ({max_distance}) must be at least {BIN_WIDTH} bases, permutations "
-            f"({permutations}) and processes ({processes}) at least 1."
+            f"pairs of motifs: the greatest distance ({max_distance}) must be at least {BIN_WIDTH} bases, and permutations "
+            f"({permutations}) and processes ({processes}) must be at least 1."
         )
     pairs = list(itertools.combinations_with_replacement(range(len(places.sites)), 2))
     spacings = _measure(places, pairs, max_distance // BIN_WIDTH, permutations, seed, processes)
-    genes = [np.unique(of.gene) for of in places.sites]
+    genes = [np.unique(sites.gene) for sites in places.sites]
     rows = [_row(places, genes, first, second, spacings[first, second]) for first, second in pairs]
     table = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     for name in ("", "spacing_"):
@@ -198,13 +205,13 @@ def pair_table(places: Places, max_distance: int, permutations: int, seed: int, 
 
 
 def _row(places: Places, genes: Sequence[np.ndarray], first: int, second: int, spacing: Spacing | None) -> dict[str, object]:
-    alone = first == second
+    same_cluster = first == second
     row: dict[str, object] = {
         "first_cluster": places.numbers[first], "first_name": places.names[first],
         "second_cluster": places.numbers[second], "second_name": places.names[second],
         "n_genes": places.n_genes, "n_first": len(genes[first]), "n_second": len(genes[second]),
     }  # fmt: skip
-    if alone:
+    if same_cluster:
         row["n_both"] = int((np.unique(places.sites[first].gene, return_counts=True)[1] > 1).sum())
     else:
         n, a, b = places.n_genes, len(genes[first]), len(genes[second])
@@ -217,7 +224,7 @@ def _row(places: Places, genes: Sequence[np.ndarray], first: int, second: int, s
     if spacing is not None:
         row |= {
             "median_distance": spacing.median_distance,
-            "orientation": (ALONE_ORIENTATIONS if alone else ORIENTATIONS)[spacing.orientation],
+            "orientation": (ALONE_ORIENTATIONS if same_cluster else ORIENTATIONS)[spacing.orientation],
             "bin_start": spacing.bin * BIN_WIDTH, "bin_end": (spacing.bin + 1) * BIN_WIDTH,
             "bin_count": spacing.count, "bin_expected": spacing.expected, "spacing_p_value": spacing.p_value,
         }  # fmt: skip
@@ -230,7 +237,7 @@ def _measure(
     progress = Progress("pairs of motifs", len(pairs))
     spacings = {}
     task = places, n_bins, permutations, seed
-    for pair, spacing in map_apart(_measure_pair, task, pairs, processes, "compares positions of motifs"):
+    for pair, spacing in map_apart(_measure_pair, task, pairs, processes, "tests pairs of motifs"):
         spacings[pair] = spacing
         progress.advance()
     return spacings

@@ -1,4 +1,4 @@
-"""Places of peaks on the genome: overlapping peaks, background windows beside them, and the sites in them."""
+"""Genomic loci of peaks: resolve overlaps, draw background windows, and assign sites to intervals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cisnake.data.genome import to_genome, to_window
 PER_PEAK = 3
 NEAREST = 200
 MIN_SHARE = 0.5
-"""Least share of the shorter of two intervals that lies in both, for them to be one place, or one in the other."""
+"""Minimum overlap, as a share of the shorter interval, to count two intervals as one locus or a site as within an interval."""
 
 
 class Axis:
-    """The genome as one line: windows become intervals of integers, apart for different chromosomes.
+    """A linear axis over the genome, on which intervals of different chromosomes never overlap.
 
     Parameters
     ----------
     windows: pandas.DataFrame
-        chrom, start, end, strand; one row a gene.
+        chrom, start, end, strand; one row per gene.
 
     Examples
     --------
@@ -45,30 +45,30 @@ class Axis:
         self._strand = windows["strand"].to_numpy(str)
 
     def place(self, row: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the half-open intervals of the line that stand for [first, last) of the windows of some genes."""
+        """Map intervals [first, last) in the windows of genes to half-open intervals on the axis."""
         start = self._start[row]
         return to_genome(start, start + self.length, self._strand[row], first, last)
 
     def within(self, row: int, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the parts of a gene's window that stand for intervals of the line; the inverse of `place`."""
+        """Map intervals on the axis to the window of a gene, clipped to the window; the inverse of `place`."""
         start = self._start[row]
         begin, end = to_window(start, start + self.length, self._strand[row], first, last)
         return np.clip(begin, 0, self.length), np.clip(end, 0, self.length)
 
     def forward(self, row: np.ndarray) -> np.ndarray:
-        """Return whether the windows of some genes run along the line."""
+        """Return whether the windows of genes are on the forward strand."""
         return self._strand[row] == "+"
 
 
 def place_peaks(peaks: pd.DataFrame, genes: list[str], axis: Axis, flank: int) -> pd.DataFrame:
-    """Return peaks, extended, with their places on the genome.
+    """Extend peaks and map them to the genome.
 
     Parameters
     ----------
     peaks: pandas.DataFrame
         gene_id, window_start, window_end, attribution.
     genes: list of str
-        Ids, in the order of the windows of `axis`; every peak's is among them.
+        Gene ids in the order of the windows of `axis`; must include the gene of every peak.
     axis: Axis
     flank: int
         Bases added to both ends, within the window.
@@ -76,8 +76,8 @@ def place_peaks(peaks: pd.DataFrame, genes: list[str], axis: Axis, flank: int) -
     Returns
     -------
     pandas.DataFrame
-        peak (row in `peaks`), row (in `genes`), start, end (in the window, extended), first, last (on `axis`), positive;
-        and counted: whether no stronger peak, of whatever gene, is the same place. By row and start.
+        peak (row in `peaks`), row (in `genes`), start, end (in the window, extended), first, last (on `axis`), positive, and
+        counted: whether no stronger peak, of any gene, is at the same locus. Sorted by row and start.
     """
     row = pd.Series(np.arange(len(genes)), index=genes).reindex(peaks["gene_id"]).to_numpy(np.int64)
     start, end = (peaks[name].to_numpy(np.int64) for name in ("window_start", "window_end"))
@@ -91,20 +91,21 @@ def place_peaks(peaks: pd.DataFrame, genes: list[str], axis: Axis, flank: int) -
 
 
 def distinct(first: np.ndarray, last: np.ndarray, rank: np.ndarray, min_share: float) -> np.ndarray:
-    """Return which intervals remain when each, best first, removes those that it shares enough with.
+    """Select intervals greedily, best first, removing those that overlap a better selected interval.
 
     Parameters
     ----------
     first, last: numpy.ndarray, shape=(n,), dtype=int
-        Half-open.
+        Half-open intervals.
     rank: numpy.ndarray, shape=(n,), dtype=int
-        A permutation of 0 ... n - 1; the least is the best.
+        A permutation of 0 ... n - 1; 0 is the best.
     min_share: float
-        Least share of the shorter of two intervals that lies in both; with 0, any base.
+        Minimum overlap as a share of the shorter interval; with 0, one shared base is enough.
 
     Returns
     -------
     numpy.ndarray, shape=(n,), dtype=bool
+        Whether each interval is kept.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def distinct(first: np.ndarray, last: np.ndarray, rank: np.ndarray, min_share: f
     better = first_of_pair + second_of_pair - worse
     removed, kept = np.zeros(len(first), bool), np.zeros(len(first), bool)
     while len(worse):
-        # What no interval that is still there is better than, stays; then what it removes goes.
+        # Keep intervals that no remaining interval beats, then remove the intervals they overlap.
         beaten = np.zeros(len(first), bool)
         beaten[worse] = True
         kept[better[~beaten[better]]] = True
@@ -140,17 +141,17 @@ def distinct(first: np.ndarray, last: np.ndarray, rank: np.ndarray, min_share: f
 
 
 def unoccupied(known: np.ndarray, rows: np.ndarray, axis: Axis, peaks: pd.DataFrame) -> np.ndarray:
-    """Return where windows are free of peaks of any gene, and known.
+    """Return a mask of window positions that have a known base and are outside the peaks of all genes.
 
     Parameters
     ----------
     known: numpy.ndarray, shape=(n, length), dtype=bool
-        Where windows have no N.
+        Window positions other than N.
     rows: numpy.ndarray, shape=(n,), dtype=int
-        Their genes.
+        Gene of each window, as a row of `axis`.
     axis: Axis
     peaks: pandas.DataFrame
-        first, last: of `place_peaks`, by first.
+        first and last from `place_peaks`, sorted by first.
 
     Returns
     -------
@@ -170,27 +171,28 @@ def unoccupied(known: np.ndarray, rows: np.ndarray, axis: Axis, peaks: pd.DataFr
 def draw_background(
     free: np.ndarray, genes: np.ndarray, peaks: pd.DataFrame, seed: int, per_peak: int = PER_PEAK, nearest: int = NEAREST
 ) -> pd.DataFrame:
-    """Draw windows to compare peaks with: the same gene, length and neighbourhood, but no attribution.
+    """Draw background windows near peaks: same gene and length, but outside all peaks.
 
-    Each peak gets up to `per_peak` windows as long as itself (flanks included), of free bases and not overlapping each other,
-    drawn from the `nearest` placements that there are: so composition and distance to the TSS are about those of the peak.
-    Where a window has no room it gets fewer. The draw of a gene depends on the seed and on the gene's id alone.
+    Each peak gets up to `per_peak` non-overlapping windows of its own length (including flanks), which contain free bases only.
+    They are drawn from the `nearest` possible positions, so that base composition and distance to the TSS are similar to those
+    of the peak. If there is not enough space, a peak gets fewer windows. Draws for a gene depend only on the seed and gene id.
 
     Parameters
     ----------
     free: numpy.ndarray, shape=(genes, length), dtype=bool
-        As of `unoccupied`.
+        Mask from `unoccupied`.
     genes: numpy.ndarray of str
+        Gene ids, one per row of `free`.
     peaks: pandas.DataFrame
         row (of `free`), start, end.
     seed: int
     per_peak, nearest: int
-        Defaults are 3 and 200.
+        Windows per peak, and number of nearest positions to draw from. Defaults are 3 and 200.
 
     Returns
     -------
     pandas.DataFrame
-        row, start, end; as many rows as windows drawn.
+        row, start, end; one row per drawn window.
 
     Examples
     --------
@@ -225,25 +227,25 @@ def draw_background(
 def sites_within(
     first: np.ndarray, last: np.ndarray, begin: np.ndarray, end: np.ndarray, eligible: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which interval each site is in, if any: that of the greatest overlap, then the first.
+    """Assign each site to the interval with the greatest overlap (ties: the first interval).
 
-    A site is in an interval if they overlap by at least half of the shorter of both.
+    A site is in an interval if they overlap by at least half of the shorter of the two.
 
     Parameters
     ----------
     first, last: numpy.ndarray, shape=(sites,), dtype=int
-        Half-open.
+        Half-open sites.
     begin, end: numpy.ndarray, shape=(intervals,), dtype=int
-        Half-open.
+        Half-open intervals.
     eligible: numpy.ndarray, shape=(intervals,), dtype=bool
-        Others are passed over.
+        Intervals to consider.
 
     Returns
     -------
     interval: numpy.ndarray, shape=(sites,), dtype=int64
-        -1 for none.
+        Index of the interval; -1 if there is none.
     shared: numpy.ndarray, shape=(sites,), dtype=int64
-        Bases of the overlap.
+        Bases of overlap.
 
     Examples
     --------
@@ -258,7 +260,7 @@ def sites_within(
     order = number[np.argsort(begin[number], kind="stable")]
     ordered = begin[order]
     longest = int((end - begin).max(initial=0))
-    # Every interval that may reach a site begins less than the longest one before it; the test of overlap follows.
+    # An interval that overlaps a site starts at most the longest interval length before it; overlap is tested below.
     low = np.searchsorted(ordered, first - longest, side="right")
     high = np.searchsorted(ordered, last, side="left")
     site, at = _pairs(np.maximum(high - low, 0), low)
@@ -282,8 +284,8 @@ def _pairs(number: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _nearest_free(taken: np.ndarray, start: int, size: int, nearest: int) -> np.ndarray:
-    """Return the `nearest` placements of `size` free bases, by distance from `start`."""
-    # Looked for nearby first: only crowded windows need the whole, which would take most of the time.
+    """Return the `nearest` start positions of `size` free bases, sorted by distance from `start`."""
+    # Search nearby first. Only crowded windows need a search of the whole window, which is slow.
     for reach in (2 * nearest, len(taken)):
         low, high = max(start - reach, 0), min(start + reach + size, len(taken))
         before = np.concatenate([[0], np.cumsum(taken[low:high])])

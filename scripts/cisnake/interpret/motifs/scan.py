@@ -1,4 +1,4 @@
-"""Scan the windows of a run with motifs, once for all contrasts: every hit on either strand, with p- and q-values."""
+"""Scan the windows of a run with motifs on both strands, once for all contrasts, and compute p-values and q-values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 10
 BLOCK_BASES = 4_000_000
-# Hits of a block that are to be expected at most, which bounds its memory where thresholds are lax.
+# Maximum expected number of hits per block; bounds memory if thresholds are permissive.
 _BLOCK_HITS = 4_000_000
 
 
@@ -39,9 +39,9 @@ class Scan:
     ----------
     n_genes, n_hits: int
     n_tests: int
-        Sites looked at: motifs x positions x strands, each position of the genome once, but for sites with N.
+        Number of sites tested: motifs x positions x strands, with each genomic position counted once, without sites with N.
     best_only: list of str
-        Names of motifs too short or too vague for any site to reach the threshold in some class.
+        Names of motifs that are too short or too degenerate for any site to reach the threshold in some GC class.
     """
 
     n_genes: int
@@ -52,7 +52,7 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """Windows to scan, class after class: their table, rows in the data set, sequences, and the background of each class."""
+    """Windows to scan, sorted by GC class: their table, rows in the data set, sequences, and the background of each class."""
 
     windows: pd.DataFrame
     stored: np.ndarray
@@ -62,17 +62,17 @@ class _Source:
 
     @property
     def length(self) -> int:
-        """Bases of a window."""
+        """Bases in a window."""
         return self.columns[1] - self.columns[0]
 
     def sequences(self) -> Iterator[np.ndarray]:
-        """Yield the codes of all windows in their order, in blocks."""
+        """Yield the base codes of all windows in order, in blocks."""
         return _read(self.reader, self.stored, self.columns)
 
 
 @dataclass(frozen=True, eq=False)
 class _ScanJob:
-    """What a process needs to scan any block of windows."""
+    """Data shared by all processes of a scan."""
 
     reader: RowReader
     columns: tuple[int, int]
@@ -84,7 +84,7 @@ class _ScanJob:
 
 @dataclass(frozen=True, eq=False)
 class _WindowBlock:
-    """Windows of one class: their rows among the genes that are scanned, and in the data set."""
+    """Windows of one GC class, with their rows among the scanned genes and in the data set."""
 
     number: int
     gc_class: int
@@ -94,7 +94,7 @@ class _WindowBlock:
 
 @dataclass(frozen=True, eq=False)
 class _ScannedBlock:
-    """What a block comes to, its hits in `part`: how many each window has, and each level, of all and of new positions."""
+    """Result for a block; hits are in the file `part`, with counts per window, per level, and per level at new positions."""
 
     number: int
     part: Path
@@ -118,45 +118,45 @@ def scan_genes(
 ) -> Scan:
     """Scan the windows of genes with all motifs, and write the hits.
 
-    p-values are against the base composition of all windows, both strands pooled; or with several classes, which hold
-    equally many windows of similar GC content, against that of the class. A position of the genome that several windows
-    share is one test: that of the window that begins first. Memory is that of a block per process, and of a table of
-    scores; blocks and processes do not change the result.
+    p-values use the base composition of all windows as background, with both strands pooled. With several GC classes, each of
+    about equally many windows, the background is that of the class. A genomic position shared by several windows is one test,
+    in the window that starts first. Memory is bounded by one block per process plus a table of scores. Blocks and processes do
+    not affect the result.
 
     Parameters
     ----------
     dataset: str or Path
         dataset.h5 or genes.h5.
     genes: str
-        "all", "held_out", or a file of ids, as `gene_choice.choose_genes` takes it.
+        "all", "held_out", or a file of gene ids; see `gene_choice.choose_genes`.
     motifs: sequence of Motif
     output: Path
-        hits.h5; see `hits.HitFile`. Genes stand in the order of the data set, class after class.
+        hits.h5; see `hits.HitFile`. Genes are sorted by GC class, then in the order of the data set.
     p_threshold: float
-        Greatest p of a hit. A motif of which no site can be as unlikely (any of five bases, at 1e-4) is matched by its best
-        words alone, and their p-values say so. Default is 1e-4.
+        Greatest p-value of a hit. If no site of a motif can reach it (at 1e-4, any motif of five bases), only the best words of
+        the motif are hits, with their true p-values. Default is 1e-4.
     gc_classes: int
-        Classes of GC content, from 1 to 10. Default is 1.
+        Number of GC classes, from 1 to 10. Default is 1.
     processes: int
-        Default is 1: none besides this one.
+        Number of processes. Default is 1: the current process only.
     block_bases: int
-        Most bases of a block.
+        Maximum number of bases in a block.
 
     Raises
     ------
     InputError
-        Parameters without sense, no motif or too many, or a gene that the data set does not have.
+        A parameter is out of range, there are no motifs or too many, or a gene is not in the data set.
     """
     if not 0 < p_threshold <= 1 or not 1 <= gc_classes <= MAX_CLASSES or processes < 1:
         raise InputError(
-            f"motifs: the p threshold ({p_threshold}) must lie in (0, 1], the classes of GC content ({gc_classes}) between 1 "
-            f"and {MAX_CLASSES}, and processes ({processes}) be at least 1."
+            f"motifs: the p threshold ({p_threshold}) must be above 0 and at most 1, the number of GC classes ({gc_classes}) "
+            f"from 1 to {MAX_CLASSES}, and processes ({processes}) at least 1."
         )
     if not 0 < len(motifs) <= np.iinfo(np.uint16).max:
-        raise InputError(f"motifs: there are {len(motifs)} motifs to scan with, and must be between 1 and 65,535.")
+        raise InputError(f"motifs: there are {len(motifs)} motifs to scan with, but the number must be from 1 to 65,535.")
     source = _open_source(dataset, genes, gc_classes)
     scores = score_motifs(motifs, source.background, p_threshold)
-    # Where thresholds are lax, or motifs short, hits bound the block.
+    # With permissive thresholds or short motifs, the number of hits limits the block size.
     most = min(block_bases, int(_BLOCK_HITS / (2 * scores.cut_p.sum(axis=1).max())))
     blocks = _blocks(source, most, processes)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def scan_genes(
 
 
 def _open_source(dataset: str | Path, genes: str, gc_classes: int) -> _Source:
-    # Imported here: processes that scan have no use for them, and start sooner.
+    # Imported here to keep the start-up of worker processes fast.
     from cisnake.data.dataset import open_dataset, read_windows
     from cisnake.data.windows import choose_genes
 
@@ -187,10 +187,10 @@ def _open_source(dataset: str | Path, genes: str, gc_classes: int) -> _Source:
 
 
 def _scan_blocks(job: _ScanJob, blocks: Sequence[_WindowBlock], processes: int) -> list[_ScannedBlock]:
-    """Return what all blocks come to, in their order."""
+    """Scan all blocks, and return the results in order."""
     progress = Progress("genes scanned", sum(len(block.rows) for block in blocks))
     scanned = []
-    for block in map_apart(_scan, job, blocks, processes, "scans with motifs"):
+    for block in map_apart(_scan, job, blocks, processes, "scans for motifs"):
         scanned.append(block)
         progress.advance(len(block.counts))
     return sorted(scanned, key=lambda block: block.number)
@@ -204,7 +204,7 @@ def _write(
     scores: Scores,
     p_threshold: float,
 ) -> Scan:
-    """Write what all blocks found, in the order of the windows, with the q-values that follow from all of it."""
+    """Write the hits of all blocks in the order of the windows, with q-values over all blocks."""
     from cisnake.interpret.motifs.hits import write_hits
 
     n_hits, n_new = np.zeros((2, len(scores.p)), np.int64)
@@ -235,18 +235,18 @@ def _write(
 
 
 def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return classes of GC content of about as many windows each, from the poorest in GC; equal contents stand in one class.
+    """Assign windows to GC classes of about equal size, from low to high GC; equal GC contents are in the same class.
 
     Parameters
     ----------
     counts: numpy.ndarray, shape=(windows, 4), dtype=int
-        A, C, G and T.
+        Counts of A, C, G and T.
     n_classes: int
 
     Returns
     -------
     numpy.ndarray, shape=(windows,), dtype=int64
-        Windows of N alone are in class 0.
+        Windows with only N are in class 0.
 
     Examples
     --------
@@ -262,21 +262,22 @@ def classes_of_gc(counts: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def seen_before(windows: pd.DataFrame, length: int) -> np.ndarray:
-    """Return up to where each window, counted from its lower end on the genome, lies in one that begins before it.
+    """Return how far each window, from its lower end on the genome, is covered by windows that start before it.
 
-    A site is new in the windows in order of their beginnings if it ends beyond that: windows are equally long, so that one
-    that begins earlier and holds the end of a site holds all of it.
+    A site is new in a window if it ends beyond this position. All windows have the same length, so an earlier window that
+    contains the end of a site contains the whole site.
 
     Parameters
     ----------
     windows: pandas.DataFrame
-        chrom, start; of windows that begin at the same place, the first is the earlier one.
+        chrom, start. Of windows with the same start, the first counts as the earlier.
     length: int
+        Bases in a window.
 
     Returns
     -------
     numpy.ndarray, shape=(windows,), dtype=int64
-        From 0, none, to `length`, all.
+        Covered bases, from 0 to `length`.
 
     Examples
     --------
@@ -304,7 +305,7 @@ def _count_bases(codes: np.ndarray) -> np.ndarray:
 
 
 def _blocks(source: _Source, block_bases: int, processes: int) -> list[_WindowBlock]:
-    """Cut the windows of each class into blocks of about equal size, as many as keep all processes busy."""
+    """Split the windows of each class into blocks of about equal size, in a multiple of the number of processes."""
     gc_class = source.windows["gc_class"].to_numpy()
     size = max(1, block_bases // max(source.length, 1))
     blocks: list[_WindowBlock] = []
@@ -320,8 +321,8 @@ def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
     windows = Windows(job.reader.read(block.stored, *job.columns))
     steps, cuts = job.scores.steps[block.gc_class], job.scores.cuts[block.gc_class]
     parts: list[tuple[np.ndarray, ...]] = []
-    for index, (of_motif, cut) in enumerate(zip(steps, cuts.tolist(), strict=True)):
-        place, orientation, total = windows.sites(of_motif, cut)
+    for index, (motif_steps, cut) in enumerate(zip(steps, cuts.tolist(), strict=True)):
+        place, orientation, total = windows.sites(motif_steps, cut)
         level = job.scores.first_level[block.gc_class, index] + total - cut
         parts.append((place, np.full(len(place), 2 * index, np.int64) + (orientation < 0), level))
     place, motif, level = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -330,9 +331,9 @@ def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
     reverse = motif % 2 == 1
     motif //= 2
     row, start = windows.split(place)
-    width = np.array([len(of_motif) for of_motif in steps])
+    width = np.array([len(motif_steps) for motif_steps in steps])
     strand, seen = job.strand[block.rows], job.seen[block.rows]
-    # Counted from the window's lower end on the genome.
+    # Relative to the lower end of the window on the genome.
     _, end = to_genome(0, windows.length, strand[row], start, start + width[motif])
     new = end > seen[row]
     levels, at = np.unique(level, return_inverse=True)
@@ -350,7 +351,7 @@ def _scan(job: _ScanJob, block: _WindowBlock) -> _ScannedBlock:
 
 
 def _count_tests(windows: Windows, widths: np.ndarray, strand: np.ndarray, seen: np.ndarray) -> int:
-    """Return how many sites of all motifs the windows have on both strands, without N and not seen before."""
+    """Count the sites tested for all motifs on both strands, without N and at new positions only."""
     row, first, last = windows.known()
     first, last = to_genome(0, windows.length, strand[row], first, last)
     total = 0

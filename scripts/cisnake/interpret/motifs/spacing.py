@@ -1,4 +1,4 @@
-"""Preferred distances and orientations of two motifs, beyond what their own positions explain."""
+"""Preferred distances and orientations between two motifs, given the position preference of each."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from scipy.special import gammainc
 
 from cisnake.interpret.motifs.columns import Columns
 
-# How two sites read: along the strand of both, or towards or away from each other. Of a motif with itself, the first two are
-# one. ANY counts all alike, for motifs that care for the distance alone or read the same on both strands.
+# Relative orientation of two sites: on the same strand, in either order, or towards or away from each other. For a motif with
+# itself, the first two are the same. "any" pools all orientations, for palindromes and for pairs where only distance matters.
 ORIENTATIONS = ("first_second", "second_first", "convergent", "divergent", "any")
 ALONE_ORIENTATIONS = ("same_strand", "", "convergent", "divergent", "any")
 
-# Numbers in one block of permutations.
+# Maximum number of array elements in one block of permutations.
 _BLOCK = 1 << 21
 _OVERLAP = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
 class Sites(Columns):
-    """Sites of one motif, in the direction of their genes, sorted by gene.
+    """Sites of one motif, in the orientation of their genes, sorted by gene.
 
     Attributes
     ----------
     gene: numpy.ndarray, shape=(n,), dtype=int64
     centre: numpy.ndarray, shape=(n,), dtype=int32
-        Twice the middle of the site, from the TSS: the sum of its start and its end.
+        Twice the midpoint of the site relative to the TSS, that is, the sum of its start and its end.
     width: numpy.ndarray, shape=(n,), dtype=int32
-        Bases.
+        Width in bases.
     orientation: numpy.ndarray, shape=(n,), dtype=int32
         1 or -1.
     """
@@ -44,23 +44,24 @@ class Sites(Columns):
 
 @dataclass(frozen=True)
 class Spacing:
-    """The most enriched distance of two motifs.
+    """The most enriched distance between two motifs.
 
     Attributes
     ----------
     n_genes: int
-        Genes with a pair of sites.
+        Number of genes with a pair of sites.
     median_distance: float
-        Between the centres of the nearest pair of each, in bases.
+        Median over genes of the distance between the centres of the nearest pair, in bases.
     orientation: int
-        Index of `ORIENTATIONS`.
+        Index into `ORIENTATIONS`.
     bin: int
-        Distances from bin x width to below (bin + 1) x width.
+        The bin contains distances from bin x width up to, but not including, (bin + 1) x width.
     count: int
-        Genes whose nearest pair is in that bin and orientation.
+        Number of genes whose nearest pair has this bin and orientation.
     expected: float
+        Expected number of these genes.
     p_value: float
-        Of the bin, corrected for the choice among all bins and orientations; at least 1 / (permutations + 1).
+        p-value of the bin, corrected for the choice among all bins and orientations; at least 1 / (permutations + 1).
     """
 
     n_genes: int
@@ -75,38 +76,39 @@ class Spacing:
 def measure_spacing(
     first: Sites, second: Sites | None, bin_width: int, n_bins: int, permutations: int, rng: np.random.Generator
 ) -> Spacing | None:
-    """Find the distance and orientation that the nearest sites of two motifs have more often than by chance.
+    """Find the most enriched distance and orientation of the nearest sites of two motifs, with a permutation test.
 
-    Each gene with both counts once, by its nearest pair of sites that do not overlap. By chance means: with the sites of the
-    second motif, places from the TSS and strands, exchanged between the genes that have both motifs. That keeps each
-    motif's preference for a distance from the TSS, and breaks only the relation of both. All sites of a gene move together, to
-    a gene that has as many, so that their relation to each other is kept too. Of a motif with itself, single sites are
-    exchanged between the genes that have two or more.
+    Each gene with both motifs counts once, with its nearest pair of non-overlapping sites. The null distribution comes from
+    exchanging the sites of the second motif (distance from the TSS and strand) between the genes that have both motifs. This
+    preserves the preference of each motif for a distance from the TSS, and breaks only the relation between the two motifs. All
+    sites of a gene move together to a gene with the same number of sites, so their relation to each other is preserved too. For
+    a motif with itself, single sites are exchanged between the genes with at least two sites.
 
-    Sites that overlap are no pair, in exchanged genes as in real ones; so counts are compared with shares of the pairs that
-    are left. How unusual a count is, is its Poisson tail, given the expected one; the p-value compares the most unusual of all
-    bins and orientations with that of each permutation. Expected shares are means over all permutations and the real
-    arrangement, which is one more of them if there is no relation.
+    Overlapping sites are not a pair, in observed and in permuted data, so the number of pairs varies. Expected counts are
+    therefore computed from shares of the remaining pairs. A count is scored by its Poisson tail probability given the expected
+    count. The p-value compares the smallest tail over all bins and orientations with that of each permutation. Expected shares
+    are means over all permutations and the observed arrangement, which is exchangeable with them under the null hypothesis.
 
     Parameters
     ----------
     first: Sites
     second: Sites, optional
-        None for the first motif with itself.
+        None: test the first motif with itself.
     bin_width: int
-        Bases.
+        Width of a bin in bases.
     n_bins: int
-        Distances of bin_width x n_bins and more are in no bin, but count among all pairs.
+        Distances of at least bin_width x n_bins are outside all bins, but their pairs are included in the total.
     permutations: int
     rng: numpy.random.Generator
 
     Returns
     -------
-    Spacing, or None where no gene has a pair
+    Spacing or None
+        None if no gene has a pair.
 
     Examples
     --------
-    The second motif is 20 bases downstream of the first in each of 30 genes; widths are 8 bases:
+    In each of 30 genes, the second motif is 20 bases downstream of the first; both motifs are 8 bases wide:
 
     >>> import numpy as np
     >>> from cisnake.interpret.motifs.spacing import ORIENTATIONS, Sites, measure_spacing
@@ -135,7 +137,7 @@ def measure_spacing(
 def _nearest_pairs(
     first: Sites, second: Sites, pairs: tuple[np.ndarray, np.ndarray], alone: bool, permutations: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Yield the key of each gene's nearest pair of sites (see `_keys`), of the real sites and then of permutations.
+    """Yield the key of the nearest pair of sites per gene (see `_keys`), first for the observed sites, then for permutations.
 
     Yields
     ------
@@ -154,7 +156,7 @@ def _nearest_pairs(
 
 
 def _summary(nearest: np.ndarray, bin_width: int, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many genes have a pair, shape=(arrangements,), and each distance and orientation, as `_count` does."""
+    """Count the genes with a pair, shape=(arrangements,), and the genes per distance and orientation; see `_count`."""
     return (nearest < _OVERLAP).sum(axis=1), _count(nearest, 2 * bin_width, n_bins)
 
 
@@ -164,23 +166,23 @@ def _most_enriched(totals: np.ndarray, counts: np.ndarray, median: float) -> Spa
     Parameters
     ----------
     totals: numpy.ndarray, shape=(arrangements,), dtype=int64
-        Genes with a pair.
+        Number of genes with a pair.
     counts: numpy.ndarray, shape=(arrangements, n_bins, orientations), dtype=int64
     median: float
-        Of the distances of the first arrangement.
+        Median distance in the first arrangement.
     """
     expected = totals[:, None, None] * (counts.sum(axis=0) / totals.sum())
-    # The chance of so many or more.
+    # Probability of at least this count.
     tails = np.where(counts > 0, gammainc(np.maximum(counts, 1), expected), 1.0)
     best = tails.reshape(len(tails), -1).min(axis=1)
     place, orientation = np.unravel_index(int(tails[0].argmin()), tails.shape[1:])
     p = np.count_nonzero(best <= best[0] * (1 + 1e-9)) / len(best)
-    chance = float(expected[0, place, orientation])
-    return Spacing(int(totals[0]), median, int(orientation), int(place), int(counts[0, place, orientation]), chance, float(p))
+    mean = float(expected[0, place, orientation])
+    return Spacing(int(totals[0]), median, int(orientation), int(place), int(counts[0, place, orientation]), mean, float(p))
 
 
 def _of_shared_genes(first: Sites, second: Sites | None) -> tuple[Sites, Sites]:
-    """Return the sites of the genes that have both motifs, or two sites of the one."""
+    """Return the sites in genes with both motifs, or with two sites of the first motif if `second` is None."""
     if second is None:
         genes, number = np.unique(first.gene, return_counts=True)
         both = first[np.isin(first.gene, genes[number > 1])]
@@ -190,7 +192,7 @@ def _of_shared_genes(first: Sites, second: Sites | None) -> tuple[Sites, Sites]:
 
 
 def _slots(first: Sites, second: Sites, alone: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return all pairs of a site of either that are of the same gene, as indices, by gene."""
+    """Return the indices of all pairs of sites in the same gene, sorted by gene."""
     low, high = (np.searchsorted(second.gene, first.gene, side=side) for side in ("left", "right"))
     number = high - low
     first_site = np.repeat(np.arange(len(first)), number)
@@ -200,7 +202,7 @@ def _slots(first: Sites, second: Sites, alone: bool) -> tuple[np.ndarray, np.nda
 
 
 def _exchangeable(sites: Sites, single: bool) -> list[np.ndarray]:
-    """Return groups of what may change places: arrays of indices of sites, (genes, sites of each), or (sites, 1) if single."""
+    """Return groups of exchangeable sites: index arrays of shape (genes, sites per gene), or (sites, 1) if `single`."""
     if single:
         return [np.arange(len(sites))[:, None]]
     begins = np.flatnonzero(np.diff(sites.gene, prepend=-1))
@@ -209,7 +211,7 @@ def _exchangeable(sites: Sites, single: bool) -> list[np.ndarray]:
 
 
 def _exchange(groups: list[np.ndarray], n_sites: int, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Return which site takes the place of each, for a number of permutations; shape=(number, n_sites), dtype=int64."""
+    """Draw permutations, and return the site that replaces each site; shape=(number, n_sites), dtype=int64."""
     moved = np.empty((number, n_sites), np.int64)
     for group in groups:
         order = rng.permuted(np.tile(np.arange(len(group)), (number, 1)), axis=1)
@@ -218,13 +220,13 @@ def _exchange(groups: list[np.ndarray], n_sites: int, number: int, rng: np.rando
 
 
 def _keys(first: Sites, first_site: np.ndarray, second: Sites, second_site: np.ndarray, alone: bool) -> np.ndarray:
-    """Return for each pair of sites 8 x distance of their centres + orientation, or `_OVERLAP`; dtype=int32."""
+    """Return the key of each pair of sites: 8 x distance of centres + orientation, or `_OVERLAP`; dtype=int32."""
     apart = second.centre[second_site] - first.centre[first_site]
     strand = first.orientation[first_site]
     opposite = strand != second.orientation[second_site]
     behind = apart * strand < 0
     if alone:
-        # Of two sites of the same motif on one strand, none is the first.
+        # Two sites of the same motif on the same strand have no order.
         behind &= opposite
     apart = np.abs(apart)
     keys = (apart << 2) | (opposite << 1) | behind
@@ -232,7 +234,7 @@ def _keys(first: Sites, first_site: np.ndarray, second: Sites, second_site: np.n
 
 
 def _count(nearest: np.ndarray, bin_width: int, n_bins: int) -> np.ndarray:
-    """Return how many genes have each distance and orientation; shape=(permutations, n_bins, 5), dtype=int64."""
+    """Count genes by distance and orientation; shape=(permutations, n_bins, 5), dtype=int64."""
     bins = (nearest >> 2) // bin_width
     row, _ = near = np.nonzero(bins < n_bins)
     cell = (row * n_bins + bins[near]) * 4 + (nearest[near] & 3)

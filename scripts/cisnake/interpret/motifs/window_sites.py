@@ -1,4 +1,4 @@
-"""Sites of motifs in windows, by lightmotif."""
+"""Find the sites of motifs in windows with lightmotif."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import numpy as np
 from cisnake.data.genome import N
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
-# Rows that lightmotif scores at a time: it looks twice at a whole block where any place of it may be a hit.
+# Rows that lightmotif scores at a time; it rescans a whole block if any of its positions may be a hit.
 _SCAN_ROWS = 64
 
 
 def scan_windows(codes: np.ndarray, steps: np.ndarray, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sites of one motif in windows, on both strands.
+    """Find the sites of one motif in windows, on both strands.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(windows, length), dtype=int8
     steps: numpy.ndarray, shape=(width, 4), dtype=int64
-        Scores of the motif, as of `log_odds.MotifScores`.
+        Scores of the motif; see `log_odds.MotifScores`.
     cut: int
-        Least sum of a site, in steps. Sites with an N, and such as would leave the window, are none.
+        Score threshold of a site, in steps. Sites that contain N or extend beyond the window are ignored.
 
     Returns
     -------
     row, start, orientation, total: numpy.ndarray, dtype=int
-        Window, position of the site in it, +1 or -1, and sum in steps; by row, start and orientation (+ first).
+        Window, position of the site in it, +1 or -1, and score in steps. Sorted by row, start and orientation (+ first).
 
     Examples
     --------
@@ -44,7 +44,7 @@ def scan_windows(codes: np.ndarray, steps: np.ndarray, cut: int) -> tuple[np.nda
 
 
 class Windows:
-    """Windows joined to one sequence for lightmotif, which is fast on long ones only, an N between any two.
+    """Windows joined to one sequence with an N between neighbours; lightmotif is fast only on long sequences.
 
     Parameters
     ----------
@@ -61,18 +61,18 @@ class Windows:
         self._striped = lightmotif.stripe(_LETTERS[joined].tobytes().decode("ascii")) if len(joined) else None
 
     def split(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the window, and the position in it, of joined positions."""
+        """Convert joined positions to windows and positions in them."""
         return place // (self.length + 1), place % (self.length + 1)
 
     def known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the longest stretches without N: window, and half-open interval in it; dtype=int64."""
+        """Return the maximal stretches without N as window, start and end (half-open); dtype=int64."""
         is_n = np.diff(self._n_before).astype(bool)
         edges = np.flatnonzero(np.diff(np.concatenate([[True], is_n, [True]])))
         row, start = self.split(edges[::2])
         return row, start, start + edges[1::2] - edges[::2]
 
     def sites(self, steps: np.ndarray, cut: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the joined position, the orientation and the sum of sites, as of `scan_windows`, in any order."""
+        """Return the joined position, orientation and score of sites, in any order; see `scan_windows`."""
         import lightmotif
 
         width = len(steps)
@@ -80,7 +80,7 @@ class Windows:
         for orientation, oriented in ((1, steps), (-1, steps[::-1, ::-1])):
             if self._striped is None or width > self.length or cut > steps.max(axis=1).sum():
                 continue
-            # Sums of such integers are exact in the scanner's single precision, so that its scores and the cut are too.
+            # Scores are integers, so their sums are exact in the single precision of the scanner.
             matrix = lightmotif.ScoringMatrix({base: column.tolist() for base, column in zip("ACGT", oriented.T, strict=True)})
             scanner = lightmotif.scan(matrix, self._striped, threshold=cut - 0.5, block_size=_SCAN_ROWS)
             hits = np.array([(hit.position, orientation, hit.score) for hit in scanner], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Motifs found without a database."""
+"""De novo motif discovery."""
 
 import lazy_loader
 

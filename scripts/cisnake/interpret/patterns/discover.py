@@ -1,4 +1,4 @@
-"""De-novo patterns: what recurs among the bases that drive a score, found without a database by TF-MoDISco."""
+"""De novo motif discovery: recurring patterns of contributions, found by TF-MoDISco without a motif database."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ SEQLET_COLUMNS = (
     "pattern", "gene_id", "chrom", "start", "end", "strand", "window_start", "window_end", "orientation", "contribution",
 )  # fmt: skip
 
-# Those of TF-MoDISco's own program, which differ from the defaults of its function.
+# Options of the TF-MoDISco command line program; they differ from the defaults of its Python function.
 OPTIONS = {
     "sliding_window_size": 20, "flank_size": 5, "trim_to_window_size": 30, "initial_flank_to_add": 10,
     "target_seqlet_fdr": 0.05, "n_leiden_runs": 2,
 }  # fmt: skip
-# TF-MoDISco takes the highest and lowest 3 % of its windows where its own error rate would leave fewer, as it does where sites
-# are dense: in the simulated genome these are the sites of two factors out of seven, and 10 % those of all. As many as can be
-# clustered are taken, a seqlet being some 13 windows that follow each other.
+# If its error rate leaves fewer windows, as it does where sites are dense, TF-MoDISco takes the highest and lowest 3 %. In the
+# simulated genome, 3 % includes the sites of two factors out of seven, and 10 % those of all. We take as many windows as can be
+# clustered; a seqlet corresponds to about 13 consecutive windows.
 LEAST_SHARE, GREATEST_SHARE, WINDOWS_PER_SEQLET = 0.03, 0.1, 13
-# Below this a window has no place for a seqlet with its flanks.
+# A narrower window has no space for a seqlet with its flanks.
 MIN_WIDTH = 50
-# TF-MoDISco holds three arrays of four float32 a base: with this many bases they take 2 GB.
+# TF-MoDISco holds three arrays of four float32 per base; with this many bases they take 2 GB.
 MAX_BASES = 40_000_000
-# The core of a pattern begins and ends where a position has this share of the greatest contribution.
+# The core of a pattern extends over the positions with at least this share of the greatest contribution.
 CORE_SHARE = 0.3
-# A shorter core is widened to both sides: a word of three bases resembles everything.
+# Shorter cores are widened on both sides: a word of three bases matches almost any motif.
 MIN_CORE = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """What recurs at many places of the windows, cut to the positions that contribute.
+    """A recurring pattern, trimmed to the positions that contribute.
 
     Attributes
     ----------
     id: str
-        "positive_1", "negative_1", ...: of the patterns of one sign, that with the most seqlets first.
+        "positive_1", "negative_1", ...; within each sign, the pattern with the most seqlets is first.
     probabilities: numpy.ndarray, shape=(width, 4), dtype=float64
-        Shares of the bases, in the order A C G T, among the seqlets.
+        Base frequencies among the seqlets, in the order A C G T.
     contributions: numpy.ndarray, shape=(width, 4), dtype=float64
-        Mean contribution of a base where it stands: of seqlets that have another base there, 0.
+        Mean contribution of each base over all seqlets; a seqlet with another base at the position counts as 0.
     seqlets: pandas.DataFrame
-        The columns of `SEQLET_COLUMNS`: the places of the pattern, by gene and position. start and end are of the genome,
-        window_start and window_end of the gene-oriented window; strand is the genome's strand along which the pattern reads,
-        orientation the same relative to the gene; contribution is the sum over the seqlet.
+        The columns of `SEQLET_COLUMNS`: the sites of the pattern, sorted by gene and position. start and end are on the genome,
+        window_start and window_end in the gene-oriented window. strand is the genomic strand of the pattern, orientation its
+        strand relative to the gene. contribution is the sum over the seqlet.
 
     Examples
     --------
@@ -76,46 +76,46 @@ class Pattern:
 
     @property
     def sign(self) -> str:
-        """Return "+" of a pattern that raises the score, "-" of one that lowers it."""
+        """The sign of the effect: "+" if the pattern raises the score, "-" if it lowers the score."""
         return "+" if self.contributions.sum() > 0 else "-"
 
     @property
     def consensus(self) -> str:
-        """The commonest base of each position: a capital from a share of 0.7, n below 0.4."""
+        """The most frequent base at each position: upper case for shares of at least 0.7, n below 0.4."""
         best, share = self.probabilities.argmax(axis=1), self.probabilities.max(axis=1)
         letters = np.where(share >= 0.7, np.array(list("ACGT"))[best], np.array(list("acgt"))[best])
         return "".join(np.where(share < 0.4, "n", letters))
 
     @property
     def motif(self) -> Motif:
-        """The pattern as a motif of its seqlets, named by its consensus."""
+        """The pattern as a motif built from its seqlets, named after its consensus."""
         return Motif(self.id, self.consensus, self.probabilities, len(self.seqlets))
 
 
 def discover_patterns(
     file: AttributionFile, width: int = 2000, max_seqlets: int = 20_000, seed: int = 0, threads: int = 1
 ) -> list[Pattern]:
-    """Return the patterns that TF-MoDISco finds in the contributions of all genes of a file.
+    """Run TF-MoDISco on the contributions of all genes in a file, and return the patterns.
 
     Parameters
     ----------
     file: AttributionFile
-        With hypothetical contributions.
+        Must have hypothetical contributions.
     width: int
-        Bases around the TSS of each gene that are looked at, moved into the window where they reach beyond it; all of it where
-        it is not longer. Default 2000.
+        Number of bases to use around the TSS of each gene. The region is shifted if it would extend beyond the window; shorter
+        windows are used completely. Default 2000.
     max_seqlets: int
-        Of each sign, at most. Default 20,000.
+        Maximum number of seqlets per sign. Default 20,000.
     seed: int
-        Of the order of the genes, which decides what is left out where there is too much. Default 0.
+        Random seed for the order of the genes, which determines the genes used if there are too many. Default 0.
     threads: int
-        Default 1.
+        Number of threads. Default 1.
 
     Returns
     -------
     list of Pattern
-        Those that raise the score first, then those that lower it, of either sign that with the most seqlets first. None where
-        too little stands out.
+        Patterns that raise the score, then patterns that lower it; within each sign, those with the most seqlets first. Empty
+        if no positions stand out.
 
     Raises
     ------
@@ -125,10 +125,10 @@ def discover_patterns(
     tfmodisco = _load_modisco(threads)
     windows = _draw_windows(file, width, seed)
     if not windows.both_signs():
-        log.warning("no patterns: contributions are not of both signs, so that nothing can be told from noise.")
+        log.warning("no patterns: contributions have only one sign, so that no null distribution can be fitted.")
         return []
     n, length = windows.one_hot.shape[:2]
-    log.info("looking for patterns in %d windows of %d bases", n, length)
+    log.info("searching for patterns in %d windows of %d bases", n, length)
     positive, negative = tfmodisco.TFMoDISco(
         windows.one_hot,
         windows.hypothetical,
@@ -140,29 +140,29 @@ def discover_patterns(
 
 
 def _draw_windows(file: AttributionFile, width: int, seed: int) -> _Windows:
-    """Return parts of the windows of all genes, or of as many as there is room for, in random order."""
+    """Return the region around the TSS of all genes, or of as many as fit in memory, in random order."""
     if not file.has_hypothetical:
         raise InputError(
-            f"{file.path} has no hypothetical contributions, which patterns are made of: set attribution.hypothetical: true in "
-            "the configuration."
+            f"{file.path} has no hypothetical contributions, which pattern discovery requires: set "
+            "attribution.hypothetical: true in the configuration."
         )
     width = min(width, file.length)
     if width < MIN_WIDTH:
-        raise InputError(f"{file.path}: {width} bases of a window are too few to look for patterns; {MIN_WIDTH} are needed.")
+        raise InputError(f"{file.path}: {width} bases per window are too few to find patterns: use at least {MIN_WIDTH}.")
     rows = np.random.default_rng(seed).permutation(len(file))
     if len(rows) * width > MAX_BASES:
         rows = rows[: MAX_BASES // width]
-        log.info("patterns are looked for in %d of %d genes, drawn at random", len(rows), len(file))
+        log.info("searching for patterns in %d of %d genes, drawn at random", len(rows), len(file))
     return _read_windows(file, rows, width)
 
 
 def _patterns(windows: _Windows, candidates: Sequence[Any], name: str, sign: int) -> list[Pattern]:
-    """Return the patterns of one sign, cut to their cores, those with the most seqlets first."""
+    """Return the patterns of one sign, trimmed to their cores, those with the most seqlets first."""
     cores = [windows.core(candidate.seqlets) for candidate in candidates]
-    # What stood out as a whole, and not in the positions that its seqlets have in common, is no pattern.
+    # Drop candidates whose core, the part that the seqlets share, does not contribute with the right sign.
     cores = [places for places in cores if sign * windows.mean(places)[1].sum() > 0]
     if not cores:
-        log.info("no %s patterns: too few places stand out", name)
+        log.info("no %s patterns: too few positions stand out", name)
     ordered = sorted(cores, key=len, reverse=True)
     return [windows.pattern(f"{name}_{number}", places) for number, places in enumerate(ordered, start=1)]
 
@@ -172,9 +172,9 @@ def _load_modisco(threads: int) -> Any:
         import numba
         from modiscolite import tfmodisco
     except ImportError as error:
-        raise InputError("looking for patterns needs TF-MoDISco, which is not installed: run `make patterns`.") from error
+        raise InputError("pattern discovery requires TF-MoDISco, which is not installed: run `make patterns`.") from error
     config: Any = numba.config
-    # TF-MoDISco forks to compile, and keeps what it compiled for the next run, with threads that survive a fork only.
+    # TF-MoDISco forks to compile, and caches compiled code only with a fork-safe threading layer.
     config.THREADING_LAYER = "forksafe"
     numba.set_num_threads(max(1, min(threads, config.NUMBA_NUM_THREADS)))
     return tfmodisco
@@ -182,9 +182,9 @@ def _load_modisco(threads: int) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    """What TF-MoDISco is given: parts of windows, (n, width, 4) float32, and where they are from.
+    """Input of TF-MoDISco: regions of windows, (n, width, 4) float32, and their origin.
 
-    Places of a pattern are rows of (example, start, end, turned) in these parts.
+    Sites of a pattern are rows of (example, start, end, turned) in these regions.
     """
 
     one_hot: np.ndarray
@@ -193,14 +193,14 @@ class _Windows:
     table: pd.DataFrame
 
     def both_signs(self) -> bool:
-        """Return whether there are window sums above and below zero: TF-MoDISco fits a distribution to either."""
+        """Return whether there are window sums above and below zero; TF-MoDISco fits a distribution to each sign."""
         size = OPTIONS["sliding_window_size"]
         sums = np.cumsum(np.einsum("nlb,nlb->nl", self.one_hot, self.hypothetical), axis=1)
         sums = sums[:, size:] - sums[:, :-size]
         return bool((sums > 0).any() and (sums < 0).any())
 
     def core(self, seqlets: Sequence[Any]) -> np.ndarray:
-        """Return the places of a pattern's seqlets, cut to the positions that contribute, in the order of the file."""
+        """Return the sites of a pattern, trimmed to the positions that contribute, in file order."""
         places = np.array([(s.example_idx, s.start, s.end, s.is_revcomp) for s in seqlets], dtype=int)
         size = np.abs(self.mean(places)[1]).sum(axis=1)
         inside = np.flatnonzero(size >= CORE_SHARE * size.max())
@@ -214,7 +214,7 @@ class _Windows:
         return places[np.lexsort((start, self.table.index.to_numpy()[places[:, 0]]))]
 
     def mean(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return shares of the bases and mean contributions of places of one length, shape=(length, 4), dtype=float64."""
+        """Return base frequencies and mean contributions of sites of equal length, shape=(length, 4), dtype=float64."""
         bases, contributions = self._at(places)
         counts = bases.sum(axis=0, dtype=np.float64)
         totals = counts.sum(axis=1, keepdims=True)
@@ -222,7 +222,7 @@ class _Windows:
         return shares, contributions.mean(axis=0, dtype=np.float64)
 
     def _at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return bases and contributions of places as the pattern reads, shape=(places, length, 4)."""
+        """Return bases and contributions of sites in the orientation of the pattern, shape=(sites, length, 4)."""
         at = places[:, 1:2] + np.arange(places[0, 2] - places[0, 1])
         bases = self.one_hot[places[:, :1], at]
         contributions = bases * self.hypothetical[places[:, :1], at]
@@ -230,7 +230,7 @@ class _Windows:
         return tuple(np.where(turned, x[:, ::-1, ::-1], x) for x in (bases, contributions))
 
     def pattern(self, name: str, places: np.ndarray) -> Pattern:
-        """Return the pattern of some places."""
+        """Build the pattern from its sites."""
         example, first, last, turned = places.T
         gene = {column: self.table[column].to_numpy()[example] for column in ("gene_id", "chrom", "start", "end", "strand")}
         first, last = first + self.first[example], last + self.first[example]
@@ -245,7 +245,7 @@ class _Windows:
 
 
 def _read_windows(file: AttributionFile, rows: np.ndarray, width: int) -> _Windows:
-    """Return the parts of windows around the TSS, those of `rows` in that order."""
+    """Read the regions around the TSS of the genes in `rows`, in that order."""
     table = file.windows.iloc[rows]
     first = np.clip(table["mask_start"].to_numpy(int) - width // 2, 0, file.length - width)
     one_hot, hypothetical = np.zeros((2, len(rows), width, 4), np.float32)

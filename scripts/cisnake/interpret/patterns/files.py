@@ -1,4 +1,4 @@
-"""patterns/<contrast>/: what was found de novo, as files, and read back for those who draw it."""
+"""Read and write patterns/<contrast>/: de novo patterns and the known motifs that match them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ PATTERN_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class PatternMatch:
-    """A known motif that lies on a pattern.
+    """A known motif aligned to a pattern.
 
     Attributes
     ----------
     motif: Motif
-        As in the database: turn it (`matrix`) where `strand` is "-".
+        The motif as in the database; `matrix` has the reverse complement if `strand` is "-".
     p_value, q_value: float
     overlap: int
-        Columns that lie on each other.
+        Number of aligned columns.
     offset: int
-        Column of the pattern on which the first column of `matrix` lies; negative where it begins before the pattern.
+        Column of the pattern aligned to the first column of `matrix`; negative if the motif starts before the pattern.
     strand: str
+        "+" or "-".
     """
 
     motif: Motif
@@ -46,20 +47,20 @@ class PatternMatch:
 
     @property
     def matrix(self) -> np.ndarray:
-        """Probabilities as they lie on the pattern, shape=(width, 4)."""
+        """Base probabilities in the orientation of the pattern, shape=(width, 4)."""
         return self.motif.probabilities[::-1, ::-1] if self.strand == "-" else self.motif.probabilities
 
 
 @dataclass(frozen=True, eq=False)
 class FoundPattern:
-    """A pattern as it is shown.
+    """A pattern read from files.
 
     Attributes
     ----------
     id, sign, consensus: str
     n_seqlets, n_genes: int
     mean_contribution: float
-        Sum over the pattern, mean over its seqlets.
+        Sum over the positions of the pattern, averaged over its seqlets.
     probabilities, contributions: numpy.ndarray, shape=(width, 4)
     matches: tuple of PatternMatch
         Best first.
@@ -77,26 +78,26 @@ class FoundPattern:
 
 
 def pattern_table(patterns: Sequence[Pattern], matches: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a pattern.
+    """Return a table with one row per pattern.
 
     Parameters
     ----------
     patterns: sequence of Pattern
     matches: pandas.DataFrame
-        Of `tomtom.match_motifs`.
+        Table from `tomtom.match_motifs`.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `PATTERN_COLUMNS`. information in bits, against equal shares of the bases; mean_contribution the sum over
-        the pattern, mean over seqlets; motif_id, motif_name and q_value of the best match, empty where there is none;
-        contributions: positions divided by ";", of each those of A, C, G and T divided by ",".
+        The columns of `PATTERN_COLUMNS`. information: bits, relative to uniform base frequencies. mean_contribution: sum over
+        positions, averaged over seqlets. motif_id, motif_name, q_value: the best match, empty if there is none. contributions:
+        positions separated by ";", each with the values for A, C, G and T separated by ",".
     """
     best = matches[matches["rank"] == 1].set_index("pattern")[["motif_id", "motif_name", "q_value"]]
     seqlets = [pattern.seqlets for pattern in patterns]
     columns = [
-        [pattern.id for pattern in patterns], [pattern.sign for pattern in patterns], [len(of) for of in seqlets],
-        [of["gene_id"].nunique() for of in seqlets], [len(pattern) for pattern in patterns],
+        [pattern.id for pattern in patterns], [pattern.sign for pattern in patterns], [len(table) for table in seqlets],
+        [table["gene_id"].nunique() for table in seqlets], [len(pattern) for pattern in patterns],
         [pattern.consensus for pattern in patterns], [pattern.motif.information.sum() for pattern in patterns],
         [pattern.contributions.sum() for pattern in patterns],
     ]  # fmt: skip
@@ -109,16 +110,16 @@ def _as_text(contributions: np.ndarray) -> str:
 
 
 def write_patterns(patterns: Sequence[Pattern], matches: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Write patterns and what they match.
+    """Write patterns and their matches.
 
     Parameters
     ----------
     patterns: sequence of Pattern
-        May be empty: the tables then have a header only, and the MEME file no motif.
+        May be empty; the tables then consist of a header only, and the MEME file has no motifs.
     matches: pandas.DataFrame
-        Of `tomtom.match_motifs`.
+        Table from `tomtom.match_motifs`.
     paths: sequence of Path
-        Of the files of `FILES`, in that order.
+        Output paths, in the order of `FILES`.
     """
     meme, table, seqlets, matches_path = paths
     write_meme([pattern.motif for pattern in patterns], meme)
@@ -129,19 +130,19 @@ def write_patterns(patterns: Sequence[Pattern], matches: pd.DataFrame, paths: Se
 
 
 def read_patterns(folder: Path, database: Sequence[Motif]) -> list[FoundPattern]:
-    """Return the patterns of a folder, each with the motifs that it matches.
+    """Read the patterns in a folder, with their matches.
 
     Parameters
     ----------
     folder: Path
-        With the files of `FILES`, but for the seqlets.
+        Folder with the files of `FILES`; the seqlets are not needed.
     database: sequence of Motif
-        Those that the patterns were matched to.
+        The motifs that the patterns were matched to.
 
     Raises
     ------
     InputError
-        A file is missing or does not agree with the others or with the database.
+        A file is missing, or the files are inconsistent with each other or with the database.
     """
     numbers = {"n_seqlets": "int", "n_genes": "int", "mean_contribution": "float"}
     table = read_table(folder / "patterns.tsv", **numbers)
@@ -153,14 +154,14 @@ def read_patterns(folder: Path, database: Sequence[Motif]) -> list[FoundPattern]
     for row in table.itertuples():
         contributions = np.array([position.split(",") for position in row.contributions.split(";")], dtype=np.float64)
         if row.pattern not in motifs or motifs[row.pattern].probabilities.shape != contributions.shape:
-            raise InputError(f"{folder}: patterns.tsv and patterns.meme disagree on {row.pattern}; make them again.")
-        of_row = matches[matches["pattern"] == row.pattern]
-        if not set(of_row["motif_id"]) <= set(known):
-            raise InputError(f"{folder}/matches.tsv has motifs that the database lacks: make it again with this database.")
-        of_pattern = tuple(
-            PatternMatch(known[m.motif_id], m.p_value, m.q_value, m.overlap, m.offset, m.strand) for m in of_row.itertuples()
+            raise InputError(f"{folder}: patterns.tsv and patterns.meme disagree on {row.pattern}: regenerate both.")
+        rows = matches[matches["pattern"] == row.pattern]
+        if not set(rows["motif_id"]) <= set(known):
+            raise InputError(f"{folder}/matches.tsv has motifs that the database lacks: regenerate it with this database.")
+        pattern_matches = tuple(
+            PatternMatch(known[m.motif_id], m.p_value, m.q_value, m.overlap, m.offset, m.strand) for m in rows.itertuples()
         )
         matrix = motifs[row.pattern].probabilities
         facts = (row.pattern, row.sign, row.consensus, row.n_seqlets, row.n_genes, row.mean_contribution)
-        patterns.append(FoundPattern(*facts, matrix, contributions, of_pattern))
+        patterns.append(FoundPattern(*facts, matrix, contributions, pattern_matches))
     return patterns

@@ -1,4 +1,4 @@
-"""TOMTOM: which known motifs a matrix resembles, and where they lie on it."""
+"""TOMTOM: find the known motifs most similar to a query motif, with their alignment."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ MATCH_COLUMNS = (
 
 
 def match_motifs(queries: Sequence[Motif], database: Sequence[Motif], top: int = 10, threads: int = 1) -> pd.DataFrame:
-    """Return the motifs of a database that are most like each query.
+    """Return the motifs of a database that are most similar to each query.
 
-    TOMTOM with the complete score, as memelite computes it: columns are compared by their Euclidean distance, the null of a
-    column are its distances to all columns of the database, and p is that of the best alignment on either strand. The first
-    time, memelite compiles itself for about a minute, and keeps what it compiled.
+    This is TOMTOM with the complete score, computed by memelite. Columns are compared by Euclidean distance. The null
+    distribution of a column consists of its distances to all columns of the database. p is that of the best alignment on either
+    strand. On first use, memelite compiles for about a minute and caches the result.
 
     Parameters
     ----------
     queries, database: sequence of Motif
     top: int
-        Motifs kept for each query. Default 10.
+        Number of motifs to keep per query. Default 10.
     threads: int
-        Default 1.
+        Number of threads. Default 1.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `MATCH_COLUMNS`, by query and rank. e_value is p times the motifs of the database, q_value that of
-        Benjamini and Hochberg over all queries and motifs, overlap counts the columns that lie on each other. Where strand is
-        "-" the motif is turned. offset is the column of the query on which the first column of the motif, as it is turned,
-        lies: negative where the motif begins before the query.
+        The columns of `MATCH_COLUMNS`, sorted by query and rank. e_value: p times the number of motifs in the database.
+        q_value: Benjamini-Hochberg over all queries and motifs. overlap: number of aligned columns. strand: "-" if the motif is
+        reverse complemented. offset: column of the query aligned to the first column of the motif in this orientation; negative
+        if the motif starts before the query.
     """
     if not queries or not database:
         return pd.DataFrame({column: [] for column in MATCH_COLUMNS})
     from memelite import tomtom
 
     with warnings.catch_warnings():
-        # Fewer than 25 motifs make a poor null; so does a database that someone chose to be small.
+        # memelite warns that fewer than 25 motifs make a poor null distribution; a small database may be intended.
         warnings.simplefilter("ignore")
         p, _, offset, overlap, turned = tomtom(
             [np.ascontiguousarray(query.probabilities.T) for query in queries],
             [np.ascontiguousarray(motif.probabilities.T) for motif in database],
             n_jobs=threads,
         )
-    # Sums of many small numbers: a p may miss its bounds by rounding.
+    # Rounding in long sums may push p out of bounds.
     p = np.clip(p, 0, 1)
     q = bh_q_values(p.ravel()).reshape(p.shape)
     order = np.argsort(p, axis=1, kind="stable")[:, :top]

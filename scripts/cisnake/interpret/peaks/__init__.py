@@ -1,4 +1,4 @@
-"""Stretches of sequence that matter."""
+"""Peaks: stretches of sequence with strong attributions."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Peaks of attribution: the short spans of a window that drive the model's score of a gene, up or down."""
+"""Attribution peaks: short spans of a window that raise or lower the score of a gene."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ CACHE_BYTES = 400_000_000
 
 
 def peak_method(name: str, options: Mapping[str, Any]) -> PeakMethod:
-    """Return the settings of a method of calling peaks.
+    """Return the settings of a peak calling method.
 
     Parameters
     ----------
     name: str
         One of `PEAK_METHODS`.
     options: mapping
-        May have options of other methods, and anything else, which are left aside.
+        Options of other methods, and any other keys, are ignored.
 
     Raises
     ------
     InputError
-        An unknown method, or options that make no sense.
+        The method is unknown, or an option is out of range.
 
     Examples
     --------
@@ -56,17 +56,17 @@ def peak_method(name: str, options: Mapping[str, Any]) -> PeakMethod:
     RecursiveSeqlets(threshold=0.05, min_length=4, max_length=25)
     """
     if name not in PEAK_METHODS:
-        raise unknown_name("method of calling peaks", name, PEAK_METHODS)
+        raise unknown_name("peak calling method", name, PEAK_METHODS)
     settings = PEAK_METHODS[name]
     return settings(**{field.name: options[field.name] for field in fields(settings) if field.name in options})
 
 
 def call_peaks(file: AttributionFile, method: PeakMethod, max_q: float | None = None) -> pd.DataFrame:
-    """Return the positive and the negative peaks of every gene of a file.
+    """Call the positive and negative peaks of every gene in a file.
 
-    Thresholds come from the attributions of the genes. Where the file has those of shuffled windows, peaks are called in them
-    with the same thresholds, and the q-value of a peak is that of `q_values.empirical_q_values`, by its attribution among those
-    of its sign.
+    Thresholds are computed from the attributions of the genes. If the file has shuffled windows, peaks are called in them with
+    the same thresholds, and q-values are computed with `q_values.empirical_q_values`, separately for each sign, using the
+    attribution of a peak as its statistic.
 
     Parameters
     ----------
@@ -75,26 +75,26 @@ def call_peaks(file: AttributionFile, method: PeakMethod, max_q: float | None = 
     method: PeakMethod
         `RecursiveSeqlets`, `LocalMaxima` or `ModiscoWindows` with its settings.
     max_q: float, optional
-        Peaks of a greater q-value are left out. Default None: all are kept.
+        Keep only peaks with a q-value of at most this. Default None: keep all peaks.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `PEAK_COLUMNS`, gene by gene and in window order. start and end are of the genome; window_start,
+        The columns of `PEAK_COLUMNS`, sorted by gene and position in the window. start and end are on the genome; window_start,
         window_end, summit (position of the greatest |score|) and from_tss are gene-oriented; attribution is the sum over the
-        span. q_value is NaN where the file has no shuffled windows, p_value except for `RecursiveSeqlets`.
+        span. q_value is NaN if the file has no shuffled windows; p_value is NaN except for `RecursiveSeqlets`.
 
     Raises
     ------
     InputError
-        `max_q` makes no sense or the file has no shuffled windows, or attributions are not finite.
+        `max_q` is out of range or the file has no shuffled windows, or attributions are not finite.
     """
     if max_q is not None and not 0 < max_q <= 1:
-        raise InputError(f"peaks: max_q must lie above 0 and be at most 1, not {max_q}.")
+        raise InputError(f"peaks: max_q is {max_q}: set it above 0 and at most 1.")
     if max_q is not None and not file.n_null:
         raise InputError(
-            f"peaks: max_q is {max_q}, but {file.path} has no shuffled windows to estimate q from: set "
-            "attribution.null_windows to some hundreds, or leave max_q out."
+            f"peaks: max_q is {max_q}, but {file.path} has no shuffled windows from which to estimate q-values: set "
+            "attribution.null_windows to a few hundred, or leave out max_q."
         )
     blocks = _projected(file)
     caller = method.fit(blocks)
@@ -111,14 +111,14 @@ def _q_values(spans: pd.DataFrame, caller: Caller, file: AttributionFile) -> np.
     q = np.full(len(spans), np.nan)
     for sign in (1, -1):
         rows = np.flatnonzero(spans["sign"] == sign)
-        # Not its size: a maximum between deep minima stands in a span that lowers the score, and is no strong peak.
+        # Signed, not absolute: a maximum between deep minima is in a span that lowers the score, and is not a strong peak.
         real, null = (sign * table.loc[table["sign"] == sign, "attribution"].to_numpy() for table in (spans, shuffled))
         q[rows] = empirical_q_values(real, null, len(file), file.n_null)
     return q
 
 
 def write_bed(peaks: pd.DataFrame, path: str | Path) -> None:
-    """Write peaks as BED6; the score is the rank of |attribution| among them, 1000 for the greatest."""
+    """Write peaks as BED6; the score is the rank of |attribution|, scaled so that the greatest is 1000."""
     rank = peaks["attribution"].astype(float).abs().rank(pct=True)
     bed = peaks[["chrom", "start", "end", "peak_id"]].assign(score=(1000 * rank).round().astype(int), strand=peaks["strand"])
     with write_whole(path) as part:
@@ -126,7 +126,7 @@ def write_bed(peaks: pd.DataFrame, path: str | Path) -> None:
 
 
 def _projected(file: AttributionFile) -> Blocks:
-    """Return a source of projected scores, (genes, length) float32 by block; small files are read from disk only once."""
+    """Return a source of blocks of projected scores, (genes, length) float32; small files are read from disk only once."""
 
     def read() -> Iterable[np.ndarray]:
         for _, attributions, _ in file.blocks():

@@ -1,4 +1,4 @@
-"""Local maxima of attribution, after Decima's first version: the highest positions of each gene."""
+"""Local maxima of attribution, the highest positions of each gene, as in the first version of Decima."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from cisnake.interpret.peaks.spans import Blocks, Caller, highest_apart, span_ta
 
 @dataclass(frozen=True)
 class LocalMaxima:
-    """Settings of peaks that are local maxima of either sign.
+    """Settings for peaks that are local maxima of either sign.
 
     Attributes
     ----------
     n: int, optional
-        Peaks of each sign kept per gene, the highest; None keeps all. Default is 5.
+        Number of peaks to keep per sign and gene, the highest first; None keeps all. Default is 5.
     min_dist: int
-        Least distance of two peaks in bases; each is a span of half of it to both sides, so that peaks of one sign never
-        overlap. Default is 6.
+        Minimum distance between two peaks, in bases. Each peak extends by half of it on both sides, so that peaks of one sign
+        never overlap. Default is 6.
     height: float
-        Least height of a maximum, in standard deviations of the projected attributions of the whole file: the scale of
-        attributions differs by model and contrast. Default is 3: of normal noise one position in 370 is as far from zero.
+        Minimum height of a maximum, in standard deviations of the projected attributions of the whole file, because the scale
+        of attributions differs between models and contrasts. Default is 3, which 1 in 370 positions of normal noise exceeds in
+        absolute value.
 
     Raises
     ------
     InputError
-        Settings that make no sense.
+        A setting is out of range.
     """
 
     n: int | None = 5
@@ -41,7 +42,7 @@ class LocalMaxima:
         _check(self.n, self.min_dist, self.height)
 
     def fit(self, blocks: Blocks) -> Caller:
-        """Return the caller of local maxima, with a least height in the unit of the given scores.
+        """Return a caller of local maxima, with the minimum height in units of the scores.
 
         Parameters
         ----------
@@ -63,34 +64,35 @@ class LocalMaxima:
 def find_attr_peaks(
     attr: np.ndarray, tss_pos: int | None = None, n: int | None = 5, min_dist: int = 6, height: float = 0.1
 ) -> pd.DataFrame:
-    """Return the highest local maxima of one window's attribution.
+    """Return the highest local maxima of attribution in one window.
 
-    Positive peaks only, as in Decima's first version; negate `attr` for the negative ones. A maximum is higher than what stands
-    on both sides of it; of a flat one the middle is taken, of two middles the more upstream. The ends of the window are none.
+    Only positive peaks are returned, as in the first version of Decima; negate `attr` for negative peaks. A maximum is higher
+    than its neighbours on both sides. A plateau is represented by its middle, the more upstream of two middle positions. The
+    ends of the window are not maxima.
 
     Parameters
     ----------
     attr: numpy.ndarray, shape=(4, length) or (length,)
         Attribution; channels are summed.
     tss_pos: int, optional
-        Position of the TSS in the window. Default is None: from_tss stays empty.
+        Position of the TSS in the window. Default is None: from_tss is empty.
     n: int, optional
-        Keep that many of the highest; all of them when None. Default is 5.
+        Number of maxima to keep, the highest first; None keeps all. Default is 5.
     min_dist: int
-        Of two maxima closer than this many bases the lower one is dropped, of equal ones the more downstream. Default is 6.
+        If two maxima are closer than this many bases, the lower is dropped (ties: the more downstream). Default is 6.
     height: float
-        Least height, in units of the attribution: its scale is that of the model's score, so that the default suits log
-        fold changes only. `call_peaks` takes a height that is free of scale. Default is 0.1.
+        Minimum height, in units of the attribution, which are those of the score. The default suits only log fold changes.
+        `call_peaks` uses a height in standard deviations instead. Default is 0.1.
 
     Returns
     -------
     pandas.DataFrame
-        peak (position in the window), height, from_tss; the highest first, of equal ones the more upstream.
+        peak (position in the window), height, from_tss; the highest first (ties: the more upstream).
 
     Raises
     ------
     InputError
-        Parameters that make no sense, or attributions that are not finite.
+        A parameter is out of range, or attributions are not finite.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def find_attr_peaks(
     scores = np.asarray(attr)
     scores = (scores.sum(axis=0) if scores.ndim == 2 else scores)[None]
     if not np.isfinite(scores).all():
-        raise InputError("attributions hold values that are not finite: the model that made them has diverged.")
+        raise InputError("attributions are not finite: the model has probably diverged. Check its training log.")
     _, peak = _highest(scores, n, min_dist, height)
     order = np.lexsort((peak, -scores[0, peak]))
     peaks = pd.DataFrame({"peak": peak[order], "height": scores[0, peak[order]]})
@@ -113,18 +115,20 @@ def find_attr_peaks(
 
 def _check(n: int | None, min_dist: int, height: float) -> None:
     if (n is not None and n < 1) or min_dist < 1 or not height >= 0:
-        raise InputError(f"peaks: n ({n}) and min_dist ({min_dist}) must be at least 1, height ({height}) not negative.")
+        raise InputError(
+            f"peaks: n ({n}) and min_dist ({min_dist}) must be at least 1, and height ({height}) must not be negative."
+        )
 
 
 def _highest(scores: np.ndarray, n: int | None, min_dist: int, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and positions of the maxima that are kept, in the order of rows and positions."""
+    """Return rows and positions of the maxima to keep, sorted by row and position."""
     row, position = _maxima(scores)
     size = scores[row, position]
     high = size >= height
     row, position, size = row[high], position[high], size[high]
     kept = highest_apart(row, position, size, min_dist)
     if n is not None:
-        # They come in falling order, which a stable sort by row keeps within each.
+        # Maxima are in descending order, which a stable sort by row preserves within rows.
         kept = kept[np.argsort(row[kept], kind="stable")]
         firsts = np.searchsorted(row[kept], row[kept])
         kept = kept[np.arange(len(kept)) - firsts < n]
@@ -137,7 +141,7 @@ def _maxima(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if scores.shape[1] < 3:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     steps = np.sign(np.diff(scores, axis=1)).astype(np.int8)
-    # The last step up before a step down, with nothing but level ones between, is where a maximum begins.
+    # A maximum starts after a step up that is followed by a step down, with only level steps between.
     row, step = np.nonzero(steps)
     direction = steps[row, step]
     peak = np.flatnonzero((direction[:-1] > 0) & (direction[1:] < 0) & (row[:-1] == row[1:]))
@@ -149,5 +153,5 @@ def _standard_deviation(blocks: Iterable[np.ndarray]) -> float:
     for block in blocks:
         values = block.astype(np.float64)
         n, total, squares = n + values.size, total + values.sum(), squares + np.square(values).sum()
-    # The mean of attributions is small against their spread, so that this form loses no digits that matter.
+    # The mean of attributions is small relative to their spread, so the difference loses little precision.
     return float(np.sqrt(max(squares / n - (total / n) ** 2, 0))) if n else 0.0

@@ -1,4 +1,4 @@
-"""Windows of attribution after TF-MoDISco: those whose sum is larger than expected under a fitted null distribution."""
+"""TF-MoDISco seqlets: windows whose summed attribution is larger than expected under a fitted null distribution."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class ModiscoWindows:
     Attributes
     ----------
     window: int
-        Bases that are summed. Default is 21.
+        Number of bases to sum. Default is 21.
     flank: int
-        Bases that keep one window from the next, and from the ends of the gene's window. Default is 10.
+        Bases that separate windows from each other and from the ends of the gene window. Default is 10.
     precision: float
-        Share of windows above the threshold that do not belong to the null distribution. Default is 0.8.
+        Share of windows above the threshold that do not come from the null distribution. Default is 0.8.
 
     Raises
     ------
     InputError
-        Settings that make no sense.
+        A setting is out of range.
     """
 
     window: int = 21
@@ -44,12 +44,14 @@ class ModiscoWindows:
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.flank < 0:
-            raise InputError(f"peaks: window ({self.window}) must be at least 1, flank ({self.flank}) not negative.")
+            raise InputError(
+                f"peaks: window ({self.window}) must be at least 1, and flank ({self.flank}) must not be negative."
+            )
         if not 0 < self.precision < 1:
-            raise InputError(f"peaks: precision must lie between 0 and 1, not {self.precision}.")
+            raise InputError(f"peaks: precision is {self.precision}: set it between 0 and 1.")
 
     def fit(self, blocks: Blocks) -> Caller:
-        """Return the caller of windows, with thresholds from the given scores; its spans are without flanks.
+        """Return a caller of windows, with thresholds computed from the scores; its spans exclude flanks.
 
         Parameters
         ----------
@@ -72,42 +74,47 @@ class ModiscoWindows:
 
 
 def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int = 10, precision: float = 0.8) -> pd.DataFrame:
-    """Return the seqlets that TF-MoDISco starts from: windows of either sign with large attribution, and their flanks.
+    """Return the initial seqlets of TF-MoDISco: windows of either sign with large summed attribution, and their flanks.
 
-    v is the sum of each window. Its null is a Laplace law of two rates about the mode of v (the centre of the fullest of 1000
-    bins, of which the fullest of 1000 bins): on each side the greatest rate that one of the percentiles 5 .. 95 asks for. For
-    each sign, an isotonic regression on |v| tells windows (1) from 10,000 values of the law (0, weighed to count as much). With
-    y its value, and c = y / (1 - y) at the least |v|, cut to [0.95, 1], the precision from there on is 1 + c (1 - 1 / y); the
-    threshold is the least |v| with the wanted one. If less than 3 % or more than 20 % of windows pass, it is the |v| that
-    lets as many pass, for both signs alike. Then the greatest |v| of a gene is taken, again and again, each shutting out the
-    windows that begin within `window // 2 + flank` of it.
+    Let v be the sum of each window. The method has four steps:
 
-    The law's values are its quantiles, not draws, so that nothing depends on chance. Of more than a million windows, law and
-    thresholds come from a million, spread evenly. After Shrikumar et al. 2018 (arXiv:1811.00416); tangermeme 1.6 differs: it
-    reads the threshold off values that are not sorted.
+    1. Null distribution: a Laplace distribution around the mode of v, with one rate per side. The mode is found in two rounds:
+       the fullest of 1000 bins is itself split into 1000 bins, and the mode is the centre of the fullest of these. The rate of
+       a side is the greatest of those fitted to the percentiles 5 .. 95 of that side.
+    2. Precision: for each sign, an isotonic regression on |v| separates windows (1) from 10,000 null values (0, weighted to the
+       same total). Let y be its fitted value, and c = y / (1 - y) at the smallest |v|, clipped to [0.95, 1]. The precision at a
+       threshold is 1 + c (1 - 1 / y).
+    3. Threshold: the smallest |v| with the required precision. If less than 3 % or more than 20 % of windows pass, the
+       threshold is the quantile of |v| at which exactly that share passes, for both signs together.
+    4. Selection: windows of a gene are selected in descending order of |v|. A selected window excludes all windows that start
+       within `window // 2 + flank` of its start.
+
+    Null values are quantiles, not random draws, so the result is deterministic. With more than a million windows, the null
+    distribution and the thresholds are computed from a million windows, evenly spread. The method follows Shrikumar et al. 2018
+    (arXiv:1811.00416). tangermeme 1.6 differs: it takes the threshold from unsorted values.
 
     Parameters
     ----------
     scores: numpy.ndarray, shape=(genes, length), or callable
-        Projected attribution, one score a position. A callable returns an iterable of such arrays of consecutive genes each
-        time it is called, and is called three times, so that memory is that of one block. Blocks do not change the result.
+        Projected attribution, one score per position. A callable must return an iterable of such arrays of consecutive genes.
+        It is called three times, so that only one block is in memory. The block size does not affect the result.
     window: int
-        Bases that are summed. Default is 21.
+        Number of bases to sum. Default is 21.
     flank: int
-        Bases added to both sides; windows that begin among the first or the last so many are left out. Default is 10.
+        Bases added on both sides; windows without space for flanks are left out. Default is 10.
     precision: float
-        Share of windows above the threshold that are none of the null's. Default is 0.8.
+        Share of windows above the threshold that do not come from the null distribution. Default is 0.8.
 
     Returns
     -------
     pandas.DataFrame
-        row (of the gene), start, end (half-open, in the window, flanks included: those of neighbours may overlap), attribution
-        (sum of the window without its flanks); sorted by row and start. Empty when all windows have the same sum.
+        row (of the gene), start, end (half-open, in the window; includes flanks, which may overlap between neighbours),
+        attribution (sum of the window without flanks); sorted by row and start. Empty if all windows have the same sum.
 
     Raises
     ------
     InputError
-        Parameters that make no sense, or scores that are not finite.
+        A parameter is out of range, or scores are not finite.
 
     Examples
     --------
@@ -127,7 +134,7 @@ def tfmodisco_seqlets(scores: np.ndarray | Blocks, window: int = 21, flank: int 
 def _window_sums(scores: np.ndarray, window: int) -> np.ndarray:
     """Return the sums of all windows, shape=(genes, length - window + 1), dtype=float64."""
     n = max(scores.shape[1] - window + 1, 0)
-    # Summed one by one: differences of a running sum would leave equal windows unequal.
+    # Not as differences of a cumulative sum: rounding would make equal windows unequal.
     sums = np.zeros((len(scores), n))
     for k in range(window):
         sums += scores[:, k : k + n]
@@ -135,13 +142,13 @@ def _window_sums(scores: np.ndarray, window: int) -> np.ndarray:
 
 
 def _sample(blocks: Blocks, window: int) -> np.ndarray:
-    """Return the sums of all windows, or of a million of them, one drawn from each of as many equal stretches."""
+    """Return the sums of all windows, or of a stratified sample of a million windows."""
     shapes = [block.shape for block in blocks()]
     total = sum(n * max(length - window + 1, 0) for n, length in shapes)
     if total > N_SAMPLED:
-        # Even steps could fall on the same few positions of every gene.
-        inner = np.random.default_rng(0).random(N_SAMPLED)
-        chosen = ((np.arange(N_SAMPLED) + inner) * (total / N_SAMPLED)).astype(np.int64)
+        # With a constant step, the sample could consist of the same few positions of every gene.
+        jitter = np.random.default_rng(0).random(N_SAMPLED)
+        chosen = ((np.arange(N_SAMPLED) + jitter) * (total / N_SAMPLED)).astype(np.int64)
     else:
         chosen = np.arange(total)
     samples, first = [np.empty(0)], 0
@@ -154,7 +161,7 @@ def _sample(blocks: Blocks, window: int) -> np.ndarray:
 
 
 def _thresholds(values: np.ndarray, precision: float) -> tuple[float, float]:
-    """Return from which sum upwards and from which downwards windows pass; infinite where none do."""
+    """Return the upper and lower threshold on window sums; infinite if no window passes."""
     if not len(values) or values.min() == values.max():
         return np.inf, -np.inf
     null = _null(values)
@@ -169,13 +176,13 @@ def _thresholds(values: np.ndarray, precision: float) -> tuple[float, float]:
 
 
 def _null(values: np.ndarray) -> np.ndarray:
-    """Return quantiles of the Laplace law that stands for windows with nothing in them."""
+    """Return quantiles of the Laplace null distribution fitted to window sums."""
     mode = _mode(values)
     rates = [_rate(values[values >= mode] - mode), _rate(mode - values[values <= mode])]
     p_above = np.mean(values >= mode)
     levels = (np.arange(N_NULL) + 0.5) / N_NULL
     upper = levels < p_above
-    # Of each side the quantiles of an exponential law, the share of the side left of all levels.
+    # Quantiles of an exponential distribution on each side; the number of levels is proportional to the share of windows.
     above = mode - np.log1p(-levels[upper] / p_above) / rates[0]
     below = mode + np.log1p(-(levels[~upper] - p_above) / (1 - p_above)) / rates[1]
     return np.concatenate([above, below])
@@ -194,21 +201,21 @@ def _mode(values: np.ndarray) -> float:
 
 
 def _rate(distances: np.ndarray) -> float:
-    """Return the greatest rate of an exponential law that a percentile of the distances asks for."""
+    """Return the greatest exponential rate among those fitted to each percentile of the distances."""
     quantiles = np.quantile(distances, PERCENTILES) if len(distances) else np.zeros(len(PERCENTILES))
-    # A percentile of zero asks for no finite rate; where many windows are exactly the mode, the others decide.
+    # A percentile of zero (many windows exactly at the mode) does not give a finite rate, and is ignored.
     apart = quantiles > 0
     return float((-np.log1p(-PERCENTILES[apart]) / quantiles[apart]).max()) if apart.any() else np.inf
 
 
 def _threshold(values: np.ndarray, null: np.ndarray, precision: float) -> float:
-    """Return the least of some values of one sign, given as positive numbers, that has the wanted precision."""
+    """Return the smallest value with the required precision; values of one sign, as positive numbers."""
     if not len(values):
         return np.inf
     levels, level = np.unique(np.concatenate([values, null]), return_inverse=True)
     real = np.bincount(level[: len(values)], minlength=len(levels)).astype(float)
     weight = np.bincount(level[len(values) :], minlength=len(levels)) * (len(values) / max(len(null), 1)) + real
-    # Values that are equal are one point of the regression, its label their mean.
+    # Equal values are one point of the regression, with their mean label.
     fitted = np.maximum(isotonic_regression(real / weight, weights=weight).x, 1e-7)
     odds = 1 / fitted - 1
     share = float(np.clip(1 / odds[0], LEAST_NULL, 1)) if odds[0] > 0 else LEAST_NULL

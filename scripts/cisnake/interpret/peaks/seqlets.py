@@ -21,14 +21,14 @@ class RecursiveSeqlets:
     Attributes
     ----------
     threshold: float
-        Every part of a span has a smaller p-value. Default is 0.01.
+        Upper limit on the p-value of every sub-span. Default is 0.01.
     min_length, max_length: int
-        Shortest and longest span in bases, both included. Defaults are 4 and 25.
+        Minimum and maximum length of a span in bases, inclusive. Defaults are 4 and 25.
 
     Raises
     ------
     InputError
-        Lengths or threshold that make no sense.
+        A length or the threshold is out of range.
     """
 
     threshold: float = 0.01
@@ -37,18 +37,18 @@ class RecursiveSeqlets:
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
-            raise InputError(f"peaks: threshold must lie between 0 and 1, not {self.threshold}.")
+            raise InputError(f"peaks: threshold is {self.threshold}: set it between 0 and 1.")
         if not 2 <= self.min_length <= self.max_length:
             raise InputError(
                 f"peaks: lengths must satisfy 2 <= min_length ({self.min_length}) <= max_length ({self.max_length})."
             )
 
     def fit(self, blocks: Blocks) -> Caller:
-        """Return the caller of seqlets of either sign, with bins and null distribution of the given scores.
+        """Return a caller of seqlets of either sign, with bins and null distributions computed from the scores.
 
-        Spans of other scores, as of shuffled windows, are then called against this null; scores beyond its range fall into the
-        outermost bins. Where nearly all scores are negative the highest spans may be negative too: only spans whose sum has the
-        sign that they are called for are kept.
+        The caller applies this null distribution to any scores, such as those of shuffled windows. Scores beyond its range are
+        assigned to the outermost bins. If nearly all scores are negative, the highest spans may be negative too; only spans
+        whose sum has the sign for which they were called are kept.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class RecursiveSeqlets:
 
 @dataclass(frozen=True, eq=False)
 class _Null:
-    """The null of one sign: bins from `low` on, each `width` wide, and the tails R_m of sums of m of them."""
+    """The null distribution for one sign: bins of size `width` starting at `low`, and the tails R_m of sums of m bins."""
 
     low: float
     width: float
@@ -76,37 +76,38 @@ class _Null:
 def recursive_seqlets(
     scores: np.ndarray | Blocks, threshold: float = 0.01, min_length: int = 4, max_length: int = 25
 ) -> pd.DataFrame:
-    """Return the spans of positive attribution whose every inner span is unlikely too.
+    """Return spans of positive attribution in which every sub-span is unlikely too.
 
-    Scores a are cut into 1000 equal bins between their least and greatest, b = floor((a - min) / width); S_m is the m-fold
-    convolution of their distribution over all genes and positions with itself, and R_m its sum from the top, summed from the
-    small end so that small tails keep their digits. A span of length m has p = R_m[sum of b]. It is called when it and every
-    span of at least `min_length` within it have p < `threshold`. Called spans are taken longest first, then by the greatest p
-    of the spans that share their start (then upstream first), leaving out what overlaps one taken before.
+    Scores a are binned into 1000 equal bins between their minimum and maximum, b = floor((a - min) / width). S_m is the m-fold
+    convolution of the distribution of b over all genes and positions. R_m is the cumulative sum of S_m from the top, which
+    preserves the precision of small tails. A span of length m has p = R_m[sum of b]. It is called if it and all its sub-spans
+    of at least `min_length` have p < `threshold`. Overlaps are resolved greedily: longer spans first, then the span with the
+    lower maximum p over its sub-spans that have the same start, then the more upstream span.
 
-    p ranks spans: neighbours are not independent, and the null is the distribution of the attributions themselves, signal
-    included; it is no error rate. Negative peaks are those of -a. After tangermeme 1.6.
+    Use p only to rank spans. It is not an error rate: neighbouring positions are not independent, and the null distribution is
+    that of the attributions themselves, including signal. For negative peaks, call the function on -a. The method follows
+    tangermeme 1.6.
 
     Parameters
     ----------
     scores: numpy.ndarray, shape=(genes, length), or callable
-        Projected attribution, one score a position. A callable returns an iterable of such arrays of consecutive genes each
-        time it is called, and is called three times, so that memory is that of one block. Blocks do not change the result.
+        Projected attribution, one score per position. A callable must return an iterable of such arrays of consecutive genes.
+        It is called three times, so that only one block is in memory. The block size does not affect the result.
     threshold: float
-        Default is 0.01.
+        Upper limit on the p-value of every sub-span. Default is 0.01.
     min_length, max_length: int
-        Shortest and longest span, both included. Defaults are 4 and 25.
+        Minimum and maximum length of a span, inclusive. Defaults are 4 and 25.
 
     Returns
     -------
     pandas.DataFrame
-        row (of the gene), start, end (half-open, in the window), attribution (sum of scores), p_value (the span's own); sorted
-        by row and start. Empty when all scores are the same.
+        row (of the gene), start, end (half-open, in the window), attribution (sum of scores), p_value (of the whole span);
+        sorted by row and start. Empty if all scores are equal.
 
     Raises
     ------
     InputError
-        Lengths or threshold that make no sense, or scores that are not finite.
+        A length or the threshold is out of range, or scores are not finite.
 
     Examples
     --------
@@ -138,7 +139,7 @@ def _fit(blocks: Blocks, settings: RecursiveSeqlets, signs: Sequence[int]) -> Ca
 
 
 def _nulls(blocks: Blocks, max_length: int, signs: Sequence[int]) -> dict[int, _Null]:
-    """Return the null of each sign; none where all scores are the same."""
+    """Return the null distribution for each sign; empty if all scores are equal."""
     low, high = _range(blocks())
     if not low < high:
         return {}
@@ -163,15 +164,15 @@ def _bins(scores: np.ndarray, low: float, width: float) -> np.ndarray:
     bins = scores.astype(np.float64)
     bins -= low
     bins /= width
-    # Cut off before and after: what is far out of the range would not fit into an integer, and below zero does not round down.
+    # Clip before the conversion: values far outside the range overflow, and negative values would be truncated towards zero.
     return np.clip(bins, 0, _N_BINS - 1, out=bins).astype(np.int32)
 
 
 def _tails(distribution: np.ndarray, max_length: int) -> list[np.ndarray]:
-    """Return R_m for m = 0 .. max_length: the chance that m independent bins sum to at least that index."""
+    """Return R_m for m = 0 .. max_length: the probability that m independent bins sum to at least the index."""
     sums, tails = np.ones(1), [np.ones(1)]
     for _ in range(max_length):
-        # Convolved directly: the error of an FFT would swallow the small tails.
+        # Direct convolution: the rounding error of an FFT would exceed the small tails.
         sums = np.convolve(sums, distribution)
         tails.append(np.minimum(np.cumsum(sums[::-1])[::-1], 1))
     return tails
@@ -180,10 +181,10 @@ def _tails(distribution: np.ndarray, max_length: int) -> list[np.ndarray]:
 def _spans(
     bins: np.ndarray, tails: Sequence[np.ndarray], settings: RecursiveSeqlets
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return row, start, end and p of the called spans of one block, without overlaps.
+    """Return row, start, end and p of the called, non-overlapping spans of one block.
 
-    A span is called when it passes itself and the two spans one base shorter within it are called, so that only the
-    neighbourhoods of called spans are ever looked at again. `position` counts through the genes of the block.
+    A span is called if it passes the threshold and both of its sub-spans that are one base shorter are called. Only the
+    neighbourhoods of called spans are therefore extended. `position` is an index into the flattened block.
     """
     position, total, p_value = _shortest_spans(bins, tails, settings)
     greatest, flat = p_value, bins.ravel()
@@ -192,8 +193,8 @@ def _spans(
         if not len(position):
             break
         candidates.append((m, position, greatest, p_value))
-        # Spans of m + 1: both inner spans of m are called. The last starts of a gene and the first of the next are never
-        # neighbours, as every span is of two bases at least.
+        # Spans of m + 1 whose two sub-spans of length m are called. As every span has at least two bases, the last start of a
+        # gene is never adjacent to the first of the next.
         both = np.flatnonzero(position[1:] == position[:-1] + 1)
         if m == settings.max_length or not len(both):
             break
@@ -208,7 +209,7 @@ def _spans(
 def _shortest_spans(
     bins: np.ndarray, tails: Sequence[np.ndarray], settings: RecursiveSeqlets
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return position, sum of bins and p of the called spans of the least length."""
+    """Return position, sum of bins and p of the called spans of minimum length."""
     n, length = bins.shape
     size = settings.min_length
     if not n or length < size:
@@ -216,7 +217,7 @@ def _shortest_spans(
     total = bins[:, : length - size + 1].copy()
     for k in range(1, size):
         total += bins[:, k : length - size + 1 + k]
-    # The tails fall: a sum passes from some value on, and p is looked up for those that pass only.
+    # Tails decrease, so the threshold on p is a threshold on the sum; p is looked up only for sums that pass.
     row, start = np.nonzero(total >= np.count_nonzero(tails[size] >= settings.threshold))
     total = total[row, start]
     return row * length + start, total, tails[size][total]
@@ -225,12 +226,12 @@ def _shortest_spans(
 def _without_overlaps(
     candidates: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]], n: int, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Take candidates, a tuple (length, positions, greatest p, own p) for each length in rising order, the longest first."""
+    """Select non-overlapping spans, the longest first, from (length, positions, greatest p, own p) by ascending length."""
     taken = bytearray(n * length)
     seen = np.frombuffer(taken, np.uint8)
     first, last, p_value = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for m, position, greatest, p_of_length in reversed(candidates):
-        # Longer spans came before: one that overlaps this one covers one of its ends. Most fall here, outside of the loop.
+        # A longer or equal selected span that overlaps a candidate covers one of its ends; most candidates are removed here.
         free = np.flatnonzero((seen[position] == 0) & (seen[position + m - 1] == 0))
         free = free[np.lexsort((position[free], greatest[free]))]
         marks, kept = b"\x01" * m, []

@@ -1,4 +1,4 @@
-"""Spans of attribution: blocks of scores, and the table that every way of calling peaks returns."""
+"""Blocks of scores, and the table of spans that every peak calling method returns."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pandas as pd
 from cisnake.errors import InputError
 
 Blocks = Callable[[], Iterable[np.ndarray]]
-"""Gives projected scores, (genes, length) by block of consecutive genes, anew each time it is called."""
+"""Returns an iterable over projected scores in blocks of consecutive genes, (genes, length); can be called repeatedly."""
 
 Caller = Callable[[np.ndarray], pd.DataFrame]
-"""Returns the spans of one block, by thresholds that were fitted before; the table is that of `span_table`."""
+"""Returns the spans of one block, called with previously fitted thresholds, as a table like that of `span_table`."""
 
 
 class PeakMethod(Protocol):
-    """Settings of a way to call peaks; `fit` takes thresholds from the scores of genes, which then serve any scores."""
+    """Settings of a peak calling method; `fit` computes thresholds from scores, which can then be applied to any scores."""
 
     def fit(self, blocks: Blocks) -> Caller:
-        """Return the caller with thresholds from these scores."""
+        """Return a caller with thresholds computed from these scores."""
         ...
 
 
@@ -29,7 +29,7 @@ _BATCH = 50_000
 
 
 def as_blocks(scores: np.ndarray | Blocks) -> Blocks:
-    """Return blocks of scores that are refused when they are not finite.
+    """Return a source of blocks that raises an error if scores are not finite.
 
     Parameters
     ----------
@@ -38,20 +38,20 @@ def as_blocks(scores: np.ndarray | Blocks) -> Blocks:
     Raises
     ------
     InputError
-        When read: a score is NaN or infinite.
+        A score is NaN or infinite; raised when the block is read.
     """
 
     def read() -> Iterable[np.ndarray]:
         for block in scores() if callable(scores) else (scores,):
             if not np.isfinite(block).all():
-                raise InputError("attributions hold values that are not finite: the model that made them has diverged.")
+                raise InputError("attributions are not finite: the model has probably diverged. Check its training log.")
             yield block
 
     return read
 
 
 def call_spans(caller: Caller, blocks: Iterable[np.ndarray]) -> pd.DataFrame:
-    """Return the spans of all blocks, rows counted through them, in the order of genes and windows.
+    """Call the spans of all blocks; rows are numbered across blocks, and spans are sorted by row and position.
 
     Parameters
     ----------
@@ -86,21 +86,21 @@ def span_table(
     p_value: np.ndarray | None = None,
     summit: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return the table of some spans of a block.
+    """Return the table of spans in a block.
 
     Parameters
     ----------
     scores: numpy.ndarray, shape=(genes, length)
     row: numpy.ndarray, shape=(n,), dtype=int
-        Of the gene in the block.
+        Row of the gene in the block.
     start, end: numpy.ndarray, shape=(n,), dtype=int
         Half-open, in the window, each at least one base long.
     sign: numpy.ndarray, shape=(n,), dtype=int
-        1 or -1: whether the span was called for raising the score or for lowering it.
+        1 if the span was called as raising the score, -1 as lowering it.
     p_value: numpy.ndarray, shape=(n,), optional
         Default None: NaN.
     summit: numpy.ndarray, shape=(n,), dtype=int, optional
-        Position in the window. Default None: that of the greatest |score| in the span, the more upstream of equal ones.
+        Position in the window. Default None: the position of the greatest |score| in the span (ties: the more upstream).
 
     Returns
     -------
@@ -136,27 +136,27 @@ def span_table(
 
 
 def no_spans() -> pd.DataFrame:
-    """Return the table of `span_table` without a row."""
+    """Return an empty table with the columns of `span_table`."""
     none = np.empty(0, np.int64)
     return span_table(np.zeros((0, 1)), none, none, none, none)
 
 
 def highest_apart(row: np.ndarray, position: np.ndarray, size: np.ndarray, apart: int) -> np.ndarray:
-    """Return which positions are kept when they are taken in falling order of size, each excluding those too near.
+    """Select positions greedily in descending order of size, each excluding others within a minimum distance.
 
     Parameters
     ----------
     row, position: numpy.ndarray, shape=(n,), dtype=int
-        Positions of different rows are never near.
+        Positions in different rows never exclude each other.
     size: numpy.ndarray, shape=(n,)
-        Of equal ones the more upstream is taken first.
+        Ties are broken by row, then the more upstream position.
     apart: int
-        Of two positions of a row that are closer than this only one stays.
+        Minimum distance between selected positions of a row.
 
     Returns
     -------
     numpy.ndarray, dtype=int64
-        Indices of those that stay, in the order in which they were taken.
+        Indices of the selected positions, in the order of selection.
 
     Examples
     --------
@@ -168,12 +168,12 @@ def highest_apart(row: np.ndarray, position: np.ndarray, size: np.ndarray, apart
     if not len(row):
         return np.empty(0, np.int64)
     order = np.lexsort((position, row, -size))
-    # Rows laid end to end, with a gap that is wide enough on both sides of each.
+    # Concatenate rows, with a gap of sufficient width between them.
     place = apart + row.astype(np.int64) * (int(position.max()) + apart) + position
     shut = bytearray(int(place.max()) + apart)
     seen, marks = np.frombuffer(shut, np.uint8), b"\x01" * (2 * apart - 1)
     kept = []
-    # Most are shut out by a few: what a batch begins with spares its loop those that earlier batches have decided.
+    # Most positions are excluded by a few: filter each batch by the exclusions of earlier batches before the loop.
     for first in range(0, len(order), _BATCH):
         batch = order[first : first + _BATCH]
         batch = batch[seen[place[batch]] == 0]

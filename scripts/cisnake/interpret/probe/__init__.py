@@ -1,4 +1,4 @@
-"""What motifs do: sites deleted and inserted in silico."""
+"""Effects of motifs, measured by deleting and inserting their sites in silico."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
-"""Tests of effects against those of controls, and confidence intervals of their mean."""
+"""Tests of effects against controls, and confidence intervals of mean effects."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import bootstrap
 
-# Fewer controls hold no central 95 %: the range of n draws covers (n - 1) / (n + 1) of what they are drawn from.
+# Minimum number of controls for a central 95 % interval: the range of n draws covers (n - 1) / (n + 1) of the distribution.
 FEWEST_CONTROLS = 39
 
 _RESAMPLES = 2000
@@ -13,7 +13,7 @@ _PERMUTATIONS = 9999
 
 
 def central(controls: np.ndarray) -> tuple[float, float]:
-    """Return an interval that one more control would leave in 5 % of cases; NaN for too few controls.
+    """Return the interval outside which a further control falls with 5 % probability; NaN for too few controls.
 
     Examples
     --------
@@ -30,19 +30,19 @@ def central(controls: np.ndarray) -> tuple[float, float]:
 
 
 def moves(effects: float | np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return -1 for effects below an interval, 1 above it, 0 within it or where it is NaN; shape of `effects`, dtype=int64."""
+    """Return -1 for effects below an interval, 1 above it, 0 within it or if it is NaN; shape of `effects`, dtype=int64."""
     return np.greater(effects, high).astype(np.int64) - np.less(effects, low)
 
 
 def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rng: np.random.Generator) -> float:
-    """Return the two-sided p-value of the mean effect of sites, each exchanged with its own controls.
+    """Return the two-sided permutation p-value of the mean effect of sites, each exchanged with its own controls.
 
     Parameters
     ----------
     effects: numpy.ndarray, shape=(spots,), dtype=float64
     control: numpy.ndarray, shape=(spots,), dtype=bool
     site: numpy.ndarray, shape=(spots,), dtype=int64
-        The site that a spot is, or belongs to. One without controls is left out.
+        Index of the site itself or, for a control, of its site. Sites without controls are left out.
     rng: numpy.random.Generator
 
     Returns
@@ -52,7 +52,7 @@ def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rn
 
     Examples
     --------
-    Ten sites, each with four controls that do nothing:
+    Ten sites, each with four controls without effect:
 
     >>> import numpy as np
     >>> from cisnake.interpret.probe.controls import permutation_p
@@ -64,13 +64,13 @@ def permutation_p(effects: np.ndarray, control: np.ndarray, site: np.ndarray, rn
     used = size[site] > 1
     if not used.any():
         return np.nan
-    # Sites first, then their controls, so that each group begins with its site.
+    # Sort each group so that it starts with its site.
     order = np.lexsort((control[used], site[used]))
     values, size = effects[used][order], size[size > 1]
     first = np.cumsum(size) - size
     picks = first + (rng.random((_PERMUTATIONS, len(size))) * size).astype(np.int64)
     centre = (np.add.reduceat(values, first) / size).mean()
-    # Permuted means that are equal but for rounding count as reached.
+    # Permuted means that differ only by rounding count as equal.
     reached = np.abs(values[picks].mean(axis=1) - centre) >= abs(values[first].mean() - centre) * (1 - 1e-9)
     return float((1 + np.count_nonzero(reached)) / (1 + _PERMUTATIONS))
 

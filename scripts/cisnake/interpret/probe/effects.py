@@ -1,4 +1,4 @@
-"""Effects of motifs in silico: of deleting their sites, and of inserting them elsewhere."""
+"""In silico effects of motifs: delete their sites, and insert them into shuffled windows."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ SITE_EFFECT_COLUMNS = (
     "from_tss", "p_value", "effect", "effect_sd", "control_low", "control_high", "verdict",
 )  # fmt: skip
 
-# Controls of a motif, and of each of its sites, at least, where windows have room.
+# Minimum number of controls per motif and per site, if windows have enough space.
 CONTROLS, CONTROLS_PER_SITE = 200, 4
-# Greatest q of a motif that is not inert.
+# Motifs with a greater q-value are inert.
 Q_VALUE = 0.05
-# What only verdicts need: the mean of sites, or of inserted motifs, less that of their controls.
+# Columns needed only for verdicts: mean effect of sites, or of inserted motifs, minus that of their controls.
 _EXCESS = ("deletion_excess", "insertion_excess")
-# Least insertion, as a share of the deletion, by which a motif accounts for what its sites do. On the simulated genome it was
-# 0.66 to 1.65 for planted motifs, at most 0.32 for decoys, 0.01 to 0.53 for motifs that only resemble planted ones; in yeast
-# 0.45 to 0.47 for known factors.
+# Minimum ratio of the insertion effect to the deletion effect for a motif to account for the effect of its sites. On the
+# simulated genome, the ratio was 0.66 to 1.65 for planted motifs, at most 0.32 for decoys, and 0.01 to 0.53 for motifs that
+# only resemble planted motifs. In yeast it was 0.45 to 0.47 for known factors.
 INSERTED_SHARE = 1 / 3
 
-# From a window, a place in it and a number to as many random words to put there, which do not match the motif.
+# Maps a window, a start position and a number of words to random words for this position that do not match the motif.
 Words = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How many sites, draws and backgrounds motifs are probed with.
+    """Numbers of sites, draws and backgrounds with which to test motifs.
 
     Attributes
     ----------
     sites: int
-        Sites of a motif to delete, at most.
+        Maximum number of sites to delete per motif.
     draws: int
-        Random replacements of each site.
+        Number of random replacements per site.
     backgrounds: int
-        Shuffled windows to insert into, of as many genes at most as the scorer has.
+        Number of shuffled windows to insert into, one per gene; limited by the number of genes of the scorer.
     seed: int
-        Of sites, replacements, shuffles and resampling. Deletions of a motif do not depend on which others are probed.
+        Random seed for sites, replacements, shuffles and resampling. Deletions of a motif do not depend on the other motifs.
     """
 
     sites: int
@@ -71,7 +71,7 @@ class ProbeSettings:
 
 @dataclass(frozen=True, eq=False)
 class _Probe:
-    """A motif: its hits in peaks, those chosen to delete, and the random words that replace them or serve as controls."""
+    """A motif to test: its hits in peaks, the sites to delete, and the source of replacement words."""
 
     motif: Motif
     hits: pd.DataFrame
@@ -88,56 +88,58 @@ def probe_motifs(
     enrichment: pd.DataFrame,
     settings: ProbeSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure the effect on the score of deleting each motif's sites in peaks, and of inserting it elsewhere.
+    """Measure the effect on the score of deleting the sites of each motif in peaks, and of inserting the motif elsewhere.
 
-    Every effect is the score after less the score before: without less with the site for a deletion, with less without for an
-    insertion. So a motif that **raises** the score has negative deletions and positive insertions; verdicts say which
-    way the motif itself, not its loss, moves the score.
+    An effect is the score after the change minus the score before it. A motif that **raises** the score therefore has negative
+    deletion effects and positive insertion effects. Verdicts give the direction of the motif itself, not of its deletion.
 
-    Deletion: a site's bases are replaced by random ones that follow the dinucleotide frequencies of its window and do not
-    match the motif (see `sites.replacements`), `draws` times; its effect is their mean. The `sites` hits of the
-    smallest p-values are used (see `sites.choose_sites`). Their controls are random places of the same windows, as wide
-    as the site and away from what is occupied, deleted in the same way. A site whose effect lies within the central 95 %
-    of all controls of its motif is inert.
+    Deletion: the bases of a site are replaced `draws` times by random bases that follow the dinucleotide frequencies of the
+    window and do not match the motif (see `sites.replacements`). The effect of the site is the mean over draws. The `sites`
+    hits with the smallest p-values are used (see `sites.choose_sites`). Controls are random positions in the same windows, of
+    the same width as the site and outside occupied bases, and are deleted in the same way. A site is inert if its effect is
+    within the central 95 % of all controls of its motif.
 
-    Insertion: the motif's consensus is put into the windows of random genes, shuffled with their dinucleotides kept, at the
-    median distance of its hits from the TSS and in the orientation that most of them have. All motifs use the same shuffled
-    windows. Controls are random words in the same place, drawn as replacements are.
+    Insertion: the consensus of the motif is inserted into dinucleotide-shuffled windows of random genes, at the median distance
+    of its hits from the TSS and in the orientation of the majority of its hits. All motifs use the same shuffled windows.
+    Controls are random words at the same position, drawn like the replacements.
 
-    p-values are those of a permutation test, two-sided: in each window the site, or the motif, changes places with one of its
-    controls or stays, at random, and the statistic is the mean over windows. A rank test over all sites and controls would mix
-    windows whose scores move on different scales, and would not be about the mean, which is what is reported.
+    p-values are from a two-sided permutation test. In each window, the site (or motif) is exchanged at random with one of its
+    controls or kept; the statistic is the mean over windows. A rank test over all sites and controls would mix windows whose
+    scores change on different scales, and would not test the mean, which is what is reported.
 
-    Deletion alone does not tell whose effect it was: sites stand in peaks, where the model looks, and many lie on the site of
-    another factor with a similar motif. So a motif is said to raise or to lower the score only if both tests say so (q at most
-    `Q_VALUE`, and the score moved further than by the controls), the same way, and inserting it does at least `INSERTED_SHARE`
-    of what deleting its sites does.
+    Deletion alone does not show which motif has the effect: sites are in peaks, to which the model responds, and many overlap
+    the site of another factor with a similar motif. A motif therefore raises or lowers the score only if both tests agree in
+    direction (q at most `Q_VALUE`, and a greater effect than the controls) and the insertion effect is at least
+    `INSERTED_SHARE` of the deletion effect.
 
     Parameters
     ----------
     scorer: Scorer
     motifs: sequence of Motif
     hits: pandas.DataFrame
-        Columns of `sites.read_peak_hits`; those outside of peaks, and of genes that the scorer lacks, are left out.
+        Columns of `sites.read_peak_hits`. Hits outside peaks, and in genes that the scorer lacks, are ignored.
     occupied: pandas.DataFrame
         row (a gene of the scorer), start, end in the window: peaks and hits, which controls avoid.
     enrichment: pandas.DataFrame
-        motif_id, odds_ratio, q_value of enrichment.tsv, which the result repeats.
+        motif_id, odds_ratio and q_value of enrichment.tsv, which are copied to the result.
     settings: ProbeSettings
 
     Returns
     -------
     effects: pandas.DataFrame
-        `EFFECT_COLUMNS`, a row for each of `motifs`. deletion_mean and insertion_mean with 95 % bootstrap intervals over sites
-        and over backgrounds (NaN for fewer than two); control_low and control_high, the central 95 % of deleted controls;
-        share_inert, of the sites; p-values, and q-values by Benjamini-Hochberg over the motifs; enrichment_*, as given;
-        verdict: "raises" or "lowers" (see above); "sites_only", if the mean deletion lies outside of the central 95 % of
-        controls and insertion does not account for it: the sites are another factor's, or need what stands beside them;
-        "inert", all else; "no_sites" (no hit in a peak, and no numbers); "no_controls" (fewer than
-        `controls.FEWEST_CONTROLS` have room).
+        The columns of `EFFECT_COLUMNS`, one row per motif.
+
+        - deletion_mean, insertion_mean: with 95 % bootstrap intervals over sites and over backgrounds (NaN for fewer than two).
+        - control_low, control_high: the central 95 % of the effects of deleted controls.
+        - share_inert: share of sites that are inert.
+        - p-values as above; q-values by Benjamini-Hochberg over motifs; enrichment_* copied from `enrichment`.
+        - verdict: "raises" or "lowers" (see above); "sites_only" if the mean deletion is outside the central 95 % of controls
+          but insertion does not account for it (the sites belong to another factor, or depend on adjacent sequence); "no_sites"
+          if there is no hit in a peak; "no_controls" if fewer than `controls.FEWEST_CONTROLS` controls fit; otherwise "inert".
     site_effects: pandas.DataFrame
-        `SITE_EFFECT_COLUMNS`, a row for each deleted site, best match first: its effect, the standard deviation over draws
-        (NaN for a single one), the central 95 % of the motif's controls; verdict: "raises", "lowers", "inert" or "no_controls".
+        The columns of `SITE_EFFECT_COLUMNS`, one row per deleted site, best match first: the effect, its standard deviation
+        over draws (NaN for a single draw), the central 95 % of the controls of the motif, and the verdict ("raises", "lowers",
+        "inert" or "no_controls").
     """
     probes, windows = _plan(scorer, motifs, hits, settings)
     spots, drawn = _spots(windows, probes, occupied, settings.draws)
@@ -147,9 +149,9 @@ def probe_motifs(
     inserted = _insert(scorer, probes, backgrounds, settings.seed)
     rows, tables = [], []
     for index, probe in enumerate(probes):
-        of_motif = (spots["motif"] == index).to_numpy()
+        selected = (spots["motif"] == index).to_numpy()
         rng = np.random.default_rng([settings.seed, 2, zlib.crc32(probe.motif.id.encode())])
-        row, table = _summarise(probe.sites, deleted[of_motif], spots[of_motif], *inserted[index], rng)
+        row, table = _summarise(probe.sites, deleted[selected], spots[selected], *inserted[index], rng)
         rows.append({"motif_id": probe.motif.id, "motif_name": probe.motif.name} | row)
         tables.append(table.assign(motif_name=probe.motif.name))
     site_effects = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SITE_EFFECT_COLUMNS))
@@ -159,10 +161,10 @@ def probe_motifs(
 def _plan(
     scorer: Scorer, motifs: Sequence[Motif], hits: pd.DataFrame, settings: ProbeSettings
 ) -> tuple[list[_Probe], dict[int, np.ndarray]]:
-    """Return what is probed of each motif, and the windows of the chosen sites by row of the scorer's genes."""
-    row_of = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
-    hits = hits[(hits["region"] == "peak") & hits["gene_id"].isin(row_of)]
-    hits = hits.assign(row=hits["gene_id"].map(row_of).astype(np.int64))
+    """Choose the sites of each motif, and return the probes and the windows of the sites, by row of the scorer."""
+    row_by_gene = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
+    hits = hits[(hits["region"] == "peak") & hits["gene_id"].isin(row_by_gene)]
+    hits = hits.assign(row=hits["gene_id"].map(row_by_gene).astype(np.int64))
     by_motif = [hits[hits["motif_id"] == motif.id] for motif in motifs]
     rngs = [np.random.default_rng([settings.seed, 0, zlib.crc32(motif.id.encode())]) for motif in motifs]
     chosen = [choose_sites(table, settings.sites, rng) for table, rng in zip(by_motif, rngs, strict=True)]
@@ -174,9 +176,9 @@ def _plan(
 
 
 def _words(motif: Motif, hits: pd.DataFrame, background: np.ndarray, rng: np.random.Generator) -> Words:
-    """Return what draws words that do not match the motif as well as the weakest of its hits."""
+    """Return a function that draws words matching the motif less well than its weakest hit."""
     scores = motif_scores(motif, background)
-    # The weakest hit's p-value, written with some digits only: a match is what the scan would have called one.
+    # The p-value of the weakest hit approximates the threshold of the scan; hits.tsv has it with limited precision.
     cut = scores.cut(hits["p_value"].max() * (1 + 1e-6)) if len(hits) else 0
     return functools.partial(replacements, steps=scores.steps, cut=cut, rng=rng)
 
@@ -193,7 +195,7 @@ def _log_passes(
 
 
 def _effect_table(rows: list[dict[str, object]], enrichment: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects of all motifs, with q-values, enrichment and verdicts."""
+    """Build the table of all motifs, with q-values, enrichment and verdicts."""
     effects = pd.DataFrame(rows, columns=[*EFFECT_COLUMNS, *_EXCESS])
     for name in ("deletion", "insertion"):
         effects[f"{name}_q_value"] = bh_q_values(effects[f"{name}_p_value"].to_numpy(float))
@@ -204,20 +206,21 @@ def _effect_table(rows: list[dict[str, object]], enrichment: pd.DataFrame) -> pd
 
 
 def _each(number: int) -> int:
-    """Return how many controls each of so many sites or backgrounds gets."""
+    """Return the number of controls per site or background, given the number of sites or backgrounds."""
     return max(CONTROLS_PER_SITE, -(-CONTROLS // max(number, 1)))
 
 
 def _spots(
     windows: Mapping[int, np.ndarray], probes: Sequence[_Probe], occupied: pd.DataFrame, draws: int
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Return what is to be deleted, sites and then controls of each motif, and `draws` replacements of each in turn.
+    """Return the spots to delete, sites followed by controls for each motif, and `draws` replacements per spot.
 
     Returns
     -------
     spots: pandas.DataFrame
-        motif, site (index of it, or of that which a control belongs to), row, start, end (int64), control (bool).
+        motif, site (index of the site or, for a control, of its site), row, start, end (int64), control (bool).
     drawn: list of numpy.ndarray, shape=(width,), dtype=int8
+        Replacements, in the order of the spots.
     """
     taken = {row: np.zeros(len(window), bool) for row, window in windows.items()}
     inside = occupied[occupied["row"].isin(list(windows))]
@@ -228,13 +231,13 @@ def _spots(
     for index, probe in enumerate(probes):
         width, number = len(probe.motif), _each(len(probe.sites))
         places = list(enumerate(zip(probe.sites["row"].tolist(), probe.sites["window_start"].tolist(), strict=True)))
-        of_motif = [(index, site, row, start, start + width, False) for site, (row, start) in places]
+        motif_spots = [(index, site, row, start, start + width, False) for site, (row, start) in places]
         for site, (row, _) in places:
             starts = control_starts(windows[row], taken[row], width, number, probe.rng)
-            of_motif += [(index, site, row, start, start + width, True) for start in starts.tolist()]
-        for _, _, row, start, _, _ in of_motif:
+            motif_spots += [(index, site, row, start, start + width, True) for start in starts.tolist()]
+        for _, _, row, start, _, _ in motif_spots:
             drawn += list(probe.words(windows[row], start, draws))
-        spots += of_motif
+        spots += motif_spots
     return pd.DataFrame(spots, columns=["motif", "site", "row", "start", "end", "control"]), drawn
 
 
@@ -256,12 +259,12 @@ def _delete(scorer: Scorer, spots: pd.DataFrame, drawn: Sequence[np.ndarray], dr
 
 
 def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the effects of inserting each motif, and random words in its place, into each background.
+    """Return the effects of inserting each motif, and random control words, into each background.
 
     Returns
     -------
     list of (numpy.ndarray, shape=(backgrounds,); numpy.ndarray, shape=(words,)), dtype=float64
-        For each motif; empty for one without hits.
+        Effects of the motif and of control words, per motif; empty for a motif without hits.
     """
     rng = np.random.default_rng([seed, 1])
     rows = np.sort(rng.choice(len(scorer.windows), backgrounds, replace=False))
@@ -272,7 +275,7 @@ def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: in
     for probe in probes:
         if len(probe.hits):
             bases, from_tss = _usual_place(probe, mask_start)
-            # The TSS is not at the same place in every window: near an edge the motif is kept whole rather than cut.
+            # The position of the TSS varies between windows; near an edge, shift the motif so that it fits completely.
             starts = np.clip(mask_start[rows] + from_tss, 0, scorer.length - len(bases)).tolist()
             inserts += [(place, start, bases) for place, start in enumerate(starts)]
             for place, start in enumerate(starts):
@@ -295,7 +298,7 @@ def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: in
 
 
 def _usual_place(probe: _Probe, mask_start: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return a motif's consensus in the orientation of most of its hits, and their median distance from the TSS."""
+    """Return the consensus of a motif in the majority orientation of its hits, and their median distance from the TSS."""
     consensus = probe.motif.probabilities.argmax(axis=1).astype(np.int8)
     bases = reverse_complement(consensus) if (probe.hits["orientation"] == "-").mean() > 0.5 else consensus
     distances = probe.hits["window_start"].to_numpy(np.int64) - mask_start[probe.hits["row"]]
@@ -310,15 +313,15 @@ def _summarise(
     words: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[dict[str, object], pd.DataFrame]:
-    """Return the numbers of a motif that do not need the other motifs, and the table of its sites.
+    """Summarise the effects of one motif, without values that depend on other motifs, and return the table of its sites.
 
     Parameters
     ----------
     sites: pandas.DataFrame
-        The motif's, in the order of the spots that are no controls.
+        Sites of the motif, in the order of the spots that are not controls.
     deleted: numpy.ndarray, shape=(spots, draws), dtype=float64
     spots: pandas.DataFrame
-        Those of the motif.
+        Spots of the motif.
     inserted, words: numpy.ndarray, dtype=float64
         Effects of inserting the motif, and random words.
     rng: numpy.random.Generator
@@ -341,20 +344,20 @@ def _summarise(
     background = np.concatenate([np.arange(len(inserted)), np.repeat(np.arange(len(inserted)), _each(len(inserted)))])
     is_word = np.arange(len(background)) >= len(inserted)
     row["insertion_p_value"] = controls.permutation_p(np.concatenate([inserted, words]), is_word, background, rng)
-    # What deleting a site takes away, the site gives.
+    # The effect of a site has the opposite sign of the effect of its deletion.
     verdicts = np.array(["lowers", "inert", "raises"], object)[1 - direction] if known else "no_controls"
     return row, sites.assign(effect=effects[~control], effect_sd=spread, control_low=low, control_high=high, verdict=verdicts)
 
 
 def _verdict(row: Any) -> str:
-    """Return what a row of effects says of its motif; see `probe_motifs`."""
+    """Return the verdict for a row of effects; see `probe_motifs`."""
     if not row.n_sites or np.isnan(row.control_low):
         return "no_controls" if row.n_sites else "no_sites"
-    # A test is two-sided: sites may differ from controls in that they do less.
+    # The test is two-sided, so also check that sites have a greater effect than controls, not a smaller one.
     if not (row.deletion_q_value <= Q_VALUE and row.deletion_excess * row.deletion_mean > 0):
         return "inert"
-    inserted = -row.insertion_mean / row.deletion_mean
-    real = row.insertion_q_value <= Q_VALUE and row.insertion_excess * row.insertion_mean > 0
-    if real and inserted >= INSERTED_SHARE:
+    inserted_share = -row.insertion_mean / row.deletion_mean
+    significant = row.insertion_q_value <= Q_VALUE and row.insertion_excess * row.insertion_mean > 0
+    if significant and inserted_share >= INSERTED_SHARE:
         return "raises" if row.insertion_mean > 0 else "lowers"
     return "sites_only" if controls.moves(row.deletion_mean, row.control_low, row.control_high) else "inert"

@@ -1,4 +1,4 @@
-"""Sites to test in silico, control places, and replacement sequences."""
+"""Choose sites to test in silico, control positions and replacement sequences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cisnake.interpret.nulls import markov_bases
 
 # Redraw replacements that recreate the motif, at most this many times; keep the last draw.
 _REDRAWS = 20
-# Less than any sum of log odds, so that no site with an N is a match.
+# Lower than any sum of log odds, so that a site with an N never matches.
 _NO_MATCH = -(1 << 40)
 
 
@@ -26,11 +26,11 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
     Parameters
     ----------
     enrichment: pandas.DataFrame
-        Columns motif_id, cluster, rank of enrichment.tsv. A motif with an empty cluster stands for itself.
+        Columns motif_id, cluster and rank of enrichment.tsv. A motif with an empty cluster is its own cluster.
     motifs: sequence of Motif
-        Those that were scanned.
+        The motifs used in the scan.
     top: int
-        How many motifs at most.
+        Maximum number of motifs.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
 
 
 def read_peak_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the hits in peaks of some motifs, and the places of those of all motifs, from a hits.tsv, which may be large.
+    """Read the hits of selected motifs in peaks, and the positions of the hits of all motifs, from hits.tsv in chunks.
 
     Parameters
     ----------
@@ -91,19 +91,19 @@ def read_peak_hits(path: str | Path, motif_ids: Sequence[str], genes: Sequence[s
 
 
 def choose_sites(hits: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Return the sites of one motif that match it best: those of the smallest p-values, ties in random order.
+    """Choose the sites of one motif with the smallest p-values, breaking ties at random.
 
-    The p-value of a match knows nothing of the model. Sites of the largest attribution would be called effective because
-    they were chosen for it; and if even those that match best do nothing, the motif does nothing. Many sites share a p-value:
-    their first in the order of genes would all come from one chromosome.
+    The p-value of a match does not depend on the model. Choosing sites by attribution instead would bias the test towards an
+    effect. If even the best matches have no effect, the motif has none. Ties are broken at random because many sites share a
+    p-value, and the first in gene order would all be on one chromosome.
 
     Parameters
     ----------
     hits: pandas.DataFrame
-        Columns row, window_start, window_end, orientation, p_value, in any order. A place that matches on both
-        strands is one site, in the orientation of the better match.
+        Columns row, window_start, window_end, orientation and p_value, in any order. A position that matches on both strands is
+        one site, in the orientation of the better match.
     number: int
-        How many sites at most.
+        Maximum number of sites.
     rng: numpy.random.Generator
 
     Examples
@@ -123,24 +123,24 @@ def choose_sites(hits: pd.DataFrame, number: int, rng: np.random.Generator) -> p
 
 
 def control_starts(window: np.ndarray, taken: np.ndarray, width: int, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Return random places of a window to compare a site with.
+    """Draw random control positions in a window.
 
     Parameters
     ----------
     window: numpy.ndarray, shape=(length,), dtype=int8
-        Codes; no place holds an N.
+        Base codes; controls never contain N.
     taken: numpy.ndarray, shape=(length,), dtype=bool
-        Bases that no place may hold: those of peaks and hits.
+        Bases that controls must avoid: those of peaks and hits.
     width: int
-        Bases of a place.
+        Bases per control.
     number: int
-        How many places, at most as many as there are. They are different, and may overlap.
+        Number of controls to draw; fewer if there is not enough space. Controls are distinct but may overlap.
     rng: numpy.random.Generator
 
     Returns
     -------
     numpy.ndarray, shape=(at most number,), dtype=int64
-        Where they begin.
+        Start positions.
 
     Examples
     --------
@@ -159,21 +159,22 @@ def control_starts(window: np.ndarray, taken: np.ndarray, width: int, number: in
 def replacements(
     window: np.ndarray, start: int, draws: int, steps: np.ndarray, cut: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return random bases to put in the place of a site, which follow the window's dinucleotides and do not match the motif.
+    """Draw replacement bases for a site that follow the dinucleotide frequencies of the window and do not match the motif.
 
-    Drawn by `nulls.markov_bases`; a draw that, together with the bases beside it, matches the motif on either strand is drawn
-    anew.
+    Bases are drawn with `nulls.markov_bases`. A draw is repeated, at most `_REDRAWS` times, if it matches the motif on either
+    strand, alone or together with adjacent bases.
 
     Parameters
     ----------
     window: numpy.ndarray, shape=(length,), dtype=int8
     start: int
-        Where the site, as long as the motif, begins.
+        Start of the site, which has the width of the motif.
     draws: int
+        Number of replacements.
     steps: numpy.ndarray, shape=(width, 4), dtype=int64
-        Scores of the motif, as of `log_odds.MotifScores`.
+        Scores of the motif; see `log_odds.MotifScores`.
     cut: int
-        Least sum of a match.
+        Score threshold of a match, in steps.
     rng: numpy.random.Generator
 
     Returns
@@ -191,7 +192,7 @@ def replacements(
     ['CACT', 'AAGG', 'AACC']
     """
     width = len(steps)
-    # Every match that shares a base with the site lies in here.
+    # Any match that overlaps the site is within these bounds.
     low, high = max(0, start - width + 1), min(len(window), start + 2 * width - 1)
     scores = np.column_stack([steps, np.full(width, _NO_MATCH)])
     reverse = np.column_stack([steps[::-1, ::-1], np.full(width, _NO_MATCH)])
@@ -212,7 +213,7 @@ def replacements(
 
 
 def peak_places(peaks: pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
-    """Return where peaks lie: row (of `genes`), start, end in the window; int64. Those of other genes are left out.
+    """Return the positions of peaks in the windows of `genes`: row, start, end; int64. Peaks of other genes are left out.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The models' score of a contrast, for any sequences in the place of genes' windows."""
+"""Score arbitrary sequences in the windows of genes for one contrast."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from cisnake.program import Progress
 if TYPE_CHECKING:
     from cisnake.model import Predictor
 
-# Bases of the windows that are made and predicted at a time.
+# Number of bases to build and predict at a time.
 _BASES = 1 << 23
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """The models' score of a contrast, for windows of some genes.
+    """Scores of a contrast for windows of genes, averaged over replicate models.
 
     Attributes
     ----------
     windows: pandas.DataFrame, N rows
-        gene_id, mask_start, mask_end, fold, and row, that in the data set. A row of the table, 0 to N - 1, stands for a gene
-        below.
+        gene_id, mask_start, mask_end, fold, and row in the data set. Below, genes are identified by their row in this table,
+        0 to N - 1.
     length: int
-        Length of the windows.
+        Bases in a window.
     read: callable
-        From rows, shape=(n,), to their sequences, shape=(n, length), dtype=int8, in the gene's direction.
+        Maps rows, shape=(n,), to base codes, shape=(n, length), dtype=int8, in the orientation of the gene.
     predictors: mapping of fold to sequence of predictors
-        The replicates of each fold.
+        The replicate models of each fold.
     weights: numpy.ndarray, shape=(tasks,), dtype=float32
         From `contrasts.Contrast.weights`.
     """
@@ -46,20 +46,20 @@ class Scorer:
 
     @property
     def replicates(self) -> int:
-        """How many models score a window, of the fold that has the most."""
+        """Number of models per fold; the maximum over folds."""
         return max(map(len, self.predictors.values()), default=0)
 
     def score(self, rows: np.ndarray, make: Callable[[np.ndarray], np.ndarray], what: str) -> np.ndarray:
-        """Return the score of each of n windows, mean over the replicates of the fold of its gene.
+        """Return the score of each of n windows, averaged over the replicates of the fold of its gene.
 
         Parameters
         ----------
         rows: numpy.ndarray, shape=(n,), dtype=int
-            The gene that each window belongs to.
+            The gene of each window.
         make: callable
-            From the indices of some of the n windows to their codes; called on pieces, so that memory is bounded.
+            Maps indices of windows to their base codes; called in batches to bound memory.
         what: str
-            The windows, as they should read in a line of progress.
+            Description of the windows for the progress line.
 
         Returns
         -------
@@ -68,7 +68,7 @@ class Scorer:
         Raises
         ------
         InputError
-            A gene is of a fold that has no model.
+            There is no model for the fold of a gene.
         """
         scores = np.full(len(rows), np.nan)
         columns = ("fold", "mask_start", "mask_end", "row")
@@ -76,9 +76,7 @@ class Scorer:
         missing = sorted(set(folds.tolist()) - set(self.predictors))
         if missing:
             gene = self.windows["gene_id"].iloc[rows[folds == missing[0]][0]]
-            raise InputError(
-                f"no model is given for fold {missing[0]}, to which the gene {gene} belongs: give all models of the run."
-            )
+            raise InputError(f"no model for fold {missing[0]}, which contains the gene {gene}: pass all models of the run.")
         progress = Progress(what, len(rows))
         size = max(1, _BASES // self.length)
         for fold in np.unique(folds).tolist():
