@@ -350,8 +350,8 @@ def insert_adapter(
         raise unknown_name("adapter", adapter, ADAPTERS)
     if adapter.startswith("houlsby") and any(isinstance(layer, _Inserted) for layer in model.layers):
         raise InputError(
-            f"the model already has adapters in the places of {adapter}: set transfer.mode: full, or remove them from the model "
-            "section."
+            f"the model already has adapters in the places of {adapter}: set transfer.mode: full, or remove adapter from the "
+            "model section."
         )
     convs, trained = _select_layers(model, adapter, conv_select)
     insertion = _Insertion(adapter, convs, latent, lora_alpha, conv_latent, locon_alpha)

@@ -464,9 +464,9 @@ def fpn_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.
 
 
 def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Upsample by `stride`, concatenate with the earlier representation of that length, and add a dense and a convolution layer.
+    """Upsample by `stride`, and update the earlier representation of that length by a residual branch of both.
 
-    The layers form a residual branch of the earlier representation. In Basenji this is upsample_unet.
+    The branch consists of a dense layer and a convolution. In Basenji this is upsample_unet.
 
     Parameters
     ----------
