@@ -71,7 +71,7 @@ def test_predictions_by_position():
 
 def test_windows_of_another_length_are_refused():
     codes, start, end = windows(2)
-    with pytest.raises(InputError, match="windows of 24 bases and cannot be asked about 20"):
+    with pytest.raises(InputError, match="windows of 24 bases, but these have 20"):
         ensemble.predict_with_model(network(), codes[:, :20], start, end)
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_model_is_refused(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:-500])
     elif damage == "text":
         path.write_text("a model")
-    with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model \(.+\): train it again"):
+    with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model \(.+\): rerun its training"):
         ensemble.load_model(path)
 
 

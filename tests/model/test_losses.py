@@ -295,7 +295,7 @@ def test_weights_that_mean_nothing_are_refused(weights):
 def test_counts_must_not_be_negative(label):
     labels = np.repeat(np.array([[1.0, np.nan, 0.5], [0.0, 2.0, -0.1]])[..., None], 2, axis=2)
     labels[1, 2, 0] = 1
-    with pytest.raises(InputError, match=rf"loss {label} needs .* not negative, but 1 of 3 tasks.*liver"):
+    with pytest.raises(InputError, match=rf"loss {label} requires non-negative labels, but 1 of 3 tasks.*liver"):
         check_labels(label, labels, ["brain", "skin", "liver"])
     check_labels(label, labels[:, :2], ["brain", "skin"])
     if label != "poisson_mn":
@@ -306,7 +306,7 @@ def test_counts_must_not_be_negative(label):
 @pytest.mark.parametrize("wrong", [-0.1, 1.5])
 def test_probabilities_lie_between_0_and_1(wrong):
     labels = np.array([[1.0, np.nan, 0.5], [0.0, 1.0, wrong]])
-    with pytest.raises(InputError, match=r"bce needs labels between 0 and 1, but 1 of 3 tasks.*liver"):
+    with pytest.raises(InputError, match=r"bce requires labels between 0 and 1, but 1 of 3 tasks.*liver"):
         check_labels("bce", labels, ["brain", "skin", "liver"])
     check_labels("bce", labels[:, :2], ["brain", "skin"])
 

@@ -113,7 +113,7 @@ def test_overrides_reach_into_lists(path):
     "name", ["model.trunk.7.filters", "model.trunk.first.filters", "modle.trunk", "train.batch_size.x", "model.trunk.0.name.x"]
 )
 def test_overrides_of_nothing_are_refused(path, name):
-    with pytest.raises(InputError, match=f"override {name} names nothing"):
+    with pytest.raises(InputError, match=f"override {name} matches no key"):
         read_params(path, {name: 1})
 
 
@@ -165,8 +165,8 @@ def test_overrides_given_as_text_are_read_as_yaml(path):
     ("key", "value", "message"),
     [
         ("modes", "full", "did you mean mode"),
-        ("adapter_latent", 2.5, "transfer.adapter_latent is 2.5: it must be a whole number"),
-        ("lora_alpha", "high", "transfer.lora_alpha is 'high': it must be a number"),
+        ("adapter_latent", 2.5, "transfer.adapter_latent is 2.5: it must be a non-negative whole number"),
+        ("lora_alpha", "high", "transfer.lora_alpha is 'high': it must be a non-negative number"),
         ("conv_select", True, "transfer.conv_select is True"),
         ("weights", 3, "transfer.weights is 3: it must be text"),
     ],
@@ -182,7 +182,7 @@ def test_other_names_and_keys_without_effect(path, caplog):
     caplog.set_level("INFO", logger="cisnake")
     params = read_params(path, {"train.clipnorm": 2.0, "train.shuffle_buffer": 128, "train.num_gpu": 2})["train"]
     assert params["clip_norm"] == 2.0 and not {"clipnorm", "shuffle_buffer", "num_gpu"} & set(params)
-    with pytest.raises(InputError, match="given twice"):
+    with pytest.raises(InputError, match="set twice"):
         read_params(path, {"train.clipnorm": 2.0, "train.clip_norm": 1.0})
 
 

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused():
     model, x = network(), windows(2)
     heads = keras.Model(model.input, {"head_a": model.output, "head_b": model.output})
     for models, batch, views, message in (
-        ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5 and cannot be asked about windows of 23"),
+        ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5, but these have 23"),
         ([model], x[..., :4], WindowViews(), "depth 4"),
         ([heads], x, WindowViews(), "has 2 heads: choose one with"),
         ([model, network(rank=3)], x, WindowViews(), "2 models with 2 different shapes"),
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused():
         ([model], x, WindowViews(strand_pair=[0, 1]), "each of the 4 tasks"),
         ([model], x, WindowViews(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),
         ([model], x, WindowViews(strand_pair=[1, 0, 2, 4]), "each of the 4 tasks"),
-        ([model], x, WindowViews(shifts=(24,)), "a shift of 24 bases leaves nothing"),
+        ([model], x, WindowViews(shifts=(24,)), "a shift of 24 bases is too large"),
         ([model], x, WindowViews(shifts=()), "shifts are empty"),
     ):
         with pytest.raises(InputError, match=message):
@@ -212,7 +212,7 @@ def test_scores_of_nothing_are_nan():
 
 
 def test_labels_of_another_shape_are_refused():
-    with pytest.raises(InputError, match=r"labels have the shape \(3, 2\), predictions \(3, 4\)"):
+    with pytest.raises(InputError, match=r"labels have shape \(3, 2\), but predictions have shape \(3, 4\)"):
         score_predictions([network()], [(windows(3), np.zeros((3, 2)))], parse_loss("mse"))
 
 

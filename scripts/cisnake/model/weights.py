@@ -167,8 +167,8 @@ def load_weights(model: keras.Model, path: str | Path, trunk_only: bool = False)
         _check_wiring(path, pairs, _wiring_as_in_keras2(model), None if config is None else _wiring(config))
         if config is not None and _has_exact_gelu(config) and any(map(_is_approximate_gelu, model.layers)):
             log.warning(
-                "%s: the saved network uses exact gelu, as networks with Baskerville's adapters do, but the model uses the tanh "
-                "approximation. For identical predictions, set the adapter in the model section.",
+                "%s: the saved network uses exact gelu, as networks with Baskerville's adapters do, but the model uses the "
+                "tanh approximation. For identical predictions, set the adapter in the model section.",
                 path,
             )
     for variable, array in _pair_weights(path, pairs):

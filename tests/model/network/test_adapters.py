@@ -294,7 +294,7 @@ def test_parameters_may_have_the_adapter_of_a_network(base, name):
     # Where Baskerville puts adapters in, gelu becomes exact.
     for exact, approximate in zip(*activations, strict=True):
         assert approximate.activation is not approximate_gelu or exact.activation is keras.activations.gelu
-    with pytest.raises(InputError, match=f"the model has an adapter at the places of {name}"):
+    with pytest.raises(InputError, match=f"the model already has adapters in the places of {name}"):
         insert_adapter(model, name)
 
 
@@ -346,7 +346,7 @@ def test_what_cannot_be_adapted_is_refused(base, name, settings, message):
 def test_models_without_a_place_for_the_adapter_are_refused():
     plain = MODEL | {"trunk": [MODEL["trunk"][0]]}
     for name in ("lora", "ia3", "houlsby"):
-        with pytest.raises(InputError, match="the trunk has no layer for the adapter"):
+        with pytest.raises(InputError, match="the trunk has no layers for adapter"):
             adapted(build_model(plain), name)
     wide = MODEL | {"trunk": [*MODEL["trunk"][:2], MODEL["trunk"][2] | {"qkv_width": 3}, MODEL["trunk"][3]]}
     with pytest.raises(InputError, match="q_layer is a SeparableConv1D"):

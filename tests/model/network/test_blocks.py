@@ -286,7 +286,7 @@ def test_unets_go_back_to_the_last_of_twice_the_length():
     x, early, late = keras.Input((LENGTH, 4)), keras.Input((48, 3)), keras.Input((48, 5))
     context = BlockContext(representations=[early, late, keras.Input((24, 9)), x])
     assert context.finer(x) is late
-    with pytest.raises(ValueError, match="no earlier block has a length of 48"):
+    with pytest.raises(ValueError, match="no earlier block has length 48"):
         BlockContext(representations=[keras.Input((24, 9)), late]).finer(x)
 
 
@@ -377,7 +377,7 @@ def test_the_centre(center, first):
     np.testing.assert_array_equal(build("center_slice", center=center)(x), x[:, first : first + center])
     expected = x[:, first : first + center].mean(axis=1, keepdims=True)
     np.testing.assert_allclose(build("center_average", center=center)(x), expected, atol=1e-6)
-    with pytest.raises(ValueError, match="center is 25, and the input has 24 positions"):
+    with pytest.raises(ValueError, match="center is 25: it must be between 1 and 24, the positions of the input"):
         build("center_slice", center=25)
 
 
@@ -400,7 +400,7 @@ def test_attention_of_a_transformer():
     assert (attention.value_size, attention.key_size, attention.heads, attention.num_position_features) == (2, 3, 2, 2)
     assert (attention.attention_dropout_rate, attention.positional_dropout_rate) == (0.3, 0.2)
     assert len(of_kind(build("transformer_tower", key_size=3, repeat=3), MultiheadAttention)) == 3
-    with pytest.raises(ValueError, match="3 heads do not divide 4 channels"):
+    with pytest.raises(ValueError, match="heads is 3: it must divide the number of channels, 4"):
         build("transformer", key_size=3, heads=3)
     with pytest.raises(ValueError, match="out_size is 5"):
         build("transformer", key_size=3, out_size=5)

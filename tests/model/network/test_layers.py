@@ -290,7 +290,7 @@ def test_softmax_pool_starts_between_mean_and_maximum():
     mean, maximum = (layers.SoftmaxPool1D(3, True, gain)(x) for gain in (0.0, 1e6))
     np.testing.assert_allclose(mean, groups.mean(axis=2), atol=1e-6)
     np.testing.assert_allclose(maximum, groups.max(axis=2), atol=1e-6)
-    with pytest.raises(ValueError, match="pooling of 5 does not divide the length 12"):
+    with pytest.raises(ValueError, match="pooling is 5: it must divide the length 12"):
         layers.SoftmaxPool1D(5)(keras.Input((12, 5)))
 
 

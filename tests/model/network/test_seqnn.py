@@ -181,7 +181,7 @@ def test_several_heads():
 
 @pytest.mark.parametrize("pairs", [[[1, 0]], [[1, 0], None, None], [None]])
 def test_strand_pairs_are_those_of_every_head_or_none(pairs):
-    with pytest.raises(InputError, match="strand_pair of the model section must have one entry a head"):
+    with pytest.raises(InputError, match="strand_pair of the model section must have one entry per head"):
         seqnn.build_model(whole(strand_pair=pairs), {"head_mouse": 3})
     assert seqnn.build_model(whole(strand_pair=[]), {"head_mouse": 3})
 
@@ -189,7 +189,7 @@ def test_strand_pairs_are_those_of_every_head_or_none(pairs):
 def test_a_section_of_several_heads_is_told_from_one_of_one():
     assert seqnn.head_names(whole()) == ["head_human", "head_mouse"] and seqnn.head_names(section()) == ["head"]
     seqnn.check_single_head(section())
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one"):
         seqnn.check_single_head(whole())
 
 
@@ -353,11 +353,11 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         ({"trunk": [{"name": "center_slice", "center": 33}]}, r"center_slice \(trunk block 1\) cannot be built: center is 33"),
         (
             {"trunk": [{"name": "conv_nac", "pool_size": 5, "pool_type": "softmax"}]},
-            r"conv_nac \(trunk block 1\) cannot be built: .*5 does not divide the length 32",
+            r"conv_nac \(trunk block 1\) cannot be built: .*5: it must divide the length 32",
         ),
         (
             {"trunk": [{"name": "unet_conv"}]},
-            r"unet_conv \(trunk block 1\) cannot be built: no earlier block has a length of 64",
+            r"unet_conv \(trunk block 1\) cannot be built: no earlier block has length 64",
         ),
         ({"trunk": [{"name": "conv_tower", "filters_init": 4, "filters_end": 0, "repeat": 3}]}, "cannot be built"),
         ({"head": [{"name": "final", "units": 2}]}, r"the output of head has shape \(2,\) for 3 tasks"),
@@ -369,15 +369,15 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         ({"trunk": [{"name": "swin_transformer"}]}, "not supported: use transformer_tower"),
         ({"trunk": [{"name": "fpn1_unet"}]}, "not supported: use unet_conv"),
         ({"rnn_type": "gru"}, "Saluki"),
-        ({"adapter": "lora"}, "adapter of the model section is 'lora': only houlsby and houlsby_se are part of a network"),
-        ({"adapter": "houlsby"}, "the trunk has no layer for the adapter houlsby"),
+        ({"adapter": "lora"}, "adapter of the model section is 'lora': it must be houlsby or houlsby_se"),
+        ({"adapter": "houlsby"}, "the trunk has no layers for adapter houlsby"),
         # Of augmentation.
         ({"augment_shift": [1, 2]}, r"augment_shift is \[1, 2\]"),
         ({"augment_shift": -1}, "augment_shift is -1"),
-        ({"strand_pair": [0, 1, 2]}, "strand_pair of the model section must have one entry a head"),
-        ({"strand_pair": [None, None]}, "one entry a head"),
-        ({"strand_pair": [[0, 1]]}, "strand_pair of head must name, for each of 3 tasks"),
-        ({"strand_pair": [[1, 2, 0]]}, "strand_pair of head must name, for each of 3 tasks"),
+        ({"strand_pair": [0, 1, 2]}, "strand_pair of the model section must have one entry per head"),
+        ({"strand_pair": [None, None]}, "one entry per head"),
+        ({"strand_pair": [[0, 1]]}, "strand_pair of head must have one task index for each of 3 tasks"),
+        ({"strand_pair": [[1, 2, 0]]}, "strand_pair of head must have one task index for each of 3 tasks"),
     ],
 )
 def test_wrong_sections_are_refused(changes, message):

@@ -108,7 +108,7 @@ def test_training_goes_on_with_another_number_of_devices(tmp_path, mirrored, alo
 
 @pytest.mark.parametrize(("key", "value"), [("gradient_accumulation", 2), ("jit_compile", True)])
 def test_what_does_not_go_with_synchronised_normalisation_is_refused(tmp_path, mirrored, key, value):
-    with pytest.raises(InputError, match=f"train.{key} is {value}, which does not go with norm_type batch-sync"):
+    with pytest.raises(InputError, match=f"train.{key} is {value}, which norm_type batch-sync does not support"):
         train(tmp_path, mirrored, **{key: value})
 
 

@@ -32,7 +32,7 @@ def test_what_parameters_say_stays(dataset, tmp_path):
 
 def test_several_heads_are_refused_where_there_is_one_data_set(dataset):
     model = {"trunk": [], "head_human": {"name": "final", "units": 2}, "head_mouse": {"name": "final", "units": 3}}
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one: leave"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one: remove"):
         complete_params(PARAMS | {"model": model}, dataset)
 
 

@@ -61,7 +61,7 @@ def test_nothing_is_written_unless_asked_for(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["wandb", "mlflow"])
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, kind):
     monkeypatch.setitem(sys.modules, kind, None)
-    with pytest.raises(InputError, match=f"{kind} is asked for .* not installed: pip install {kind}"):
+    with pytest.raises(InputError, match=f"with {kind} .* not installed: run pip install {kind}"):
         Tracker([kind], tmp_path, "a1", {})
 
 

@@ -252,7 +252,7 @@ def test_windows_of_another_length_are_an_error(dataset, tmp_path):
     params = settings(LINEAR | {"seq_length": 48})
     with pytest.raises(
         InputError,
-        match=r"seq_length of the model is 48 and its seq_depth 4, but the windows of .* have 40 bases in 4 channels",
+        match=r"the model has seq_length 48 and seq_depth 4, but the windows in .* have 40 bases and 4 channels",
     ):
         train(dataset, tmp_path, params=params)
 
@@ -320,7 +320,7 @@ def test_program_killed_and_run_again_ends_with_the_same_weights(dataset, tmp_pa
     assert not out.exists()
     assert start("killed")[1].wait() == 0, (tmp_path / "killed" / "log").read_text()
     assert undisturbed.wait() == 0, (tmp_path / "whole" / "log").read_text()
-    assert "going on after epoch" in (tmp_path / "killed" / "log").read_text()
+    assert "resuming after epoch" in (tmp_path / "killed" / "log").read_text()
     assert_same(load_model(out / "model.keras"), load_model(whole / "model.keras"))
     histories = [read_table(folder / "history.tsv") for folder in (out, whole)]
     assert numbers(histories[0]).equals(numbers(histories[1]))

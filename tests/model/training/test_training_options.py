@@ -204,7 +204,7 @@ def test_the_only_head_has_the_strand_pairs_of_its_data_whatever_its_name(tmp_pa
 
 
 def test_labels_of_another_shape_than_predictions_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"predicts shape \(6, 2\) .* labels of the arrays have \(2,\)"):
+    with pytest.raises(InputError, match=r"have shape \(6, 2\) .* labels in the arrays have shape \(2,\)"):
         fit(tmp_path, params(BINS))
 
 
@@ -267,7 +267,7 @@ def test_a_run_killed_between_stages_goes_on_as_if_not_killed(tmp_path, monkeypa
         ({"epochs": 1, "epoch": 2}, "'epoch'.*did you mean epochs"),
         ({"epochs": 1, "learning_rate": "low"}, "has learning_rate 'low'"),
         ({"epochs": 1, "train": "trunc"}, "'trunc'.*did you mean trunk"),
-        ("head", "write it as"),
+        ("head", "it must be a mapping such as"),
     ],
 )
 def test_stages_that_cannot_be_are_refused_before_the_first(tmp_path, stage, message):
@@ -276,7 +276,7 @@ def test_stages_that_cannot_be_are_refused_before_the_first(tmp_path, stage, mes
 
 
 def test_heads_without_data_are_named(tmp_path):
-    with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for one"):
+    with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for only one"):
         fit(tmp_path, params(HEADS | {"head_b": {"name": "final", "units": 7}}))
 
 

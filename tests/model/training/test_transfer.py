@@ -204,9 +204,9 @@ def test_adapters_come_into_a_trunk_that_was_loaded(weights):
     ("transfer", "message"),
     [
         ({"mode": "ful"}, "did you mean full"),
-        ({"mode": "adapter"}, "name an adapter with mode adapter"),
-        ({"mode": "linear", "adapter": "lora"}, "name an adapter with mode adapter"),
-        ({"weights": "/nowhere/trunk.h5"}, "there is no file of weights /nowhere/trunk.h5"),
+        ({"mode": "adapter"}, "set an adapter with mode adapter"),
+        ({"mode": "linear", "adapter": "lora"}, "set an adapter with mode adapter"),
+        ({"weights": "/nowhere/trunk.h5"}, "weights file /nowhere/trunk.h5 does not exist"),
     ],
 )
 def test_what_cannot_be_transferred_is_refused(model, transfer, message):
