@@ -57,7 +57,7 @@ def test_predictions_do_not_depend_on_the_batch(depth):
         np.testing.assert_allclose(predicted, expected, atol=1e-6)
 
 
-def test_no_window_gives_no_prediction():
+def test_no_windows_give_no_predictions():
     assert ensemble.predict_with_model(network(), *windows(0)).shape == (0, 3)
 
 
@@ -108,7 +108,7 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
 
 
 def test_every_layer_that_a_file_may_hold_is_known_to_who_loads_it():
-    """A process that only predicts has imported nothing of training."""
+    """A process that only predicts does not import training modules."""
     show = "print([name for name in keras.saving.get_custom_objects() if name.startswith('cisnake>')])"
     paths = (SCRIPTS / "cisnake" / "model").rglob("[a-z]*.py")
     modules = [".".join(path.relative_to(SCRIPTS).with_suffix("").parts) for path in paths]

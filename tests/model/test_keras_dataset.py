@@ -1,4 +1,4 @@
-"""Batches for Keras must be slices of the file, moved and turned as drawn, and the same whoever reads them."""
+"""Keras batches must be slices of the file, shifted and reverse-complemented as drawn, and identical in all workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIR = [1, 0, 2]
 
 @pytest.fixture
 def write(tiny, random_windows, tmp_path: Path):
-    """A function that writes an expression (no bins) or coverage data set; labels tell the example, task and bin."""
+    """Return a function that writes an expression (no bins) or coverage data set; labels encode example, task and bin."""
 
     def write_file(bins: bool = False) -> Path:
         rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def stored(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def window(path: Path, row: int, shift: int = 0, length: int = LENGTH) -> np.ndarray:
-    """By plain slices of what is stored: base i of a window that moves by s is base i + s of the unmoved one."""
+    """Slice stored windows: base i of a window shifted by s is base i + s of the unshifted window."""
     sequences, masks, _ = stored(path)
     first = PAD + (LENGTH - length) // 2 + shift
     part = slice(first, first + length)
@@ -126,7 +126,7 @@ def test_draws_are_even_and_follow_from_seed_epoch_and_example():
         assert len(counts) == 7 and counts.min() > 480 and counts.max() < 670
         assert 1850 < reverse.sum() < 2150
         assert sorted(order) == list(range(4000)) and (order != np.arange(4000)).mean() > 0.9
-        # None tells anything of another.
+        # Draws are independent.
         assert abs(np.corrcoef([shift, reverse, order])[np.triu_indices(3, 1)]).max() < 0.06
     again = augment.draw_epoch(4000, 3, 1, 1)
     assert all((one == other).all() for one, other in zip(again, draws[1]))
@@ -196,7 +196,7 @@ def assert_same(one, other) -> None:
 
 
 def test_threads_and_forked_processes_get_the_same_numbers(write):
-    """The parent has read before it forks, and reads on while its children do; two data sets are of one file."""
+    """The parent reads before and after forking, while its children read; two data sets use the same file."""
     path = write()
     arguments = {"max_seq_shift": 3, "seed": 5, "batch_size": 3, "shuffle": True}
     data, alone = HDF5Dataset("train", path, **arguments), HDF5Dataset("train", path, **arguments)
@@ -209,7 +209,7 @@ def test_threads_and_forked_processes_get_the_same_numbers(write):
             assert_same(all_batches(data), expected)
             assert_same(found.get(), expected)
     with ThreadPoolExecutor(4) as threads:
-        # In reverse: what was read before must not matter.
+        # In reverse order: earlier reads must not matter.
         found = list(threads.map(data.__getitem__, reversed(range(len(data)))))
     assert_same(found[::-1], expected)
 
@@ -230,7 +230,7 @@ def test_a_spawned_process_gets_the_same_numbers_from_a_folder_without_write_per
 
 @keras.saving.register_keras_serializable("test")
 class Sums(keras.layers.Layer):
-    """Sums of windows, weighted by position so that order and shift matter."""
+    """Sums of windows, weighted by position to detect changes of order and shift."""
 
     def call(self, x):
         weights = keras.ops.arange(1, x.shape[1] + 1, dtype="float32")[:, None] * keras.ops.array([1.0, 3.0, 5.0, 7.0, 11.0])
@@ -259,7 +259,7 @@ def test_keras_deals_each_epoch_as_it_is_drawn(write, workers, processes):
 
     model = Model()
     model.compile(loss="mse", run_eagerly=True)
-    # In two parts, the second as a training that is resumed.
+    # In two parts, the second as in resumed training.
     model.fit(data, epochs=2, verbose=0, shuffle=False)
     data.epoch = 2
     model.fit(data, epochs=3, initial_epoch=2, verbose=0, shuffle=False)
