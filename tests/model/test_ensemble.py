@@ -27,7 +27,7 @@ def windows(n):
     return rng.integers(0, 5, (n, LENGTH)).astype(np.int8), start, rng.integers(start, LENGTH + 1)
 
 
-def test_folds_and_replicates_come_from_the_paths():
+def test_folds_and_replicates_are_parsed_from_paths():
     paths = [Path(f"r/models/fold_{i}/replicate_{j}/model.keras") for i in (10, 2) for j in (10, 2, 0)]
     assert ensemble.models_by_fold(paths) == {
         fold: [Path(f"r/models/fold_{fold}/replicate_{j}/model.keras") for j in (0, 2, 10)] for fold in (2, 10)
@@ -76,7 +76,7 @@ def test_windows_of_another_length_are_refused():
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text"])
-def test_what_is_no_model_is_refused(tmp_path, damage):
+def test_invalid_model_files_are_rejected(tmp_path, damage):
     path = tmp_path / "model.keras"
     if damage == "truncated":
         network().save(path)
@@ -87,7 +87,7 @@ def test_what_is_no_model_is_refused(tmp_path, damage):
         ensemble.load_model(path)
 
 
-def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypatch):
+def test_predictors_load_each_model_once_and_on_demand(tmp_path, monkeypatch):
     paths, models = [], {}
     for fold in (0, 1):
         for replicate in (0, 1):
@@ -107,7 +107,7 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
     assert loaded == paths
 
 
-def test_every_layer_that_a_file_may_hold_is_known_to_who_loads_it():
+def test_loading_registers_all_custom_layers():
     """A process that only predicts does not import training modules."""
     show = "print([name for name in keras.saving.get_custom_objects() if name.startswith('cisnake>')])"
     paths = (SCRIPTS / "cisnake" / "model").rglob("[a-z]*.py")

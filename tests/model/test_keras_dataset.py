@@ -69,7 +69,7 @@ def epoch(data: HDF5Dataset, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("key", ["train", "val", None])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 @pytest.mark.parametrize("length", [LENGTH, 7, LENGTH + 2 * PAD])
-def test_without_augmentation_examples_are_those_of_the_file_in_its_order(write, key, batch_size, length):
+def test_without_augmentation_examples_keep_the_order_of_the_file(write, key, batch_size, length):
     path = write()
     data = HDF5Dataset(key, path, length, max_seq_shift=3, augment_mode=None, batch_size=batch_size)
     rows = [i for i in range(N) if key is None or (i % 5 == 1) == (key == "val")]
@@ -92,7 +92,7 @@ def test_serial_gives_all_shifts_of_an_example_before_the_next(write):
     np.testing.assert_array_equal(y, np.repeat(stored(path)[2][data.gene_index, :, 0], 5, axis=0))
 
 
-def test_random_moves_each_example_by_a_shift_of_its_own(write):
+def test_random_shifts_each_example_independently(write):
     path = write()
     data = HDF5Dataset("train", path, max_seq_shift=PAD, seed=3, batch_size=5)
     seen = []
@@ -108,7 +108,7 @@ def test_random_moves_each_example_by_a_shift_of_its_own(write):
     assert {s for shifts in seen for s in shifts} == set(range(-PAD, PAD + 1))
 
 
-def test_a_shift_belongs_to_its_example_wherever_that_comes(write):
+def test_shifts_do_not_depend_on_order(write):
     path = write()
     data = {shuffle: HDF5Dataset("train", path, max_seq_shift=3, batch_size=5, shuffle=shuffle) for shuffle in (False, True)}
     x, y = epoch(data[False], 1)
@@ -119,7 +119,7 @@ def test_a_shift_belongs_to_its_example_wherever_that_comes(write):
     np.testing.assert_array_equal(labels[order], y)
 
 
-def test_draws_are_even_and_follow_from_seed_epoch_and_example():
+def test_draws_are_uniform_and_depend_on_seed_and_epoch():
     draws = [augment.draw_epoch(4000, 3, 1, number) for number in range(3)]
     for shift, reverse, order in draws:
         counts = np.bincount(shift + 3, minlength=7)
@@ -134,7 +134,7 @@ def test_draws_are_even_and_follow_from_seed_epoch_and_example():
         assert all(np.mean(one == drawn) < 0.6 for one, drawn in zip(other, again))
 
 
-def test_shuffle_deals_every_example_once_and_its_label_with_it(write):
+def test_shuffle_yields_every_example_once_with_its_label(write):
     path = write()
     data = HDF5Dataset("train", path, augment_mode=None, batch_size=4, shuffle=True)
     orders = []
@@ -152,7 +152,7 @@ def turned(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pair", [None, PAIR])
-def test_reverse_complement_turns_bases_body_and_tracks(write, pair):
+def test_reverse_complement_applies_to_bases_body_and_tracks(write, pair):
     path = write(bins=True)
     data = HDF5Dataset(None, path, max_seq_shift=2, reverse_complement=True, strand_pair=pair, batch_size=6, seed=1)
     labels = stored(path)[2].swapaxes(1, 2)
@@ -195,7 +195,7 @@ def assert_same(one, other) -> None:
         np.testing.assert_array_equal(a[1], b[1])
 
 
-def test_threads_and_forked_processes_get_the_same_numbers(write):
+def test_threads_and_forked_processes_get_identical_batches(write):
     """The parent reads before and after forking, while its children read; two data sets use the same file."""
     path = write()
     arguments = {"max_seq_shift": 3, "seed": 5, "batch_size": 3, "shuffle": True}
@@ -215,7 +215,7 @@ def test_threads_and_forked_processes_get_the_same_numbers(write):
 
 
 @pytest.mark.slow
-def test_a_spawned_process_gets_the_same_numbers_from_a_folder_without_write_permission(write, tmp_path: Path):
+def test_a_spawned_process_gets_identical_batches_without_write_permission(write, tmp_path: Path):
     data = HDF5Dataset("train", write(), max_seq_shift=3, batch_size=4, shuffle=True)
     data.epoch = 1
     expected = all_batches(data)
@@ -238,7 +238,7 @@ class Sums(keras.layers.Layer):
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(1, False), (3, False), (2, True)])
-def test_keras_deals_each_epoch_as_it_is_drawn(write, workers, processes):
+def test_keras_uses_each_epoch_as_drawn(write, workers, processes):
     path = write()
     data = HDF5Dataset(
         "train", path, max_seq_shift=3, batch_size=4, shuffle=True, seed=8, workers=workers, use_multiprocessing=processes
@@ -301,7 +301,7 @@ def test_a_file_stays_open_to_others(write):
         ({"bins": True, "strand_pair": [0, 1, 3]}, "strand_pair of task 2 is 3"),
     ],
 )
-def test_what_cannot_be_is_refused(write, arguments, message):
+def test_invalid_arguments_are_rejected(write, arguments, message):
     path = write(arguments.pop("bins", False))
     with pytest.raises(InputError, match=message):
         HDF5Dataset(**{"key": "train", "h5_file": path, **arguments})
