@@ -168,7 +168,7 @@ class Trainer:
                     raise unknown_name("key of a stage of train.stages", key, _STAGE_KEYS)
             if not isinstance(stage.get("epochs"), int) or stage["epochs"] < 1:
                 raise InputError(
-                    f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a number, at least 1."
+                    f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a whole number, at least 1."
                 )
             if not isinstance(stage.get("learning_rate", 0.0), int | float):
                 raise InputError(f"a stage of train.stages has learning_rate {stage['learning_rate']!r}: it must be a number.")
