@@ -1,4 +1,4 @@
-"""Small data sets and networks, and arithmetic that repeats itself."""
+"""Small data sets and networks, and deterministic arithmetic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cisnake.data.windows.gene_windows import place_windows
 LENGTH, PAD = 40, 4
 
 
-# Before anything is computed: tests of training on several devices need two.
+# Tests of training on several devices need two; they must be set up before any computation.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -27,7 +27,7 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def mirrored() -> tf.distribute.Strategy:
-    """Two devices. One for all: TensorFlow names exchanges between devices alike in every strategy, and they collide."""
+    """Strategy of two devices, shared by all tests, because collective operations of two strategies would have equal names."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 

@@ -27,7 +27,7 @@ def windows(n):
     return rng.integers(0, 5, (n, LENGTH)).astype(np.int8), start, rng.integers(start, LENGTH + 1)
 
 
-def test_folds_and_replicates_come_from_the_paths():
+def test_folds_and_replicates_are_parsed_from_paths():
     paths = [Path(f"r/models/fold_{i}/replicate_{j}/model.keras") for i in (10, 2) for j in (10, 2, 0)]
     assert ensemble.models_by_fold(paths) == {
         fold: [Path(f"r/models/fold_{fold}/replicate_{j}/model.keras") for j in (0, 2, 10)] for fold in (2, 10)
@@ -57,7 +57,7 @@ def test_predictions_do_not_depend_on_the_batch(depth):
         np.testing.assert_allclose(predicted, expected, atol=1e-6)
 
 
-def test_no_window_gives_no_prediction():
+def test_no_windows_give_no_predictions():
     assert ensemble.predict_with_model(network(), *windows(0)).shape == (0, 3)
 
 
@@ -71,23 +71,23 @@ def test_predictions_by_position():
 
 def test_windows_of_another_length_are_refused():
     codes, start, end = windows(2)
-    with pytest.raises(InputError, match="windows of 24 bases and cannot be asked about 20"):
+    with pytest.raises(InputError, match="windows of 24 bases, but these have 20"):
         ensemble.predict_with_model(network(), codes[:, :20], start, end)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text"])
-def test_what_is_no_model_is_refused(tmp_path, damage):
+def test_invalid_model_files_are_rejected(tmp_path, damage):
     path = tmp_path / "model.keras"
     if damage == "truncated":
         network().save(path)
         path.write_bytes(path.read_bytes()[:-500])
     elif damage == "text":
         path.write_text("a model")
-    with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model \(.+\): train it again"):
+    with pytest.raises(InputError, match=r"model\.keras cannot be loaded as a model \(.+\): rerun its training"):
         ensemble.load_model(path)
 
 
-def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypatch):
+def test_predictors_load_each_model_once_and_on_demand(tmp_path, monkeypatch):
     paths, models = [], {}
     for fold in (0, 1):
         for replicate in (0, 1):
@@ -107,8 +107,8 @@ def test_predictors_load_each_model_once_and_only_when_asked(tmp_path, monkeypat
     assert loaded == paths
 
 
-def test_every_layer_that_a_file_may_hold_is_known_to_who_loads_it():
-    """A process that only predicts has imported nothing of training."""
+def test_loading_registers_all_custom_layers():
+    """A process that only predicts does not import training modules."""
     show = "print([name for name in keras.saving.get_custom_objects() if name.startswith('cisnake>')])"
     paths = (SCRIPTS / "cisnake" / "model").rglob("[a-z]*.py")
     modules = [".".join(path.relative_to(SCRIPTS).with_suffix("").parts) for path in paths]

@@ -1,4 +1,4 @@
-"""Batches for Keras must be slices of the file, moved and turned as drawn, and the same whoever reads them."""
+"""Keras batches must be slices of the file, shifted and reverse-complemented as drawn, and identical in all workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIR = [1, 0, 2]
 
 @pytest.fixture
 def write(tiny, random_windows, tmp_path: Path):
-    """A function that writes an expression (no bins) or coverage data set; labels tell the example, task and bin."""
+    """Return a function that writes an expression (no bins) or coverage data set; labels encode example, task and bin."""
 
     def write_file(bins: bool = False) -> Path:
         rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def stored(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def window(path: Path, row: int, shift: int = 0, length: int = LENGTH) -> np.ndarray:
-    """By plain slices of what is stored: base i of a window that moves by s is base i + s of the unmoved one."""
+    """Slice stored windows: base i of a window shifted by s is base i + s of the unshifted window."""
     sequences, masks, _ = stored(path)
     first = PAD + (LENGTH - length) // 2 + shift
     part = slice(first, first + length)
@@ -69,7 +69,7 @@ def epoch(data: HDF5Dataset, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("key", ["train", "val", None])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 @pytest.mark.parametrize("length", [LENGTH, 7, LENGTH + 2 * PAD])
-def test_without_augmentation_examples_are_those_of_the_file_in_its_order(write, key, batch_size, length):
+def test_without_augmentation_examples_keep_the_order_of_the_file(write, key, batch_size, length):
     path = write()
     data = HDF5Dataset(key, path, length, max_seq_shift=3, augment_mode=None, batch_size=batch_size)
     rows = [i for i in range(N) if key is None or (i % 5 == 1) == (key == "val")]
@@ -92,7 +92,7 @@ def test_serial_gives_all_shifts_of_an_example_before_the_next(write):
     np.testing.assert_array_equal(y, np.repeat(stored(path)[2][data.gene_index, :, 0], 5, axis=0))
 
 
-def test_random_moves_each_example_by_a_shift_of_its_own(write):
+def test_random_shifts_each_example_independently(write):
     path = write()
     data = HDF5Dataset("train", path, max_seq_shift=PAD, seed=3, batch_size=5)
     seen = []
@@ -108,7 +108,7 @@ def test_random_moves_each_example_by_a_shift_of_its_own(write):
     assert {s for shifts in seen for s in shifts} == set(range(-PAD, PAD + 1))
 
 
-def test_a_shift_belongs_to_its_example_wherever_that_comes(write):
+def test_shifts_do_not_depend_on_order(write):
     path = write()
     data = {shuffle: HDF5Dataset("train", path, max_seq_shift=3, batch_size=5, shuffle=shuffle) for shuffle in (False, True)}
     x, y = epoch(data[False], 1)
@@ -119,14 +119,14 @@ def test_a_shift_belongs_to_its_example_wherever_that_comes(write):
     np.testing.assert_array_equal(labels[order], y)
 
 
-def test_draws_are_even_and_follow_from_seed_epoch_and_example():
+def test_draws_are_uniform_and_depend_on_seed_and_epoch():
     draws = [augment.draw_epoch(4000, 3, 1, number) for number in range(3)]
     for shift, reverse, order in draws:
         counts = np.bincount(shift + 3, minlength=7)
         assert len(counts) == 7 and counts.min() > 480 and counts.max() < 670
         assert 1850 < reverse.sum() < 2150
         assert sorted(order) == list(range(4000)) and (order != np.arange(4000)).mean() > 0.9
-        # None tells anything of another.
+        # Draws are independent.
         assert abs(np.corrcoef([shift, reverse, order])[np.triu_indices(3, 1)]).max() < 0.06
     again = augment.draw_epoch(4000, 3, 1, 1)
     assert all((one == other).all() for one, other in zip(again, draws[1]))
@@ -134,7 +134,7 @@ def test_draws_are_even_and_follow_from_seed_epoch_and_example():
         assert all(np.mean(one == drawn) < 0.6 for one, drawn in zip(other, again))
 
 
-def test_shuffle_deals_every_example_once_and_its_label_with_it(write):
+def test_shuffle_yields_every_example_once_with_its_label(write):
     path = write()
     data = HDF5Dataset("train", path, augment_mode=None, batch_size=4, shuffle=True)
     orders = []
@@ -152,7 +152,7 @@ def turned(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pair", [None, PAIR])
-def test_reverse_complement_turns_bases_body_and_tracks(write, pair):
+def test_reverse_complement_applies_to_bases_body_and_tracks(write, pair):
     path = write(bins=True)
     data = HDF5Dataset(None, path, max_seq_shift=2, reverse_complement=True, strand_pair=pair, batch_size=6, seed=1)
     labels = stored(path)[2].swapaxes(1, 2)
@@ -195,8 +195,8 @@ def assert_same(one, other) -> None:
         np.testing.assert_array_equal(a[1], b[1])
 
 
-def test_threads_and_forked_processes_get_the_same_numbers(write):
-    """The parent has read before it forks, and reads on while its children do; two data sets are of one file."""
+def test_threads_and_forked_processes_get_identical_batches(write):
+    """The parent reads before and after forking, while its children read; two data sets use the same file."""
     path = write()
     arguments = {"max_seq_shift": 3, "seed": 5, "batch_size": 3, "shuffle": True}
     data, alone = HDF5Dataset("train", path, **arguments), HDF5Dataset("train", path, **arguments)
@@ -209,13 +209,13 @@ def test_threads_and_forked_processes_get_the_same_numbers(write):
             assert_same(all_batches(data), expected)
             assert_same(found.get(), expected)
     with ThreadPoolExecutor(4) as threads:
-        # In reverse: what was read before must not matter.
+        # In reverse order: earlier reads must not matter.
         found = list(threads.map(data.__getitem__, reversed(range(len(data)))))
     assert_same(found[::-1], expected)
 
 
 @pytest.mark.slow
-def test_a_spawned_process_gets_the_same_numbers_from_a_folder_without_write_permission(write, tmp_path: Path):
+def test_a_spawned_process_gets_identical_batches_without_write_permission(write, tmp_path: Path):
     data = HDF5Dataset("train", write(), max_seq_shift=3, batch_size=4, shuffle=True)
     data.epoch = 1
     expected = all_batches(data)
@@ -230,7 +230,7 @@ def test_a_spawned_process_gets_the_same_numbers_from_a_folder_without_write_per
 
 @keras.saving.register_keras_serializable("test")
 class Sums(keras.layers.Layer):
-    """Sums of windows, weighted by position so that order and shift matter."""
+    """Sums of windows, weighted by position to detect changes of order and shift."""
 
     def call(self, x):
         weights = keras.ops.arange(1, x.shape[1] + 1, dtype="float32")[:, None] * keras.ops.array([1.0, 3.0, 5.0, 7.0, 11.0])
@@ -238,7 +238,7 @@ class Sums(keras.layers.Layer):
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(1, False), (3, False), (2, True)])
-def test_keras_deals_each_epoch_as_it_is_drawn(write, workers, processes):
+def test_keras_uses_each_epoch_as_drawn(write, workers, processes):
     path = write()
     data = HDF5Dataset(
         "train", path, max_seq_shift=3, batch_size=4, shuffle=True, seed=8, workers=workers, use_multiprocessing=processes
@@ -259,7 +259,7 @@ def test_keras_deals_each_epoch_as_it_is_drawn(write, workers, processes):
 
     model = Model()
     model.compile(loss="mse", run_eagerly=True)
-    # In two parts, the second as a training that is resumed.
+    # In two parts, the second as in resumed training.
     model.fit(data, epochs=2, verbose=0, shuffle=False)
     data.epoch = 2
     model.fit(data, epochs=3, initial_epoch=2, verbose=0, shuffle=False)
@@ -285,7 +285,7 @@ def test_a_file_stays_open_to_others(write):
     ("arguments", "message"),
     [
         ({"key": "valid"}, "unknown split 'valid': did you mean val"),
-        ({"key": "test"}, "no window of split 'test'"),
+        ({"key": "test"}, "no windows in split 'test'"),
         ({"augment_mode": "all"}, "unknown augment_mode 'all'"),
         ({"max_seq_shift": PAD + 1}, "stores 48 bases per window, too few for windows of 40 bases shifted by up to 5"),
         ({"seq_len": 49}, "too few for windows of 49"),
@@ -294,14 +294,14 @@ def test_a_file_stays_open_to_others(write):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"depth": 3}, "depth is 3"),
         ({"reverse_complement": True}, "expression, measured in the gene's direction"),
-        ({"bins": True, "reverse_complement": True, "augment_mode": "serial"}, "needs augment_mode 'random'"),
-        ({"bins": True, "seq_len": 20}, "bins for windows of 40 bases: windows of 20 have none"),
+        ({"bins": True, "reverse_complement": True, "augment_mode": "serial"}, "requires augment_mode 'random'"),
+        ({"bins": True, "seq_len": 20}, "bins for windows of 40 bases: seq_len cannot be 20"),
         ({"bins": True, "strand_pair": [1, 0]}, "each of the 3 tasks"),
         ({"bins": True, "strand_pair": [1, 2, 0]}, "strand_pair of task 0 is 1, but that task is not paired with 0"),
         ({"bins": True, "strand_pair": [0, 1, 3]}, "strand_pair of task 2 is 3"),
     ],
 )
-def test_what_cannot_be_is_refused(write, arguments, message):
+def test_invalid_arguments_are_rejected(write, arguments, message):
     path = write(arguments.pop("bins", False))
     with pytest.raises(InputError, match=message):
         HDF5Dataset(**{"key": "train", "h5_file": path, **arguments})

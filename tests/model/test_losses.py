@@ -1,4 +1,4 @@
-"""Every loss must be its definition in float64, on hard numbers too, and blind to what was not measured."""
+"""Losses must equal their definitions in float64, also for extreme values, and ignore missing labels."""
 
 import inspect
 from pathlib import Path
@@ -13,7 +13,7 @@ from cisnake.model import losses
 from cisnake.model.losses import BinaryCrossentropy, PoissonMultinomial, check_labels, parse_loss
 
 PEERS = Path(__file__).parent / "data" / "peer_losses.npz"
-# Weights other than the defaults, so that each is seen to act.
+# Weights other than the defaults, so that each has an effect.
 CASES = {
     "mse": {},
     "mse_udot": {"udot_weight": 0.7},
@@ -24,7 +24,7 @@ CASES = {
     "task_poisson_mn": {"total_weight": 0.01},
     "bce": {},
 }
-# The number before 1 that single precision has for 1 - 1e-7.
+# The largest float32 below 1, which represents 1 - 1e-7.
 nearly_1 = float(np.float32(1) - np.float32(1e-7))
 every = pytest.mark.parametrize("case", CASES)
 
@@ -34,7 +34,7 @@ def loss_of(case):
 
 
 def plain_row(case, t, p):
-    """A loss that is a function of the measured tasks of one position."""
+    """Return a loss that is a function of the measured tasks of one position."""
     w = CASES[case]
     if case == "task_poisson_mn":
         p = p + 1e-7
@@ -45,7 +45,7 @@ def plain_row(case, t, p):
 
 
 def plain_column(case, t, p, length, at):
-    """A loss that is a function of the measured positions of one task."""
+    """Return a loss that is a function of the measured positions of one task."""
     w = {"epsilon": 1e-6, "weight_range": 1.0, "weight_exp": 1.0, "rescale": False} | CASES[case]
     x = np.arange(length) - (length - 1) / 2
     sigma = (length / 2 - 0.5) / np.log(w["weight_range"]) ** (1 / w["weight_exp"]) if w["weight_range"] > 1 else np.inf
@@ -58,7 +58,7 @@ def plain_column(case, t, p, length, at):
 
 
 def plain_values(case, true, predicted):
-    """Loss of each example, in float64 and loops."""
+    """Compute the loss of each example with loops in float64."""
     values = []
     for t, p in zip(true.astype(np.float64), predicted.astype(np.float64)):
         t, p = np.atleast_2d(t), np.atleast_2d(p)
@@ -87,7 +87,7 @@ def plain_values(case, true, predicted):
 
 
 def batch_of(case, shape, missing=True):
-    """Labels and predictions; some labels are missing: the third example has none, the second none of its last target.
+    """Return labels and predictions. All labels of the third example and the last target of the second are missing.
 
     The fifth has none at its first position, or of its first target.
     """
@@ -112,7 +112,7 @@ def shape(request):
 
 
 @every
-def test_every_example_has_the_plain_value(case, shape):
+def test_the_value_of_every_example_is_correct(case, shape):
     for missing in (False, True):
         batch = batch_of(case, shape, missing)
         found = np.asarray(loss_of(case).call(*batch))
@@ -153,9 +153,9 @@ def gradient(loss, true, predicted, how=lambda function: function):
     [(tf.function, (6, 5)), (tf.function, (6, 4, 5)), (tf.function(jit_compile=True), (6, 4, 5))],
     ids=["rank2", "rank3", "xla"],
 )
-def test_gradient_is_the_plain_one_and_zero_where_not_measured(case, shape, how):
+def test_gradient_is_correct_and_zero_for_missing_labels(case, shape, how):
     true, predicted = batch_of(case, shape)
-    # What a network says of an unmeasured entry must not matter, not even where the loss is undefined.
+    # The prediction for a missing label must not matter, even where the loss is undefined.
     predicted[np.isnan(true)] = np.resize(np.array([-5.0, np.nan, np.inf, 0.0], np.float32), np.isnan(true).sum())
     value, found = gradient(loss_of(case), true, predicted, how)
     assert np.isfinite(value) and (found[np.isnan(true)] == 0).all()
@@ -171,7 +171,7 @@ def test_gradient_is_the_plain_one_and_zero_where_not_measured(case, shape, how)
 
 @every
 @pytest.mark.parametrize("shape", [(2, 5), (2, 4, 5), (2, 4, 1)], ids=["rank2", "rank3", "one target"])
-def test_hard_numbers_have_finite_values_and_gradients(case, shape):
+def test_extreme_values_have_finite_losses_and_gradients(case, shape):
     ones = np.ones(shape, np.float32)
     top = ones if case == "bce" else 3e4 * ones
     sparse = ones.copy()
@@ -195,13 +195,13 @@ def test_half_precision_predictions_are_computed_in_single(case):
 
 
 @pytest.mark.parametrize("case", ["poisson", "poisson_kl", "poisson_mn", "poisson_mn weighted", "task_poisson_mn", "mse"])
-def test_nothing_is_better_than_the_labels(case):
+def test_the_labels_are_the_optimum(case):
     true = batch_of(case, (6, 4, 5), missing=False)[0] + 0.5
     _, slope = gradient(loss_of(case), true, true)
     np.testing.assert_allclose(slope, 0, atol=1e-4)
 
 
-def test_udot_is_least_where_differences_between_tasks_are_overstated():
+def test_udot_is_minimal_where_differences_between_tasks_are_exaggerated():
     true = batch_of("mse_udot", (6, 5), missing=False)[0]
     best = true + 0.35 * (true - true.mean(axis=-1, keepdims=True))
     np.testing.assert_allclose(gradient(loss_of("mse_udot"), true, best)[1], 0, atol=1e-6)
@@ -216,7 +216,7 @@ def test_bce_is_that_of_keras():
 
 
 @pytest.mark.parametrize("length", [2, 5, 8])
-def test_position_weights_are_alike_at_both_ends_and_span_the_range(length):
+def test_position_weights_are_symmetric_and_span_the_range(length):
     for exponent in (1, 3, 4, 0.5):
         weights = losses.middle_weights(length, 8.0, exponent)
         np.testing.assert_allclose(weights, weights[::-1])
@@ -227,7 +227,7 @@ def test_position_weights_are_alike_at_both_ends_and_span_the_range(length):
     np.testing.assert_array_equal(losses.middle_weights(1, 8.0, 4), 1)
 
 
-def test_multinomial_sees_where_and_poisson_how_much():
+def test_multinomial_depends_on_position_and_poisson_on_amount():
     true = batch_of("poisson_mn", (6, 8, 5), missing=False)[0] + 1
     where = PoissonMultinomial(total_weight=0.0, epsilon=1e-9)
     np.testing.assert_allclose(where.call(true, 3 * true), where.call(true, true), rtol=1e-5)
@@ -235,7 +235,7 @@ def test_multinomial_sees_where_and_poisson_how_much():
 
 
 # Written by running Basenji's and Baskerville's own functions under TensorFlow 2.15 (means over all axes but the first); the
-# names say package, loss and arguments.
+# names give the package, loss and arguments.
 def test_values_are_those_of_basenji_and_baskerville():
     with np.load(PEERS) as peers:
         compared = [name for name in peers if ":" in name]
@@ -286,7 +286,7 @@ def test_unknown_names_are_refused_with_the_nearest():
 
 
 @pytest.mark.parametrize("weights", [{"weight_range": 0.5}, {"weight_exp": 0.0}, {"epsilon": 0.0}, {"epsilon": -1e-6}])
-def test_weights_that_mean_nothing_are_refused(weights):
+def test_invalid_weights_are_rejected(weights):
     with pytest.raises(InputError, match=next(iter(weights))):
         parse_loss("poisson_mn", **weights)
 
@@ -295,7 +295,7 @@ def test_weights_that_mean_nothing_are_refused(weights):
 def test_counts_must_not_be_negative(label):
     labels = np.repeat(np.array([[1.0, np.nan, 0.5], [0.0, 2.0, -0.1]])[..., None], 2, axis=2)
     labels[1, 2, 0] = 1
-    with pytest.raises(InputError, match=rf"loss {label} needs .* not negative, but 1 of 3 tasks.*liver"):
+    with pytest.raises(InputError, match=rf"loss {label} requires non-negative labels, but 1 of 3 tasks.*liver"):
         check_labels(label, labels, ["brain", "skin", "liver"])
     check_labels(label, labels[:, :2], ["brain", "skin"])
     if label != "poisson_mn":
@@ -306,12 +306,12 @@ def test_counts_must_not_be_negative(label):
 @pytest.mark.parametrize("wrong", [-0.1, 1.5])
 def test_probabilities_lie_between_0_and_1(wrong):
     labels = np.array([[1.0, np.nan, 0.5], [0.0, 1.0, wrong]])
-    with pytest.raises(InputError, match=r"bce needs labels between 0 and 1, but 1 of 3 tasks.*liver"):
+    with pytest.raises(InputError, match=r"bce requires labels between 0 and 1, but 1 of 3 tasks.*liver"):
         check_labels("bce", labels, ["brain", "skin", "liver"])
     check_labels("bce", labels[:, :2], ["brain", "skin"])
 
 
-def test_a_loss_has_something_to_compare():
+def test_losses_that_compare_need_several_tasks_or_positions():
     for shape in ((3, 2), (3, 2, 1)):
         with pytest.raises(InputError, match="poisson_mn compares positions"):
             check_labels("poisson_mn", np.ones(shape), ["brain", "skin"])

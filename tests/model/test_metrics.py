@@ -1,4 +1,4 @@
-"""Metrics must be their definitions, on hard numbers too, and whatever way the examples are cut into batches."""
+"""Metrics must equal their definitions, also for extreme values and however examples are split into batches."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
 
 
 def plain(kind, true, predicted):
-    """Value of each target (last axis) by the definition, in float64; NaN where undefined."""
+    """Compute each target (last axis) by the definition in float64; NaN where undefined."""
     true, predicted = (np.asarray(a, np.float64).reshape(-1, a.shape[-1]) for a in (true, predicted))
     values = []
     for t, p in zip(true.T, predicted.T):
@@ -44,7 +44,7 @@ both = pytest.mark.parametrize("kind", [PearsonR, R2])
 
 @both
 @pytest.mark.parametrize("shape", [(50, 4), (10, 7, 4)])
-def test_is_the_plain_value(kind, shape):
+def test_value_equals_the_definition(kind, shape):
     true, predicted = examples(shape)
     np.testing.assert_allclose(result(kind, true, predicted), plain(kind, true, predicted), rtol=1e-9)
     np.testing.assert_allclose(result(kind, true, predicted, summarize=True), plain(kind, true, predicted).mean(), rtol=1e-9)
@@ -73,9 +73,9 @@ def test_one_huge_outlier(kind):
 
 
 @both
-def test_constant_labels_are_undefined_and_do_not_poison_the_mean(kind):
+def test_constant_labels_are_undefined_and_left_out_of_the_mean(kind):
     true, predicted = examples()
-    # 0.1 has no exact square: rounding must not pass for spread.
+    # The square of 0.1 is not exact: rounding errors must not count as variance.
     true[:, 1] = 0.1
     values = result(kind, true, predicted)
     assert np.isnan(values[1])
@@ -84,14 +84,14 @@ def test_constant_labels_are_undefined_and_do_not_poison_the_mean(kind):
 
 
 @both
-def test_a_spread_of_the_last_digit_is_none(kind):
+def test_a_variance_of_rounding_errors_is_zero(kind):
     true, predicted = examples((50, 1))
     constant = np.float32(1000) + np.spacing(np.float32(1000)) * (true > 0)
     assert len(np.unique(constant)) == 2
     assert np.isnan(result(kind, constant.astype(np.float32), predicted))
 
 
-def test_constant_predictions_explain_nothing():
+def test_constant_predictions_have_value_zero():
     true, predicted = examples()
     predicted[:, 2] = np.float32(0.1)
     assert result(PearsonR, true, predicted)[2] == 0
@@ -99,7 +99,7 @@ def test_constant_predictions_explain_nothing():
 
 
 @both
-def test_nothing_defined_is_nan(kind):
+def test_no_defined_target_gives_nan(kind):
     true, predicted = np.full((9, 3), 0.1, np.float32), examples((9, 3))[1]
     assert np.isnan(result(kind, true, predicted, summarize=True))
     assert np.isnan(kind(3).result())
@@ -126,7 +126,7 @@ def test_a_hundred_million_positions(kind):
 
 
 def plain_genes(true, predicted):
-    """Correlation of every row across targets; NaN where labels are constant, 0 where only predictions are."""
+    """Compute the correlation of every row across targets; NaN for constant labels, 0 if only predictions are constant."""
     values = []
     for t, p in zip(*(np.asarray(a, np.float64).reshape(-1, a.shape[-1]) for a in (true, predicted))):
         t, p = t[~np.isnan(t)], p[~np.isnan(t)]
@@ -135,7 +135,7 @@ def plain_genes(true, predicted):
 
 
 EDGES = np.linspace(-2, 2, 41)
-# What makes a metric of 4 targets, and labels that it takes from those of the examples.
+# Name -> (function that creates a metric of 4 targets, function that converts labels for it).
 METRICS = {
     "pearson": (lambda **kw: PearsonR(4, **kw), lambda true: true),
     "r2": (lambda **kw: R2(4, **kw), lambda true: true),
@@ -148,7 +148,7 @@ every = pytest.mark.parametrize("name", METRICS)
 
 
 def case(name, shape=(50, 4), summarize=False):
-    """A metric with labels, some of them missing, and predictions between 0 and 1."""
+    """Return a metric with labels, some of them missing, and predictions between 0 and 1."""
     make, labels = METRICS[name]
     true, predicted = examples(shape)
     true[np.random.default_rng(5).random(shape) < 0.2] = np.nan
@@ -212,7 +212,7 @@ def test_half_precision_predictions(name):
 
 
 @every
-def test_nothing_seen_or_nothing_measured_is_nan(name):
+def test_no_examples_or_no_labels_give_nan(name):
     metric, true, predicted = case(name, summarize=True)
     assert np.isnan(metric.result())
     metric.update_state(true[:0], predicted[:0])
@@ -222,7 +222,7 @@ def test_nothing_seen_or_nothing_measured_is_nan(name):
 
 @every
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_predictions_without_a_label_do_not_matter_and_one_that_is_not_finite_beside_one_does(name, value):
+def test_only_non_finite_predictions_with_a_label_give_nan(name, value):
     metric, true, predicted = case(name, summarize=True)
     unmeasured = np.isnan(true)
     metric.update_state(true, np.where(unmeasured, np.resize([np.nan, np.inf, 7.0], true.shape), predicted))
@@ -246,7 +246,7 @@ def test_a_constant_target_is_left_out_and_counted(name):
 
 
 @every
-def test_reset_forgets(name):
+def test_reset_clears_the_state(name):
     metric, true, predicted = case(name)
     metric.update_state(true, predicted**2)
     metric.reset_state()
@@ -276,7 +276,7 @@ def test_names_are_those_of_the_field(name):
 @pytest.mark.parametrize("thresholds", [2, 11, 200])
 def test_areas_are_those_of_keras(curve, thresholds):
     rng = np.random.default_rng(0)
-    # With 11 thresholds, predictions that lie on them.
+    # With 11 thresholds, predictions lie exactly on them.
     predicted = (rng.integers(0, 11, (30, 6, 3)) / 10).astype(np.float32) if thresholds == 11 else rng.random((30, 6, 3))
     true = (rng.random((30, 6, 3)) < 0.2 + 0.6 * predicted).astype(np.float32)
     found = SeqAUC(curve, num_targets=3, num_thresholds=thresholds)
@@ -316,7 +316,7 @@ def plain_ranks(true, predicted):
 
 
 @pytest.mark.parametrize("shape", [(300, 3), (60, 5, 3)])
-def test_rank_correlation_is_spearman_s_where_every_value_has_its_bin(shape):
+def test_rank_correlation_is_exact_if_every_value_has_its_own_bin(shape):
     rng = np.random.default_rng(0)
     true, other = (rng.integers(0, [2, 5, 20], shape).astype(np.float32) for _ in range(2))
     predicted = np.where(rng.random(shape) < 0.5, true, other)
@@ -328,7 +328,7 @@ def test_rank_correlation_is_spearman_s_where_every_value_has_its_bin(shape):
         np.testing.assert_allclose(metric.result(), plain_ranks(true, predicted), rtol=1e-12)
 
 
-def test_rank_correlation_on_one_bin_an_edge():
+def test_rank_correlation_with_values_on_an_edge():
     metric = SpearmanR(1, [0.5], summarize=False)
     true, predicted = np.array([[0.0], [1], [1], [0.5]]), np.array([[0.1], [0.9], [0.2], [0.9]])
     metric.update_state(true, predicted)
@@ -337,7 +337,7 @@ def test_rank_correlation_on_one_bin_an_edge():
 
 @pytest.mark.parametrize("labels", ["normal", "log-normal", "counts"])
 @pytest.mark.parametrize(("bins", "spread", "loss"), [(64, 1.0, 0.001), (64, 0.1, 0.06), (256, 1.0, 5e-4), (256, 0.1, 0.005)])
-def test_what_bins_lose_is_as_documented(labels, bins, spread, loss):
+def test_error_of_binning_is_as_documented(labels, bins, spread, loss):
     rng = np.random.default_rng(1)
     z = rng.normal(size=(5000, 3))
     y = [0.3, 0.7, 0.95] * z + np.sqrt(1 - np.square([0.3, 0.7, 0.95])) * rng.normal(size=z.shape)
@@ -358,7 +358,7 @@ def test_edges_from_labels_are_whole_and_ascending():
     labels[:7, 4] = 1e12
     metric = SpearmanR.from_labels(labels, 8, summarize=False)
     assert metric.edges.shape == (5, 7) and np.isfinite(metric.edges).all() and (np.diff(metric.edges) >= 0).all()
-    # Where there are two labels, predictions between them are still told apart.
+    # With only two distinct labels, predictions between them still get different bins.
     assert len(np.unique(metric.edges[2])) == 7
     metric.update_state(labels, labels)
     np.testing.assert_allclose(metric.result(), [np.nan, np.nan, 1, 1, np.nan])

@@ -1,4 +1,4 @@
-"""The networks of config/models are what their comments say."""
+"""The networks in config/models must agree with their comments."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from cisnake.model.network import seqnn
 from cisnake.model.params import TRAIN_DEFAULTS, read_params
 
 FOLDER = Path(__file__).parents[2] / "config" / "models"
-# Bases of a window, tasks to fill in, and parameters and output as published or, for our own, as first written.
+# Window length, number of tasks, and number of parameters and output shape as published or, for our own, as first released.
 FILES = {
     "demo": (480, 3, 16_451, {"head": (3,)}),
     "small": (480, 3, 100_163, {"head": (3,)}),
@@ -25,7 +25,7 @@ FILES = {
 
 
 def network(name):
-    """Return a network, without values: the large ones would take a gigabyte and half a minute."""
+    """Return a network without weight values: the large ones would take a gigabyte and half a minute."""
     length, tasks, _, _ = FILES[name]
     params = read_params(FOLDER / f"{name}.yaml")["model"]
     assert params.setdefault("seq_length", length) == length
@@ -48,7 +48,7 @@ def test_parameters_and_outputs(name):
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in ("demo", "small")])
-def test_the_files_comment_tells_the_numbers(name):
+def test_comments_give_the_correct_numbers(name):
     length, _, count, outputs = FILES[name]
     comment = " ".join(line.lstrip("# ") for line in (FOLDER / f"{name}.yaml").read_text().splitlines() if line.startswith("#"))
     assert f"Parameters: {count:,}" in comment
@@ -90,7 +90,7 @@ def test_models_of_genes_predict_the_same_once_saved(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_training_is_spelled_out(name):
+def test_training_settings_are_explicit(name):
     train = read_params(FOLDER / f"{name}.yaml")["train"]
     assert set(train) == set(TRAIN_DEFAULTS)
     written = (FOLDER / f"{name}.yaml").read_text()

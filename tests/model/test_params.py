@@ -37,7 +37,7 @@ def test_train_section_may_be_empty(path, rest):
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", ".1e-2", "+1e-3"])
-def test_numbers_are_numbers(path, text):
+def test_numbers_are_parsed_as_numbers(path, text):
     path.write_text(YAML.replace("1e-3", text))
     assert read_params(path)["train"]["learning_rate"] == 0.001
 
@@ -74,7 +74,7 @@ def test_json_is_json_whatever_its_indentation_and_its_name(tmp_path, name, befo
     [
         "{model: {trunk: [], l2_scale: 1e-3}}",
         "{\n  # in braces\n  model: {trunk: [], l2_scale: 1e-3},\n}",
-        # A comma too many is no JSON, but YAML.
+        # A trailing comma is invalid JSON, but valid YAML.
         '{"model": {"trunk": [], "l2_scale": 1e-3,},}',
     ],
 )
@@ -94,7 +94,7 @@ def test_yaml_may_begin_like_json(path, text):
         ("model: {}\ntrain:\n\tloss: mse\n", "line 3, column 1"),
     ],
 )
-def test_the_line_of_what_is_broken_is_named(path, text, line):
+def test_syntax_errors_name_the_line(path, text, line):
     path.write_text(text)
     with pytest.raises(InputError, match=rf"parameter file .* cannot be read: .*{line}"):
         read_params(path)
@@ -112,8 +112,8 @@ def test_overrides_reach_into_lists(path):
 @pytest.mark.parametrize(
     "name", ["model.trunk.7.filters", "model.trunk.first.filters", "modle.trunk", "train.batch_size.x", "model.trunk.0.name.x"]
 )
-def test_overrides_of_nothing_are_refused(path, name):
-    with pytest.raises(InputError, match=f"override {name} names nothing"):
+def test_overrides_of_unknown_keys_are_rejected(path, name):
+    with pytest.raises(InputError, match=f"override {name} matches no key"):
         read_params(path, {name: 1})
 
 
@@ -126,7 +126,7 @@ def test_unknown_train_key_names_the_nearest(path):
     ("key", "value"),
     [("batch_size", "many"), ("batch_size", 1.5), ("patience", True), ("learning_rate", "high"), ("learning_rate", None)],
 )
-def test_what_is_no_number_is_refused(path, key, value):
+def test_invalid_numbers_are_rejected(path, key, value):
     with pytest.raises(InputError, match=f"train.{key} is"):
         read_params(path, {f"train.{key}": value})
 
@@ -165,8 +165,8 @@ def test_overrides_given_as_text_are_read_as_yaml(path):
     ("key", "value", "message"),
     [
         ("modes", "full", "did you mean mode"),
-        ("adapter_latent", 2.5, "transfer.adapter_latent is 2.5: it must be a whole number"),
-        ("lora_alpha", "high", "transfer.lora_alpha is 'high': it must be a number"),
+        ("adapter_latent", 2.5, "transfer.adapter_latent is 2.5: it must be a non-negative whole number"),
+        ("lora_alpha", "high", "transfer.lora_alpha is 'high': it must be a non-negative number"),
         ("conv_select", True, "transfer.conv_select is True"),
         ("weights", 3, "transfer.weights is 3: it must be text"),
     ],
@@ -182,11 +182,11 @@ def test_other_names_and_keys_without_effect(path, caplog):
     caplog.set_level("INFO", logger="cisnake")
     params = read_params(path, {"train.clipnorm": 2.0, "train.shuffle_buffer": 128, "train.num_gpu": 2})["train"]
     assert params["clip_norm"] == 2.0 and not {"clipnorm", "shuffle_buffer", "num_gpu"} & set(params)
-    with pytest.raises(InputError, match="given twice"):
+    with pytest.raises(InputError, match="set twice"):
         read_params(path, {"train.clipnorm": 2.0, "train.clip_norm": 1.0})
 
 
-def test_what_training_starts_from_is_none_unless_said(path):
+def test_there_is_no_transfer_section_by_default(path):
     assert "transfer" not in read_params(path)
-    # An override may begin the section.
+    # An override may create the section.
     assert read_params(path, {"transfer.weights": "old.keras"})["transfer"] == TRANSFER_DEFAULTS | {"weights": "old.keras"}

@@ -1,4 +1,4 @@
-"""Predictions must not depend on how windows are dealt out, and their mean is over all that was asked for."""
+"""Predictions must not depend on batching, and must be averaged over all requested models and views."""
 
 import itertools
 
@@ -17,7 +17,7 @@ PAIR = [1, 0, 2, 3]
 
 
 class Counted(keras.layers.Layer):
-    """Notes every tracing and the shape that it is for."""
+    """Records the input shape of every tracing."""
 
     def __init__(self, note):
         super().__init__()
@@ -50,7 +50,7 @@ def dealt(values, size):
 
 
 def other_strand(window):
-    """The reverse complement of one window, base by base."""
+    """Reverse-complement one window, base by base."""
     turned = np.zeros_like(window)
     for at, row in enumerate(window):
         turned[LENGTH - 1 - at, [3, 2, 1, 0]] = row[:4]
@@ -59,7 +59,7 @@ def other_strand(window):
 
 
 def moved(window, shift):
-    """A window moved towards its end, base by base."""
+    """Shift a window towards its end, base by base."""
     result = np.zeros_like(window)
     for at, row in enumerate(window):
         if 0 <= at + shift < LENGTH:
@@ -68,7 +68,7 @@ def moved(window, shift):
 
 
 def plain(models, x, views):
-    """Mean over models, shifts and strands, one window at a time, in float64."""
+    """Average over models, shifts and strands, one window at a time, in float64."""
     of_windows = []
     for window in x:
         parts = []
@@ -105,7 +105,7 @@ def test_mean_over_all_views_of_all_models(rank, depth, views):
         np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-6)
 
 
-def test_a_model_that_treats_both_strands_alike_says_the_same_with_both():
+def test_a_strand_symmetric_model_predicts_the_same_with_both_strands():
     one, x = network(rank=3), windows(6)
     inputs = keras.Input((LENGTH, 5))
     flipped = keras.layers.Concatenate()(
@@ -128,16 +128,16 @@ def test_each_model_is_traced_once_whatever_the_batches():
 
 
 @pytest.mark.parametrize("rank", [2, 3])
-def test_no_window_gives_no_prediction(rank):
+def test_no_windows_give_no_predictions(rank):
     found = list(predict_batches([network(rank=rank)], [windows(0)], 4))
     assert [part.shape for part in found] == [(0, TASKS) if rank == 2 else (0, POSITIONS, TASKS)]
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_inputs_are_rejected():
     model, x = network(), windows(2)
     heads = keras.Model(model.input, {"head_a": model.output, "head_b": model.output})
     for models, batch, views, message in (
-        ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5 and cannot be asked about windows of 23"),
+        ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5, but these have 23"),
         ([model], x[..., :4], WindowViews(), "depth 4"),
         ([heads], x, WindowViews(), "has 2 heads: choose one with"),
         ([model, network(rank=3)], x, WindowViews(), "2 models with 2 different shapes"),
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused():
         ([model], x, WindowViews(strand_pair=[0, 1]), "each of the 4 tasks"),
         ([model], x, WindowViews(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),
         ([model], x, WindowViews(strand_pair=[1, 0, 2, 4]), "each of the 4 tasks"),
-        ([model], x, WindowViews(shifts=(24,)), "a shift of 24 bases leaves nothing"),
+        ([model], x, WindowViews(shifts=(24,)), "a shift of 24 bases is too large"),
         ([model], x, WindowViews(shifts=()), "shifts are empty"),
     ):
         with pytest.raises(InputError, match=message):
@@ -205,18 +205,18 @@ def test_scores_by_target_are_those_of_all_at_once(label, rank):
     assert tables[0][0].equals(tables[1][0]) or np.allclose(tables[0][0], tables[1][0], rtol=1e-6, equal_nan=True)
 
 
-def test_scores_of_nothing_are_nan():
+def test_scores_without_examples_are_nan():
     for batches in ([], [(windows(0), np.zeros((0, TASKS), np.float32))]):
         table, value = score_predictions([network()], batches, parse_loss("mse"))
         assert np.isnan(value) and table["n"].tolist() == [0] * TASKS and table.drop(columns="n").isna().all(axis=None)
 
 
 def test_labels_of_another_shape_are_refused():
-    with pytest.raises(InputError, match=r"labels have the shape \(3, 2\), predictions \(3, 4\)"):
+    with pytest.raises(InputError, match=r"labels have shape \(3, 2\), but predictions have shape \(3, 4\)"):
         score_predictions([network()], [(windows(3), np.zeros((3, 2)))], parse_loss("mse"))
 
 
-def test_reverse_complement_and_shift_undo_themselves():
+def test_reverse_complement_and_shift_are_invertible():
     x = windows(3)
     np.testing.assert_array_equal(prediction.reverse_complement_one_hot(prediction.reverse_complement_one_hot(x)), x)
     back = prediction.shift_windows(prediction.shift_windows(x, 5), -5)

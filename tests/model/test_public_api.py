@@ -1,4 +1,4 @@
-"""Only the public interfaces of Keras and TensorFlow are used: private ones move without notice."""
+"""Only public interfaces of Keras and TensorFlow may be used: private ones change without notice."""
 
 import re
 from pathlib import Path
@@ -33,5 +33,5 @@ def test_no_private_module_is_imported():
         ("import tensorflow as tf  # python", False),
     ],
 )
-def test_private_modules_are_known_when_seen(line, private):
+def test_private_modules_are_detected(line, private):
     assert bool(private_uses(line)) == private

@@ -1,4 +1,4 @@
-"""Weights from files; `data/` has models that Basenji and Baskerville saved, and what those predict (`make_reference.py`)."""
+"""Loading of weights; `data/` has models saved by Basenji and Baskerville, and their predictions (`make_reference.py`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cisnake.model.weights import load_weights
 
 DATA = Path(__file__).parent / "data"
 
-# Folder, file, head, which of the outputs of the reference.
+# Folder, file, head, index of the output in the reference.
 FILES = [
     ("basenji2", "model_best.h5", "head", 0),
     ("gene", "model_best.h5", "head", 0),
@@ -49,7 +49,7 @@ def _built(params: str) -> keras.Model:
 
 
 def untouched(params: dict[str, Any]) -> keras.Model:
-    """Return a model into which nothing is to be loaded, built once for all tests that see a file refused."""
+    """Return a model that stays unchanged, built once for all tests of rejected files."""
     return _built(json.dumps(params))
 
 
@@ -62,7 +62,7 @@ def with_block(folder: str, part: str, index: int, **changes: Any) -> dict[str, 
 
 
 def with_keys(params: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """Return parameters with some of the heads alone."""
+    """Return parameters with only some of the heads."""
     return {key: value for key, value in params.items() if not key.startswith("head") or key in keys}
 
 
@@ -81,7 +81,7 @@ def distance(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def assert_refused(model: keras.Model, path: Path, match: str, **arguments: Any) -> None:
-    """Assert that a file is refused, for the reason given, and that no weight of the model is touched."""
+    """Assert that a file is rejected with an error that matches, and that the model's weights are unchanged."""
     before = model.get_weights()
     with pytest.raises(InputError, match=match):
         load_weights(model, path, **arguments)
@@ -98,7 +98,7 @@ def edited(path: Path, tmp_path: Path, change: Any) -> Path:
     return copied
 
 
-# What the originals predict
+# Predictions of the originals
 
 
 @pytest.mark.parametrize(("folder", "name", "head", "index"), FILES)
@@ -143,18 +143,18 @@ def test_the_file_of_one_head_does_not_fill_a_model_of_two():
     assert_refused(model, DATA / "borzoi" / "model0_best.h5", r"head_mouse_2_final_dense_1 .*no partner, with 9 dense")
 
 
-# Adapters that stay in a network
+# Adapters that cannot be merged
 
 
 @pytest.mark.parametrize("folder", ["houlsby", "houlsby_se"])
-def test_adapters_may_be_put_in_by_hand_and_then_gelu_differs(folder, caplog):
+def test_adapters_inserted_by_hand_use_another_gelu(folder, caplog):
     params = read_params(folder)
     names = {"adapter_latent": "latent", "conv_select": "conv_select", "se_rank": "conv_latent"}
     settings = {names[key]: params.pop(key) for key in names if key in params}
     model = insert_adapter(build_model(params | {"adapter": None}), params["adapter"], **settings)[0]
     with caplog.at_level("WARNING", logger="cisnake"):
         report = load_weights(model, DATA / folder / "model_best.h5")
-    assert "model_best.h5: this network computes gelu exactly" in caplog.text
+    assert "model_best.h5: the saved network uses exact gelu" in caplog.text
     x, reference = read_reference(folder)
     assert 1e-5 < distance(predict(model, x), reference["outputs0"]) < 1e-3
     pairs = {source: target for source, target, _ in report.matched}
@@ -172,26 +172,26 @@ def test_the_trunk_with_its_adapters_is_loaded_for_another_head():
 
 
 @pytest.mark.parametrize("trunk_only", [False, True])
-def test_adapters_are_not_left_out_in_silence(trunk_only):
+def test_missing_adapters_are_reported(trunk_only):
     plain = {key: value for key, value in read_params("houlsby").items() if not key.startswith("adapter")}
     match = r"adapter_houlsby \(.*\) of the file has no partner, with 0 adapter_houlsby layers in the model and 4 in the file"
     assert_refused(untouched(plain), DATA / "houlsby" / "model_best.h5", match, trunk_only=trunk_only)
     wider = read_params("houlsby") | {"adapter_latent": 3}
-    match = r"adapter_houlsby \(adapter_down/kernel 10×2, .*of the file, trunk_3_transformer_tower_add_1_adapter"
+    match = r"adapter_houlsby \(adapter_down/kernel 10×2, .*of the file differs from trunk_3_transformer_tower_add_1_adapter"
     assert_refused(untouched(wider), DATA / "houlsby" / "model_best.h5", match, trunk_only=trunk_only)
 
 
 @pytest.mark.parametrize("name", ["adapter_houlsby_5", "squeeze_excite_1"])
-def test_equal_adapters_made_in_another_order_are_noticed(tmp_path, name):
+def test_swapped_adapters_are_detected(tmp_path, name):
     kind, number = name.rsplit("_", 1)
     path = edited(DATA / "houlsby_se" / "model_best.h5", tmp_path, lambda file: swap(file, name, f"{kind}_{int(number) + 1}"))
     assert_refused(untouched(read_params("houlsby_se")), path, f"{name} of the file")
 
 
-# What is paired with what
+# Matching of layers
 
 
-def test_layers_are_paired_in_the_order_in_which_they_were_made():
+def test_layers_are_matched_in_order_of_creation():
     model = build_model(read_params("basenji2"))
     report = load_weights(model, DATA / "basenji2" / "model_best.h5")
     pairs = {source: target for source, target, _ in report.matched}
@@ -230,8 +230,8 @@ def test_weights_of_attention_are_paired_by_name_whatever_their_order_in_the_fil
     assert distance(predict(model, x), reference["outputs0"]) < 1e-5
 
 
-def test_names_may_have_grown_by_being_saved_again(tmp_path):
-    """A model saved, loaded and saved again calls its weights multihead_attention/r_w_bias:0:0."""
+def test_weight_names_with_suffixes_from_repeated_saving_are_matched(tmp_path):
+    """In a model saved, loaded and saved again, weights are named multihead_attention/r_w_bias:0:0."""
 
     def rename(file):
         group = file["model_weights"]["multihead_attention_2"]
@@ -258,7 +258,7 @@ def test_the_matrix_of_factor_inverse_stays(tmp_path):
     assert distance(predict(model, x), expected) < 1e-5
 
 
-# The trunk alone
+# Loading only the trunk
 
 
 @pytest.mark.parametrize("name", ["trunk.h5", "model0_best.h5"])
@@ -275,7 +275,7 @@ def test_the_trunk_alone_is_loaded_for_another_head(name):
     )
     assert report.left_in_file == (() if name == "trunk.h5" else ("dense_17",))
     assert all(target.startswith("trunk_") for _, target, _ in report.matched)
-    # With the right head on top, the trunk gives what it gave.
+    # With the original head, the trunk yields the original predictions.
     full = build_model(params)
     load_weights(full, DATA / "borzoi" / "model1_best.h5")
     for layer in full.layers:
@@ -292,22 +292,24 @@ def test_a_trunk_does_not_fill_a_whole_model():
 
 def test_a_trunk_that_lacks_layers_is_refused():
     params = with_block("borzoi", "trunk", 1, repeat=5, filters_end=20)
-    assert_refused(untouched(params), DATA / "borzoi" / "trunk.h5", "does not fit the model", trunk_only=True)
+    assert_refused(untouched(params), DATA / "borzoi" / "trunk.h5", "does not match the model", trunk_only=True)
 
 
-# Files that do not fit
+# Files that do not match
 
 
 def test_shapes_must_be_the_same():
     model = untouched(with_block("basenji2", "trunk", 0, filters=10))
-    match = r"conv1d \(kernel 15×4×8\) of the file, trunk_1_conv_block_conv1d_1 \(kernel 15×4×10\) of the model"
+    match = r"conv1d \(kernel 15×4×8\) of the file differs from trunk_1_conv_block_conv1d_1 \(kernel 15×4×10\) of the model"
     assert_refused(model, DATA / "basenji2" / "model_best.h5", match)
 
 
 def test_units_of_the_head_must_be_the_same():
     model = untouched(with_block("basenji2", "head", 0, units=4))
     assert_refused(
-        model, DATA / "basenji2" / "model_best.h5", r"dense \(kernel 12×3, bias 3\) of the file, head_1_final_dense_1"
+        model,
+        DATA / "basenji2" / "model_best.h5",
+        r"dense \(kernel 12×3, bias 3\) of the file differs from head_1_final_dense_1",
     )
 
 
@@ -323,15 +325,15 @@ def test_numbers_of_layers_must_be_the_same(repeat, match):
     assert_refused(model, DATA / "basenji2" / "model_best.h5", match)
 
 
-def test_another_wiring_of_the_same_layers_is_noticed():
-    """Without the residual connection, kinds and shapes of all layers stay the same."""
+def test_different_wiring_of_the_same_layers_is_detected():
+    """Without the residual connection, types and shapes of all layers are unchanged."""
     params = with_block("convnext", "trunk", 3, residual=False)
-    match = r"dense_\d+ of the file reads from .*, but to be head_1_final_dense_1 of the model it should read from separable"
+    match = r"dense_\d+ of the file reads from .*, but head_1_final_dense_1 of the model would require separable"
     assert_refused(untouched(params), DATA / "convnext" / "model_best.h5", match)
 
 
 def swap(file: h5py.File, one: str, other: str) -> None:
-    """Call each of two layers by the name of the other, as if they had been made in the other order."""
+    """Swap the names of two layers, as if they had been created in the opposite order."""
     group = file.get("model_weights", file)
     names = {one: other, other: one}
 
@@ -361,14 +363,14 @@ def swap(file: h5py.File, one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("multihead_attention_2", "multihead_attention_3"), ("layer_normalization_5", "layer_normalization_6")]
 )
-def test_equal_layers_made_in_another_order_are_noticed(name, match, one, other, tmp_path):
+def test_swapped_layers_are_detected(name, match, one, other, tmp_path):
     model = untouched(with_keys(read_params("borzoi"), "head_human"))
     path = edited(DATA / "borzoi" / name, tmp_path, lambda file: swap(file, one, other))
     assert_refused(model, path, match.format(one, other))
 
 
-def test_branches_of_equal_layers_are_told_apart_by_their_wiring(tmp_path):
-    """The two normalisations of a U-net block stand side by side, so that no order of layers tells one from the other."""
+def test_swapped_layers_in_parallel_branches_are_detected(tmp_path):
+    """The two normalisations of a U-net block are parallel, so that only the wiring distinguishes them."""
     path = DATA / "borzoi" / "model0_best.h5"
     changed = edited(path, tmp_path, lambda file: swap(file, "batch_normalization_25", "batch_normalization_26"))
     assert_refused(untouched(with_keys(read_params("borzoi"), "head_human")), changed, "batch_normalization_25 of the file")
@@ -383,8 +385,8 @@ def test_parts_of_a_layer_must_be_the_same():
 
 def test_a_missing_file_is_refused(tmp_path):
     model = untouched(read_params("gene"))
-    assert_refused(model, tmp_path / "none.h5", "there is no file")
-    assert_refused(model, tmp_path, "there is no file")
+    assert_refused(model, tmp_path / "none.h5", "none.h5 does not exist")
+    assert_refused(model, tmp_path, "does not exist")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
@@ -394,7 +396,7 @@ def test_a_truncated_file_is_refused(tmp_path, share):
     assert_refused(untouched(read_params("gene")), tmp_path / "cut.h5", "cannot be read as weights")
 
 
-def test_a_file_that_lacks_weights_that_it_names_is_refused(tmp_path):
+def test_a_file_without_listed_weights_is_rejected(tmp_path):
     def remove(file):
         del file["model_weights/dense_4/dense_4/bias:0"]
 
@@ -402,19 +404,19 @@ def test_a_file_that_lacks_weights_that_it_names_is_refused(tmp_path):
     assert_refused(untouched(read_params("gene")), path, "cannot be read as weights")
 
 
-def test_files_of_others_are_refused(tmp_path):
+def test_foreign_files_are_rejected(tmp_path):
     model = untouched(read_params("gene"))
     (tmp_path / "text.h5").write_text("no weights\n")
     assert_refused(model, tmp_path / "text.h5", "cannot be read as weights")
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["sequences"] = np.zeros(3)
-    assert_refused(model, tmp_path / "data.h5", "no network that Keras saved")
+    assert_refused(model, tmp_path / "data.h5", "not a network saved by Keras")
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("a", "b")
-    assert_refused(model, tmp_path / "other.keras", "cannot be read as a model of Keras")
+    assert_refused(model, tmp_path / "other.keras", "cannot be read as a Keras model")
 
 
-# Files of ours
+# Files of Cisnake
 
 
 def save(model: keras.Model, path: Path) -> Path:
@@ -434,7 +436,7 @@ def test_own_files_are_read_back(tmp_path, suffix):
     assert distance(predict(other, x), reference["outputs0"]) < 1e-5
 
 
-# Keras warns of what the test makes wrong on purpose.
+# Keras warns of the deliberate mismatch.
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_own_files_of_other_networks_are_refused(tmp_path, suffix):
@@ -442,7 +444,7 @@ def test_own_files_of_other_networks_are_refused(tmp_path, suffix):
     load_weights(model, DATA / "gene" / "model_best.h5")
     path = save(model, tmp_path / f"model{suffix}")
     wider = untouched(with_block("gene", "head", 1, units=6))
-    assert_refused(wider, path, "does not fit the model")
+    assert_refused(wider, path, "does not match the model")
     longer = copy.deepcopy(read_params("gene"))
     longer["head"].append({"name": "Dense", "units": 5})
     match = r"head_3_Dense_dense_1.* of the {} is not in the {}"
@@ -465,7 +467,7 @@ def test_the_trunk_of_an_own_file_is_loaded_for_another_head(tmp_path):
 def test_the_trunk_of_a_file_of_numbered_weights_is_refused(tmp_path):
     model = untouched(read_params("gene"))
     model.save_weights(tmp_path / "model.weights.h5")
-    assert_refused(model, tmp_path / "model.weights.h5", "give a .keras file", trunk_only=True)
+    assert_refused(model, tmp_path / "model.weights.h5", "use a .keras file", trunk_only=True)
 
 
 def test_layers_without_weights_need_no_partner(tmp_path):
@@ -475,7 +477,7 @@ def test_layers_without_weights_need_no_partner(tmp_path):
     assert sum(size for *_, size in report.matched) == model.count_params()
 
 
-# What is told
+# Report
 
 
 def test_the_report_reads_well():
@@ -485,8 +487,8 @@ def test_the_report_reads_well():
     total = sum(
         int(np.prod(weight.shape)) for layer in model.layers if layer.name.startswith("trunk") for weight in layer.weights
     )
-    assert lines[0] == f"{report.path}: {total:,} weights of {len(report.matched)} layers loaded."
-    assert lines[1] == "Left in the file: dense_17."
-    assert lines[2].startswith("Left as they were in the model: head_mouse_1_conv_nac_batch_normalization_1, head_mouse_1_")
+    assert lines[0] == f"{report.path}: loaded {total:,} weights of {len(report.matched)} layers."
+    assert lines[1] == "Not loaded from the file: dense_17."
+    assert lines[2].startswith("Unchanged in the model: head_mouse_1_conv_nac_batch_normalization_1, head_mouse_1_")
     assert lines[3].split() == ["conv1d_26", "->", "trunk_1_conv_dna_conv1d_1", "(360)"]
     assert len(lines) == 3 + len(report.matched)

@@ -1,4 +1,4 @@
-"""Networks, losses and metrics, saved networks and their predictions."""
+"""Networks, losses, metrics, saved models and predictions."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""A data set as Keras takes it: `model.fit(HDF5Dataset("train", "dataset.h5", ...))`."""
+"""A Keras data set that reads Cisnake's HDF5 files: `model.fit(HDF5Dataset("train", "dataset.h5", ...))`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from cisnake.errors import InputError, unknown_name
 
 AUGMENT_MODES = ("random", "serial", None)
 
-# Labels of a split stay in memory up to this size; larger ones are read a batch at a time.
+# The labels of a split are kept in memory up to this size; larger ones are read batch by batch.
 _LABEL_BYTES = 1 << 30
 
 
 class HDF5Dataset(keras.utils.PyDataset):
     """Batches of one split of dataset.h5 or genes.h5, for Keras's `fit`, `evaluate` and `predict`.
 
-    A batch depends on its number, `epoch` and the arguments alone. Keras may ask for batches from several threads
-    (`workers`, which suffice: reading, unpacking and one-hot encoding leave Python's lock free) or processes
-    (`use_multiprocessing`), forked or spawned, and always gets the same numbers.
+    A batch depends only on its index, on `epoch` and on the arguments. Keras therefore gets identical batches whether it
+    uses several threads (`workers`) or processes (`use_multiprocessing`, forked or spawned). Threads are enough: reading,
+    decompression and one-hot encoding release Python's global interpreter lock.
 
     Parameters
     ----------
@@ -42,50 +42,51 @@ class HDF5Dataset(keras.utils.PyDataset):
         "train", "val" or "test"; None for all.
     h5_file: str or Path
     seq_len: int, optional
-        Length of the windows, cut around the centre of the stored ones; coverage needs the stored length, which its bins are
-        of. Default: the window without its pad.
+        Length of the windows in bases, centred in the stored windows. Coverage requires the stored length, because its bins
+        cover that. Default: the stored window without its padding.
     max_seq_shift: int
-        Windows move by up to this many bases either way, with their gene bodies. Default 0.
+        Largest shift of a window in either direction, in bases; the gene body shifts with it. Default 0.
     seed: int
-        Of shifts, turns and order. Default 0.
+        Random seed of shifts, reverse complements and order. Default 0.
     augment_mode: "random", "serial" or None
-        "random": each epoch, each example is moved by a shift of its own. "serial": each example comes with all
-        2 max_seq_shift + 1 shifts, from -max_seq_shift to max_seq_shift, one after the other before the next example comes.
-        None: windows stay where they are. Default "random".
+        "random": every example gets a new random shift in each epoch. "serial": every example is used with all
+        2 max_seq_shift + 1 shifts, from -max_seq_shift to max_seq_shift, before the next example. None: no shifts.
+        Default "random".
     batch_size: int
-        Windows in a batch; the last may be smaller. Default 4.
+        Windows per batch; the last batch may be smaller. Default 4.
     depth: int
         4 (bases), or 5 with the gene body as a fifth channel. Default 5.
     shuffle: bool
-        Whether examples come in another order each epoch, as training needs; else they come in that of the file. Default False.
-        (`shuffle` of Keras's `fit` changes the order of batches only, and by a generator without this seed.)
+        Whether examples are shuffled in every epoch, as needed for training. If False (default), they keep the order of the
+        file. (`shuffle` of Keras's `fit` only changes the order of batches, and ignores `seed`.)
     reverse_complement: bool
-        Whether, under "random", an example is shown as its reverse complement half of the time; its tracks are then
-        reversed. For coverage alone, because expression has the gene's direction. Default False.
+        Whether, in "random" mode, each example is reverse-complemented with probability 1/2 and its tracks are reversed. Only
+        for coverage, because expression follows the gene's direction. Default False.
     strand_pair: sequence of int, optional
-        For each task, the number of the one that measures the other strand. Default: as the file says.
+        For each task, the index of the task that measures the opposite strand. Default: the pairs stored in the file.
     workers, use_multiprocessing, max_queue_size: int, bool, int
-        Keras's: who makes batches, and how many wait. Default: two threads, and four batches.
+        Arguments of `keras.utils.PyDataset`: number of workers, processes instead of threads, and number of prefetched
+        batches. Default: two threads and four batches.
 
     Attributes
     ----------
     epoch: int
-        Which epoch is dealt. Keras's `fit` raises it by 1 before it begins and after every epoch, so that a first training sees
-        the epochs 1, 2, …; set it to the number of epochs done to resume one.
+        Current epoch. Keras's `fit` raises it by 1 before the first epoch and after every epoch, so a new training uses
+        epochs 1, 2, …; to resume training, set it to the number of completed epochs.
     gene_index: numpy.ndarray, shape=(n_seqs,), dtype=int64
-        The examples' rows in the file.
+        Rows of the examples in the file.
     genes, tasks: list of str
     n_seqs, n_augmented: int
-        Examples, and how often each comes in an epoch.
+        Number of examples, and how often each is used per epoch.
 
     Raises
     ------
     InputError
-        The file is no data set, has nothing in this split, or stores too little for the arguments.
+        The file is not a data set, the split is empty, or the stored windows are too short for the arguments.
 
     Examples
     --------
-    With a data set and a model at hand::
+    With an existing data set and model::
 
         train = HDF5Dataset("train", "dataset.h5", max_seq_shift=500, batch_size=32, shuffle=True)
         model.fit(train, validation_data=HDF5Dataset("val", "dataset.h5", augment_mode=None))
@@ -121,7 +122,7 @@ class HDF5Dataset(keras.utils.PyDataset):
         self._open(strand_pair)
 
     def _open(self, strand_pair: Sequence[int] | np.ndarray | None) -> None:
-        """Read what the file says of the examples, and their labels if these are small."""
+        """Read the examples' genes and tasks, and their labels if these fit in memory."""
         with open_dataset(self.h5_file) as file:
             genes = file["genes"].asstr()[:]
             self.tasks = read_tasks(file)
@@ -139,14 +140,16 @@ class HDF5Dataset(keras.utils.PyDataset):
         self._labels = self._label_reader.read(self.gene_index) if self.n_seqs * size <= _LABEL_BYTES else None
 
     def _check_file(self, stored: int) -> None:
-        """Refuse a file that has nothing of the split, or too little for the arguments; `stored` is its windows' length."""
+        """Raise an error if the split is empty or the arguments do not suit the file; `stored` is the stored window length."""
         if not self.n_seqs:
-            raise InputError(f"{self.h5_file} has no window" + (f" of split '{self.key}'." if self.key else "."))
+            raise InputError(f"{self.h5_file} has no windows" + (f" in split '{self.key}'." if self.key else "."))
         if self._coverage and self.seq_len != stored:
-            raise InputError(f"{self.h5_file} has bins for windows of {stored} bases: windows of {self.seq_len} have none.")
+            raise InputError(
+                f"{self.h5_file} has coverage bins for windows of {stored} bases: seq_len cannot be {self.seq_len}."
+            )
         if self.reverse_complement and not self._coverage:
             raise InputError(
-                f"{self.h5_file} has expression, measured in the gene's direction: reverse_complement is for coverage alone."
+                f"{self.h5_file} has expression, measured in the gene's direction: reverse_complement supports only coverage."
             )
 
     def __len__(self) -> int:
@@ -160,7 +163,7 @@ class HDF5Dataset(keras.utils.PyDataset):
         -------
         inputs: numpy.ndarray, shape=(b, seq_len, depth), dtype=float32
         labels: numpy.ndarray, shape=(b, tasks), or (b, bins, tasks) for coverage, dtype=float32
-            NaN where not measured.
+            Missing values are NaN.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
@@ -170,20 +173,20 @@ class HDF5Dataset(keras.utils.PyDataset):
         return inputs, labels if reverse is None else turn_labels(labels, reverse, self._strand_pair)
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch; called by Keras."""
+        """Advance to the next epoch; called by Keras."""
         self.epoch += 1
 
     def __getstate__(self) -> dict[str, Any]:
-        # A process that this is sent to reads the labels that it needs.
+        # A worker process reads the labels it needs itself.
         return {**self.__dict__, "_labels": None}
 
     def _plan(self, index: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """Return the examples of a batch, their shifts, and which are turned."""
+        """Return the examples of a batch, their shifts, and whether each is reverse-complemented."""
         places = np.arange(index * self.batch_size, min((index + 1) * self.batch_size, self.n_seqs * self.n_augmented))
         draws = self._draws()
         if self.augment_mode == "serial":
-            examples, which = np.divmod(places, self.n_augmented)
-            return draws.order[examples] if self.shuffle else examples, which - self.max_seq_shift, None
+            examples, shift_index = np.divmod(places, self.n_augmented)
+            return draws.order[examples] if self.shuffle else examples, shift_index - self.max_seq_shift, None
         examples = draws.order[places] if self.shuffle else places
         if self.augment_mode is None:
             return examples, None, None
@@ -211,4 +214,4 @@ def _check_arguments(key: str | None, augment_mode: str | None, batch_size: int,
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}: it must be at least 1.")
     if reverse_complement and augment_mode != "random":
-        raise InputError("reverse_complement is drawn for each window, and needs augment_mode 'random'.")
+        raise InputError("reverse_complement requires augment_mode 'random', because it is drawn for each window.")

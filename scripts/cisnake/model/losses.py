@@ -1,11 +1,11 @@
-"""Losses that leave out what was not measured.
+"""Losses that ignore missing labels.
 
-Every loss here is a function of labels and predictions of shape (batch, target) or (batch, length, target), and its `call`
-returns one value per example, shape=(batch,), that depends on that example alone. So the loss of a batch is the mean over
-examples however the batch is cut, and weights of examples act as Keras's own losses have it.
+Labels and predictions have shape (batch, target) or (batch, length, target). `call` returns one value per example,
+shape=(batch,), which depends only on that example. The loss of a batch is therefore the mean over its examples, however the
+batch is split over devices, and sample weights work as in Keras's own losses.
 
-Labels that are NaN were not measured. They enter neither the value nor the gradient, whatever the prediction beside them; an
-example without any label costs 0.
+NaN labels are missing values. They contribute neither to the loss nor to the gradient, whatever the prediction. The loss of an
+example without labels is 0.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from keras import ops
 
 from cisnake.errors import InputError, unknown_name
 
-# Added to what a logarithm is taken of, and the least share of a class, as Keras has them.
+# Added to the argument of a logarithm, and the smallest class probability, as in Keras.
 _SMALL = 1e-7
 
 
 class MaskedLoss(keras.losses.Loss):
-    """A loss of measured entries: `of_measured` gets labels and predictions that are 0 where nothing was measured."""
+    """Base class of losses that ignore missing labels; `of_measured` gets labels and predictions with 0 for missing values."""
 
-    # Keys of the configuration: the arguments of the constructor that are the loss's own.
+    # Configuration keys: the constructor's arguments specific to this loss.
     own: tuple[str, ...] = ()
-    # Whether tasks or positions are compared with each other, so that one alone says less or nothing.
+    # Whether the loss compares tasks or positions with each other, so that it is uninformative for one alone.
     compares_tasks, compares_positions = False, False
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         true, predicted = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
         measured = ops.logical_not(ops.isnan(true))
-        # Replaced before any arithmetic: a NaN, or an infinite slope, that is only masked afterwards stays in the gradient.
+        # Replace before any arithmetic: masking afterwards would leave NaN or infinite slopes in the gradient.
         true, predicted = ops.where(measured, true, 0.0), ops.where(measured, predicted, 0.0)
         return self.of_measured(true, predicted, ops.cast(measured, self.dtype))
 
     def of_measured(self, true: Any, predicted: Any, measured: Any) -> Any:
-        """Return one value per example; `measured` is 1 where there is a label and 0 elsewhere, where the others are 0."""
+        """Return the loss per example; all arguments are 0 for missing labels, and `measured` is 1 elsewhere."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dtype": self.dtype} | {key: getattr(self, key) for key in self.own}
 
 
-def _mean_by_example(values: Any, counted: Any) -> Any:
-    """Return the mean of each example's values where `counted` is 1, and 0 where that is nowhere; shape=(batch,)."""
+def _mean_by_example(values: Any, measured: Any) -> Any:
+    """Return the mean of each example's values where `measured` is 1, or 0 if it is nowhere 1; shape=(batch,)."""
     axes = tuple(range(1, len(values.shape)))
-    return ops.sum(counted * values, axis=axes) / ops.maximum(ops.sum(counted, axis=axes), 1.0)
+    return ops.sum(measured * values, axis=axes) / ops.maximum(ops.sum(measured, axis=axes), 1.0)
 
 
 def _any(measured: Any, axis: int) -> Any:
-    """Return 1 where an axis has a measured entry, and 0 elsewhere."""
+    """Return 1 where any entry along an axis is measured, and 0 elsewhere."""
     return ops.minimum(ops.sum(measured, axis=axis), 1.0)
 
 
@@ -61,7 +61,7 @@ def _poisson(true: Any, predicted: Any) -> Any:
 
 
 def _shares(values: Any, measured: Any, epsilon: float, axis: int) -> tuple[Any, Any]:
-    """Return values plus epsilon (0 where not measured), and their shares of the sum along an axis (1 where not measured)."""
+    """Return values plus epsilon (0 where missing), and their fractions of the sum along an axis (1 where missing)."""
     values = measured * (values + epsilon)
     total = ops.sum(values, axis=axis, keepdims=True)
     return values, ops.where(measured > 0, values, 1.0) / ops.where(measured > 0, total, 1.0)
@@ -69,7 +69,7 @@ def _shares(values: Any, measured: Any, epsilon: float, axis: int) -> tuple[Any,
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class MeanSquaredError(MaskedLoss):
-    """Mean of (t - p)² over the measured entries of an example."""
+    """Mean squared error: the mean of (t - p)² over the measured entries of an example."""
 
     def __init__(self, name: str = "mse", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -80,11 +80,12 @@ class MeanSquaredError(MaskedLoss):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class MeanSquaredErrorUDot(MaskedLoss):
-    """Mean of (t - p)² - w (t - t̄)(p - p̄) over the measured entries of an example, means t̄ and p̄ across its tasks.
+    """Mean squared error minus a covariance across tasks: the mean of (t - p)² - w (t - t̄)(p - p̄) over measured entries.
 
-    Basenji's `mse_udot`: the second term rewards predictions that rise and fall across tasks as the labels do. It is no
-    distance: it is negative at p = t, and least at p = t + w/2 (t - t̄), where differences between tasks are overstated. In
-    rank 3 the means across tasks are taken at each position. With a single task it is the mean squared error.
+    This is Basenji's `mse_udot`; t̄ and p̄ are means across the tasks of an example. The second term rewards predictions that
+    vary across tasks as the labels do. The loss is not a distance: it is negative at p = t and minimal at
+    p = t + w/2 (t - t̄), which exaggerates differences between tasks. For labels of rank 3, t̄ and p̄ are computed at each
+    position. With a single task, the loss equals the mean squared error.
 
     Parameters
     ----------
@@ -108,9 +109,10 @@ class MeanSquaredErrorUDot(MaskedLoss):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class Poisson(MaskedLoss):
-    """Mean of p - t log(p + 1e-7) over the measured entries of an example; labels and predictions are not negative.
+    """Poisson loss: the mean of p - t log(p + 1e-7) over the measured entries of an example.
 
-    The negative log-likelihood of counts without its constant term, as Basenji's default loss.
+    This is the negative log-likelihood of counts without its constant term, as in Basenji's default loss. Labels and
+    predictions must be non-negative.
     """
 
     def __init__(self, name: str = "poisson", **kwargs: Any) -> None:
@@ -122,22 +124,22 @@ class Poisson(MaskedLoss):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class PoissonKL(MaskedLoss):
-    """Poisson loss plus w KL(t' || p'), the divergence of what share each task has of labels and of predictions.
+    """Poisson loss plus w KL(t' || p'), the Kullback-Leibler divergence between the task fractions of labels and predictions.
 
-    The shares are t' = (t + ε) / Σ (t + ε) and p' = (p + ε) / Σ (p + ε), sums over the measured tasks; in rank 3 they are
-    taken at each position, and the divergence is the mean over positions that have a label. Labels and predictions are not
-    negative. Where all labels are 0 the shares are equal, as in Basenji and Baskerville: there the second term asks for
-    predictions that are the same for all tasks.
+    The fractions are t' = (t + ε) / Σ (t + ε) and p' = (p + ε) / Σ (p + ε), with sums over the measured tasks. For labels of
+    rank 3 they are computed at each position, and the divergence is averaged over positions with a label. Labels and
+    predictions must be non-negative. Where all labels are 0, the fractions t' are equal, as in Basenji and Baskerville, and
+    the second term favours equal predictions for all tasks.
 
-    Basenji's and Baskerville's `poisson_kl`, whose ε are 1e-3 and 1e-7. Theirs raise shares below 1e-7 to 1e-7, which these do
-    not: the values are the same but where a prediction is next to nothing, which costs more here.
+    This is `poisson_kl` of Basenji (ε = 1e-3) and Baskerville (ε = 1e-7), with one difference: they raise fractions below 1e-7
+    to 1e-7. The values differ only for predictions near zero, which are penalised more here.
 
     Parameters
     ----------
     kl_weight: float
         w. Default 1.
     epsilon: float
-        ε. Default 1e-7, which leaves the shares of counts as they are.
+        ε. Default 1e-7, which hardly changes the fractions of counts.
     """
 
     compares_tasks = True
@@ -157,23 +159,26 @@ class PoissonKL(MaskedLoss):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class PoissonMultinomial(MaskedLoss):
-    """How much signal a window has (Poisson of the total) and where (multinomial across positions), mean over tasks.
+    """Poisson loss of the total in a window plus multinomial loss across its positions, averaged over tasks.
 
-    For each task, with t' = u t + ε, p' = u p + ε, S and P their sums over the L measured positions,
+    For each task, let t' = u t + ε and p' = u p + ε, and let S and P be their sums over the measured positions:
 
-        loss = [ -Σ t' log(p' / P) + w (P - S log P) ] / Σ u,
+        loss = [ -Σ t' log(p' / P) + w (P - S log P) ] / Σ u
 
-    and twice that over 1 + w if rescaled. Labels and predictions are not negative. A task without any measured position is left
-    out of the mean. Rank 2 is one position: what is left is the second term.
+    If `rescale` is true, the loss is multiplied by 2 / (1 + w). Labels and predictions must be non-negative. Tasks without a
+    measured position are left out of the average. Labels of rank 2 count as a single position, so that only the second term
+    remains.
 
-    The weights of positions, u = exp(-|x / σ|^e) with x the distance from the middle, fall from 1 in the middle to about
-    1 / `weight_range` at both ends: σ = (L / 2 - 1/2) / log(weight_range)^(1/e), largest u set to 1, L all positions.
+    The position weights u = exp(-|x / σ|^e), with x the distance from the middle, fall from 1 in the middle to about
+    1 / `weight_range` at both ends: σ = (L / 2 - 1/2) / log(weight_range)^(1/e), with L the number of all positions. They are
+    scaled so that the largest u is 1.
 
-    With `weight_range` 1 every u is 1, and this is Basenji's `poisson_mn` (ε there is 1e-6). Baskerville's has the weights, ε
-    of 1e-7, and divides u p + ε by the sum of u p alone, so that shares add up to more than 1 and a prediction of zeros divides
-    by 0; its total has no ε either. Up to terms of the order of ε L the values are the same where its own are finite. It also
-    raises x / σ to `weight_exp` without its sign, so that an odd exponent (its trainer's default is 1) weights the left end of
-    the window above the middle; here both ends are alike.
+    With `weight_range` 1, every u is 1 and the loss is Basenji's `poisson_mn` (ε = 1e-6). Baskerville also weights positions,
+    but with ε = 1e-7, and differs in three ways. It divides u p + ε by the sum of u p without ε, so that fractions sum to more
+    than 1 and all-zero predictions cause a division by 0. Its total does not include ε either. Its exponent `weight_exp` is
+    applied to the signed x / σ, so that an odd exponent (such as its trainer's default, 1) gives the left end of the window
+    more weight than the middle; here the weights are symmetric. With an even exponent, the values agree up to terms of order
+    ε L wherever Baskerville's are finite.
 
     Parameters
     ----------
@@ -182,16 +187,16 @@ class PoissonMultinomial(MaskedLoss):
     epsilon: float
         ε. Default 1e-6.
     rescale: bool
-        Whether the loss is multiplied by 2 / (1 + w), so that it stays of one size when w changes. Default False.
+        Whether the loss is multiplied by 2 / (1 + w), so that its scale depends little on w. Default False.
     weight_range: float
-        How many times the middle outweighs the ends; at least 1. Default 1, all positions alike.
+        Ratio of the weight in the middle to that at the ends; at least 1. Default 1: equal weights.
     weight_exp: float
-        e: the greater, the flatter the middle and the steeper the ends. Default 4.
+        e: larger values give a flatter middle and steeper ends. Default 4.
 
     Raises
     ------
     InputError
-        `weight_range` is below 1, or `weight_exp` or `epsilon` not above 0.
+        `weight_range` is below 1, or `weight_exp` or `epsilon` is not positive.
     """
 
     compares_positions = True
@@ -211,7 +216,7 @@ class PoissonMultinomial(MaskedLoss):
         _check_positive(epsilon=epsilon, weight_exp=weight_exp)
         if weight_range < 1:
             raise InputError(
-                f"weight_range is {weight_range}: it says how many times the middle outweighs the ends, 1 or more."
+                f"weight_range is {weight_range}: it must be at least 1 (the weight of the middle relative to the ends)."
             )
         self.total_weight, self.epsilon, self.rescale = total_weight, epsilon, rescale
         self.weight_range, self.weight_exp = weight_range, weight_exp
@@ -223,17 +228,17 @@ class PoissonMultinomial(MaskedLoss):
         true, _ = _shares(weight * true, measured, self.epsilon, 1)
         predicted, share = _shares(weight * predicted, measured, self.epsilon, 1)
         multinomial = -ops.sum(true * ops.log(share), axis=1)
-        # Of a task without a label the sums are 0, and so must be what becomes of them.
+        # The sums of a task without labels are 0; keep logarithm and quotient finite.
         known = _any(measured, 1)
         total = ops.sum(predicted, axis=1)
         poisson = total - ops.sum(true, axis=1) * ops.log(ops.where(known > 0, total, 1.0))
-        over = ops.where(known > 0, ops.sum(weight * measured, axis=1), 1.0)
-        loss = _mean_by_example((multinomial + self.total_weight * poisson) / over, known)
+        weight_sum = ops.where(known > 0, ops.sum(weight * measured, axis=1), 1.0)
+        loss = _mean_by_example((multinomial + self.total_weight * poisson) / weight_sum, known)
         return loss * (2 / (1 + self.total_weight)) if self.rescale else loss
 
 
 def middle_weights(length: int, weight_range: float, weight_exp: float) -> np.ndarray:
-    """Return how much each position counts in `PoissonMultinomial`; shape=(length,), dtype=float64, the largest is 1."""
+    """Return the position weights of `PoissonMultinomial`; shape=(length,), dtype=float64, maximum 1."""
     if weight_range == 1 or length == 1:
         return np.ones(length)
     weights = np.exp(-np.log(weight_range) * np.abs(np.linspace(-1, 1, length)) ** weight_exp)
@@ -242,23 +247,24 @@ def middle_weights(length: int, weight_range: float, weight_exp: float) -> np.nd
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class TaskPoissonMultinomial(MaskedLoss):
-    """How much of a gene there is (Poisson of the total over tasks) and in which tasks (multinomial across tasks).
+    """Poisson loss of a gene's total over tasks plus multinomial loss across tasks.
 
-    With X and Y the sums of predictions x and labels y over the measured tasks,
+    With X and Y the sums of predictions x and labels y over the measured tasks:
 
-        loss = - mean over tasks of y log(x / X) + w (X - Y log X),
+        loss = - mean over tasks of y log(x / X) + w (X - Y log X)
 
-    Decima's loss, with the mean in the first term and the sum in the second as there. To every x 1e-7 is added. In rank 3 it is
-    taken at each position, and the mean is over positions that have a label. With one task the first term is 0.
+    This is Decima's loss, which also uses a mean in the first term and sums in the second. 1e-7 is added to every x. For
+    labels of rank 3 the loss is computed at each position and averaged over positions with a label. With one task the first
+    term is 0.
 
-    Predictions are amounts, not logits as Decima's: end the head with an activation such as exp or softplus. Labels are not
-    negative; they need not be counts. Decima's are log(1 + CPM), which makes the loss no likelihood, but its minimum is still
-    where shares and totals of predictions are those of the labels.
+    Predictions are amounts, not logits as in Decima: end the head with an activation such as exp or softplus. Labels must be
+    non-negative, but need not be counts. With Decima's labels, log(1 + CPM), the loss is not a likelihood, but at its minimum
+    the fractions and totals of predictions still equal those of the labels.
 
     Parameters
     ----------
     total_weight: float
-        w. Default 1e-4, with which Decima was trained.
+        w. Default 1e-4, as in Decima.
     """
 
     compares_tasks = True
@@ -280,9 +286,9 @@ class TaskPoissonMultinomial(MaskedLoss):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class BinaryCrossentropy(MaskedLoss):
-    """Mean of -t log p - (1 - t) log(1 - p) over the measured entries of an example; labels and predictions lie in [0, 1].
+    """Binary cross-entropy: the mean of -t log p - (1 - t) log(1 - p) over the measured entries of an example.
 
-    Predictions are probabilities, as the activation sigmoid gives them; they are kept 1e-7 away from 0 and 1, as in Keras 3.
+    Labels lie in [0, 1]. Predictions are probabilities (activation sigmoid), clipped to [1e-7, 1 - 1e-7] as in Keras 3.
     """
 
     def __init__(self, name: str = "bce", **kwargs: Any) -> None:
@@ -312,19 +318,19 @@ _NOT_NEGATIVE = ("poisson", "poisson_kl", "poisson_mn", "task_poisson_mn")
 
 
 def parse_loss(label: str, **weights: Any) -> MaskedLoss:
-    """Return the loss of that name.
+    """Return a loss by name.
 
     Parameters
     ----------
     label: str
         mse, mse_udot, poisson, poisson_kl, poisson_mn, task_poisson_mn or bce.
     **weights: float
-        What the loss takes besides, under the names of its own arguments.
+        Arguments of the loss.
 
     Raises
     ------
     InputError
-        The name is unknown, or the loss does not take a weight; the message has the nearest known one.
+        The loss or one of its arguments is unknown; the message suggests the closest known name.
     """
     if label not in _LOSSES:
         raise unknown_name("loss", label, _LOSSES)
@@ -335,48 +341,48 @@ def parse_loss(label: str, **weights: Any) -> MaskedLoss:
 
 
 def check_labels(label: str, labels: np.ndarray, tasks: list[str]) -> None:
-    """Refuse labels for which a loss is undefined or has nothing to compare.
+    """Raise an error if a loss is undefined or uninformative for the labels.
 
     Parameters
     ----------
     label: str
         Name of the loss.
     labels: numpy.ndarray, shape=(n, tasks) or (n, tasks, length)
-        NaN where not measured.
+        Missing values are NaN.
     tasks: list of str
-        For the message.
+        Task names, for error messages.
 
     Raises
     ------
     InputError
-        The loss is unknown; it needs labels that are not negative, or between 0 and 1, and a task has others; or it compares
-        tasks or positions and there is one.
+        The loss is unknown; it requires non-negative labels, or labels between 0 and 1, and a task has others; or it compares
+        tasks or positions and there is only one.
     """
     if label not in _LOSSES:
         raise unknown_name("loss", label, _LOSSES)
     if _LOSSES[label].compares_positions and (labels.ndim < 3 or labels.shape[2] < 2):
         raise InputError(
-            f"loss {label} compares positions of a window, but the labels have one value for each window: use loss: poisson, "
-            "or labels with a target length above 1."
+            f"loss {label} compares positions within a window, but there is only one label per window: use loss: poisson, "
+            "or coverage labels with several bins per window."
         )
     if _LOSSES[label].compares_tasks and len(tasks) < 2:
         raise InputError(f"loss {label} compares tasks, but there is only {tasks[0]}: use loss: mse or loss: poisson.")
-    over = (0, *range(2, labels.ndim))
+    axes = (0, *range(2, labels.ndim))
     if label in _NOT_NEGATIVE:
         _refuse_tasks(
-            np.any(labels < 0, axis=over), tasks, f"loss {label} needs labels that are not negative",
+            np.any(labels < 0, axis=axes), tasks, f"loss {label} requires non-negative labels", "negative values",
             "use loss: mse, or counts instead of log ratios",
         )  # fmt: skip
     if label == "bce":
         _refuse_tasks(
-            np.any((labels < 0) | (labels > 1), axis=over), tasks, "loss bce needs labels between 0 and 1",
-            "use loss: mse or loss: poisson, or labels that say yes (1) or no (0)",
+            np.any((labels < 0) | (labels > 1), axis=axes), tasks, "loss bce requires labels between 0 and 1", "other values",
+            "use loss: mse or loss: poisson, or labels of 0 (no) and 1 (yes)",
         )  # fmt: skip
 
 
-def _refuse_tasks(wrong: np.ndarray, tasks: list[str], needs: str, remedy: str) -> None:
+def _refuse_tasks(wrong: np.ndarray, tasks: list[str], requirement: str, values: str, remedy: str) -> None:
     if wrong.any():
         raise InputError(
-            f"{needs}, but {int(wrong.sum())} of {len(tasks)} tasks have others, {tasks[int(np.argmax(wrong))]} among them: "
-            f"{remedy}."
+            f"{requirement}, but {int(wrong.sum())} of {len(tasks)} tasks have {values} (first: "
+            f"{tasks[int(np.argmax(wrong))]}): {remedy}."
         )

@@ -1,12 +1,12 @@
-"""Metrics kept as additive float64 sums, so that they merge exactly and survive a mean far from zero.
+"""Metrics computed from additive float64 sums, which merge exactly and remain accurate if the mean is far from zero.
 
-Every metric takes labels and predictions of shape (batch, target) or (batch, length, target), leaves out labels that are NaN,
-and weights whole examples by `sample_weight`. Its one variable starts at 0 and only ever has something added to it that
-depends on the batch at hand: states of batches, replicas and workers merge by adding them.
+Every metric takes labels and predictions of shape (batch, target) or (batch, length, target), ignores NaN labels, and weights
+whole examples by `sample_weight`. Its only variable starts at 0, and each batch adds to it a term that depends only on that
+batch. The states of batches, replicas and workers are therefore merged by adding them.
 
-A target whose labels are constant has no value: NaN for itself, left out of the mean over targets, and counted by
-`defined()`. A prediction beside a label that is NaN or infinite is no such excuse: it makes its target NaN, and with it the
-mean.
+A metric is undefined for a target with constant labels: its value is NaN, it is left out of the average over targets, and
+`defined()` reports it. A NaN or infinite prediction for a measured label is different: it makes the target NaN, and with it
+the average.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from keras import ops
 
 from cisnake.errors import InputError, unknown_name
 
-# A variance below this share of the mean square is rounding error of the sums, not spread.
+# A variance below this fraction of the mean square is rounding error.
 _CONSTANT = 1e-12
 
 
 class _Sums(keras.metrics.Metric):
-    """A metric that is a function of one float64 array of sums over examples."""
+    """Base class of metrics that are a function of one float64 array of sums over examples."""
 
-    # Keys of the configuration: the arguments of the constructor that are the metric's own.
+    # Configuration keys: the constructor's arguments specific to this metric.
     own: tuple[str, ...] = ()
 
     def __init__(self, shape: tuple[int, ...], name: str, **kwargs: Any) -> None:
-        # Sums are float64, whatever Keras's setting for layers is.
+        # Sums are float64, whatever Keras's default dtype.
         super().__init__(name=name, **(kwargs | {"dtype": "float64"}))
         self.sums = self.add_variable(shape, initializer="zeros", name="sums", dtype="float64")
 
@@ -39,9 +39,10 @@ class _Sums(keras.metrics.Metric):
 
 
 def _flat(y_true: Any, y_pred: Any, sample_weight: Any, num_targets: int) -> tuple[Any, Any, Any, Any]:
-    """Return labels and predictions (0 where there is no label), whether there is one, and weights, a row for each position.
+    """Flatten positions, and return labels, predictions, the mask of measured labels, and weights.
 
-    Shapes (rows, targets) and, of weights, (rows, 1); all but the third float64.
+    Labels and predictions are 0 for missing labels. All have the shape (rows, targets), except for the weights, (rows, 1), and
+    the dtype float64, except for the mask, bool.
     """
     true = ops.convert_to_tensor(y_true)
     shape = ops.shape(true)
@@ -56,19 +57,19 @@ def _flat(y_true: Any, y_pred: Any, sample_weight: Any, num_targets: int) -> tup
 
 
 def _counted(predicted: Any, measured: Any, weight: Any) -> Any:
-    """Return weights (0 where there is no label) that are NaN beside a prediction that is not finite, for which no bin is."""
+    """Return weights that are 0 for missing labels, and NaN for non-finite predictions, which no bin can hold."""
     return ops.where(ops.isfinite(predicted), weight * ops.cast(measured, "float64"), float("nan"))
 
 
 class _PerTarget(_Sums):
-    """A metric with a value for each target, or their mean.
+    """Base class of metrics with one value per target, or their average.
 
     Parameters
     ----------
     num_targets: int
-        Targets, the last axis of labels and predictions.
+        Number of targets, the last axis of labels and predictions.
     summarize: bool
-        Whether the result is the mean over targets that have a value.
+        Whether the result is the average over targets for which the metric is defined.
     """
 
     own: tuple[str, ...] = ("num_targets", "summarize")
@@ -82,7 +83,7 @@ class _PerTarget(_Sums):
         raise NotImplementedError
 
     def defined(self) -> Any:
-        """Return whether labels of each target so far are such that it has a value; shape=(num_targets,), dtype=bool."""
+        """Return whether the metric is defined for the labels of each target so far; shape=(num_targets,), dtype=bool."""
         raise NotImplementedError
 
     def result(self) -> Any:
@@ -96,7 +97,7 @@ class _PerTarget(_Sums):
 
 
 class _Moments(_PerTarget):
-    """Sums over examples of 1, t, t², p, p² and tp for every target."""
+    """Base class of metrics from the sums over examples of 1, t, t², p, p² and tp of each target."""
 
     def __init__(self, num_targets: int, summarize: bool, name: str, **kwargs: Any) -> None:
         super().__init__((6, num_targets), num_targets, summarize, name, **kwargs)
@@ -112,7 +113,7 @@ class _Moments(_PerTarget):
         return self._central()[0] != 0
 
     def _central(self) -> tuple[Any, Any, Any, Any]:
-        """Return the variances of labels and predictions, their covariance, and the mean square of their difference."""
+        """Return the variances of labels and predictions, their covariance, and the mean squared difference."""
         n, t, tt, p, pp, tp = ops.unstack(ops.convert_to_tensor(self.sums), 6)
         # Weights may sum to less than one.
         n1 = ops.where(n == 0, 1.0, n)
@@ -126,14 +127,14 @@ class _Moments(_PerTarget):
 class PearsonR(_Moments):
     """Pearson correlation of labels and predictions: cov(t, p) / sqrt(var(t) var(p)).
 
-    Constant predictions explain nothing: 0. Constant labels have no correlation: NaN.
+    The value is 0 for constant predictions and NaN (undefined) for constant labels.
 
     Parameters
     ----------
     num_targets: int
-        Targets, the last axis of labels and predictions.
+        Number of targets, the last axis of labels and predictions.
     summarize: bool
-        Whether the result is the mean over targets that have a value (default), or all values.
+        Whether the result is the average over targets for which it is defined (default), or one value per target.
     """
 
     def __init__(self, num_targets: int, summarize: bool = True, name: str = "pearsonr", **kwargs: Any) -> None:
@@ -145,23 +146,23 @@ class PearsonR(_Moments):
 
 
 def _correlation(var_t: Any, var_p: Any, cov: Any) -> Any:
-    """Return cov / sqrt(var_t var_p), 0 where only var_p is 0, NaN where var_t is 0."""
+    """Return cov / sqrt(var_t var_p): 0 where only var_p is 0, and NaN where var_t is 0."""
     size = ops.sqrt(var_t) * ops.sqrt(var_p)
     undefined = ops.where(var_t == 0, float("nan"), ops.zeros_like(var_t))
-    # Rounding of the sums may take a perfect correlation just past 1.
+    # Rounding errors of the sums may push a perfect correlation just above 1.
     return ops.where(size == 0, undefined, ops.clip(cov / ops.where(size == 0, 1.0, size), -1.0, 1.0))
 
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class R2(_Moments):
-    """Share of the labels' variance that predictions explain: 1 - mean (t - p)² / var(t); NaN for constant labels.
+    """Coefficient of determination, 1 - mean (t - p)² / var(t); NaN (undefined) for constant labels.
 
     Parameters
     ----------
     num_targets: int
-        Targets, the last axis of labels and predictions.
+        Number of targets, the last axis of labels and predictions.
     summarize: bool
-        Whether the result is the mean over targets that have a value (default), or all values.
+        Whether the result is the average over targets for which it is defined (default), or one value per target.
     """
 
     def __init__(self, num_targets: int, summarize: bool = True, name: str = "r2", **kwargs: Any) -> None:
@@ -177,29 +178,30 @@ class R2(_Moments):
 class SeqAUC(_PerTarget):
     """Area under the ROC or the precision-recall curve of each target, from counts at evenly spaced thresholds.
 
-    Labels are yes (1) and no (0), and a label between counts as partly each; predictions lie in [0, 1]. Positions are counted
-    as examples are. The areas are those of `keras.metrics.AUC(multi_label=True)`: trapezoids under the ROC curve, and the
-    precision-recall curve interpolated as Davis & Goadrich (2006) have it. Both are approximations from `num_thresholds`
-    points of the curve: predictions that lie close together, as those of rare classes near 0, need more of them.
+    Labels are 1 (positive) or 0 (negative); a label in between counts as a fraction of each. Predictions lie in [0, 1]. In
+    rank 3, each position counts as an example. The areas are those of `keras.metrics.AUC(multi_label=True)`: the trapezoidal
+    rule for the ROC curve, and the interpolation of Davis & Goadrich (2006) for the precision-recall curve. Both are
+    approximations from `num_thresholds` points of the curve. Predictions that lie close together, such as those of rare
+    classes near 0, need more thresholds.
 
-    A target without both classes has no area: NaN.
+    The area is NaN (undefined) for a target whose labels are all positive or all negative.
 
     Parameters
     ----------
     curve: str
         "ROC" (default) or "PR".
     summarize: bool
-        Whether the result is the mean over targets that have a value (default), or all values.
+        Whether the result is the average over targets for which it is defined (default), or one value per target.
     num_targets: int
-        Targets, the last axis of labels and predictions.
+        Number of targets, the last axis of labels and predictions.
     num_thresholds: int
-        From below 0 to above 1, evenly spaced between; at least 2. Default 200. The state has twice as many numbers for each
-        target.
+        Number of evenly spaced thresholds from below 0 to above 1; at least 2. Default 200. The state has twice as many
+        numbers per target.
 
     Raises
     ------
     InputError
-        Another curve, or fewer than two thresholds.
+        The curve is unknown, or there are fewer than two thresholds.
     """
 
     own: tuple[str, ...] = ("curve", "summarize", "num_targets", "num_thresholds")
@@ -217,7 +219,7 @@ class SeqAUC(_PerTarget):
         if curve not in _AREAS:
             raise unknown_name("curve", curve, _AREAS)
         if num_thresholds < 2:
-            raise InputError(f"num_thresholds is {num_thresholds}: a curve needs 2 or more.")
+            raise InputError(f"num_thresholds is {num_thresholds}: it must be at least 2.")
         shape = (2, num_targets, num_thresholds)
         super().__init__(shape, num_targets, summarize, name or f"au{curve.lower().replace('pr', 'prc')}", **kwargs)
         self.curve, self.num_thresholds = curve, num_thresholds
@@ -225,7 +227,7 @@ class SeqAUC(_PerTarget):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         true, predicted, measured, weight = _flat(y_true, y_pred, sample_weight, self.num_targets)
         weight = _counted(predicted, measured, weight)
-        # In single precision, as Keras has it: there 0.1 is not above the threshold 0.1.
+        # In single precision, as in Keras, so that a prediction of 0.1 is not above the threshold 0.1.
         steps = ops.clip(ops.cast(ops.nan_to_num(predicted), "float32"), 0.0, 1.0) * float(self.num_thresholds - 1)
         highest = ops.cast(ops.maximum(ops.ceil(steps) - 1.0, 0.0), "int32")
         self.sums.assign_add(ops.stack([_count(highest, share * weight, self.num_thresholds) for share in (true, 1.0 - true)]))
@@ -235,7 +237,7 @@ class SeqAUC(_PerTarget):
         return ops.logical_and(classes[0] != 0, classes[1] != 0)
 
     def per_target(self) -> Any:
-        # Predictions above each threshold; above the last there are none.
+        # Counts above each threshold; there are none above the last.
         above = ops.flip(ops.cumsum(ops.flip(ops.convert_to_tensor(self.sums), -1), axis=-1), -1)
         return ops.where(self.defined(), _AREAS[self.curve](above[0], above[1]), float("nan"))
 
@@ -248,7 +250,7 @@ def _area_roc(positives: Any, negatives: Any) -> Any:
 def _area_pr(positives: Any, negatives: Any) -> Any:
     called = positives + negatives
     gained = positives[:, :-1] - positives[:, 1:]
-    # Between two thresholds, true positives rise in proportion to calls: positives = slope · called + offset.
+    # Between two thresholds, true positives are linear in the number of calls: positives = slope · called + offset.
     slope = _ratio(gained, called[:, :-1] - called[:, 1:])
     offset = positives[:, 1:] - slope * called[:, 1:]
     both = ops.logical_and(called[:, :-1] > 0, called[:, 1:] > 0)
@@ -268,7 +270,7 @@ def _ratio(part: Any, whole: Any) -> Any:
 
 
 def _count(bins: Any, weight: Any, num_bins: int) -> Any:
-    """Return the sum of weights in each bin of each column; shapes (n, columns), (n, columns) -> (columns, num_bins)."""
+    """Return the sum of weights per bin of each column; shapes (n, columns), (n, columns) -> (columns, num_bins)."""
     columns = weight.shape[1]
     flat = ops.reshape(bins + num_bins * ops.arange(columns, dtype="int32"), (-1,))
     counts = ops.segment_sum(ops.reshape(weight, (-1,)), flat, num_segments=columns * num_bins)
@@ -277,66 +279,66 @@ def _count(bins: Any, weight: Any, num_bins: int) -> Any:
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class SpearmanR(_PerTarget):
-    """Rank correlation of labels and predictions, from counts of pairs in a grid of bins.
+    """Spearman rank correlation of labels and predictions, approximated from counts in a grid of bins.
 
-    Ranks need all values at once, counts do not: labels and predictions are sorted into the same bins, all in a bin get the
-    mean of the ranks that the bin holds, and the value is the Pearson correlation of those. It is Spearman's where every
-    distinct value has its bin. Otherwise the order within bins is lost, and the value tends to be closer to 0. With the 64
-    bins of `from_labels` it was off by 0.001 at most for normal, log-normal and Poisson labels with predictions that spread as
-    labels do, and too low by up to 0.06 with predictions that spread a tenth as much, which fill few bins; with 256 bins by
-    0.0005 and 0.005.
+    Exact ranks need all values at once; counts can be accumulated. Labels and predictions are sorted into the same bins, every
+    value gets the mean rank of its bin, and the result is the Pearson correlation of these ranks. This is exactly Spearman's
+    correlation if every distinct value has its own bin. Otherwise the order within bins is lost, and the result tends to be
+    closer to 0. In tests with normal, log-normal and Poisson labels and the 64 bins of `from_labels`, the error was at most
+    0.001 if predictions varied as much as labels. With predictions that varied a tenth as much, and so filled few bins, the
+    result was too low by up to 0.06. With 256 bins, the errors were 0.0005 and 0.005.
 
-    Constant predictions explain nothing: 0. Constant labels have no correlation: NaN.
+    The value is 0 for constant predictions and NaN (undefined) for constant labels.
 
     Parameters
     ----------
     num_targets: int
-        Targets, the last axis of labels and predictions.
+        Number of targets, the last axis of labels and predictions.
     edges: array_like, shape=(k,) or (num_targets, k)
-        Finite and ascending; a value lies in bin i if it is above i of them. The state has (k + 1)² numbers for each target:
-        34 kilobytes with the 63 edges of `from_labels`.
+        Bin edges, finite and ascending. A value is in bin i if it is above exactly i edges. The state has (k + 1)² numbers per
+        target: 34 kB with the 63 edges of `from_labels`.
     summarize: bool
-        Whether the result is the mean over targets that have a value (default), or all values.
+        Whether the result is the average over targets for which it is defined (default), or one value per target.
 
     Raises
     ------
     InputError
-        Edges are not ascending, not finite, or of another number of targets.
+        Edges are not ascending or not finite, or do not match the number of targets.
     """
 
     def __init__(self, num_targets: int, edges: Any, summarize: bool = True, name: str = "spearmanr", **kwargs: Any) -> None:
         table = np.asarray(edges, np.float64)
         if table.ndim not in (1, 2) or not table.size or (table.ndim == 2 and len(table) != num_targets):
-            raise InputError(f"edges of shape {table.shape} are not those of {num_targets} targets: give (k,) or (targets, k).")
+            raise InputError(f"edges have shape {table.shape}: for {num_targets} targets use (k,) or ({num_targets}, k).")
         if not np.isfinite(table).all() or (np.diff(table) < 0).any():
-            raise InputError("edges of bins must be finite and ascending.")
+            raise InputError("bin edges must be finite and ascending.")
         table = np.broadcast_to(table, (num_targets, table.shape[-1]))
         self._num_bins = table.shape[-1] + 1
         super().__init__((num_targets, self._num_bins, self._num_bins), num_targets, summarize, name, **kwargs)
         self.edges = np.asarray(edges, np.float64)
-        # Filled up to one less than a power of two with edges that nothing lies above, for halving.
+        # Padded with infinite edges to a power of two, for the bisection in `_bin`.
         width = 1 << (self._num_bins - 1).bit_length()
-        self._halving = np.full((num_targets, width), np.inf)
-        self._halving[:, : table.shape[-1]] = table
+        self._padded_edges = np.full((num_targets, width), np.inf)
+        self._padded_edges[:, : table.shape[-1]] = table
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"edges": self.edges.tolist()}
 
     @classmethod
     def from_labels(cls, labels: np.ndarray, num_bins: int = 64, **kwargs: Any) -> SpearmanR:
-        """Return a metric whose edges are quantiles of the labels of each target, or all distinct labels where they are few.
+        """Return a metric whose edges are quantiles of each target's labels, or all distinct labels if there are few.
 
-        Where several quantiles are one, or there are fewer distinct labels than edges, the edges left over go between them,
-        more of them where there are more labels: predictions fall there, too.
+        If quantiles coincide, or there are fewer distinct labels than edges, the remaining edges are placed between distinct
+        values, in proportion to the number of labels around each gap, because predictions fall there too.
 
         Parameters
         ----------
         labels: numpy.ndarray, shape=(n, tasks) or (n, length, tasks)
-            As the metric will see them; NaN where not measured.
+            Labels on the scale on which the metric is used; missing values are NaN.
         num_bins: int
             At least 2. Default 64.
         **kwargs
-            Of the metric.
+            Further arguments of the metric.
         """
         edges = np.zeros((labels.shape[-1], num_bins - 1))
         for row, task in zip(edges, np.moveaxis(labels, -1, 0)):
@@ -360,15 +362,15 @@ class SpearmanR(_PerTarget):
         self.sums.assign_add(ops.reshape(_count(pairs, weight, self._num_bins**2), self.sums.shape))
 
     def _bin(self, values: Any) -> Any:
-        """Return how many edges each value is above, by halving; shape=(n, targets), dtype=int32."""
-        width = self._halving.shape[1]
-        table = ops.convert_to_tensor(self._halving.reshape(-1))
+        """Return the number of edges below each value, by bisection; shape=(n, targets), dtype=int32."""
+        width = self._padded_edges.shape[1]
+        table = ops.convert_to_tensor(self._padded_edges.reshape(-1))
         first = width * ops.arange(self.num_targets, dtype="int32")
-        found, step = ops.zeros_like(values, dtype="int32"), width // 2
+        bins, step = ops.zeros_like(values, dtype="int32"), width // 2
         while step:
-            above = values > ops.take(table, first + found + step - 1)
-            found, step = found + step * ops.cast(above, "int32"), step // 2
-        return found
+            above = values > ops.take(table, first + bins + step - 1)
+            bins, step = bins + step * ops.cast(above, "int32"), step // 2
+        return bins
 
     def defined(self) -> Any:
         return self._central()[0] != 0
@@ -377,12 +379,12 @@ class SpearmanR(_PerTarget):
         return _correlation(*self._central())
 
     def _central(self) -> tuple[Any, Any, Any]:
-        """Return variances of ranks of labels and predictions and their covariance, ranks scaled to lie between ±1/2."""
+        """Return the variances of the ranks of labels and predictions, and their covariance; ranks are scaled to ±1/2."""
         joint = ops.convert_to_tensor(self.sums)
         joint = joint / _not_0(ops.sum(joint, axis=(1, 2), keepdims=True))
         shares = ops.sum(joint, axis=2), ops.sum(joint, axis=1)
         ranks = [ops.cumsum(share, axis=-1) - share / 2 - 0.5 for share in shares]
-        # One bin holds all: rounding must not pass for spread.
+        # If one bin holds all values, any variance is rounding error.
         var_t, var_p = (
             ops.where(ops.max(share, axis=-1) >= 1 - _CONSTANT, 0.0, ops.sum(share * rank**2, axis=-1))
             for share, rank in zip(shares, ranks)
@@ -392,16 +394,16 @@ class SpearmanR(_PerTarget):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class GenePearsonR(_Sums):
-    """Mean over examples of the Pearson correlation of labels and predictions across tasks.
+    """Pearson correlation of labels and predictions across tasks, averaged over examples.
 
-    How well a model tells in which tasks a gene is high. An example (in rank 3: a position of one) whose measured labels are
-    constant, or fewer than two, has no correlation: it is left out of the mean and counted by `undefined()`. Constant
-    predictions explain nothing: 0.
+    It measures how well a model predicts in which tasks a gene is highly expressed. The correlation is undefined for an
+    example (in rank 3, a position of an example) with constant labels or fewer than two: it is left out of the average and
+    counted by `undefined()`. The correlation of constant predictions is 0.
 
     Parameters
     ----------
     num_targets: int
-        Tasks, the last axis of labels and predictions.
+        Number of tasks, the last axis of labels and predictions.
     """
 
     own: tuple[str, ...] = ("num_targets",)
@@ -415,10 +417,10 @@ class GenePearsonR(_Sums):
         known = ops.cast(measured, "float64")
         n = ops.maximum(ops.sum(known, axis=-1), 1.0)
         t, p = (known * (values - (ops.sum(values, axis=-1) / n)[:, None]) for values in (true, predicted))
-        # Less than this share of the mean square is rounding of the mean.
+        # Deviations this small are rounding errors of the mean.
         var_t, var_p = (
-            ops.where(ops.sum(off**2, axis=-1) <= _CONSTANT**2 * ops.sum(values**2, axis=-1), 0.0, ops.sum(off**2, axis=-1))
-            for off, values in ((t, true), (p, predicted))
+            ops.where(ops.sum(dev**2, axis=-1) <= _CONSTANT**2 * ops.sum(values**2, axis=-1), 0.0, ops.sum(dev**2, axis=-1))
+            for dev, values in ((t, true), (p, predicted))
         )
         r = _correlation(var_t, var_p, ops.sum(t * p, axis=-1))
         defined, weight = var_t != 0, weight[:, 0]
@@ -430,5 +432,5 @@ class GenePearsonR(_Sums):
         return ops.where(count == 0, float("nan"), total / _not_0(count))
 
     def undefined(self) -> Any:
-        """Return how many examples, or their weight, had no correlation so far."""
+        """Return the number (or total weight) of examples without a correlation so far."""
         return self.sums[2]

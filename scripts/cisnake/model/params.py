@@ -1,4 +1,4 @@
-"""Parameter files: the `model` and `train` sections, their defaults, and overrides of single keys."""
+"""Parameter files: the `model`, `train` and `transfer` sections, their defaults, and overrides of single keys."""
 
 from __future__ import annotations
 
@@ -14,83 +14,81 @@ from cisnake.program import log
 
 
 class ParamSetting(NamedTuple):
-    """A key of a section: its default, the kind of its values, and what it does."""
+    """A key of a section: its default, the type of its values, and its description."""
 
     default: Any
     kind: type
     about: str
 
 
-# Defaults are Basenji's, so that its params.json means here what it meant there.
+# Defaults are Basenji's, so that its params.json has the same meaning here.
 TRAIN_SETTINGS: dict[str, ParamSetting] = {
-    "batch_size": ParamSetting(64, int, "Examples in a batch, over all devices."),
+    "batch_size": ParamSetting(64, int, "Examples per batch, over all devices."),
     "loss": ParamSetting("poisson", str, "mse, mse_udot, poisson, poisson_kl, poisson_mn, task_poisson_mn or bce."),
-    "spec_weight": ParamSetting(1.0, float, "Weight of the second part of mse_udot and poisson_kl."),
+    "spec_weight": ParamSetting(1.0, float, "mse_udot and poisson_kl: weight of the second term."),
     "total_weight": ParamSetting(
         None, float, "Weight of the total in poisson_mn (null: 1) and task_poisson_mn (null: 0.0001)."
     ),
-    "weight_range": ParamSetting(1.0, float, "poisson_mn: how many times the middle outweighs the ends."),
-    "weight_exp": ParamSetting(1.0, float, "poisson_mn: the greater, the flatter the middle and the steeper the ends."),
+    "weight_range": ParamSetting(1.0, float, "poisson_mn: weight of the middle relative to the ends."),
+    "weight_exp": ParamSetting(1.0, float, "poisson_mn: larger values give a flatter middle and steeper ends."),
     "rescale": ParamSetting(False, bool, "poisson_mn: multiply by 2 / (1 + total_weight)."),
-    "optimizer": ParamSetting("sgd", str, "sgd, adam, adamw, or another optimizer of Keras by name."),
-    "learning_rate": ParamSetting(0.01, float, "Where schedules begin."),
+    "optimizer": ParamSetting("sgd", str, "sgd, adam, adamw, or the name of another Keras optimizer."),
+    "learning_rate": ParamSetting(0.01, float, "Learning rate, or initial rate of a schedule (except cyclical1)."),
     "lr_schedule": ParamSetting(
-        None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: what the keys below say."
+        None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: inferred from keys below."
     ),
-    "warmup_steps": ParamSetting(0, int, "Batches over which the rate rises from zero first."),
-    "initial_learning_rate": ParamSetting(None, float, "cyclical1: where it begins."),
-    "maximal_learning_rate": ParamSetting(None, float, "cyclical1: what it rises to."),
-    "final_learning_rate": ParamSetting(None, float, "cyclical1: what stays after the cycle."),
-    "train_epochs_cycle1": ParamSetting(None, int, "cyclical1: epochs up, and as many down."),
-    "decay_steps": ParamSetting(None, int, "exponential: after as many batches the rate is multiplied by decay_rate."),
-    "decay_rate": ParamSetting(None, float, "exponential; 0.96 if decay_steps is given."),
-    "momentum": ParamSetting(0.99, float, "Of sgd."),
-    "adam_beta1": ParamSetting(0.9, float, "Of optimizers of Adam's family."),
-    "adam_beta2": ParamSetting(0.999, float, "Likewise."),
-    "weight_decay": ParamSetting(0.0, float, "Of adamw and others; spares biases and normalisation."),
-    "clip_norm": ParamSetting(None, float, "Largest norm of the gradient of each weight tensor."),
-    "global_clipnorm": ParamSetting(None, float, "Largest norm of the gradients of all weights together."),
-    "agc_clip": ParamSetting(None, float, "Largest norm of a unit's gradient, as a share of the norm of its weights."),
-    "gradient_accumulation": ParamSetting(
-        1, int, "Pieces of a batch that go through the network one after another, to save memory."
-    ),
-    "precision": ParamSetting("float32", str, "float32, mixed_bfloat16, or mixed_float16 with a scaled loss."),
+    "warmup_steps": ParamSetting(0, int, "Batches over which the learning rate first rises from zero."),
+    "initial_learning_rate": ParamSetting(None, float, "cyclical1: initial rate."),
+    "maximal_learning_rate": ParamSetting(None, float, "cyclical1: maximum rate."),
+    "final_learning_rate": ParamSetting(None, float, "cyclical1: constant rate after the cycle."),
+    "train_epochs_cycle1": ParamSetting(None, int, "cyclical1: epochs of increase, followed by as many of decrease."),
+    "decay_steps": ParamSetting(None, int, "exponential: batches after which the rate is multiplied by decay_rate."),
+    "decay_rate": ParamSetting(None, float, "exponential: factor per decay_steps (null: 0.96)."),
+    "momentum": ParamSetting(0.99, float, "Momentum of sgd."),
+    "adam_beta1": ParamSetting(0.9, float, "First beta of adam, adamw, adamax, nadam and lamb."),
+    "adam_beta2": ParamSetting(0.999, float, "Second beta of the same optimizers."),
+    "weight_decay": ParamSetting(0.0, float, "For optimizers other than sgd and adam; excludes biases and normalisation."),
+    "clip_norm": ParamSetting(None, float, "Maximum gradient norm per weight tensor."),
+    "global_clipnorm": ParamSetting(None, float, "Maximum gradient norm over all weights."),
+    "agc_clip": ParamSetting(None, float, "Maximum gradient norm of a unit relative to the norm of its weights."),
+    "gradient_accumulation": ParamSetting(1, int, "Number of parts in which each batch is processed, to save memory."),
+    "precision": ParamSetting("float32", str, "float32, mixed_bfloat16, or mixed_float16 with adaptive loss scaling."),
     "jit_compile": ParamSetting(False, bool, "Compile with XLA."),
     "monitor": ParamSetting(
         None,
         str,
-        "Validation score that picks the best epoch: loss, pearsonr, r2, spearmanr, gene_pearsonr, auroc, auprc; "
+        "Validation score that selects the best epoch: loss, pearsonr, r2, spearmanr, gene_pearsonr, auroc, auprc; "
         "null: pearsonr + r2 / 4, or loss for bce.",
     ),
-    "patience": ParamSetting(20, int, "Epochs without a better score after which training stops."),
-    "train_epochs_min": ParamSetting(1, int, "Epochs before it may stop."),
-    "train_epochs_max": ParamSetting(10000, int, "Epochs after which it stops."),
-    "stages": ParamSetting(None, list, "Parts of a training, each with epochs, train (what is not frozen) and learning_rate."),
+    "patience": ParamSetting(20, int, "Epochs without improvement after which training stops."),
+    "train_epochs_min": ParamSetting(1, int, "Minimum number of epochs."),
+    "train_epochs_max": ParamSetting(10000, int, "Maximum number of epochs."),
+    "stages": ParamSetting(
+        None, list, "Successive stages of training, each with epochs, train (trainable parts) and learning_rate."
+    ),
 }
 TRANSFER_SETTINGS: dict[str, ParamSetting] = {
-    "weights": ParamSetting(None, str, "File of the trained network whose trunk training starts from."),
-    "mode": ParamSetting(
-        "full", str, "full: all weights are trained; linear: those of the heads; adapter: those and the adapter's."
-    ),
+    "weights": ParamSetting(None, str, "File of a trained network, from which the trunk is loaded."),
+    "mode": ParamSetting("full", str, "Trainable weights: full (all), linear (heads only) or adapter (heads and adapter)."),
     "adapter": ParamSetting(None, str, "lora, lora_full, lora_conv, locon, ia3, houlsby or houlsby_se."),
     "adapter_latent": ParamSetting(8, int, "Rank, or width of the bottleneck."),
-    "lora_alpha": ParamSetting(16.0, float, "A low-rank change counts lora_alpha / adapter_latent times."),
-    "conv_select": ParamSetting(4, int, "How many convolutions, from the end of the trunk, are adapted."),
-    "conv_latent": ParamSetting(4, int, "Rank of the change of a convolution."),
-    "locon_alpha": ParamSetting(1.0, float, "It counts locon_alpha / conv_latent times."),
+    "lora_alpha": ParamSetting(16.0, float, "Low-rank updates are scaled by lora_alpha / adapter_latent."),
+    "conv_select": ParamSetting(4, int, "Number of adapted convolutions, counted from the end of the trunk."),
+    "conv_latent": ParamSetting(4, int, "Rank of the update of a convolution, or width of the gate of houlsby_se."),
+    "locon_alpha": ParamSetting(1.0, float, "Updates of convolutions are scaled by locon_alpha / conv_latent."),
 }
 TRAIN_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRAIN_SETTINGS.items()}
 TRANSFER_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRANSFER_SETTINGS.items()}
-# Keys of Basenji and Baskerville under another name, and those that mean nothing here.
+# Keys of Basenji and Baskerville that have another name here, and those without effect.
 _ALIASES = {"clipnorm": "clip_norm"}
 _WITHOUT_EFFECT = {
-    "shuffle_buffer": "every epoch goes through all examples in a random order",
-    "num_gpu": "the devices are those that resources.gpus asks for",
-    "train_epochs": "train_epochs_max and patience say when training ends",
+    "shuffle_buffer": "every epoch uses all examples in random order",
+    "num_gpu": "resources.gpus sets the number of GPUs",
+    "train_epochs": "train_epochs_max and patience determine when training stops",
 }
 _KINDS = {
-    int: "a whole number, not negative",
-    float: "a number, not negative",
+    int: "a non-negative whole number",
+    float: "a non-negative number",
     bool: "true or false",
     str: "text",
     list: "a list",
@@ -99,7 +97,7 @@ _BEGINS_AS_JSON = re.compile(r'\s*\{\s*"')
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as in JSON and YAML 1.2; PyYAML alone reads it as text."""
+    """YAML loader that reads 1e-3 as a number, as JSON and YAML 1.2 do; PyYAML reads it as text."""
 
 
 _Loader.add_implicit_resolver(
@@ -108,23 +106,23 @@ _Loader.add_implicit_resolver(
 
 
 def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read a parameter file (YAML, or Basenji's JSON, whatever its name) and complete it with defaults.
+    """Read a parameter file (YAML, or Basenji's JSON, whatever its extension) and fill in defaults.
 
     Parameters
     ----------
     path: str or Path
     overrides: dict, optional
-        Single keys by dotted name, such as {"train.learning_rate": 0.01} or {"model.trunk.0.filters": 64}.
+        Single keys by dotted name, for example {"train.learning_rate": 0.01} or {"model.trunk.0.filters": 64}.
 
     Returns
     -------
     dict
-        With the sections `model`, `train` and, where given, `transfer`.
+        With the sections `model`, `train` and, if present, `transfer`.
 
     Raises
     ------
     InputError
-        The file is missing or malformed, a key is unknown (the nearest is named), or a value is not of its kind.
+        The file is missing or malformed, a key is unknown (the message suggests the closest), or a value has the wrong type.
 
     Examples
     --------
@@ -138,7 +136,7 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     (0.001, 32, 'poisson')
     """
     try:
-        # Editors of Windows put a mark before UTF-8, at which JSON stumbles.
+        # Windows editors put a byte order mark before UTF-8, which the JSON parser rejects.
         params = _parse(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         raise InputError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error
@@ -147,11 +145,11 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
         if any(name.startswith("transfer.") for name in overrides or {}):
             params.setdefault("transfer", {})
         for name, value in (overrides or {}).items():
-            # Snakemake leaves numbers inside --config as text.
+            # Snakemake passes numbers nested in --config as text.
             _override(params, name, yaml.load(value, _Loader) if isinstance(value, str) else value)
     sections = set(params) if isinstance(params, dict) else set()
     if not {"model", "train"} <= sections <= {"model", "train", "transfer"} or not all(map(_is_section, params.values())):
-        raise InputError(f"parameter file {path} must have the sections model and train, may have transfer, and no other.")
+        raise InputError(f"parameter file {path} must have the sections model and train, optionally transfer, and no others.")
     params["train"] = TRAIN_DEFAULTS | _checked("train", params["train"], TRAIN_SETTINGS, path)
     if "transfer" in params:
         params["transfer"] = TRANSFER_DEFAULTS | _checked("transfer", params["transfer"], TRANSFER_SETTINGS, path)
@@ -159,33 +157,33 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
 
 
 def _parse(text: str) -> Any:
-    """Read text as JSON if it is JSON, else as YAML: JSON may be indented with tabs, which YAML refuses."""
+    """Parse text as JSON if possible, else as YAML; JSON may be indented with tabs, which YAML rejects."""
     if not text.lstrip().startswith("{"):
         return yaml.load(text, _Loader)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        broken = error
+        json_error = error
     try:
-        # YAML in braces begins alike, and some JSON that is not quite JSON is YAML.
+        # YAML in braces also starts with "{", and some invalid JSON is valid YAML.
         return yaml.load(text, _Loader)
     except yaml.YAMLError:
         if _BEGINS_AS_JSON.match(text):
-            raise broken from None
+            raise json_error from None
         raise
 
 
-def _checked(section: str, given: dict[str, Any], settings: dict[str, ParamSetting], path: str | Path) -> dict[str, Any]:
+def _checked(section: str, values: dict[str, Any], settings: dict[str, ParamSetting], path: str | Path) -> dict[str, Any]:
     checked = {}
-    for key, value in given.items():
+    for key, value in values.items():
         if key in _WITHOUT_EFFECT:
-            log.info("%s.%s of %s has no effect: %s", section, key, path, _WITHOUT_EFFECT[key])
+            log.info("%s.%s in %s has no effect: %s", section, key, path, _WITHOUT_EFFECT[key])
             continue
         name = _ALIASES.get(key, key)
         if name not in settings:
             raise unknown_name(f"key of the {section} section of {path}", key, settings)
         if name in checked:
-            raise InputError(f"{section}.{key} of {path} is given twice, as {name} and as its other name.")
+            raise InputError(f"{section}.{name} is set twice in {path}, also under its alias: remove one.")
         default, kind, _ = settings[name]
         if not (value is None and default is None) and not _is_a(value, kind):
             raise InputError(f"{section}.{key} is {value!r}: it must be {_KINDS[kind]}.")
@@ -210,4 +208,4 @@ def _override(params: Any, name: str, value: Any) -> None:
             params = params[int(part)] if isinstance(params, list) else params[part]
         params[int(last) if isinstance(params, list) else last] = value
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise InputError(f"override {name} names nothing in the parameter file.") from error
+        raise InputError(f"override {name} matches no key of the parameter file.") from error

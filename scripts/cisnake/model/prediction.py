@@ -1,4 +1,4 @@
-"""Predictions of one model or of many, of a window as it is and as it could as well be shown, in bounded memory."""
+"""Ensemble and test-time-augmented predictions in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from cisnake.errors import InputError
 from cisnake.model.losses import BinaryCrossentropy, MaskedLoss
 from cisnake.model.metrics import R2, PearsonR, SeqAUC
 
-# From codes (n, length), mask_start (n,), mask_end (n,) of windows, and rows (n,) of their genes in the data set, to one value
-# for each gene and task, (n, tasks).
+# (codes (n, length), mask_start (n,), mask_end (n,) of windows, rows (n,) of their genes in the data set) -> one value per gene
+# and task, shape (n, tasks).
 Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class WindowViews:
-    """The ways in which every window is shown to every model; predictions are the mean over all.
+    """Augmented views of each window, over which predictions are averaged.
 
-    - shifts: bases by which the window's content moves towards its end (below 0: towards its beginning). What moves in is
-      unknown: zeros, as in training. Predictions by position are not moved back, so shifts should be small beside the bases
-      that a position covers.
-    - reverse_complement: whether each shifted window is also shown reverse-complemented. Predictions by position are turned
-      back, and those of stranded tasks exchanged. Models of windows that are oriented with a gene have learnt one strand
-      only: leave it off for them.
-    - strand_pair: for each task the task of the other strand, itself if it has none; None if all are their own.
+    - shifts: number of bases by which the sequence moves towards the end of the window (negative: towards the beginning).
+      Positions without sequence are zero, as in training. Predictions per position are not shifted back, so shifts should be
+      small compared with the bases that a position covers.
+    - reverse_complement: whether each shifted window is also reverse-complemented. Predictions per position are then reversed,
+      and those of stranded tasks are swapped. Set it to False for models of gene-oriented windows, which were trained on one
+      strand only.
+    - strand_pair: for each task, the index of the task that measures the opposite strand, or its own index if there is none.
+      None: no task is stranded.
     """
 
     shifts: Sequence[int] = (0,)
@@ -41,13 +42,13 @@ ONE_VIEW = WindowViews()
 
 
 def shift_windows(inputs: np.ndarray, shift: int) -> np.ndarray:
-    """Return windows whose content is moved, filled up with zeros.
+    """Shift the sequences of windows, and fill the gap with zeros.
 
     Parameters
     ----------
     inputs: numpy.ndarray, shape=(n, length, depth)
     shift: int
-        Bases, towards the end; below 0 towards the beginning.
+        Number of bases towards the end; negative towards the beginning.
 
     Returns
     -------
@@ -56,11 +57,11 @@ def shift_windows(inputs: np.ndarray, shift: int) -> np.ndarray:
     Raises
     ------
     InputError
-        Nothing of the window would be left.
+        The shift is as long as the window or longer.
     """
     length = inputs.shape[1]
     if abs(shift) >= length:
-        raise InputError(f"a shift of {shift} bases leaves nothing of a window of {length}.")
+        raise InputError(f"a shift of {shift} bases is too large for a window of {length}.")
     if not shift:
         return inputs
     shifted = np.zeros_like(inputs)
@@ -69,7 +70,7 @@ def shift_windows(inputs: np.ndarray, shift: int) -> np.ndarray:
 
 
 def reverse_complement_one_hot(inputs: np.ndarray) -> np.ndarray:
-    """Return the other strand of windows: bases (channels A C G T) reversed and complemented, further channels reversed.
+    """Return the reverse complement of windows: bases (channels A C G T) are complemented, and all channels reversed.
 
     Parameters
     ----------
@@ -80,13 +81,13 @@ def reverse_complement_one_hot(inputs: np.ndarray) -> np.ndarray:
 
 
 def turn_back(predictions: np.ndarray, strand_pair: Sequence[int] | None) -> np.ndarray:
-    """Return what predictions for reverse-complemented windows say about the windows.
+    """Map predictions for reverse-complemented windows back to the original orientation.
 
     Parameters
     ----------
     predictions: numpy.ndarray, shape=(n, tasks) or (n, positions, tasks)
     strand_pair: sequence of int, optional
-        For each task the task of the other strand.
+        For each task, the index of the task that measures the opposite strand.
     """
     if predictions.ndim == 3:
         predictions = predictions[:, ::-1]
@@ -96,20 +97,20 @@ def turn_back(predictions: np.ndarray, strand_pair: Sequence[int] | None) -> np.
 def predict_batches(
     models: Sequence[keras.Model], batches: Iterable[np.ndarray], batch_size: int = 64, views: WindowViews = ONE_VIEW
 ) -> Iterator[np.ndarray]:
-    """Yield the mean prediction for each batch of windows, before the next batch is asked for.
+    """Yield the average prediction for each batch of windows, before reading the next batch.
 
-    Whatever the sizes of the batches, models see `batch_size` windows at a time: what is short is filled up, because every
-    other shape would be traced and compiled once more.
+    Models always process `batch_size` windows at a time. Shorter batches are padded, because every new shape would be traced
+    and compiled again.
 
     Parameters
     ----------
     models: sequence of keras.Model
-        One or more, all with one output of the same shape (see `seqnn.head_model`).
+        One or more models, each with a single output, all of the same shape (see `seqnn.head_model`).
     batches: iterable of numpy.ndarray, shape=(b, length, depth), dtype=float32
     batch_size: int
-        Windows in one pass. Default 64.
+        Windows per forward pass. Default 64.
     views: WindowViews
-        How windows are shown. Default: as they are.
+        Augmented views to average over. Default: the original windows.
 
     Yields
     ------
@@ -118,16 +119,16 @@ def predict_batches(
     Raises
     ------
     InputError
-        Models have several heads or disagree about shapes, windows are not as long as theirs, or `strand_pair` is of another
-        number of tasks.
+        Models have several heads or different shapes, windows do not have the length and depth of the models, or `strand_pair`
+        does not match the tasks.
     """
     _check_models(models, views)
     length, depth = models[0].input_shape[1:]
     for batch in batches:
         if batch.shape[1:] != (length, depth):
             raise InputError(
-                f"the model was trained on windows of {length} bases and depth {depth} and cannot be asked about windows of "
-                f"{batch.shape[1]} and depth {batch.shape[2]}."
+                f"the model requires windows of {length} bases and depth {depth}, but these have {batch.shape[1]} bases and "
+                f"depth {batch.shape[2]}."
             )
         parts = [
             _mean_prediction(models, batch[first : first + batch_size], batch_size, views)
@@ -142,13 +143,15 @@ def _check_models(models: Sequence[keras.Model], views: WindowViews) -> None:
             raise InputError(f"the model has {len(model.output_shape)} heads: choose one with seqnn.head_model.")
     shapes = {(model.input_shape, model.output_shape) for model in models}
     if len(shapes) != 1:
-        raise InputError(f"predictions of {len(models)} models with {len(shapes)} different shapes have no mean.")
+        raise InputError(f"cannot average {len(models)} models: their inputs or outputs have {len(shapes)} different shapes.")
     tasks = models[0].output_shape[-1]
     pair = views.strand_pair
     if pair is not None and (len(pair) != tasks or any(not 0 <= i < tasks or pair[pair[i]] != i for i in pair)):
-        raise InputError(f"strand_pair must give for each of the {tasks} tasks its partner, whose partner it is.")
+        raise InputError(
+            f"strand_pair must have one task index for each of the {tasks} tasks, and partners must point to each other."
+        )
     if not views.shifts:
-        raise InputError("shifts are empty: give 0 to show windows as they are.")
+        raise InputError("shifts are empty: use [0] for unshifted windows.")
 
 
 def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_size: int, views: WindowViews) -> np.ndarray:
@@ -157,11 +160,11 @@ def _mean_prediction(models: Sequence[keras.Model], windows: np.ndarray, batch_s
         windows = np.concatenate([windows, np.zeros((batch_size - n, *windows.shape[1:]), windows.dtype)])
     total, count = np.zeros((), np.float64), 0
     for shift in views.shifts:
-        shown = shift_windows(windows, shift)
+        shifted = shift_windows(windows, shift)
         for strand in (1, -1) if views.reverse_complement else (1,):
-            seen = shown if strand == 1 else reverse_complement_one_hot(shown)
+            view = shifted if strand == 1 else reverse_complement_one_hot(shifted)
             for model in models:
-                predicted = np.asarray(model.predict_on_batch(seen), np.float64)
+                predicted = np.asarray(model.predict_on_batch(view), np.float64)
                 total = total + (predicted if strand == 1 else turn_back(predicted, views.strand_pair))
                 count += 1
     return (total[:n] / count).astype(np.float32)
@@ -174,36 +177,36 @@ def score_predictions(
     batch_size: int = 64,
     views: WindowViews = ONE_VIEW,
 ) -> tuple[pd.DataFrame, float]:
-    """Return how well predictions fit the labels, target by target, and the loss of all; in memory that does not grow.
+    """Score predictions against labels, per target, in constant memory.
 
-    Values do not depend on how examples are cut into batches.
+    The scores do not depend on how examples are split into batches.
 
     Parameters
     ----------
     models: sequence of keras.Model
     batches: iterable of tuple
-        Inputs, shape=(b, length, depth), float32, and labels, shape=(b, tasks) or (b, positions, tasks), NaN where not
-        measured; what follows in the tuple is left aside.
+        Inputs, shape=(b, length, depth), float32, and labels, shape=(b, tasks) or (b, positions, tasks), with NaN for missing
+        values. Further elements of the tuple are ignored.
     loss: MaskedLoss
-        As from `losses.parse_loss`.
+        For example from `losses.parse_loss`.
     batch_size, views
         As for `predict_batches`.
 
     Returns
     -------
     table: pandas.DataFrame
-        One row a target: n (labels), pearsonr, r2; auroc and auprc if the loss is the binary cross-entropy; loss, of the target
-        alone, mean over the examples that have a label of it, unless the loss compares tasks.
+        One row per target: n (number of labels), pearsonr and r2; auroc and auprc if the loss is the binary cross-entropy;
+        loss unless it compares tasks (computed for the target alone, and averaged over the examples that have a label for it).
     loss: float
         Mean over examples; NaN if there are none.
 
     Raises
     ------
     InputError
-        As for `predict_batches`, or labels are not of the shape of the predictions.
+        As for `predict_batches`, or labels and predictions differ in shape.
     """
     scores = _TargetScores(loss, models[0].output_shape[-1])
-    # Labels of the one batch whose predictions are awaited.
+    # Labels of the batch that is being predicted.
     labels: list[np.ndarray] = []
 
     def inputs() -> Iterator[np.ndarray]:
@@ -213,11 +216,11 @@ def score_predictions(
 
     for predicted in predict_batches(models, inputs(), batch_size, views):
         scores.add(labels.pop(), predicted)
-    return scores.table(), scores.loss_of_all()
+    return scores.table(), scores.mean_loss()
 
 
 class _TargetScores:
-    """Running scores of predictions: sums that do not depend on how examples are cut into batches."""
+    """Running scores of predictions, from sums that do not depend on how examples are split into batches."""
 
     def __init__(self, loss: MaskedLoss, tasks: int) -> None:
         self._loss = loss
@@ -226,19 +229,19 @@ class _TargetScores:
             curves = {"auroc": "ROC", "auprc": "PR"}
             self._metrics |= {name: SeqAUC(curve, False, num_targets=tasks) for name, curve in curves.items()}
         self._labels = np.zeros(tasks, np.int64)
-        # Sum of the loss, and number of examples: of each target alone, and of all together.
-        self._by_target, self._of_all = np.zeros((2, tasks)), np.zeros(2)
+        # Sum of the loss and number of examples, per target and overall.
+        self._by_target, self._overall = np.zeros((2, tasks)), np.zeros(2)
 
     def add(self, true: np.ndarray, predicted: np.ndarray) -> None:
         if true.shape != predicted.shape:
-            raise InputError(f"labels have the shape {true.shape}, predictions {predicted.shape}.")
+            raise InputError(f"labels have shape {true.shape}, but predictions have shape {predicted.shape}.")
         if not len(true):
             return
         for metric in self._metrics.values():
             metric.update_state(true, predicted)
         measured = ~np.isnan(true)
         self._labels += measured.sum(axis=tuple(range(true.ndim - 1)))
-        self._of_all += np.sum(np.asarray(self._loss.call(true, predicted), np.float64)), len(true)
+        self._overall += np.sum(np.asarray(self._loss.call(true, predicted), np.float64)), len(true)
         if not self._loss.compares_tasks:
             known = measured.reshape(len(true), -1, true.shape[-1]).any(axis=1)
             self._by_target += _loss_by_target(self._loss, true, predicted).sum(axis=0), known.sum(axis=0)
@@ -249,14 +252,14 @@ class _TargetScores:
         )
         return table if self._loss.compares_tasks else table.assign(loss=_ratio(*self._by_target))
 
-    def loss_of_all(self) -> float:
-        return float(_ratio(*self._of_all))
+    def mean_loss(self) -> float:
+        return float(_ratio(*self._overall))
 
 
 def _loss_by_target(loss: MaskedLoss, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the loss that each example would have if it had one target alone; shape=(b, targets)."""
-    alone = (np.moveaxis(values, -1, 1).reshape(-1, *true.shape[1:-1], 1) for values in (true, predicted))
-    return np.asarray(loss.call(*alone), np.float64).reshape(len(true), -1)
+    """Return the loss of each example, computed for each target alone; shape=(b, targets)."""
+    single_target = (np.moveaxis(values, -1, 1).reshape(-1, *true.shape[1:-1], 1) for values in (true, predicted))
+    return np.asarray(loss.call(*single_target), np.float64).reshape(len(true), -1)
 
 
 def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:

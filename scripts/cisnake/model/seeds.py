@@ -1,4 +1,4 @@
-"""Seeds of the models of a run."""
+"""Random seeds of the models of a run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def replicate_seed(seed: int, fold: int, replicate: int) -> int:
-    """Return the seed of one model: of its initial weights, dropout, order of genes and shifts.
+    """Return the random seed of one model, for its initial weights, dropout, shifts and order of genes.
 
     Parameters
     ----------
     seed: int
-        Of the run.
+        Random seed of the run.
     fold, replicate: int
-        Numbers of the model, from 0.
+        Fold and replicate of the model, from 0.
 
     Returns
     -------
     int
-        Below 2^32, from NumPy's `SeedSequence`: a sum would give runs of neighbouring seeds the same models.
+        Below 2^32, from NumPy's `SeedSequence`. A sum would give runs with neighbouring seeds the same models.
 
     Examples
     --------

@@ -1,13 +1,13 @@
-"""Make the reference models of this folder, with Basenji and Baskerville themselves.
+"""Create the reference models of this folder with Basenji and Baskerville.
 
-Each folder beside this file has what a user of theirs has (`params.json`, and the `.h5` files that their trainers and their
-`SeqNN.save` write), and `reference.npz`: sequences and what the original model predicts for them. The networks are small and
-between them use nearly every block that Cisnake has of theirs. Every weight is drawn at random after a build, moving
-statistics of batch normalisation and weights that start at zero included, so that two layers put in each other's place, or one
-left out, show in the predictions.
+Each folder next to this file contains the usual files (`params.json`, and the `.h5` files that their trainers and their
+`SeqNN.save` write), and `reference.npz`: sequences and the predictions of the original model. The networks are small and
+together use nearly all their blocks that Cisnake supports. After building, all weights are drawn at random, including moving
+statistics of batch normalisation and weights initialised with zeros, so that swapped or missing layers change the
+predictions.
 
-Runs under Python 3.11 with TensorFlow 2.15 and the packages that the two need (h5py, natsort, pandas, scipy, pysam, pyBigWig,
-intervaltree, networkx, tqdm, google-cloud-storage), from their source trees:
+Requires Python 3.11 with TensorFlow 2.15 and the dependencies of both (h5py, natsort, pandas, scipy, pysam, pyBigWig,
+intervaltree, networkx, tqdm, google-cloud-storage). Run it with their source trees:
 
     python make_reference.py BASENJI BASKERVILLE/src [model ...]
 """
@@ -30,7 +30,7 @@ import tensorflow as tf
 CONV_TOWER = {"name": "conv_tower", "filters_init": 8, "filters_mult": 1.25, "kernel_size": 5, "pool_size": 2, "repeat": 2}
 TRANSFORMER = {"name": "transformer_tower", "key_size": 4, "heads": 2, "num_position_features": 6, "dropout": 0.2, "repeat": 2}
 
-# Into which Baskerville puts adapters that cannot be merged, when it builds it.
+# Baskerville inserts adapters that cannot be merged when it builds this network.
 ADAPTED = {
     "seq_length": 128,
     "augment_rc": True,
@@ -58,8 +58,8 @@ ADAPTED = {
     "head_human": {"name": "final", "units": 3, "activation": "softplus"},
 }
 
-# Name -> (whose, model section). The order of the models is part of the test: names of layers go on counting from one to the
-# next, so that conv1d_9 comes before conv1d_10 in all but alphabetical order.
+# Name -> (package, model section). The order of the models matters: layer counters continue from one model to the
+# next, so that conv1d_9 and conv1d_10 are in wrong order if sorted alphabetically.
 MODELS = {
     "basenji2": (
         "basenji",
@@ -293,14 +293,14 @@ N_SEQUENCES = 2
 
 
 def make_sequences(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Codes 0 to 3, with a run of N (4) in the second sequence, because N is all zeros to the models."""
+    """Draw codes 0 to 3, with a run of N (4, one-hot zeros) in the second sequence."""
     codes = rng.integers(0, 4, (N_SEQUENCES, length)).astype(np.int8)
     codes[1, length // 2 : length // 2 + 9] = 4
     return codes
 
 
 def randomize(rng: np.random.Generator, weight: tf.Variable) -> None:
-    """Draw one weight anew, of a size that keeps signals alive through the depth of the network."""
+    """Draw one weight at random, on a scale that maintains signals through the depth of the network."""
     name, shape = weight.name.split("/")[-1].split(":")[0], tuple(weight.shape)
     inputs = shape[0] if name == "depthwise_kernel" else np.prod(shape[:-1])
     if name == "moving_variance":
@@ -321,17 +321,17 @@ def randomize(rng: np.random.Generator, weight: tf.Variable) -> None:
 
 
 def save_best(model: tf.keras.Model, path: Path, x: np.ndarray, y: np.ndarray) -> None:
-    """Save as their `fit_keras` does: by a callback, with the state of the optimizer in the file."""
+    """Save as their `fit_keras` does: by a callback, including the optimizer state."""
     model.compile(tf.keras.optimizers.SGD(1e-4, momentum=0.9), loss="poisson")
     best = tf.keras.callbacks.ModelCheckpoint(str(path), save_best_only=True, mode="min", monitor="loss", verbose=0)
     model.fit(x, y, epochs=1, batch_size=1, callbacks=[best], verbose=0)
 
 
 def write_gradients(network: object, codes: np.ndarray, one_hot: np.ndarray, folder: Path) -> None:
-    """Input gradients of the first head: plain ones, and what `SeqNN.gradients` gives for two of its settings.
+    """Write input gradients of the first head: plain, and from `SeqNN.gradients` with two settings.
 
-    `plain` (targets 0 and 1, sequences, length, 4) is of the sum over positions; `log_sum` (sequences, length, 4) of the log
-    of the sum over some positions of two untransformed targets, as the other entries say; `log_sum_gated` is the same less its
+    `plain` (targets 0 and 1, sequences, length, 4): of the sum over positions. `log_sum` (sequences, length, 4): of the log
+    of the sum over positions of two untransformed targets, given by the other entries. `log_sum_gated`: the same minus its
     mean over bases, times the input.
     """
     x = tf.constant(one_hot)

@@ -30,7 +30,7 @@ CONVS = ["trunk_1_conv_dna_conv1d_1", "trunk_2_conv_tower_conv1d_1", "trunk_4_co
 
 
 def build_trained(params=MODEL):
-    """A network as after training: nothing is zero, nor one, nor alike in two places."""
+    """Return a network as after training: no weights are zero, one, or equal to others."""
     model = build_model(params)
     rng = np.random.default_rng(0)
     for weight in model.weights:
@@ -59,7 +59,7 @@ def take_steps(model, count=2):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((model(x, training=True) - target) ** 2)
         for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
-            # Steps of different length: two of them never cancel.
+            # Steps of different lengths never cancel.
             weight.assign_sub(0.01 / (step + 1) * tf.sign(gradient))
 
 
@@ -75,7 +75,7 @@ def adapted(base, name, **settings):
 
 @dataclass(frozen=True)
 class Case:
-    """A network with an adapter before and after a few steps of training."""
+    """Return a network with an adapter before and after a few training steps."""
 
     base: keras.Model
     base_before: dict[str, np.ndarray]
@@ -100,7 +100,7 @@ def of(*names):
 
 
 @of(*ADAPTERS)
-def test_an_adapter_starts_as_nothing_and_leaves_the_model_alone(case):
+def test_a_new_adapter_changes_neither_predictions_nor_the_original(case):
     np.testing.assert_allclose(case.at_start, predict(case.base), atol=1e-6)
     assert np.abs(case.predicted - case.at_start).max() > 1e-2
     after = values(case.base)
@@ -109,7 +109,7 @@ def test_an_adapter_starts_as_nothing_and_leaves_the_model_alone(case):
 
 
 @of(*ADAPTERS)
-def test_all_that_is_trained_learns_and_all_else_stays(case):
+def test_only_trainable_weights_change(case):
     changed = {path for path, value in values(case.model).items() if not np.array_equal(value, case.before[path])}
     assert changed == {weight.path for weight in case.model.trainable_variables}
 
@@ -150,23 +150,23 @@ def test_projections_that_are_adapted(case, expected):
 
 
 @of("lora", "lora_full", "lora_conv", "locon", "ia3")
-def test_merged_weights_do_the_same_in_the_original_architecture(case):
+def test_merged_networks_predict_the_same_with_the_original_architecture(case):
     merged = merge_adapters(case.model)
     np.testing.assert_allclose(predict(merged), case.predicted, atol=1e-5)
-    # Weights in the same order, so that whoever builds the architecture from its parameters can take them over.
+    # Weights are in the same order, so that they can be assigned to a network built from the parameters.
     assert [weight.path for weight in merged.weights] == [weight.path for weight in case.base.weights]
     assert [type(layer) for layer in merged.layers] == [type(layer) for layer in case.base.layers]
 
 
 @of("houlsby", "houlsby_se")
-def test_what_cannot_be_merged_stays(case):
+def test_adapters_that_cannot_be_merged_remain(case):
     merged = merge_adapters(case.model)
     np.testing.assert_array_equal(predict(merged), case.predicted)
     assert [layer.name for layer in merged.layers] == [layer.name for layer in case.model.layers]
 
 
 @of("lora_full", "locon", "ia3", "houlsby_se")
-def test_an_adapted_model_survives_saving_and_goes_on_learning(case, tmp_path):
+def test_a_saved_adapted_model_can_be_trained_further(case, tmp_path):
     case.model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(predict(again), case.predicted)
@@ -182,7 +182,7 @@ def test_an_adapted_model_survives_saving_and_goes_on_learning(case, tmp_path):
     assert len(again.trainable_variables) == sum("moving" not in path and "seed" not in path for path in before)
 
 
-def test_low_rank_is_the_sum_that_its_article_says():
+def test_low_rank_equals_its_formula():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(2, 9, 4)).astype(np.float32)
     layer = adapters.LowRank(keras.layers.Dense(5, name="dense"), 2, 6.0)
@@ -208,7 +208,7 @@ def test_low_rank_follows_the_convolution(settings):
 
 
 @pytest.mark.parametrize("inputs", [False, True])
-def test_rescaling_has_its_biases_on_the_right_side(inputs):
+def test_rescaling_applies_to_biases_correctly(inputs):
     x = np.random.default_rng(3).normal(size=(2, 4)).astype(np.float32)
     layer = adapters.Rescaled(keras.layers.Dense(5, bias_initializer="ones"), inputs)
     plain = keras.layers.Dense(5)
@@ -221,7 +221,7 @@ def test_rescaling_has_its_biases_on_the_right_side(inputs):
     np.testing.assert_allclose(plain(x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_inserted_layers_are_what_their_articles_say():
+def test_inserted_layers_equal_their_formulas():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(2, 7, 4)).astype(np.float32)
     bottleneck, gate = adapters.Bottleneck(3), adapters.ChannelGate(3)
@@ -250,7 +250,7 @@ def test_convolutions_are_counted_from_the_end(base, select, low_rank, free):
     assert found == [f"{name}_adapter" for name in CONVS[3 - select :]]
 
 
-def test_bottlenecks_stand_on_the_residual_branches(base):
+def test_bottlenecks_are_on_the_residual_branches(base):
     model = adapted(base, "houlsby")
     first, second = (f"trunk_3_transformer_tower_add_{n}" for n in (1, 2))
     for name in (first, second):
@@ -261,7 +261,7 @@ def test_bottlenecks_stand_on_the_residual_branches(base):
     )
     np.testing.assert_array_equal(after[0], before[0])
     np.testing.assert_allclose(after[1], np.asarray(before[1]) + 7.0, rtol=1e-4, atol=1e-4)
-    # With the whole branch made nothing, the sum is what the block was given: the adapter was not on the other path.
+    # If the branch is zero, the sum equals the block's input: the adapter is not on the skip connection.
     adapter = model.get_layer(f"{second}_adapter")
     adapter.up_bias.assign(np.zeros(CHANNELS))
     model.get_layer("trunk_3_transformer_tower_dense_2").set_weights([np.zeros((2 * CHANNELS, CHANNELS)), np.zeros(CHANNELS)])
@@ -285,16 +285,16 @@ def test_every_transformer_of_a_tower_is_adapted():
 
 
 @pytest.mark.parametrize("name", ["houlsby", "houlsby_se"])
-def test_parameters_may_have_the_adapter_of_a_network(base, name):
+def test_adapters_can_be_set_in_the_model_section(base, name):
     keys = {"adapter": name, "adapter_latent": 2} | ({"conv_select": 2, "se_rank": 6} if name == "houlsby_se" else {})
     model, expected = build_model(MODEL | keys), adapted(base, name)
     assert [layer.name for layer in model.layers] == [layer.name for layer in expected.layers]
     assert [weight.shape for weight in model.weights] == [weight.shape for weight in expected.weights]
     activations = [[layer for layer in of.layers if isinstance(layer, keras.layers.Activation)] for of in (model, expected)]
-    # Where Baskerville puts adapters in, gelu becomes exact.
+    # When Baskerville inserts adapters, gelu becomes exact.
     for exact, approximate in zip(*activations, strict=True):
         assert approximate.activation is not approximate_gelu or exact.activation is keras.activations.gelu
-    with pytest.raises(InputError, match=f"the model has an adapter at the places of {name}"):
+    with pytest.raises(InputError, match=f"the model already has adapters in the places of {name}"):
         insert_adapter(model, name)
 
 
@@ -307,14 +307,14 @@ def test_several_heads_and_mixed_precision():
         })  # fmt: skip
     finally:
         keras.config.set_dtype_policy(previous)
-    # Precision is that of the layers, whatever holds for new ones by now.
+    # The precision is that of the layers, not the current default.
     low = adapted(model, "locon")
     assert set(low.output) == {"head_a", "head_b"}
     layer = low.get_layer(CONVS[1])
     assert (layer.compute_dtype, layer.down.dtype) == ("bfloat16", "float32")
     attention = low.get_layer("trunk_3_transformer_tower_multihead_attention_1")
     assert (attention.q_layer.compute_dtype, attention.q_layer.down.dtype) == ("bfloat16", "float32")
-    # A product far below the rounding of the kernel in half precision is not lost.
+    # An update far below the rounding error of the kernel in half precision is not lost.
     kernel, product = np.asarray(layer.layer.kernel), 1e-4 * np.ones((6, 12))
     layer.up.assign(product)
     merged = merge_adapters(low).get_layer(CONVS[1])
@@ -322,7 +322,7 @@ def test_several_heads_and_mixed_precision():
     np.testing.assert_allclose(np.asarray(merged.kernel), expected, rtol=1e-5, atol=1e-8)
 
 
-def test_a_penalty_on_kernels_is_none_on_adapters():
+def test_kernel_penalties_do_not_apply_to_adapters():
     model = adapted(build_model(MODEL | {"l2_scale": 0.1}), "locon")
     for layer in adapters.adapter_layers(model):
         assert all(weight.regularizer is None for weight in layer.adapter_weights)
@@ -343,10 +343,10 @@ def test_what_cannot_be_adapted_is_refused(base, name, settings, message):
         adapted(base, name, **settings)
 
 
-def test_models_without_a_place_for_the_adapter_are_refused():
+def test_models_without_layers_for_the_adapter_are_rejected():
     plain = MODEL | {"trunk": [MODEL["trunk"][0]]}
     for name in ("lora", "ia3", "houlsby"):
-        with pytest.raises(InputError, match="the trunk has no layer for the adapter"):
+        with pytest.raises(InputError, match="the trunk has no layers for adapter"):
             adapted(build_model(plain), name)
     wide = MODEL | {"trunk": [*MODEL["trunk"][:2], MODEL["trunk"][2] | {"qkv_width": 3}, MODEL["trunk"][3]]}
     with pytest.raises(InputError, match="q_layer is a SeparableConv1D"):

@@ -1,4 +1,4 @@
-"""The fused operation must be the normalisation of Keras, in its values, gradients and statistics."""
+"""The fused operation must equal Keras's normalisation in values, gradients and statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def made(kind, shape, dtype="float32"):
 
 
 def run(kind, x, training=True, dtype="float32", compiled=False):
-    """Return outputs, gradients on inputs, gain and offset of an uneven sum of outputs, and the moving statistics."""
+    """Return outputs, gradients of a weighted sum of outputs with respect to inputs, gain and offset, and moving statistics."""
     layer = made(kind, x.shape, dtype)
     weights = tf.constant(inputs(x.shape, seed=9))
 
@@ -44,14 +44,14 @@ def run(kind, x, training=True, dtype="float32", compiled=False):
 
 @pytest.mark.parametrize("shape", [(6, 7, 3), (64, 5), (1, 4, 2), (2, 1, 3), (3, 1)])
 @pytest.mark.parametrize("training", [True, False])
-def test_it_is_that_of_keras(shape, training):
+def test_results_equal_those_of_keras(shape, training):
     for found, expected in zip(
         run(BatchNormalization, inputs(shape), training), run(KERAS, inputs(shape), training), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_it_is_the_formula():
+def test_results_equal_the_formula():
     x = inputs().astype(np.float64)
     mean, variance = x.mean(axis=(0, 1)), x.var(axis=(0, 1))
     found = run(BatchNormalization, inputs())
@@ -60,7 +60,7 @@ def test_it_is_the_formula():
     np.testing.assert_allclose(found[-1], 0.7 * 2 + 0.3 * variance, rtol=1e-5)
 
 
-def test_far_from_zero_it_is_no_worse_than_that_of_keras():
+def test_accuracy_far_from_zero_is_no_worse_than_that_of_keras():
     x = inputs(scale=0.1) + 50
     exact = x.astype(np.float64)
     exact = (exact - exact.mean(axis=(0, 1))) / np.sqrt(exact.var(axis=(0, 1)) + 0.01) * [0.5, 1.25, 2] + [-1, 0, 1]
@@ -68,8 +68,8 @@ def test_far_from_zero_it_is_no_worse_than_that_of_keras():
     assert found <= max(2 * of_keras, 1e-5)
 
 
-def test_compiled_by_xla_it_is_that_of_keras():
-    """XLA takes the variance as a difference of means: a mean of some deviations from zero is its limit."""
+def test_results_with_xla_equal_those_of_keras():
+    """XLA computes the variance as a difference of means, which is inaccurate if the mean is many deviations from zero."""
     for found, expected in zip(run(BatchNormalization, inputs(), compiled=True), run(KERAS, inputs()), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 

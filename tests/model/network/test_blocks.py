@@ -98,7 +98,7 @@ def test_tables_name_blocks():
     assert hand_on == set(INNER)
 
 
-# Order of operations, and thus weights
+# Order of operations, and therefore weights
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_order_of_operations_of_unets():
     assert [layer.units for layer in of_kind(model, layers.Dense)] == [4, 4]
     model = keras.Model([x, finer], BLOCKS["unet_concat"](x, context))
     assert [layer.units for layer in of_kind(model, layers.Dense)] == [9]
-    # The addition's first input is the earlier representation as it was.
+    # The first input of the addition is the unchanged earlier representation.
     np.testing.assert_array_equal(build_zero(model)([windows(), windows(6, length=48)]), windows(6, length=48))
 
 
@@ -227,7 +227,7 @@ def test_dilated_residual_units_start_as_the_identity(shared):
     assert len(of_kind(model, Scale)) == (0 if shared else 3)
 
 
-def test_residual_branches_scaled_from_zero_start_as_nothing():
+def test_residual_branches_scaled_by_zero_start_as_the_identity():
     model = build("res_tower", filters_init=4, filters_mult=1, pool_size=1, num_convs=3)
     first = of_kind(model, layers.Conv1D)[0]
     np.testing.assert_array_equal(model(windows()), first(np.maximum(windows(), 0)))
@@ -275,22 +275,22 @@ def test_only_the_first_of_a_residual_step_is_wide():
     assert [layer.kernel_size[0] for layer in of_kind(model, layers.SeparableConv1D)] == [5, 5]
 
 
-def test_towers_keep_what_unets_go_back_to():
+def test_towers_store_representations_for_unets():
     for name, lengths in (("res_tower", [24, 12]), ("convnext_tower", [12, 6]), ("conv_tower", [12, 6])):
         x, context = keras.Input((LENGTH, 4)), BlockContext()
         BLOCKS[name](x, context, filters_init=4, filters_mult=1, repeat=2, pool_size=2)
         assert [kept.shape[1] for kept in context.representations] == lengths
 
 
-def test_unets_go_back_to_the_last_of_twice_the_length():
+def test_unets_use_the_latest_representation_of_twice_the_length():
     x, early, late = keras.Input((LENGTH, 4)), keras.Input((48, 3)), keras.Input((48, 5))
     context = BlockContext(representations=[early, late, keras.Input((24, 9)), x])
     assert context.finer(x) is late
-    with pytest.raises(ValueError, match="no earlier block has a length of 48"):
+    with pytest.raises(ValueError, match="no earlier block has length 48"):
         BlockContext(representations=[keras.Input((24, 9)), late]).finer(x)
 
 
-# What is shared
+# Shared settings
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_activations_by_basenjis_names():
         np.testing.assert_allclose(model(x), expected, atol=1e-5, err_msg=str(name))
 
 
-def test_pooling_takes_what_it_says():
+def test_pooling_types():
     x = windows()
     np.testing.assert_allclose(build("global_pool", pool_type="max")(x), x.max(axis=1))
     np.testing.assert_allclose(build("global_pool")(x), x.mean(axis=1), rtol=1e-5, atol=1e-6)
@@ -377,7 +377,7 @@ def test_the_centre(center, first):
     np.testing.assert_array_equal(build("center_slice", center=center)(x), x[:, first : first + center])
     expected = x[:, first : first + center].mean(axis=1, keepdims=True)
     np.testing.assert_allclose(build("center_average", center=center)(x), expected, atol=1e-6)
-    with pytest.raises(ValueError, match="center is 25, and the input has 24 positions"):
+    with pytest.raises(ValueError, match="center is 25: it must be between 1 and 24, the positions of the input"):
         build("center_slice", center=25)
 
 
@@ -400,7 +400,7 @@ def test_attention_of_a_transformer():
     assert (attention.value_size, attention.key_size, attention.heads, attention.num_position_features) == (2, 3, 2, 2)
     assert (attention.attention_dropout_rate, attention.positional_dropout_rate) == (0.3, 0.2)
     assert len(of_kind(build("transformer_tower", key_size=3, repeat=3), MultiheadAttention)) == 3
-    with pytest.raises(ValueError, match="3 heads do not divide 4 channels"):
+    with pytest.raises(ValueError, match="heads is 3: it must divide the number of channels, 4"):
         build("transformer", key_size=3, heads=3)
     with pytest.raises(ValueError, match="out_size is 5"):
         build("transformer", key_size=3, out_size=5)

@@ -1,4 +1,4 @@
-"""Layers of our own, for sequences, attention and augmentation: what they compute, and that they are saved whole."""
+"""Custom layers for sequences, attention and augmentation: computations and saving."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def features(channels=8, n=3, length=12):
 
 
 def randomize(layer, shape):
-    """Build a layer and give all its weights random values, by the path of each."""
+    """Build a layer and randomise all its weights, depending on their paths."""
     layer.build(shape)
     rng = np.random.default_rng(2)
     values = {}
@@ -72,7 +72,7 @@ def test_poly_relu():
 
 @pytest.mark.parametrize("depth", [4, 5])
 @pytest.mark.parametrize("kernel_size", [1, 4, 5, 6])
-def test_strand_max_reads_both_strands_alike(depth, kernel_size):
+def test_strand_max_is_strand_symmetric(depth, kernel_size):
     layer, x = StrandMaxConv1D(8, kernel_size), windows(depth)
     forward, backward = np.asarray(layer(x)), np.asarray(layer(reverse_complement(x)))
     assert forward.std() > 0.1
@@ -80,7 +80,7 @@ def test_strand_max_reads_both_strands_alike(depth, kernel_size):
 
 
 @pytest.mark.parametrize("kernel_size", [4, 5])
-def test_strand_max_is_the_better_of_kernel_and_reverse_complement(kernel_size):
+def test_strand_max_is_the_maximum_of_kernel_and_reverse_complement(kernel_size):
     layer, x = StrandMaxConv1D(2, kernel_size), windows(5, n=1)
     layer.build(x.shape)
     bias = np.array([0.5, -1.0], np.float32)
@@ -97,7 +97,7 @@ def test_strand_max_is_the_better_of_kernel_and_reverse_complement(kernel_size):
 
 
 @pytest.mark.parametrize("pool_size", [2, 5, 30])
-def test_strand_max_pools_what_it_would_have_given(pool_size):
+def test_strand_max_pooling_equals_separate_pooling(pool_size):
     x, layer = windows(4), StrandMaxConv1D(8, 5, pool_size)
     pooled = np.asarray(layer(x))
     layer.pool_size = 1
@@ -137,7 +137,7 @@ def test_relative_shift_takes_the_distance_of_key_from_query(length):
 
 
 @pytest.mark.parametrize("options", [{}, {"content_position_bias": False}, {"num_position_features": 0}, {"seqlen_train": 40}])
-def test_attention_is_what_its_formula_says(options):
+def test_attention_equals_its_formula(options):
     options = {"num_position_features": 6, **options}
     value_size, key_size, heads, length = 3, 5, 2, 7
     x = features(4, n=2, length=length)
@@ -165,7 +165,7 @@ def test_attention_is_what_its_formula_says(options):
     np.testing.assert_allclose(layer(x), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_attention_starts_as_nothing_and_drops_while_training():
+def test_attention_starts_at_zero_and_uses_dropout_in_training():
     x = features(8)
     layer = attention_layers.MultiheadAttention(4, 4, 2, attention_dropout_rate=0.5, positional_dropout_rate=0.5)
     np.testing.assert_array_equal(layer(x), np.zeros_like(x))
@@ -174,7 +174,7 @@ def test_attention_starts_as_nothing_and_drops_while_training():
     assert np.abs(np.asarray(layer(x, training=True)) - np.asarray(layer(x, training=True))).max() > 0.01
 
 
-def test_each_dropout_of_attention_drops_what_it_says():
+def test_each_dropout_of_attention_has_its_rate():
     x = features(8)
     for options in ({"attention_dropout_rate": 0.5}, {"positional_dropout_rate": 0.5}):
         layer = attention_layers.MultiheadAttention(4, 4, 2, **options)
@@ -182,7 +182,7 @@ def test_each_dropout_of_attention_drops_what_it_says():
         assert np.abs(np.asarray(layer(x, training=True)) - np.asarray(layer(x))).max() > 0.01, options
 
 
-def test_weights_of_attention_stand_in_the_order_of_basenji_files():
+def test_weights_of_attention_are_in_the_order_of_basenji_files():
     layer = attention_layers.MultiheadAttention(3, 5, 2, num_position_features=6)
     layer.build((None, 7, 4))
     names = ["/".join(weight.path.split("/")[1:]) for weight in layer.weights]
@@ -217,7 +217,7 @@ def test_wide_projections_are_separable_convolutions_and_penalised():
     layer = attention_layers.MultiheadAttention(4, 4, 2, qkv_width=3, l2_scale=0.1)
     assert layer(features(8)).shape == (3, 12, 8)
     assert layer.q_layer.depthwise_kernel.shape == (3, 8, 1)
-    # Depthwise and pointwise of three, the output's and that of positions.
+    # Depthwise and pointwise kernels of three projections, plus those of the output and of positions.
     assert len(layer.losses) == 8
 
 
@@ -290,7 +290,7 @@ def test_softmax_pool_starts_between_mean_and_maximum():
     mean, maximum = (layers.SoftmaxPool1D(3, True, gain)(x) for gain in (0.0, 1e6))
     np.testing.assert_allclose(mean, groups.mean(axis=2), atol=1e-6)
     np.testing.assert_allclose(maximum, groups.max(axis=2), atol=1e-6)
-    with pytest.raises(ValueError, match="pooling of 5 does not divide the length 12"):
+    with pytest.raises(ValueError, match="pooling is 5: it must divide the length 12"):
         layers.SoftmaxPool1D(5)(keras.Input((12, 5)))
 
 
@@ -337,12 +337,12 @@ def test_unknown_normalisation():
 
 @pytest.fixture(params=[False, True], ids=["eager", "jit"])
 def training(request):
-    """A layer's call while training, plain or compiled, and whether its randomness goes on from call to call."""
+    """Return a layer's call in training mode, with or without XLA."""
     return lambda layer: tf.function(lambda *x: layer(*x, training=True), jit_compile=request.param)
 
 
 @pytest.mark.parametrize("depth", [4, 5])
-def test_each_window_is_turned_by_its_own_toss(training, depth):
+def test_windows_are_reverse_complemented_independently(training, depth):
     x = windows(depth, n=200)
     turn = training(augmentation_layers.StochasticReverseComplement())
     y, reverse = (np.asarray(part) for part in turn(x))
@@ -352,7 +352,7 @@ def test_each_window_is_turned_by_its_own_toss(training, depth):
     assert (np.asarray(turn(x)[1]) != reverse).any()
 
 
-def test_nothing_is_turned_unless_training():
+def test_windows_are_reverse_complemented_only_in_training():
     x, layer = windows(5, n=50), augmentation_layers.StochasticReverseComplement()
     for training in (False, None):
         y, reverse = layer(x, training=training)
@@ -362,7 +362,7 @@ def test_nothing_is_turned_unless_training():
 
 
 @pytest.mark.parametrize("pair", [None, [1, 0, 2]])
-def test_predictions_are_turned_back(training, pair):
+def test_predictions_are_reversed_back(training, pair):
     x, reverse = features(3, n=4), np.array([True, False, True, False])
     back = x.copy()
     back[reverse] = x[reverse][:, ::-1][..., pair or [0, 1, 2]]
@@ -374,7 +374,7 @@ def test_predictions_are_turned_back(training, pair):
     np.testing.assert_array_equal(training(layer)(x[:, 0], reverse), flat)
 
 
-def test_each_window_is_shifted_by_its_own_number_of_bases(training):
+def test_windows_are_shifted_independently(training):
     x, most = windows(5, n=300) + 1, 3
     shift = training(augmentation_layers.StochasticShift(most))
     y = np.asarray(shift(x))
@@ -391,7 +391,7 @@ def test_each_window_is_shifted_by_its_own_number_of_bases(training):
     assert np.abs(np.asarray(shift(x)) - y).max() > 0
 
 
-def test_nothing_is_shifted_unless_training():
+def test_windows_are_shifted_only_in_training():
     x, layer = windows(4), augmentation_layers.StochasticShift(3)
     np.testing.assert_array_equal(layer(x), x)
     np.testing.assert_array_equal(layer(x, training=False), x)
@@ -422,7 +422,7 @@ def test_nothing_is_shifted_unless_training():
         lambda: keras.layers.Activation(layers.poly_relu),
     ],
 )
-def test_layers_are_saved_whole(layer, tmp_path):
+def test_layers_are_saved_completely(layer, tmp_path):
     inputs, layer = keras.Input((12, 8)), layer()
     model = keras.Model(inputs, layer(inputs))
     rng = np.random.default_rng(3)

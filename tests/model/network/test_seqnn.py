@@ -15,7 +15,7 @@ SECTION = {
     "trunk": [{"name": "conv_motif", "filters": 4, "pool_size": 4}, {"name": "flatten"}],
     "head": [{"name": "final"}],
 }
-# A little of everything: a tower, attention, a U-net, two heads, both augmentations.
+# A bit of everything: a tower, attention, a U-net, two heads, both augmentations.
 WHOLE = {
     "seq_length": 64,
     "seq_depth": 5,
@@ -58,7 +58,7 @@ def randomized(model):
     return model
 
 
-def test_builds_what_the_section_says():
+def test_the_network_follows_the_section():
     model = seqnn.build_model(section(seq_depth=5), 3)
     assert model.input_shape == (None, 32, 5)
     assert model.output_shape == (None, 3)
@@ -66,7 +66,7 @@ def test_builds_what_the_section_says():
 
 
 @pytest.mark.parametrize("params", [SECTION, WHOLE])
-def test_params_stay_as_they_were(params):
+def test_params_are_not_modified(params):
     given = copy.deepcopy(params)
     seqnn.build_model(given, 3 if params is SECTION else None if "units" in params["head_mouse"][-1] else {"head_mouse": 3})
     assert given == params
@@ -114,7 +114,7 @@ def test_the_models_activation_holds_in_final_unless_it_says_otherwise():
     assert activation({"activation": None}, activation="relu") is keras.activations.linear
 
 
-def test_blocks_take_what_is_shared_unless_they_say_otherwise():
+def test_blocks_use_shared_settings_unless_overridden():
     own = [{}, {"norm_type": "layer", "l2_scale": 0.0}, {"norm_type": None}]
     trunk = [{"name": "conv_nac", **settings} for settings in own]
     shared = {"norm_type": "batch", "bn_momentum": 0.5, "l2_scale": 0.1, "kernel_initializer": "zeros"}
@@ -129,14 +129,14 @@ def test_blocks_take_what_is_shared_unless_they_say_otherwise():
     assert not np.asarray(model.get_layer("head_1_final_dense_1").kernel).any()
 
 
-def test_what_is_null_in_the_model_leaves_a_blocks_own_default():
+def test_null_settings_of_the_model_keep_the_defaults_of_blocks():
     model = seqnn.build_model(section(norm_type=None, kernel_initializer=None, l2_scale=0, trunk=[{"name": "conv_nac"}]), 3)
     assert isinstance(model.get_layer("trunk_1_conv_nac_conv1d_1").kernel_initializer, keras.initializers.HeNormal)
     gate = seqnn.build_model(section(trunk=[{"name": "squeeze_excite", "bottleneck_ratio": 2}]), 3).layers[2]
     assert isinstance(gate.kernel_initializer, keras.initializers.GlorotUniform)
 
 
-def test_keras_layers_take_nothing_that_is_shared():
+def test_keras_layers_ignore_shared_settings():
     trunk = [{"name": "Conv1D", "filters": 3, "kernel_size": 2}]
     model = seqnn.build_model(section(trunk=trunk, activation="relu", l2_scale=1), 3)
     layer = model.get_layer("trunk_1_Conv1D_conv1d_1")
@@ -159,7 +159,7 @@ def test_legacy_batch_norm():
 
 
 @pytest.mark.parametrize("key", ["verbose", "target_length", "target_crop", "ensemble_rc", "ensemble_shifts"])
-def test_keys_without_meaning_here_are_accepted(key):
+def test_keys_without_effect_are_accepted(key):
     assert seqnn.build_model(section(**{key: 1}), 3)
 
 
@@ -181,15 +181,15 @@ def test_several_heads():
 
 @pytest.mark.parametrize("pairs", [[[1, 0]], [[1, 0], None, None], [None]])
 def test_strand_pairs_are_those_of_every_head_or_none(pairs):
-    with pytest.raises(InputError, match="strand_pair of the model section must have one entry a head"):
+    with pytest.raises(InputError, match="strand_pair of the model section must have one entry per head"):
         seqnn.build_model(whole(strand_pair=pairs), {"head_mouse": 3})
     assert seqnn.build_model(whole(strand_pair=[]), {"head_mouse": 3})
 
 
-def test_a_section_of_several_heads_is_told_from_one_of_one():
+def test_sections_with_several_heads_are_detected():
     assert seqnn.head_names(whole()) == ["head_human", "head_mouse"] and seqnn.head_names(section()) == ["head"]
     seqnn.check_single_head(section())
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one"):
         seqnn.check_single_head(whole())
 
 
@@ -230,8 +230,8 @@ def test_layers_are_named_by_place_alike_in_every_build():
 # Augmentation
 
 
-def test_predictions_of_turned_windows_are_turned_back():
-    """A network that only looks at single positions: what is turned and turned back is what it was, but for the bases."""
+def test_predictions_of_reversed_windows_are_reversed_back():
+    """In a network of single positions, reversing twice changes only the bases."""
     params = {
         "seq_length": 12, "seq_depth": 5, "augment_rc": True, "strand_pair": [[1, 0, 3, 2, 4]],
         "trunk": [{"name": "Cropping1D", "cropping": 0}], "activation": "linear",
@@ -322,7 +322,7 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         keras.config.set_dtype_policy("float32")
 
 
-# Refusals
+# Invalid sections
 
 
 @pytest.mark.parametrize(
@@ -353,31 +353,31 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         ({"trunk": [{"name": "center_slice", "center": 33}]}, r"center_slice \(trunk block 1\) cannot be built: center is 33"),
         (
             {"trunk": [{"name": "conv_nac", "pool_size": 5, "pool_type": "softmax"}]},
-            r"conv_nac \(trunk block 1\) cannot be built: .*5 does not divide the length 32",
+            r"conv_nac \(trunk block 1\) cannot be built: .*5: it must divide the length 32",
         ),
         (
             {"trunk": [{"name": "unet_conv"}]},
-            r"unet_conv \(trunk block 1\) cannot be built: no earlier block has a length of 64",
+            r"unet_conv \(trunk block 1\) cannot be built: no earlier block has length 64",
         ),
         ({"trunk": [{"name": "conv_tower", "filters_init": 4, "filters_end": 0, "repeat": 3}]}, "cannot be built"),
         ({"head": [{"name": "final", "units": 2}]}, r"the output of head has shape \(2,\) for 3 tasks"),
         ({"head": [{"name": "final"}, {"name": "final", "activation": "softpluss"}]}, r"final \(head block 2\)"),
-        # Of contact maps and of Saluki.
+        # Keys of contact maps and of Saluki.
         ({"diagonal_offset": 2}, "diagonal_offset.*contact maps"),
         ({"head": [{"name": "one_to_two"}]}, r"one_to_two \(head block 1\): it makes contact maps"),
         ({"trunk": [{"name": "Cropping2D", "cropping": 2}]}, "contact maps"),
         ({"trunk": [{"name": "swin_transformer"}]}, "not supported: use transformer_tower"),
         ({"trunk": [{"name": "fpn1_unet"}]}, "not supported: use unet_conv"),
         ({"rnn_type": "gru"}, "Saluki"),
-        ({"adapter": "lora"}, "adapter of the model section is 'lora': only houlsby and houlsby_se are part of a network"),
-        ({"adapter": "houlsby"}, "the trunk has no layer for the adapter houlsby"),
-        # Of augmentation.
+        ({"adapter": "lora"}, "adapter of the model section is 'lora': it must be houlsby or houlsby_se"),
+        ({"adapter": "houlsby"}, "the trunk has no layers for adapter houlsby"),
+        # Augmentation.
         ({"augment_shift": [1, 2]}, r"augment_shift is \[1, 2\]"),
         ({"augment_shift": -1}, "augment_shift is -1"),
-        ({"strand_pair": [0, 1, 2]}, "strand_pair of the model section must have one entry a head"),
-        ({"strand_pair": [None, None]}, "one entry a head"),
-        ({"strand_pair": [[0, 1]]}, "strand_pair of head must name, for each of 3 tasks"),
-        ({"strand_pair": [[1, 2, 0]]}, "strand_pair of head must name, for each of 3 tasks"),
+        ({"strand_pair": [0, 1, 2]}, "strand_pair of the model section must have one entry per head"),
+        ({"strand_pair": [None, None]}, "one entry per head"),
+        ({"strand_pair": [[0, 1]]}, "strand_pair of head must have one task index for each of 3 tasks"),
+        ({"strand_pair": [[1, 2, 0]]}, "strand_pair of head must have one task index for each of 3 tasks"),
     ],
 )
 def test_wrong_sections_are_refused(changes, message):
@@ -390,7 +390,7 @@ def test_saluki_is_refused():
         seqnn.build_model({"activation": "relu", "rnn_type": "gru", "seq_length": 12288, "num_targets": 1, "heads": 2})
 
 
-def test_units_must_be_told_by_someone():
+def test_units_are_required():
     with pytest.raises(InputError, match=r"final \(head block 1\) cannot be built: .*units"):
         seqnn.build_model(section())
     with pytest.raises(InputError, match=r"head 'heads'.*did you mean head"):

@@ -1,4 +1,4 @@
-"""Batches must hold every gene once, shifted as drawn, and depend on the seed and the epoch alone."""
+"""Batches must contain every gene once, shifted as drawn, and depend only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ N, PAD = 23, 4
 def dataset(tiny, random_windows, tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     windows = random_windows(N, rng)
-    # The label tells the gene, and a window of 40 bases its place.
+    # Labels identify the gene, and windows of 40 bases their position.
     labels = np.stack([np.arange(N), rng.normal(size=N)], axis=1).astype(np.float32)
     labels[3, 1] = np.nan
     writer.write_dataset(
@@ -81,7 +81,7 @@ def test_every_gene_once_an_epoch_and_epochs_differ(dataset):
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_draws_follow_from_seed_and_epoch_alone(dataset):
+def test_draws_depend_only_on_seed_and_epoch(dataset):
     def first(seed: int, number: int, before: int = 0) -> np.ndarray:
         batches = GeneBatches(dataset, np.arange(N), 4, 5, max_shift=4, seed=seed)
         for other in range(before):

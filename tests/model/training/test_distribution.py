@@ -1,4 +1,4 @@
-"""Training on several devices and nodes must follow the course of training on one."""
+"""Training on several devices and nodes must give the same results as on one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODEL = {
     "trunk": [{"name": "conv_block", "filters": 6, "kernel_size": 3, "pool_size": 2}, CONV],
     "head": [{"name": "global_pool"}, {"name": "final"}],
 }
-# 21 examples in batches of 8: shares of 4 and 4, and in the end of 2 and 3.
+# 21 examples in batches of 8: shares of 4 and 4, and of 2 and 3 in the last batch.
 TRAIN = {
     **{"batch_size": 8, "train_epochs_max": 3, "loss": "mse", "optimizer": "adam", "learning_rate": 0.01},
     **{"global_clipnorm": 0.05, "warmup_steps": 2},
@@ -68,20 +68,20 @@ def test_two_devices_follow_the_curve_of_one(tmp_path, mirrored, alone):
     model, history = train(tmp_path, mirrored)
     assert_alike(history, alone)
     assert devices.is_chief_worker(mirrored) and list(devices.local_shares(mirrored)) == [0, 1]
-    # What comes out is a plain model of one device.
+    # The result is an ordinary model for one device.
     assert isinstance(model.weights[0].value, tf.Variable) and not hasattr(model.weights[0].value, "values")
 
 
 def test_ordinary_normalisation_differs_on_two_devices(tmp_path, mirrored):
-    """Each device normalises by its own share: that is what batch-sync is for."""
+    """Each device normalises by its own share, unlike with batch-sync."""
     plain = MODEL | {"norm_type": "batch"}
     one, two = train(tmp_path / "one", model=plain)[1], train(tmp_path / "two", mirrored, model=plain)[1]
     assert np.abs(one["loss"] - two["loss"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("norm", ["batch", "batch-sync", "layer"])
-def test_a_device_without_an_example_of_the_last_batch_does_no_harm(tmp_path, mirrored, norm):
-    """17 examples in batches of 8: in the end one, for two devices."""
+def test_an_empty_share_in_the_last_batch_is_harmless(tmp_path, mirrored, norm):
+    """17 examples in batches of 8: one example for two devices in the last batch."""
     model, history = train(tmp_path, mirrored, MODEL | {"norm_type": norm}, examples=17)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert np.isfinite(history[NUMBERS]).all(axis=None) and len(history) == 3
@@ -89,7 +89,7 @@ def test_a_device_without_an_example_of_the_last_batch_does_no_harm(tmp_path, mi
         assert_alike(history, train(tmp_path / "alone", model=MODEL | {"norm_type": norm}, examples=17)[1])
 
 
-def test_xla_makes_no_gradient_of_no_example(tmp_path, mirrored):
+def test_xla_gives_no_gradient_for_an_empty_share(tmp_path, mirrored):
     model, history = train(tmp_path, mirrored, MODEL | {"norm_type": "batch", "trunk": [CONV]}, examples=17, jit_compile=True)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert len(history) == 3
@@ -101,14 +101,14 @@ def test_pieces_on_two_devices_follow_the_curve_of_one_with_a_penalty(tmp_path, 
     assert_alike(pieces, train(tmp_path / "one", model=model, examples=17)[1])
 
 
-def test_training_goes_on_with_another_number_of_devices(tmp_path, mirrored, alone):
+def test_training_resumes_with_another_number_of_devices(tmp_path, mirrored, alone):
     train(tmp_path, mirrored, train_epochs_max=2)
     assert_alike(train(tmp_path)[1], alone)
 
 
 @pytest.mark.parametrize(("key", "value"), [("gradient_accumulation", 2), ("jit_compile", True)])
-def test_what_does_not_go_with_synchronised_normalisation_is_refused(tmp_path, mirrored, key, value):
-    with pytest.raises(InputError, match=f"train.{key} is {value}, which does not go with norm_type batch-sync"):
+def test_settings_incompatible_with_synchronised_normalisation_are_rejected(tmp_path, mirrored, key, value):
+    with pytest.raises(InputError, match=f"train.{key} is {value}, which norm_type batch-sync does not support"):
         train(tmp_path, mirrored, **{key: value})
 
 
@@ -125,7 +125,7 @@ history.to_csv(sys.argv[2], sep="\\t", index=False, float_format="%.17g")
 
 
 def start(tmp_path, epochs=3, shared=True):
-    """Start two processes that train together, and return them with the tables that they will write."""
+    """Start two processes that train together, and return them with the paths of their tables."""
     ports = []
     for _ in range(2):
         with socket.socket() as one:
@@ -172,7 +172,7 @@ def test_two_nodes_follow_the_curve_of_one_and_survive_a_kill(tmp_path, alone):
 
 
 @pytest.mark.slow
-def test_nodes_that_do_not_share_a_folder_are_told(tmp_path):
+def test_nodes_without_a_shared_folder_are_rejected(tmp_path):
     train(tmp_path / "0", train_epochs_max=2)
     workers, _ = start(tmp_path, epochs=3, shared=False)
     for index, worker in enumerate(workers):

@@ -1,4 +1,4 @@
-"""What a model is trained on comes from the data set; the caller's parameters stay as they are."""
+"""Training examples come from the data set; the caller's parameters are not modified."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cisnake.model.training.examples import complete_params, training_batches
 PARAMS = {"model": {"trunk": []}, "train": {"batch_size": 5, "loss": "mse"}}
 
 
-def test_what_the_data_set_knows_completes_the_parameters(dataset):
+def test_parameters_are_completed_from_the_data_set(dataset):
     params = copy.deepcopy(PARAMS)
     assert complete_params(params, dataset)["model"] == {"trunk": [], "seq_length": 40}
     assert params == PARAMS
 
 
-def test_what_parameters_say_stays(dataset, tmp_path):
+def test_existing_parameters_take_precedence(dataset, tmp_path):
     stranded = tmp_path / "stranded.h5"
     stranded.write_bytes(dataset.read_bytes())
     with h5py.File(stranded, "r+") as file:
@@ -32,7 +32,7 @@ def test_what_parameters_say_stays(dataset, tmp_path):
 
 def test_several_heads_are_refused_where_there_is_one_data_set(dataset):
     model = {"trunk": [], "head_human": {"name": "final", "units": 2}, "head_mouse": {"name": "final", "units": 3}}
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one: leave"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one: remove"):
         complete_params(PARAMS | {"model": model}, dataset)
 
 

@@ -37,7 +37,7 @@ def close(expected):
 
 
 def cycle1(s, size=20, initial=0.1, maximal=0.6, final=0.01):
-    """Basenji's words: the cycle that a step is in, its place there, and after the first cycle the final rate."""
+    """Basenji's definition: the cycle of a step, its position in the cycle, and the final rate after the first cycle."""
     cycle = np.floor(1 + s / (2 * size))
     x = abs(s / size - 2 * cycle + 1)
     return final if s > 2 * size else initial + (maximal - initial) * max(0, 1 - x)
@@ -112,7 +112,7 @@ def test_every_optimizer_lowers_a_loss(name):
     x = rng.normal(size=(64, 5)).astype(np.float32)
     y = x @ rng.normal(size=(5, 1)).astype(np.float32)
     weight = keras.Variable(rng.normal(size=(5, 1)).astype(np.float32), name="kernel")
-    # Adadelta's steps are near nothing for its first hundreds.
+    # The first hundreds of Adadelta's steps are close to zero.
     rate = 5.0 if name == "adadelta" else 0.02
     optimizer = build_optimizer(train(optimizer=name, learning_rate=rate, momentum=0.5), 8)
     losses = []
@@ -167,21 +167,21 @@ def test_settings_reach_the_optimizer():
         ({"optimizer": "lossscaleoptimizer"}, "unknown optimizer"),
         ({"optimizer": "ftrl"}, "unknown optimizer"),
         ({"lr_schedule": "cosin"}, "did you mean cosine"),
-        ({"optimizer": "adam", "weight_decay": 0.1}, "optimizer adam does not know"),
-        ({"weight_decay": 0.1}, "optimizer sgd does not know"),
+        ({"optimizer": "adam", "weight_decay": 0.1}, "optimizer adam does not support"),
+        ({"weight_decay": 0.1}, "optimizer sgd does not support"),
         ({"clip_norm": 1.0, "global_clipnorm": 1.0}, "clip_norm and global_clipnorm are both set"),
-        ({"final_learning_rate": 0.1}, "cyclical1 needs initial_learning_rate and maximal_learning_rate and train_epochs"),
-        (CYCLE | {"decay_steps": 5}, "decay_steps does not go with lr_schedule cyclical1"),
-        (CYCLE | {"lr_schedule": "cosine"}, "initial_learning_rate does not go with lr_schedule cosine"),
-        ({"lr_schedule": "constant", "decay_steps": 5}, "decay_steps does not go with lr_schedule constant"),
-        ({"lr_schedule": "exponential"}, "exponential needs decay_steps"),
-        ({"decay_rate": 0.5}, "exponential needs decay_steps"),
-        ({"decay_steps": 0}, "decay_steps is 0: it must be above zero"),
-        (CYCLE | {"train_epochs_cycle1": 0}, "train_epochs_cycle1 is 0: it must be above zero"),
+        ({"final_learning_rate": 0.1}, "cyclical1 requires initial_learning_rate and maximal_learning_rate and train_epochs"),
+        (CYCLE | {"decay_steps": 5}, "decay_steps cannot be used with lr_schedule cyclical1"),
+        (CYCLE | {"lr_schedule": "cosine"}, "initial_learning_rate cannot be used with lr_schedule cosine"),
+        ({"lr_schedule": "constant", "decay_steps": 5}, "decay_steps cannot be used with lr_schedule constant"),
+        ({"lr_schedule": "exponential"}, "exponential requires decay_steps"),
+        ({"decay_rate": 0.5}, "exponential requires decay_steps"),
+        ({"decay_steps": 0}, "decay_steps is 0: it must be positive"),
+        (CYCLE | {"train_epochs_cycle1": 0}, "train_epochs_cycle1 is 0: it must be positive"),
         ({"lr_schedule": "cosine", "train_epochs_max": 10, "warmup_steps": 100}, "is 100, but training has only 100 steps"),
     ],
 )
-def test_what_cannot_be_is_refused(changes, message):
+def test_invalid_arguments_are_rejected(changes, message):
     with pytest.raises(InputError, match=message):
         build_optimizer(train(**changes), 10)
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_is_refused(changes, message):
 @pytest.mark.parametrize("clip", [0.01, 0.5])
 def test_adaptive_clipping_bounds_each_unit_by_its_own_weights(name, shape, unit, clip):
     rng = np.random.default_rng(1)
-    # Units of very different size, the last of them all zero, and gradients from far below to far above the bound.
+    # Units on very different scales, the last one all zeros, with gradients from far below to far above the limit.
     weight = rng.normal(size=shape) * (np.logspace(1, -6, shape[-1]) if shape else 1.0)
     if len(shape) > 1:
         weight[..., -1] = 0

@@ -1,4 +1,4 @@
-"""A step must do what one device would do with the whole batch, however it is cut."""
+"""A step must equal that of one device with the whole batch, however the batch is split."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def network(normalize=False, penalty=0.0):
 
 
 def run(strategy=None, steps=5, normalize=False, penalty=0.0, optimizer=None, scale=False, n=N, **settings):
-    """Train a network and return its losses, weights, and the values of the metrics of all steps."""
+    """Train a network and return its losses, weights and metric values of all steps."""
     strategy = strategy or tf.distribute.get_strategy()
     keras.utils.set_random_seed(2)
     with strategy.scope():
@@ -72,18 +72,18 @@ def test_a_step_is_that_of_keras():
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_two_devices_do_what_one_does(mirrored, normalize):
+def test_two_devices_equal_one(mirrored, normalize):
     assert_alike(run(mirrored, normalize=normalize, penalty=0.1), run(normalize=normalize, penalty=0.1))
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 7, 41, 50])
-def test_pieces_do_what_the_whole_does(pieces):
+def test_accumulated_gradients_equal_those_of_the_whole_batch(pieces):
     assert_alike(run(penalty=0.1, gradient_accumulation=pieces, agc_clip=0.01), run(penalty=0.1, agc_clip=0.01))
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 41])
 def test_devices_and_pieces_together(mirrored, n):
-    """Of one example a device has none, and still its part of the penalty."""
+    """With one example, one device has an empty share, but still contributes to the penalty."""
     assert_alike(run(mirrored, gradient_accumulation=3, penalty=0.1, n=n), run(penalty=0.1, n=n))
 
 
@@ -92,7 +92,7 @@ def test_xla_gives_the_same():
 
 
 def test_a_scaled_loss_gives_the_same(mirrored):
-    """Clipping is in units of the gradient, not of the scaled one."""
+    """Clipping applies to the unscaled gradient."""
     expected = run(agc_clip=0.01)
     assert_alike(run(scale=True, agc_clip=0.01), expected)
     assert_alike(run(mirrored, scale=True, agc_clip=0.01), expected)
@@ -143,7 +143,7 @@ def test_gradients_that_the_scale_made_overflow_are_left_out_and_training_goes_o
     assert float(scale.scale) == 2.0**14 and int(optimizer.iterations) == 0
     assert bool(step([(tf.constant(inputs), tf.constant(labels))], N)[1])
     assert int(optimizer.iterations) == 1
-    # Where no scale helps, the step is broken.
+    # If no scale helps, the step is not sound.
     scale.scale.assign(1.0)
     assert not bool(step([(tf.constant(inputs * 1e30), tf.constant(labels))], N)[1])
 

@@ -1,4 +1,4 @@
-"""Trackers must be told every number of every epoch, and only those that are asked for."""
+"""The selected trackers, and no others, must record all scores of every epoch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def track(kinds, folder, rows=ROWS, name="a1"):
 
 
 def events(folder):
-    """Read what TensorBoard's files hold: values by name of the curve, in order of the steps."""
+    """Read TensorBoard's files: values by name of the curve, in order of steps."""
     found = {}
     for file in sorted(folder.glob("events.out.tfevents.*")):
         for record in tf.data.TFRecordDataset(str(file)):
@@ -51,7 +51,7 @@ def test_heads_are_told_apart(tmp_path):
     assert events(tmp_path / "train")["head_b/loss"] == pytest.approx({1: 0.4})
 
 
-def test_nothing_is_written_unless_asked_for(tmp_path, monkeypatch):
+def test_nothing_is_written_without_trackers(tmp_path, monkeypatch):
     for package in ("wandb", "mlflow"):
         monkeypatch.setitem(sys.modules, package, None)
     track([], tmp_path)
@@ -61,7 +61,7 @@ def test_nothing_is_written_unless_asked_for(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["wandb", "mlflow"])
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, kind):
     monkeypatch.setitem(sys.modules, kind, None)
-    with pytest.raises(InputError, match=f"{kind} is asked for .* not installed: pip install {kind}"):
+    with pytest.raises(InputError, match=f"with {kind} .* not installed: run pip install {kind}"):
         Tracker([kind], tmp_path, "a1", {})
 
 
@@ -71,7 +71,7 @@ def test_an_unknown_tracker_names_the_nearest(tmp_path):
 
 
 class Recorder(types.ModuleType):
-    """Stands for a package that is not installed here: notes what is called."""
+    """Mock of a package that is not installed: records all calls."""
 
     def __init__(self, name, **answers):
         super().__init__(name)
@@ -85,7 +85,7 @@ class Recorder(types.ModuleType):
         return call
 
 
-def test_weights_and_biases_is_told(tmp_path, monkeypatch):
+def test_weights_and_biases_records_scores(tmp_path, monkeypatch):
     wandb = Recorder("wandb")
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     track(["wandb"], tmp_path / "new")
@@ -93,12 +93,12 @@ def test_weights_and_biases_is_told(tmp_path, monkeypatch):
     assert names == ["init", "log", "log", "finish"]
     settings = wandb.calls[0][2]
     assert (settings["id"], settings["resume"], settings["config"]) == ("a1", "allow", {"train": {"batch_size": 4}})
-    # NaN would be drawn as a gap or refused.
+    # NaN would be drawn as a gap or rejected.
     assert wandb.calls[1][1:] == (({"seconds": 2.0, "loss": 0.5, "val_loss": 0.6},), {"step": 1})
     assert wandb.calls[2][2] == {"step": 2}
 
 
-def test_mlflow_is_told_and_a_run_goes_on(tmp_path, monkeypatch):
+def test_mlflow_records_scores_and_resumes_a_run(tmp_path, monkeypatch):
     mlflow = Recorder("mlflow", search_runs=[])
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     track(["mlflow"], tmp_path)

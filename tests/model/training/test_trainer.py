@@ -33,7 +33,7 @@ MODEL = {
     ],
     "head": [{"name": "final"}],
 }
-# Where only the course of training matters.
+# For tests that depend only on the course of training.
 LINEAR = {"seq_length": 40, "trunk": [{"name": "flatten"}], "head": [{"name": "final"}]}
 EPOCHS = 4
 
@@ -80,7 +80,7 @@ def uninterrupted(dataset, tmp_path_factory):
     return train(dataset, tmp_path_factory.mktemp("uninterrupted"))
 
 
-def test_history_has_a_row_an_epoch(uninterrupted):
+def test_history_has_one_row_per_epoch(uninterrupted):
     history = uninterrupted[1]
     assert list(history.columns) == [
         *["epoch", "stage", "head", "seconds", "learning_rate", "loss", "pearsonr", "r2"],
@@ -96,7 +96,7 @@ def test_history_has_a_row_an_epoch(uninterrupted):
 @pytest.mark.parametrize(
     ("epoch", "when"), [(1, "before saving"), (2, "in a batch"), (2, "after saving"), (3, "before saving"), (4, "after saving")]
 )
-def test_killed_and_resumed_is_as_if_not_killed(dataset, tmp_path, monkeypatch, uninterrupted, epoch, when):
+def test_resumed_training_equals_uninterrupted_training(dataset, tmp_path, monkeypatch, uninterrupted, epoch, when):
     save, account = Checkpoint.save, Trainer._account
 
     def dying_save(state, variables):
@@ -145,7 +145,7 @@ def test_each_epoch_has_its_own_order_and_shifts(dataset, tmp_path, monkeypatch)
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Return a function that makes validation scores what they are said to be, and the list of each epoch's weights."""
+    """Return a function that sets the validation scores, and the list of weights after each epoch."""
     original = Trainer._validate
     weights = []
 
@@ -203,7 +203,7 @@ def test_patience_and_the_fewest_and_most_epochs(dataset, tmp_path, scripted, pa
     params = settings(LINEAR, patience=patience, train_epochs_min=epochs_min, train_epochs_max=6)
     history = train(dataset, tmp_path, params=params)[1]
     assert len(history) == stops_after
-    # A run that was killed after its last epoch has nothing left to do.
+    # A run that was killed after its last epoch trains no further.
     assert train(dataset, tmp_path, params=params)[1].equals(history)
 
 
@@ -221,10 +221,10 @@ def test_a_label_that_is_not_finite_is_named(dataset, tmp_path, value):
         Trainer(settings(LINEAR), training, validation, 3, tmp_path).fit()
 
 
-def test_the_batches_after_a_broken_one_change_no_weights_and_blame_nobody(dataset, tmp_path, monkeypatch):
+def test_batches_after_a_non_finite_one_change_no_weights_and_are_not_blamed(dataset, tmp_path, monkeypatch):
     training, validation = batches(dataset, 3, batch_size=6)
     _, second, third, *rest = [chosen for *_, chosen in training.deal()]
-    # The loss of one is infinite. Those of the next batch are not, but their gradient would spoil every prediction.
+    # The loss of one example is infinite. Losses of the next batch are finite, but its update would spoil all predictions.
     training.labels[second[4], 0] = 1e30
     training.labels[third, 0] = 1e18
     trained = Trainer(settings(LINEAR, optimizer="sgd", learning_rate=100.0), training, validation, 3, tmp_path)
@@ -252,7 +252,7 @@ def test_windows_of_another_length_are_an_error(dataset, tmp_path):
     params = settings(LINEAR | {"seq_length": 48})
     with pytest.raises(
         InputError,
-        match=r"seq_length of the model is 48 and its seq_depth 4, but the windows of .* have 40 bases in 4 channels",
+        match=r"the model has seq_length 48 and seq_depth 4, but the windows in .* have 40 bases and 4 channels",
     ):
         train(dataset, tmp_path, params=params)
 
@@ -320,7 +320,7 @@ def test_program_killed_and_run_again_ends_with_the_same_weights(dataset, tmp_pa
     assert not out.exists()
     assert start("killed")[1].wait() == 0, (tmp_path / "killed" / "log").read_text()
     assert undisturbed.wait() == 0, (tmp_path / "whole" / "log").read_text()
-    assert "going on after epoch" in (tmp_path / "killed" / "log").read_text()
+    assert "resuming after epoch" in (tmp_path / "killed" / "log").read_text()
     assert_same(load_model(out / "model.keras"), load_model(whole / "model.keras"))
     histories = [read_table(folder / "history.tsv") for folder in (out, whole)]
     assert numbers(histories[0]).equals(numbers(histories[1]))

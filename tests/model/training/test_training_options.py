@@ -1,4 +1,4 @@
-"""What a training can be asked for beside its plain course: heads, stages, precision, scores to stop by, transfer."""
+"""Options of training: heads, stages, precision, monitored scores, transfer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def params(model=MODEL, transfer=None, **train):
 
 
 def examples(n=72, tasks=2, bins=None, seed=0, batch_size=16):
-    """Return batches to train on, and to validate by; what is to be learnt is where C and G stand."""
+    """Return training and validation batches; labels depend on the positions of C and G."""
     rng = np.random.default_rng(seed)
     inputs = np.eye(4, dtype="f4")[rng.integers(0, 4, (n, LENGTH))]
     strong = inputs[..., 1] + inputs[..., 2]
@@ -142,7 +142,7 @@ def test_heads_have_data_scores_and_best_weights_of_their_own(tmp_path, monkeypa
     monkeypatch.setattr(trainer.Step, "__call__", watched)
     data = three_heads()
     _training, models, history = fit(tmp_path, params(HEADS, train_epochs_max=4), data)
-    # 48, 24 and 72 examples in batches of 16, as often as there are.
+    # 48, 24 and 72 examples in batches of 16.
     epochs = [seen[i : i + 10] for i in range(0, len(seen), 10)]
     assert len(epochs) == 4
     for epoch in epochs:
@@ -158,7 +158,7 @@ def test_heads_have_data_scores_and_best_weights_of_their_own(tmp_path, monkeypa
         assert np.mean(r) == pytest.approx(best["val_pearsonr"], abs=1e-5)
 
 
-def test_training_of_heads_goes_on_while_one_of_them_gains(tmp_path, monkeypatch):
+def test_training_continues_while_any_head_improves(tmp_path, monkeypatch):
     scores = {"head_a": [0.9, *[0.1] * 9], "head_b": [0.1, 0.2, 0.3, 0.4, *[0.1] * 6], "head_c": [0.5] * 10}
     monkeypatch.setattr(
         Trainer, "_validate", lambda self, key, stage: {"pearsonr": scores[key][self._epochs()], "r2": 0.0, "loss": 1.0}
@@ -169,7 +169,7 @@ def test_training_of_heads_goes_on_while_one_of_them_gains(tmp_path, monkeypatch
     assert best.to_dict() == {"head_a": 1, "head_b": 4, "head_c": 1}
 
 
-def test_heads_resume_as_if_not_killed(tmp_path):
+def test_resumed_training_of_heads_equals_uninterrupted_training(tmp_path):
     whole = fit(tmp_path / "whole", params(HEADS, train_epochs_max=3), three_heads())
     fit(tmp_path / "cut", params(HEADS, train_epochs_max=2), three_heads())
     resumed = fit(tmp_path / "cut", params(HEADS, train_epochs_max=3), three_heads())
@@ -204,7 +204,7 @@ def test_the_only_head_has_the_strand_pairs_of_its_data_whatever_its_name(tmp_pa
 
 
 def test_labels_of_another_shape_than_predictions_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"predicts shape \(6, 2\) .* labels of the arrays have \(2,\)"):
+    with pytest.raises(InputError, match=r"have shape \(6, 2\) .* labels in the arrays have shape \(2,\)"):
         fit(tmp_path, params(BINS))
 
 
@@ -217,7 +217,7 @@ def by_name(model):
     return {weight.path: weight.numpy().copy() for weight in model.weights}
 
 
-def test_stages_train_what_they_say(tmp_path, monkeypatch):
+def test_stages_train_only_their_parts(tmp_path, monkeypatch):
     seen = []
     original = Trainer._validate
 
@@ -238,7 +238,7 @@ def test_stages_train_what_they_say(tmp_path, monkeypatch):
         assert not np.array_equal(after_head[path], after_all[path]), path
 
 
-def test_a_run_killed_between_stages_goes_on_as_if_not_killed(tmp_path, monkeypatch):
+def test_runs_killed_between_stages_resume_exactly(tmp_path, monkeypatch):
     sections = params(stages=STAGES, patience=9)
     whole = fit(tmp_path / "whole", sections)
     original = Trainer._run_stage
@@ -267,16 +267,16 @@ def test_a_run_killed_between_stages_goes_on_as_if_not_killed(tmp_path, monkeypa
         ({"epochs": 1, "epoch": 2}, "'epoch'.*did you mean epochs"),
         ({"epochs": 1, "learning_rate": "low"}, "has learning_rate 'low'"),
         ({"epochs": 1, "train": "trunc"}, "'trunc'.*did you mean trunk"),
-        ("head", "write it as"),
+        ("head", "it must be a mapping such as"),
     ],
 )
-def test_stages_that_cannot_be_are_refused_before_the_first(tmp_path, stage, message):
+def test_invalid_stages_are_rejected_before_training(tmp_path, stage, message):
     with pytest.raises(InputError, match=message):
         Trainer(params(stages=[{"epochs": 100}, stage]), *examples(), 1, tmp_path)
 
 
 def test_heads_without_data_are_named(tmp_path):
-    with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for one"):
+    with pytest.raises(InputError, match="has the heads head_a, head_b, head_c, but there are data for only one"):
         fit(tmp_path, params(HEADS | {"head_b": {"name": "final", "units": 7}}))
 
 
@@ -284,7 +284,7 @@ def test_heads_without_data_are_named(tmp_path):
 def pretrained(tmp_path):
     keras.utils.set_random_seed(7)
     model = build_model(MODEL, 5)
-    # Statistics that would change if they were not frozen.
+    # Moving statistics that would change if not frozen.
     model.set_weights([weight + 0.1 for weight in model.get_weights()])
     model.save(tmp_path / "old.keras")
     return tmp_path / "old.keras", by_name(model)

@@ -36,7 +36,7 @@ def take_steps(model, count=2):
         with tf.GradientTape() as tape:
             loss = sum(tf.reduce_mean((output - 1) ** 2) for output in keras.tree.flatten(model(x, training=True)))
         for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables)):
-            # Steps of different length: two of them never cancel.
+            # Steps of different lengths never cancel.
             weight.assign_sub(0.01 / (step + 1) * tf.sign(gradient))
 
 
@@ -47,7 +47,7 @@ def changed_by_steps(model):
 
 
 def learnable(model, *prefixes):
-    """Weights of those layers, moving statistics included."""
+    """Return the weights of those layers, including moving statistics."""
     return {weight.path for weight in model.weights if weight.path.startswith(prefixes)}
 
 
@@ -55,7 +55,7 @@ def learnable(model, *prefixes):
 def model():
     built = build_model(MODEL)
     for layer in built.layers:
-        # The joining layer of attention starts at zero, below which nothing learns.
+        # The output projection of attention starts at zero, so that layers below have no gradient.
         if "attention" in layer.name:
             layer.embedding_layer.kernel.assign(np.random.default_rng(0).normal(size=layer.embedding_layer.kernel.shape))
     return built
@@ -73,7 +73,7 @@ def model():
         (["head2", "trunk_10", "trunk_2_transformer_dense_2"], ("head2_", "trunk_10_", "trunk_2_transformer_dense_2/")),
     ],
 )
-def test_what_is_frozen_stays_bit_by_bit_and_all_else_learns(model, train, prefixes):
+def test_frozen_weights_are_unchanged_and_all_others_learn(model, train, prefixes):
     freeze(model, train)
     assert changed_by_steps(model) == learnable(model, *prefixes)
 
@@ -102,7 +102,7 @@ def test_stages_take_effect_one_after_another(model):
     ):
         freeze(model, train)
         assert changed_by_steps(model) == learnable(model, *prefixes)
-        # Weights are kept in lists: their order must not depend on what is frozen.
+        # Weights are stored in lists: their order must not depend on freezing.
         assert [weight.path for weight in model.weights] == order
 
 
@@ -150,7 +150,7 @@ def test_unknown_parts_are_refused(model, train, message):
 
 @pytest.fixture
 def weights(tmp_path):
-    """A trained network of other tasks, as a file, and its layers' weights."""
+    """Return the file of a network trained on other tasks, and the weights of its layers."""
     trained = build_model(ONE_HEAD, 7)
     take_steps(trained)
     trained.save(tmp_path / "trained.keras")
@@ -179,7 +179,7 @@ def test_modes(model, transfer, expected):
     assert apply_transfer(model, transfer) == (model, expected)
 
 
-def test_adapters_come_into_a_trunk_that_was_loaded(weights):
+def test_adapters_are_inserted_into_a_loaded_trunk(weights):
     path, saved = weights
     transfer = {
         "weights": str(path),
@@ -204,11 +204,11 @@ def test_adapters_come_into_a_trunk_that_was_loaded(weights):
     ("transfer", "message"),
     [
         ({"mode": "ful"}, "did you mean full"),
-        ({"mode": "adapter"}, "name an adapter with mode adapter"),
-        ({"mode": "linear", "adapter": "lora"}, "name an adapter with mode adapter"),
-        ({"weights": "/nowhere/trunk.h5"}, "there is no file of weights /nowhere/trunk.h5"),
+        ({"mode": "adapter"}, "set an adapter with mode adapter"),
+        ({"mode": "linear", "adapter": "lora"}, "set an adapter with mode adapter"),
+        ({"weights": "/nowhere/trunk.h5"}, "weights file /nowhere/trunk.h5 does not exist"),
     ],
 )
-def test_what_cannot_be_transferred_is_refused(model, transfer, message):
+def test_invalid_transfers_are_rejected(model, transfer, message):
     with pytest.raises(InputError, match=message):
         apply_transfer(model, transfer)

@@ -1,4 +1,4 @@
-"""The architecture: blocks, layers, and the network that a parameter file describes."""
+"""Network architecture: layers, blocks, adapters, and models built from parameter files."""
 
 import lazy_loader
 

@@ -1,8 +1,7 @@
-"""Adapters: few new weights inside a trained network, which learn new tasks while the old weights stay as they are.
+"""Adapters: a small number of new weights in a trained network, which learn new tasks while the old weights stay frozen.
 
-All of them start as nothing: a network predicts the same before and after they are put in. `LowRank` and `Rescaled` can be
-merged into the weights that they adapt, which leaves a network of the original architecture; `Bottleneck` and `ChannelGate`
-are layers of their own and stay.
+Adapters are initialised so that inserting them does not change predictions. `LowRank` and `Rescaled` can be merged into the
+weights they adapt, which restores the original architecture; `Bottleneck` and `ChannelGate` remain as separate layers.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PROJECTIONS = ("q_layer", "k_layer", "v_layer", "embedding_layer", "r_k_layer")
 _LOW_RANK = {"lora": ("q_layer", "v_layer"), "lora_full": ("q_layer", "k_layer", "v_layer", "embedding_layer")}
 _LOW_RANK |= {"lora_conv": _LOW_RANK["lora"], "locon": _LOW_RANK["lora"]}
 _RESCALED = ("k_layer", "v_layer")
-# The second dense layer of the dense part of each transformer, and both sums that end a residual branch.
+# The second dense layer of each transformer's dense branch, and the sums at the end of both residual branches.
 _SECOND_DENSE = re.compile(r"trunk_\d+_transformer(_tower)?_dense_\d*[02468]")
 _RESIDUAL_SUM = re.compile(r"trunk_\d+_transformer(_tower)?_add_\d+")
 
@@ -34,7 +33,7 @@ _registered = keras.saving.register_keras_serializable(package="cisnake")
 
 
 class _Adapting(layers.Layer):
-    """A layer around another, Dense or Conv1D, whose name it takes."""
+    """Base class of layers that wrap a Dense or Conv1D layer and take its name."""
 
     def __init__(self, layer: layers.Layer, **kwargs: Any) -> None:
         super().__init__(**{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
@@ -47,7 +46,7 @@ class _Adapting(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         layer = keras.saving.serialize_keras_object(self.layer)
-        # Or it would come from a file built before this layer is, and its weights under other paths.
+        # Otherwise the wrapped layer is built before this one when loaded, and its weights get other paths.
         layer.pop("build_config", None)
         return {**super().get_config(), "layer": layer}
 
@@ -56,27 +55,27 @@ class _Adapting(layers.Layer):
         return cls(**config | {"layer": keras.saving.deserialize_keras_object(config["layer"])})
 
     def plain(self) -> layers.Layer:
-        """Return a new layer of the adapted one's kind."""
+        """Return a new layer of the original type, without adapters."""
         return _copy(self.layer)
 
     def read_plain(self, layer: layers.Layer) -> None:
-        """Take over the weights of the layer that is adapted."""
+        """Copy the weights of the original layer."""
         self.layer.set_weights(layer.get_weights())
 
 
 @_registered
 class LowRank(_Adapting):
-    """LoRA (Hu et al. 2021, arXiv 2106.09685) of a Dense or Conv1D layer.
+    """LoRA (Hu et al. 2021, arXiv 2106.09685): a low-rank update of a Dense or Conv1D layer.
 
-    To the kernel W, of shape (..., inputs, outputs), the product (`alpha` / `rank`) · A · B is added, with A of shape
-    (..., inputs, `rank`), random, and B of shape (`rank`, outputs), zeros. Keras's own `enable_lora` is not used: it applies
-    the kernel's penalty to A and B, sets both to zero when a model is loaded, from where they cannot learn, and under mixed
-    precision adds the product to a rounded kernel, where a small one is lost.
+    The update (`alpha` / `rank`) · A · B is added to the kernel W of shape (..., inputs, outputs). A, of shape
+    (..., inputs, `rank`), is initialised at random, and B, of shape (`rank`, outputs), with zeros. Keras's `enable_lora` is not
+    used, for three reasons: it applies the kernel's penalty to A and B; it sets both to zero when a model is loaded, so that
+    they cannot be trained; and under mixed precision it adds the update to a rounded kernel, where small updates are lost.
 
     Parameters
     ----------
     layer: Dense or Conv1D
-        Linear: its activation, if any, stands in a layer of its own.
+        A linear layer; any activation must be a separate layer.
     rank: int
         At most the number of outputs.
     alpha: float
@@ -89,7 +88,7 @@ class LowRank(_Adapting):
             raise InputError(f"{layer.name} has an activation, groups or causal padding: only plain layers can be adapted.")
         outputs = config.get("units") or config["filters"]
         if not 1 <= rank <= outputs:
-            raise InputError(f"the rank of an adapter is {rank}: for {layer.name} it is between 1 and {outputs}.")
+            raise InputError(f"the rank of an adapter is {rank}: for {layer.name} it must be between 1 and {outputs}.")
         self.rank, self.alpha = rank, alpha
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -115,20 +114,20 @@ class LowRank(_Adapting):
         return [self.down, self.up]
 
     def merge_into(self, layer: layers.Layer) -> None:
-        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
+        """Assign to a layer of the original type the merged weights, so that it computes the same as this layer."""
         kernel, *bias = self.layer.get_weights()
         layer.set_weights([kernel + np.asarray(self.down) @ np.asarray(self.up) * (self.alpha / self.rank), *bias])
 
 
 @_registered
 class Rescaled(_Adapting):
-    """IA³ (Liu et al. 2022, arXiv 2205.05638): a learned factor for each input or output of a Dense layer, from one.
+    """IA³ (Liu et al. 2022, arXiv 2205.05638): a learned factor per input or output of a Dense layer, initialised with ones.
 
     Parameters
     ----------
     layer: Dense
     inputs: bool
-        Whether the factors are for inputs rather than outputs. Default False.
+        Whether inputs rather than outputs are rescaled. Default False.
     """
 
     def __init__(self, layer: layers.Layer, inputs: bool = False, **kwargs: Any) -> None:
@@ -139,7 +138,7 @@ class Rescaled(_Adapting):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.layer.build(input_shape)
-        # Gamma is what gains are called: an optimizer's weight decay leaves it alone.
+        # The name gamma excludes the factors from weight decay, as other gains.
         self.gamma = self.add_weight(
             shape=(self.layer.kernel.shape[0 if self.inputs else 1],), initializer="ones", name="gamma"
         )
@@ -155,7 +154,7 @@ class Rescaled(_Adapting):
         return [self.gamma]
 
     def merge_into(self, layer: layers.Layer) -> None:
-        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
+        """Assign to a layer of the original type the merged weights, so that it computes the same as this layer."""
         kernel, *bias = self.layer.get_weights()
         gamma = np.asarray(self.gamma)
         merged = [kernel * gamma[:, None], *bias] if self.inputs else [kernel * gamma, *(b * gamma for b in bias)]
@@ -164,17 +163,17 @@ class Rescaled(_Adapting):
 
 @_registered
 class AdaptedAttention(MultiheadAttention):
-    """`MultiheadAttention` with some of its projections adapted.
+    """`MultiheadAttention` with adapters on some of its projections.
 
     Parameters
     ----------
     low_rank, rescaled: tuple of str
-        Names of the projections with a `LowRank` or with output factors, `Rescaled`. Default: none.
+        Names of the projections adapted by `LowRank` and by `Rescaled` (on outputs). Default: none.
     rank: int
     alpha: float
-        Of `LowRank`.
+        Parameters of `LowRank`.
     **kwargs
-        Of `MultiheadAttention`.
+        Arguments of `MultiheadAttention`.
     """
 
     def __init__(
@@ -193,8 +192,8 @@ class AdaptedAttention(MultiheadAttention):
             setattr(self, name, LowRank(layer, rank, alpha) if name in self.low_rank else Rescaled(layer))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"low_rank": list(self.low_rank), "rescaled": list(self.rescaled), "rank": self.rank, "alpha": self.alpha}
-        return super().get_config() | own
+        adapters = {"low_rank": list(self.low_rank), "rescaled": list(self.rescaled), "rank": self.rank, "alpha": self.alpha}
+        return super().get_config() | adapters
 
     @property
     def adapter_weights(self) -> list[keras.Variable]:
@@ -202,30 +201,30 @@ class AdaptedAttention(MultiheadAttention):
         return [weight for layer in adapted for weight in layer.adapter_weights]
 
     def plain(self) -> layers.Layer:
-        """Return a new layer of the adapted one's kind."""
+        """Return a new layer of the original type, without adapters."""
         return MultiheadAttention.from_config(MultiheadAttention.get_config(self) | {"trainable": True})
 
     def read_plain(self, layer: MultiheadAttention) -> None:
-        """Take over the weights of the layer that is adapted."""
-        for mine, other in self._parts(layer):
-            if isinstance(mine, _Adapting):
-                mine.read_plain(other)
+        """Copy the weights of the original layer."""
+        for part, plain_part in self._parts(layer):
+            if isinstance(part, _Adapting):
+                part.read_plain(plain_part)
             else:
-                mine.set_weights(other.get_weights())
+                part.set_weights(plain_part.get_weights())
         self._assign_biases(layer, self)
 
     def merge_into(self, layer: MultiheadAttention) -> None:
-        """Give a layer of the adapted one's kind the weights with which it does the same as this one."""
-        for mine, other in self._parts(layer):
-            if isinstance(mine, LowRank | Rescaled):
-                mine.merge_into(other)
+        """Assign to a layer of the original type the merged weights, so that it computes the same as this layer."""
+        for part, plain_part in self._parts(layer):
+            if isinstance(part, LowRank | Rescaled):
+                part.merge_into(plain_part)
             else:
-                other.set_weights(mine.get_weights())
+                plain_part.set_weights(part.get_weights())
         self._assign_biases(self, layer)
 
     def _parts(self, layer: MultiheadAttention) -> list[tuple[layers.Layer, layers.Layer]]:
         pairs = [(getattr(self, name), getattr(layer, name)) for name in _PROJECTIONS]
-        return [(mine, other) for mine, other in pairs if mine is not None]
+        return [(part, plain_part) for part, plain_part in pairs if part is not None]
 
     @staticmethod
     def _assign_biases(source: MultiheadAttention, target: MultiheadAttention) -> None:
@@ -234,7 +233,7 @@ class AdaptedAttention(MultiheadAttention):
 
 
 class _Inserted(layers.Layer):
-    """A layer with a narrow middle that a network did not have before."""
+    """Base class of adapters that are separate layers with a narrow hidden layer."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -260,12 +259,14 @@ class _Inserted(layers.Layer):
 
 @_registered
 class Bottleneck(_Inserted):
-    """Houlsby et al. 2019, arXiv 1902.00751: x plus a dense layer of few units, ReLU, and a dense layer back, from zeros.
+    """Bottleneck adapter (Houlsby et al. 2019, arXiv 1902.00751): x plus a narrow dense layer, ReLU and a dense layer back.
+
+    The second dense layer is initialised with zeros.
 
     Parameters
     ----------
     units: int
-        Width of the middle.
+        Width of the hidden layer.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -279,12 +280,12 @@ class Bottleneck(_Inserted):
 
 @_registered
 class ChannelGate(_Inserted):
-    """Squeeze-and-excite as an adapter: x · (1 + tanh g), with g made from the means of all channels, at first zero.
+    """Squeeze-and-excite adapter: x · (1 + tanh g), with g computed from the channel means and initially zero.
 
     Parameters
     ----------
     units: int
-        Width between means and gates.
+        Width of the hidden layer between means and gates.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -304,63 +305,66 @@ def insert_adapter(
     conv_latent: int = 4,
     locon_alpha: float = 1.0,
 ) -> tuple[keras.Model, list[str]]:
-    """Return a copy of a network with adapters in its trunk, and what of it is to be trained.
+    """Return a copy of a network with adapters in its trunk, and the names of its trainable parts.
 
-    They are those of Baskerville, at the same places:
+    Adapters and their positions are those of Baskerville:
 
-    - lora: `LowRank` on queries and values of each attention; lora_full: on keys and the joining layer, too;
-    - locon: as lora, and `LowRank` of rank `conv_latent` on the last `conv_select` Conv1D layers of the trunk; if those are
-      all, the first is trained as it is instead;
-    - lora_conv: as lora, and the last `conv_select` Conv1D layers are trained as they are;
+    - lora: `LowRank` on queries and values of each attention layer; lora_full: also on keys and on the output projection;
+    - locon: as lora, plus `LowRank` of rank `conv_latent` on the last `conv_select` Conv1D layers of the trunk; if these are
+      all Conv1D layers, the first is trained directly instead;
+    - lora_conv: as lora, and the last `conv_select` Conv1D layers are trained directly;
     - ia3: `Rescaled` on keys, values, and the inputs of the second dense layer of each transformer;
-    - houlsby: a `Bottleneck` at the end of both residual branches of each transformer, and layer normalisations are trained;
-    - houlsby_se: as houlsby, and a `ChannelGate` of `conv_latent` units behind the last `conv_select` Conv1D layers.
+    - houlsby: a `Bottleneck` at the end of both residual branches of each transformer; layer normalisations are also trained;
+    - houlsby_se: as houlsby, plus a `ChannelGate` of `conv_latent` units after each of the last `conv_select` Conv1D layers.
 
-    The heads are trained with all of them.
+    In all cases the heads are trained as well.
 
     Parameters
     ----------
     model: keras.Model
-        From `build_model`. Left as it is.
+        From `build_model`. It is not modified.
     adapter: str
         One of `ADAPTERS`.
     latent: int
-        Rank of `LowRank` on attention, units of `Bottleneck`. Default 8.
+        Rank of `LowRank` on attention, or units of `Bottleneck`. Default 8.
     lora_alpha, locon_alpha: float
         Alpha of `LowRank` on attention and on convolutions. Default 16 and 1.
     conv_select: int
-        How many of the trunk's Conv1D layers, counted from its end. Default 4.
+        Number of Conv1D layers, counted from the end of the trunk. Default 4.
     conv_latent: int
-        Default 4.
+        Rank of `LowRank` on convolutions, or units of `ChannelGate`. Default 4.
 
     Returns
     -------
     model: keras.Model
-        Predicts the same. All of it is trainable: give `trained` to `freeze`.
+        Its predictions are identical. All its weights are trainable; pass `trained` to `freeze`.
     trained: list of str
-        What `freeze` takes.
+        Names of the trainable parts, for `freeze`.
 
     Raises
     ------
     InputError
-        The adapter is unknown, the model has no place for it, or a rank is too large.
+        The adapter is unknown, the model has no layer for it, or a rank is too large.
     """
     if adapter not in ADAPTERS:
         raise unknown_name("adapter", adapter, ADAPTERS)
     if adapter.startswith("houlsby") and any(isinstance(layer, _Inserted) for layer in model.layers):
-        raise InputError(f"the model has an adapter at the places of {adapter}: train that, by mode full, or leave it out.")
+        raise InputError(
+            f"the model already has adapters in the places of {adapter}: set transfer.mode: full, or remove adapter from the "
+            "model section."
+        )
     convs, trained = _select_layers(model, adapter, conv_select)
     insertion = _Insertion(adapter, convs, latent, lora_alpha, conv_latent, locon_alpha)
     adapted = _rebuild(model, insertion.replace, insertion.call)
     if not adapter_layers(adapted) and not trained:
         raise InputError(
-            f"the trunk has no layer for the adapter {adapter}: it has neither transformers nor selected convolutions."
+            f"the trunk has no layers for adapter {adapter}: it has neither transformers nor selected convolutions."
         )
     return adapted, ["adapters", "head", *trained]
 
 
 def _select_layers(model: keras.Model, adapter: str, conv_select: int) -> tuple[list[str], list[str]]:
-    """Return the names of the convolutions that an adapter is put on, and of the layers that are trained as they are."""
+    """Return the names of the convolutions to adapt, and of the layers to train directly."""
     trunk = [layer for layer in model.layers if layer.name.startswith("trunk_")]
     convs = [layer.name for layer in trunk if type(layer) is layers.Conv1D]
     if adapter in ("locon", "lora_conv", "houlsby_se") and not 0 <= conv_select <= len(convs):
@@ -377,7 +381,7 @@ def _select_layers(model: keras.Model, adapter: str, conv_select: int) -> tuple[
 
 @dataclass(frozen=True)
 class _Insertion:
-    """What becomes of each layer of a network when an adapter is put in."""
+    """The replacement of each layer when an adapter is inserted into a network."""
 
     adapter: str
     convs: list[str]
@@ -387,7 +391,7 @@ class _Insertion:
     locon_alpha: float
 
     def replace(self, layer: layers.Layer) -> layers.Layer:
-        """Return the layer that stands for a layer of the network."""
+        """Return the replacement of a layer of the network."""
         if type(layer) is MultiheadAttention and self.adapter in _LOW_RANK:
             return _adapt_attention(layer, low_rank=_LOW_RANK[self.adapter], rank=self.latent, alpha=self.lora_alpha)
         if type(layer) is MultiheadAttention and self.adapter == "ia3":
@@ -399,43 +403,43 @@ class _Insertion:
         return _copy(layer)
 
     def call(self, layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        """Apply a layer, with a layer of the adapter before or behind it."""
+        """Apply a layer, with an adapter layer before or after it where required."""
         if self.adapter.startswith("houlsby") and _RESIDUAL_SUM.fullmatch(layer.name):
             ((x, branch),) = args
-            return layer([x, Bottleneck(self.latent, **_beside(layer))(branch)], **kwargs)
+            return layer([x, Bottleneck(self.latent, **_adapter_arguments(layer))(branch)], **kwargs)
         y = layer(*args, **kwargs)
         if self.adapter == "houlsby_se" and layer.name in self.convs:
-            return ChannelGate(self.conv_latent, **_beside(layer))(y)
+            return ChannelGate(self.conv_latent, **_adapter_arguments(layer))(y)
         return y
 
 
 def merge_adapters(model: keras.Model) -> keras.Model:
-    """Return a copy of a network in which adapters are merged into the weights that they adapt, as far as they can be.
+    """Return a copy of a network in which adapters are merged into the weights they adapt, where possible.
 
     Parameters
     ----------
     model: keras.Model
-        As from `insert_adapter`. Left as it is.
+        For example from `insert_adapter`. It is not modified.
 
     Returns
     -------
     keras.Model
-        Predicts the same but for rounding. Without `LowRank` and `Rescaled`, and so of the architecture that the model had
-        before any came in; `Bottleneck` and `ChannelGate` stay.
+        Its predictions are identical up to rounding. `LowRank` and `Rescaled` are merged, which restores the architecture
+        before they were inserted; `Bottleneck` and `ChannelGate` remain.
     """
     return _rebuild(model, lambda layer: layer.plain() if _is_merged(layer) else _copy(layer))
 
 
 def adapter_layers(model: keras.Model) -> list[Any]:
-    """Return the layers of a model that are or have adapters, each with its `adapter_weights`."""
+    """Return the layers of a model that are or contain adapters; each has the attribute `adapter_weights`."""
     return [layer for layer in model.layers if isinstance(layer, _Adapting | AdaptedAttention | _Inserted)]
 
 
 def with_exact_gelu(model: keras.Model) -> keras.Model:
-    """Return a copy of a network whose activations gelu are exact and not the approximation by tanh.
+    """Return a copy of a network with exact GELU activations instead of the tanh approximation.
 
-    Baskerville's networks with a `Bottleneck` are such: when adapters are put in, the argument is lost that asks for the
-    approximation. Predictions differ by about a thousandth.
+    Baskerville's networks with a `Bottleneck` use exact GELU, because inserting adapters there drops the argument that selects
+    the approximation. Predictions differ by about 0.1 %.
     """
 
     def replace(layer: layers.Layer) -> layers.Layer:
@@ -454,8 +458,8 @@ def _copy(layer: layers.Layer) -> layers.Layer:
     return type(layer).from_config(layer.get_config() | {"trainable": True})
 
 
-def _beside(layer: layers.Layer) -> dict[str, Any]:
-    """Return the name and the precision of a layer that is put in beside another."""
+def _adapter_arguments(layer: layers.Layer) -> dict[str, Any]:
+    """Return the name and the dtype policy of an adapter inserted next to a layer."""
     return {"name": f"{layer.name}_adapter", "dtype": layer.dtype_policy}
 
 
@@ -468,14 +472,14 @@ def _rebuild(
     replace: Callable[[layers.Layer], layers.Layer],
     call: Callable[..., Any] | None = None,
 ) -> keras.Model:
-    """Return a model with each layer replaced, and called by `call`; the new layers take over the weights of the old."""
+    """Return a model with each layer replaced and applied by `call`; the new layers get the weights of the old ones."""
     replaced: list[tuple[layers.Layer, layers.Layer]] = []
 
-    def replace_and_note(layer: layers.Layer) -> layers.Layer:
+    def replace_and_record(layer: layers.Layer) -> layers.Layer:
         replaced.append((layer, replace(layer)))
         return replaced[-1][1]
 
-    rebuilt = keras.models.clone_model(model, clone_function=replace_and_note, call_function=call)
+    rebuilt = keras.models.clone_model(model, clone_function=replace_and_record, call_function=call)
     for old, new in replaced:
         if type(old) is type(new):
             new.set_weights(old.get_weights())

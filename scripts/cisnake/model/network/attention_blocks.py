@@ -1,4 +1,4 @@
-"""Blocks in which positions or channels look at one another: transformers and gates. For the rest, see `blocks`."""
+"""Transformer and gating blocks. Common arguments are described in `blocks`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def transformer(
     mha_initializer: str = "he_normal",
     seqlen_train: int | None = None,
 ) -> Any:
-    """Layer normalisation, attention over relative positions, dropout, the input added; then a dense part likewise.
+    """Residual branches of attention over relative positions and of dense layers, each with layer normalisation and dropout.
 
-    The dense part (layer normalisation, `dense_expansion` times the channels, dropout, ReLU, back, dropout) is left out if
-    `dense_expansion` is 0. Its activation is ReLU and normalisation is by layer whatever the model's settings, as in Basenji.
-    `out_size` can only be the number of channels.
+    The dense branch consists of layer normalisation, a dense layer to `dense_expansion` times the channels, dropout, ReLU, a
+    dense layer back to the channels, and dropout. It is omitted if `dense_expansion` is 0. As in Basenji, ReLU and layer
+    normalisation are used whatever the model's settings. `out_size` must be the number of channels.
 
     Parameters
     ----------
     x, context, and keys of the parameter file
         See the module `blocks`.
     key_size, heads: int
-        Width of queries and keys in each head, and number of heads, which must divide the channels.
+        Width of queries and keys per head, and number of heads. The number of channels must be a multiple of `heads`.
     attention_dropout, position_dropout: float
-        Dropout of attention and of the features of relative positions.
+        Dropout of attention weights and of relative-position features.
     num_position_features, content_position_bias, qkv_width, seqlen_train, mha_initializer, mha_l2_scale
         See `MultiheadAttention`.
     """
@@ -50,7 +50,7 @@ def transformer(
     if (out_size or channels) != channels:
         raise ValueError(f"out_size is {out_size}: it must be the number of channels, {channels}.")
     if channels % heads:
-        raise ValueError(f"{heads} heads do not divide {channels} channels.")
+        raise ValueError(f"heads is {heads}: it must divide the number of channels, {channels}.")
     y = context.layer(layers.LayerNormalization)(x)
     y = context.layer(
         MultiheadAttention,
@@ -76,7 +76,7 @@ def transformer(
 
 
 def transformer_tower(x: Any, context: BlockContext, repeat: int = 2, block_type: str = "transformer", **arguments: Any) -> Any:
-    """`repeat` transformers, whose arguments it takes as well.
+    """`repeat` transformers, with the arguments of transformer.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def squeeze_excite(
     use_bias: bool = True,
     scale_fun: str = "sigmoid",
 ) -> Any:
-    """Activation, then a gate on each channel that depends on the means of all, through a `bottleneck_ratio`-th of them.
+    """Activation, then squeeze-and-excite: gate each channel by the means of all channels, reduced by `bottleneck_ratio`.
 
-    A normalisation of the gate is Basenji's, `use_bias` and `scale_fun` (sigmoid or tanh) are Baskerville's.
+    The gate's normalisation follows Basenji; `use_bias` and `scale_fun` (sigmoid or tanh) follow Baskerville.
 
     Parameters
     ----------
@@ -122,10 +122,10 @@ def squeeze_excite(
 
 
 def wheeze_excite(x: Any, context: BlockContext, pool_size: int) -> Any:
-    """Gate each channel and position by the means of all channels over the `pool_size` positions around."""
+    """Gate each channel and position by the means of all channels over the surrounding `pool_size` positions."""
     return context.layer(WheezeExcite, pool_size)(x)
 
 
 def global_context(x: Any, context: BlockContext) -> Any:
-    """Add to every position the same attention-weighted summary of all."""
+    """Add to every position the same attention-weighted summary of all positions."""
     return context.layer(GlobalContext)(x)

@@ -1,4 +1,4 @@
-"""Attention over relative positions."""
+"""Attention with relative positions."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from keras import layers, ops
 
 @functools.lru_cache(maxsize=8)
 def position_features(length: int, count: int, length_trained: int | None = None) -> np.ndarray:
-    """Return what is known of the distance between two positions: within how many it is, and to which side.
+    """Return relative-position features (Enformer's central mask).
 
-    Of F = `count` // 2 widths (L + 1)^(i / F) - 1, i = 1..F, with L the length trained on, the i-th feature is 1 where the
-    distance is below the width; F more features are those times the sign of the distance (Enformer's central mask).
+    There are F = `count` // 2 widths, (L + 1)^(i / F) - 1 with i = 1..F and L the length in training. Feature i is 1 where the
+    absolute distance is smaller than width i, and 0 elsewhere. F further features are these times the sign of the distance.
 
     Parameters
     ----------
     length: int
-        Positions.
+        Number of positions.
     count: int
-        Features, an even number.
+        Number of features, even.
     length_trained: int, optional
-        L, if the network sees another length now. Default: `length`.
+        L, if it differs from `length`. Default: `length`.
 
     Returns
     -------
     numpy.ndarray, shape=(1, 2 * length - 1, count), dtype=float32
-        For the distances -(length - 1) .. length - 1, of key from query.
+        For the distances -(length - 1) .. length - 1 of key minus query.
     """
     if count % 2:
         raise ValueError(f"num_position_features is {count}: it must be even.")
     n = count // 2
-    # In float32 throughout: where a width is a whole number, rounding decides, and weights of Basenji know its rounding.
+    # In float32 throughout, as in Basenji: where a width is a whole number, rounding decides whether a distance is below it.
     rate = np.exp(np.log((length_trained or length) + 1) / n).astype(np.float32)
     widths = np.power(rate, np.arange(1, n + 1, dtype=np.float32)) - np.float32(1)
     distances = np.arange(1 - length, length, dtype=np.float32)
@@ -45,10 +45,10 @@ def position_features(length: int, count: int, length_trained: int | None = None
 
 
 def relative_shift(x: Any) -> Any:
-    """Turn scores by query and distance, (..., T, 2 T - 1), into scores by query and key, (..., T, T).
+    """Convert scores by query and distance, (..., T, 2 T - 1), to scores by query and key, (..., T, T).
 
-    Row i holds the distances 1 - T .. T - 1 and must be read from T - 1 - i on. Laid end to end, each row's beginning is
-    2 T - 2 further than that of the row before, so that cutting the line anew into rows that long puts them all in place.
+    Row i holds the distances 1 - T .. T - 1, of which T are used, starting at column T - 1 - i. In the flattened array, these
+    starts are 2 T - 2 apart, so that reshaping to rows of that length aligns them.
     """
     *batch, length, distances = x.shape
     if length == 1:
@@ -60,36 +60,36 @@ def relative_shift(x: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class MultiheadAttention(layers.Layer):
-    """Attention whose scores depend on content and on relative position, as in Enformer and Borzoi.
+    """Multi-head attention with scores from content and relative position, as in Enformer and Borzoi.
 
-    With queries q (divided by the square root of `key_size`), keys k, values v, and relative keys r made from
-    `position_features`, the score of key j for query i is (q_i + u) · k_j + (q_i + w) · r_(j-i), with learned u and w of each
-    head; its softmax over j weighs the values, and a dense layer that starts at zero joins the heads.
+    Let q be queries (divided by the square root of `key_size`), k keys, v values, and r relative keys computed from
+    `position_features`. The score of key j for query i is (q_i + u) · k_j + (q_i + w) · r_(j-i), with u and w learned per head.
+    The softmax over j weights the values. A dense layer, initialised with zeros, combines the heads.
 
-    The projections are Dense layers, `q_layer`, `k_layer`, `v_layer`, `embedding_layer` and `r_k_layer`, so that
-    `enable_lora` works on each; `weights` has the order of Basenji's and Baskerville's layer.
+    The projections are the Dense layers `q_layer`, `k_layer`, `v_layer`, `embedding_layer` and `r_k_layer`, so that
+    `enable_lora` works on each. `weights` has the order of Basenji's and Baskerville's layer.
 
     Parameters
     ----------
     value_size, key_size: int
-        Channels of a value, and of a key and query, in one head.
+        Channels per head of values, and of keys and queries.
     heads: int
     attention_dropout_rate: float
-        Share of attention weights dropped. Default 0.
+        Fraction of attention weights dropped. Default 0.
     num_position_features: int, optional
-        Even; 0 leaves positions out. Default: `value_size`, or one less if that is odd.
+        Even; 0 disables positions. Default: `value_size`, rounded down to an even number.
     positional_dropout_rate: float
-        Share of position features dropped. Default 0.
+        Fraction of position features dropped. Default 0.
     content_position_bias: bool
-        Whether positions are scored by queries and w, or by w alone. Default True.
+        Whether scores of relative positions depend on queries (and w), or on w alone. Default True.
     initializer
-        Of the projections, u and w. Default "he_normal".
+        Initialiser of the projections, u and w. Default "he_normal".
     l2_scale: float
-        Penalty on the projections' kernels. Default 0.
+        L2 penalty on the projections' kernels. Default 0.
     qkv_width: int
-        Above 1, queries, keys and values are separable convolutions this wide. Default 1.
+        If above 1, queries, keys and values are computed by separable convolutions of this width. Default 1.
     seqlen_train: int, optional
-        Positions that the widths of `position_features` are made for, if not those of the input.
+        Number of positions that determines the widths of `position_features`. Default: positions of the input.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class MultiheadAttention(layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         length = input_shape[1]
         if length is None:
-            raise ValueError("attention needs a fixed length.")
+            raise ValueError("attention requires a fixed length.")
         shape = (1, self.heads, 1, self.key_size)
         self.r_w_bias = self.add_weight(shape=shape, initializer=self.initializer.clone(), name="r_w_bias")
         self.r_r_bias = self.add_weight(shape=shape, initializer=self.initializer.clone(), name="r_r_bias")
@@ -164,7 +164,7 @@ class MultiheadAttention(layers.Layer):
             self.r_k_layer.build((1, 2 * length - 1, self.num_position_features))
 
     def _split(self, x: Any) -> Any:
-        """Set the heads apart: (batch, length, heads * channels) to (batch, heads, length, channels)."""
+        """Split heads: (batch, length, heads * channels) to (batch, heads, length, channels)."""
         return ops.transpose(ops.reshape(x, (-1, x.shape[1], self.heads, x.shape[2] // self.heads)), (0, 2, 1, 3))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
@@ -177,8 +177,8 @@ class MultiheadAttention(layers.Layer):
             features = self.positional_dropout(ops.convert_to_tensor(features, self.compute_dtype), training=training)
             relative = ops.transpose(self._split(self.r_k_layer(features)), (0, 1, 3, 2))
             if self.content_position_bias:
-                # Repeated for each example by hand: on CPUs, TensorFlow 2.21's product of bfloat16 with a factor that it has to
-                # repeat itself writes out of bounds.
+                # Broadcast explicitly: on CPUs, the bfloat16 matrix product of TensorFlow 2.21 writes out of bounds if it
+                # broadcasts a factor itself.
                 relative = ops.broadcast_to(relative, (ops.shape(x)[0], *relative.shape[1:]))
                 by_distance = ops.matmul(queries + self.r_r_bias, relative)
             else:

@@ -1,4 +1,4 @@
-"""Random changes of windows while training, which leave their labels as they are."""
+"""Data augmentation layers: random changes of windows during training that do not change their labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class StochasticReverseComplement(layers.Layer):
-    """While training, shows the other strand of half of the windows, each by its own toss.
+    """Reverse-complement each window with probability 1/2 during training.
 
-    Channels 0-3 are the bases A C G T; further ones, such as the gene body, are reversed and not complemented.
+    Channels 0-3 are the bases A C G T; further channels, such as the gene body, are reversed but not complemented.
 
     Returns
     -------
     tuple
-        The windows, and which are reversed: shape (batch,), bool. `SwitchReverse` turns their predictions back.
+        The windows, and whether each is reversed, shape (batch,), bool. `SwitchReverse` reverses their predictions back.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -39,12 +39,13 @@ class StochasticReverseComplement(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class SwitchReverse(layers.Layer):
-    """While training, turns back the predictions of windows that were shown reverse-complemented.
+    """Map predictions of reverse-complemented windows back to the original orientation during training.
 
     Parameters
     ----------
     strand_pair: list of int, optional
-        For each task, the task that measures the other strand, itself if none does. Default: every task its own.
+        For each task, the index of the task that measures the opposite strand, or its own index if there is none. Default: no
+        task is stranded.
     """
 
     def __init__(self, strand_pair: list[int] | None = None, **kwargs: Any) -> None:
@@ -68,12 +69,12 @@ class SwitchReverse(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class StochasticShift(layers.Layer):
-    """While training, moves each window by its own number of bases, uniform in -`shift_max`..`shift_max`; zeros come in.
+    """Shift each window during training by a random number of bases, uniform in -`shift_max`..`shift_max`, filling with zeros.
 
     Parameters
     ----------
     shift_max: int
-        In bases.
+        Largest shift in bases.
     """
 
     def __init__(self, shift_max: int, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's fused operation."""
+"""Batch normalisation with TensorFlow's fused operation."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-# The operation wants four axes.
+# The operation requires four axes.
 _INSERTED_AXES = {2: (1, 2), 3: (1,)}
 
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's batch normalisation over the last axis, with the same numbers and less memory traffic while training.
+    """Keras's batch normalisation over the last axis, with the same results but less memory traffic during training.
 
-    Keras computes mean, variance, and the normalised values of sequences in passes of their own, forwards and backwards, and
-    these take a third of the time of a training step on a CPU; the fused operation, which Keras used for images, needs
-    fewer. Inference, configuration and weights are Keras's.
+    Keras computes mean, variance and normalised values of sequences in separate passes, forwards and backwards, which take a
+    third of a training step on a CPU. The fused operation, which Keras used for images, needs fewer passes. Inference,
+    configuration and weights are those of Keras.
 
-    On several devices each normalises by its own share of a batch, and moving statistics are the means of theirs. A device
-    whose share is empty, as may be in a last batch, has no moments: its moving statistics stay as they are.
+    With several devices, each normalises by its own share of a batch, and moving statistics are averaged over devices. The
+    share of a device may be empty in the last batch of an epoch; its moving statistics then stay unchanged.
 
     Parameters
     ----------
     **kwargs
-        As for `keras.layers.BatchNormalization`; not `synchronized`, for which there is no fused operation.
+        As for `keras.layers.BatchNormalization`, except for `synchronized`, which the fused operation does not support.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         axes = _INSERTED_AXES.get(len(inputs.shape))
         if not training or not self.trainable or axes is None or self.compute_dtype == "float64":
             return super().call(inputs, training=training, mask=mask)
-        # In float32 whatever the precision, as Keras does: squares of half precision overflow.
+        # Always in float32, as in Keras, because squares overflow in half precision.
         x = ops.expand_dims(ops.cast(inputs, "float32"), axes)
         count = ops.cast(ops.size(x), "float32") / x.shape[-1]
         shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
         gamma, beta = self.gamma, self.beta
         if shared:
-            # The gradient of nothing is nothing, but NaN by XLA.
+            # The gradient of an empty share is zero, but XLA computes NaN.
             gamma, beta = (ops.where(count > 0, weight, ops.stop_gradient(weight)) for weight in (gamma, beta))
         normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
@@ -50,7 +50,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # It gives the variance of the population estimated from the batch; Keras keeps that of the batch.
+        # The operation returns the unbiased variance; Keras uses the biased one.
         variance = variance * (count - 1.0) / count
         if shared:
             mean = ops.where(count > 0, mean, self.moving_mean)

@@ -1,25 +1,25 @@
-"""Blocks of a trunk or head: functions from a Keras tensor (batch, length, channels) to another.
+"""Blocks of a trunk or head: functions from one Keras tensor (batch, length, channels) to another.
 
-Names, arguments, defaults, order of operations, and thus weights are those of Basenji and its successor Baskerville, of which
-the second counts where they differ. They part from both in that a normalisation starts with a gamma of ones, or of zeros at
-the end of a residual branch, which both intend but miss where a block leaves `norm_gamma` open.
+Names, arguments, defaults and the order of operations, and therefore weights, follow Basenji and its successor Baskerville, and
+follow Baskerville where the two differ. There is one exception: the gain (gamma) of a normalisation starts with ones, or with
+zeros at the end of a residual branch. Both programs intend this, but fail to do it if a block does not set `norm_gamma`.
 
-Every block takes `x`, a Keras tensor of shape (batch, length, channels), and `context`, a `BlockContext`, which makes its
-layers. All further arguments are keys of the parameter file, and mean the same in every block:
+Every block takes `x`, a Keras tensor of shape (batch, length, channels), and `context`, a `BlockContext`, which creates its
+layers. All further arguments are keys of the parameter file, with the same meaning in every block:
 
-- filters, units: channels of the output; those of the input if null. kernel_size, stride, dilation_rate: of the convolution, in
+- filters, units: output channels; null: as many as the input has. kernel_size, stride, dilation_rate: of the convolution, in
   positions. conv_type: standard or separable. use_bias: whether the layer has a bias.
-- pool_size, pool_type: positions that become one, and how: max, avg or softmax.
-- dropout: share of the values that are set to zero in training, and dropout_residual that of a residual branch.
-- residual: whether the input is added to the output. norm_gamma: what the gain of the normalisation starts as, zeros or ones.
-  activation_end: an activation after all else. flatten: whether a dense layer sees all positions at once. se: whether squeeze
-  and excite gates the channels.
-- repeat: how often a tower repeats its block. filters_init, filters_end, filters_mult: filters of its first and of its last
-  block, or the factor from one to the next. divisible_by: what filters are rounded to. num_convs: convolutions in a step.
-  rate_mult: factor by which the dilation grows from one block to the next.
-- dense_expansion: width of a dense part, in channels of the input.
+- pool_size, pool_type: number of positions pooled into one, and the type of pooling: max, avg or softmax.
+- dropout: fraction of values set to zero in training; dropout_residual: the same for a residual branch.
+- residual: whether the input is added to the output. norm_gamma: initial gain of the normalisation, zeros or ones.
+  activation_end: activation after all other operations. flatten: whether a dense layer is applied to all positions at once.
+  se: whether channels are gated by squeeze-and-excite.
+- repeat: number of blocks in a tower. filters_init, filters_end, filters_mult: filters of the first and of the last block, or
+  the factor between successive blocks. divisible_by: filters are rounded to multiples of it. num_convs: convolutions per step.
+  rate_mult: factor between the dilations of successive blocks.
+- dense_expansion: width of a dense layer relative to the channels.
 
-What only one block has is described there.
+Arguments of a single block are described there.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ from cisnake.model.network.layers import ConcatPosition, Exp, FactorInverse, Sof
 def conv_motif(
     x: Any, context: BlockContext, filters: int, kernel_size: int = 15, pool_size: int = 1, dropout: float = 0.0
 ) -> Any:
-    """Motif detectors that read both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
+    """Motif detectors for both strands: strand-sharing convolution, max pooling, normalisation, activation, dropout.
 
-    Pooling comes first: it leaves a `pool_size`-th of the positions to normalise, and a maximum is what counts for a site.
+    Pooling comes before normalisation, because it reduces the positions to normalise, and a site is detected by its maximum.
 
     Parameters
     ----------
@@ -80,23 +80,23 @@ def center_slice(x: Any, context: BlockContext, center: int) -> Any:
     """Keep the middle `center` positions."""
     length = x.shape[1]
     if not 0 < center <= length:
-        raise ValueError(f"center is {center}, and the input has {length} positions.")
+        raise ValueError(f"center is {center}: it must be between 1 and {length}, the positions of the input.")
     start = (length - center) // 2
     return context.layer(layers.Cropping1D, (start, length - start - center))(x)
 
 
 def center_average(x: Any, context: BlockContext, center: int) -> Any:
-    """Mean of the middle `center` positions, as one position."""
+    """Average the middle `center` positions into one."""
     return context.layer(layers.GlobalAveragePooling1D, keepdims=True)(center_slice(x, context, center))
 
 
 def average_pooling(x: Any, context: BlockContext, pool_size: int = 2) -> Any:
-    """Mean of every `pool_size` positions."""
+    """Average every `pool_size` positions into one."""
     return context.layer(layers.AveragePooling1D, pool_size, padding="same")(x)
 
 
 def concat_position(x: Any, context: BlockContext, transform: str | None = "abs", power: float = 1) -> Any:
-    """Add a channel: the distance from the middle ("abs"), the position (null), or that backwards ("reversed").
+    """Add a channel: the distance from the middle ("abs"), the position (null), or the reversed position ("reversed").
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def concat_position(x: Any, context: BlockContext, transform: str | None = "abs"
 
 
 def flatten(x: Any, context: BlockContext) -> Any:
-    """All positions side by side, so that a dense layer after it knows where each of them is."""
+    """Concatenate the channels of all positions, so that a following dense layer has weights for each position."""
     return context.layer(layers.Flatten)(x)
 
 
@@ -133,9 +133,10 @@ def dense_block(
     norm_gamma: str | None = None,
     use_bias: bool | None = None,
 ) -> Any:
-    """Activation, dense layer over channels, normalisation, dropout, the input added back if `residual`, `activation_end`.
+    """Activation, dense layer over channels, normalisation, dropout, addition of the input if `residual`, `activation_end`.
 
-    With `flatten`, over all positions at once. Without `use_bias`, there is a bias if there is no normalisation.
+    With `flatten`, the layer is applied to all positions at once. If `use_bias` is null, there is a bias only without
+    normalisation.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def dense_nac(
     residual: bool = False,
     norm_gamma: str | None = None,
 ) -> Any:
-    """Normalisation, activation, dense layer over channels (all positions at once with `flatten`), dropout, the input added.
+    """Normalisation, activation, dense layer (over all positions if `flatten`), dropout, addition of the input if `residual`.
 
     Parameters
     ----------
@@ -178,15 +179,15 @@ def dense_nac(
 
 
 def dense(x: Any, context: BlockContext, units: int) -> Any:
-    """Dense layer over channels, with activation after it; linear if neither block nor model names one."""
+    """Dense layer over channels, followed by the activation of the block or of the model, or none if neither is set."""
     return context.dense(x, units, l1=True, activation=context.defaults.activation)
 
 
 def final(x: Any, context: BlockContext, units: int, flatten: bool = False) -> Any:
-    """Dense layer to the tasks, with activation after it, in float32 whatever the precision of the trunk.
+    """Dense layer to the tasks, followed by an activation, in float32 whatever the precision of the trunk.
 
-    The activation, by Keras's name, is the model's if the block gives none, and linear if neither does. With `flatten`, it
-    sees all positions at once and leaves one.
+    The activation is a Keras name: that of the block, else that of the model, else linear. With `flatten`, the layer is applied
+    to all positions at once and returns one position.
 
     Parameters
     ----------
@@ -198,12 +199,12 @@ def final(x: Any, context: BlockContext, units: int, flatten: bool = False) -> A
 
 
 def _flatten(x: Any, context: BlockContext) -> Any:
-    """Set all positions side by side, and keep one position."""
+    """Concatenate all positions into one."""
     return context.layer(layers.Reshape, (1, math.prod(x.shape[1:])))(x)
 
 
 def factor_inverse(x: Any, context: BlockContext, components_file: str) -> Any:
-    """Multiplies by the matrix (channels, tasks) of a .npy file: from components of the tasks back to the tasks."""
+    """Multiply by a matrix (channels, tasks) from a .npy file, which maps components of the tasks back to the tasks."""
     try:
         components = np.load(components_file)
     except (OSError, ValueError) as error:
@@ -215,7 +216,7 @@ def factor_inverse(x: Any, context: BlockContext, components_file: str) -> Any:
 
 
 def exp(x: Any, context: BlockContext, base: float | None = None, minus: float | None = None) -> Any:
-    """Raise `base` (e) to the power of the input, and take `minus` away.
+    """Raise `base` (null: e) to the power of the input, and subtract `minus`.
 
     Parameters
     ----------
@@ -265,7 +266,7 @@ BLOCKS: dict[str, Callable[..., Any]] = {
     )
 }
 
-# Blocks that hand what they do not know themselves to another block.
+# Blocks that pass further arguments on to another block.
 INNER: dict[str, Callable[..., Any]] = {
     "conv_tower": conv_block,
     "conv_tower_nac": conv_nac,
@@ -277,7 +278,7 @@ INNER: dict[str, Callable[..., Any]] = {
     "transformer_tower": transformer,
 }
 
-# Blocks that heed nothing of what blocks share.
+# Blocks that ignore all shared settings.
 PLAIN = {
     "wheeze_excite", "global_context", "center_slice", "center_average", "average_pooling", "concat_position", "flatten",
     "global_pool", "factor_inverse", "exp",
@@ -290,7 +291,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "squeeze_excite": {"bn_momentum": 0.9, "kernel_initializer": "glorot_uniform"},
 }
 
-# Layers of Keras, and one of ours, that may be named as blocks. They know nothing of what blocks share, as in Basenji.
+# Keras layers, and one of Cisnake, that can be used as blocks. As in Basenji, they ignore the shared settings.
 KERAS_LAYERS: dict[str, type[layers.Layer]] = {
     layer.__name__: layer
     for layer in (
@@ -304,7 +305,7 @@ KERAS_LAYERS: dict[str, type[layers.Layer]] = {
     )
 }
 
-_MAPS = "it makes contact maps, which are not supported."
+_MAPS = "contact maps are not supported."
 REFUSED: dict[str, str] = {
     **dict.fromkeys(
         (

@@ -1,4 +1,4 @@
-"""What blocks are made with: the settings that they share, named layers, and the representations that U-nets go back to."""
+"""Context of a block: shared settings, layer names, and the earlier representations that U-nets use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ACTIVATIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the blocks of a model share unless they say otherwise."""
+    """Settings shared by all blocks of a model; a block can override them."""
 
     activation: str | None = "relu"
     norm_type: str | None = None
@@ -39,16 +39,16 @@ class Defaults:
 
 
 class BlockContext:
-    """Where a block stands in the network that is being built, and the settings that hold there.
+    """Settings and position of a block in the network under construction.
 
     Parameters
     ----------
     defaults: Defaults, optional
-        What holds in this block.
+        Settings of this block.
     prefix: str
-        Of the names of the block's layers, such as "trunk_2_conv_tower"; if empty, Keras names them.
+        Prefix of the layer names, for example "trunk_2_conv_tower"; if empty, Keras names the layers.
     representations: list, optional
-        Outputs of the blocks before this one, and of each step of a tower, to which U-net blocks go back.
+        Outputs of earlier blocks, and of each step of a tower, for U-net blocks.
     """
 
     def __init__(self, defaults: Defaults | None = None, prefix: str = "", representations: list[Any] | None = None) -> None:
@@ -58,7 +58,7 @@ class BlockContext:
         self._count: Counter[str] = Counter()
 
     def layer(self, kind: type[layers.Layer], *args: Any, **kwargs: Any) -> layers.Layer:
-        """Return a new layer, named by its place, its kind and how many of that kind the block has: the same in every build."""
+        """Return a new layer with a reproducible name: the prefix, the kind of layer, and its number within the block."""
         if self._prefix:
             word = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
             self._count[word] += 1
@@ -66,7 +66,7 @@ class BlockContext:
         return kind(*args, **kwargs)
 
     def activate(self, x: Any, activation: str | None) -> Any:
-        """Apply an activation by Basenji's name; "linear" and None leave the tensor as it is."""
+        """Apply an activation by Basenji's name; "linear" and None return the tensor unchanged."""
         if activation is None or activation == "linear":
             return x
         if activation not in _ACTIVATIONS:
@@ -74,7 +74,7 @@ class BlockContext:
         return self.layer(layers.Activation, _ACTIVATIONS[activation])(x)
 
     def normalize(self, x: Any, gamma: str | None = None) -> Any:
-        """Normalise as `norm_type` says, with a gamma that starts as ones or as said."""
+        """Normalise according to `norm_type`, with a gain that is initialised by `gamma` (default ones)."""
         if self.defaults.norm_type is None:
             return x
         kind, arguments = normalization(self.defaults.norm_type, self.defaults.bn_momentum, gamma or "ones")
@@ -87,7 +87,7 @@ class BlockContext:
         return self.layer(layers.Add)([x, y])
 
     def convolve(self, x: Any, filters: int, kernel_size: int, conv_type: str = "standard", **arguments: Any) -> Any:
-        """Convolve. A separable convolution starts as Keras starts it and is not penalised, as in effect in Basenji.
+        """Convolve; separable convolutions use Keras's initialiser and no penalty, as effectively in Basenji.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class BlockContext:
         conv_type: str
             "standard" or "separable".
         **arguments
-            Of the layer of Keras.
+            Arguments of the Keras layer.
         """
         if conv_type not in ("standard", "separable"):
             raise unknown_name("conv_type", str(conv_type), ("standard", "separable"))
@@ -108,22 +108,22 @@ class BlockContext:
         )(x)  # fmt: skip
 
     def dense(self, x: Any, units: int, l1: bool = False, **arguments: Any) -> Any:
-        """Apply a dense layer to channels, penalised by l2_scale, and by l1_scale if `l1`."""
+        """Apply a dense layer over channels, with an L2 penalty, and an L1 penalty if `l1`."""
         arguments = {"kernel_initializer": self.defaults.kernel_initializer, **arguments}
         return self.layer(layers.Dense, units, kernel_regularizer=self.penalty(l1), **arguments)(x)
 
     def pool(self, x: Any, pool_size: int, pool_type: str, padding: str) -> Any:
-        """Make one position of several.
+        """Pool groups of positions.
 
         Parameters
         ----------
         x: Keras tensor, shape=(batch, length, channels)
         pool_size: int
-            Positions; 1 leaves the tensor as it is.
+            Positions per group; 1 returns the tensor unchanged.
         pool_type: str
             "max", "avg" or "softmax".
         padding: str
-            "same" or "valid", what Keras makes of a rest; not of "softmax".
+            "same" or "valid", as in Keras; ignored by "softmax".
         """
         if pool_type not in _POOLS:
             raise unknown_name("pool_type", str(pool_type), _POOLS)
@@ -140,12 +140,12 @@ class BlockContext:
         return keras.regularizers.L2(l2_scale) if l2_scale else None
 
     def keep(self, x: Any) -> None:
-        """Remember a tensor for U-net blocks."""
+        """Store a tensor for U-net blocks."""
         self.representations.append(x)
 
     def finer(self, x: Any) -> Any:
-        """Return the last representation before the current one that is twice as long as x."""
+        """Return the latest representation before the current one that is twice as long as x."""
         for kept in reversed(self.representations[:-1]):
             if kept.shape[1] == 2 * x.shape[1]:
                 return kept
-        raise ValueError(f"no earlier block has a length of {2 * x.shape[1]}, twice that of the input.")
+        raise ValueError(f"no earlier block has length {2 * x.shape[1]}, twice the length of the input.")

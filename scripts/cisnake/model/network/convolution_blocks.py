@@ -1,4 +1,4 @@
-"""Blocks of convolutions, in towers, dilated, and in U-nets. For the rest, see `blocks`."""
+"""Convolution blocks: single, towers, dilated and U-net. Common arguments are described in `blocks`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def conv_block(
     norm_gamma: str | None = None,
     residual: bool = False,
 ) -> Any:
-    """Activation, convolution, normalisation, dropout, the input added back if `residual`, `activation_end`, pooling.
+    """Activation, convolution, normalisation, dropout, addition of the input if `residual`, `activation_end`, pooling.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def conv_dna(
 ) -> Any:
     """Convolution of bases, then normalisation and activation, or a residual conv_nac if `residual`; dropout, pooling.
 
-    Without `use_bias`, the convolution has a bias if there is neither normalisation nor a residual branch.
+    If `use_bias` is null, the convolution has a bias only without normalisation and residual branch.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def conv_nac(
     norm_gamma: str | None = None,
     se: bool = False,
 ) -> Any:
-    """Normalisation, activation, convolution, dropout, and the input added back if `residual`; then pooling.
+    """Normalisation, activation, convolution, dropout, addition of the input if `residual`, pooling.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def conv_nac(
 
 
 def _gate(x: Any, context: BlockContext) -> Any:
-    """Squeeze and excite as inside of a convolution: whatever the model's settings, ReLU and no normalisation."""
+    """Apply the squeeze-and-excite of convolutions: ReLU and no normalisation, whatever the model's settings."""
     return context.layer(SqueezeExcite, x.shape[-1] // 8)(context.activate(x, "relu"))
 
 
@@ -164,7 +164,7 @@ def tconv_nac(
     dropout: float = 0.0,
     norm_gamma: str | None = None,
 ) -> Any:
-    """Normalisation, activation, transposed convolution that lengthens by `stride`, dropout.
+    """Normalisation, activation, transposed convolution that upsamples by `stride`, dropout.
 
     Parameters
     ----------
@@ -190,17 +190,17 @@ def tower_filters(
     Parameters
     ----------
     filters_init, filters_end: int
-        Of the first and of the last step.
+        Filters of the first and of the last step.
     filters_mult: float
-        Factor from one step to the next. None: what leads to `filters_end`.
+        Factor between successive steps. None: computed from `filters_end`.
     divisible_by: int
-        Filters are rounded to a multiple of it.
+        Filters are rounded to multiples of it.
     repeat: int
-        Steps.
+        Number of steps.
     """
     if filters_mult is None:
         if filters_end is None:
-            raise ValueError("give filters_end or filters_mult.")
+            raise ValueError("set filters_end or filters_mult.")
         filters_mult = math.exp(math.log(filters_end / filters_init) / (repeat - 1)) if repeat > 1 else 1.0
     filters, steps = float(filters_init), []
     for _ in range(repeat):
@@ -219,7 +219,7 @@ def conv_tower(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` blocks conv_block, whose arguments it takes as well, with more filters in each.
+    """`repeat` conv_block blocks, each with more filters than the last. Takes the arguments of conv_block as well.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def conv_tower_nac(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` blocks conv_nac, whose arguments it takes as well, with more filters in each.
+    """`repeat` conv_nac blocks, each with more filters than the last. Takes the arguments of conv_nac as well.
 
     Parameters
     ----------
@@ -270,9 +270,10 @@ def res_tower(
     num_convs: int = 2,
     **arguments: Any,
 ) -> Any:
-    """`repeat` steps: a conv_nac, then `num_convs` - 1 of width 1 as a residual branch, scaled from zero; dropout, pooling.
+    """`repeat` steps: a conv_nac, a residual branch of `num_convs` - 1 more of width 1, and pooling.
 
-    Takes the arguments of conv_nac as well. U-net blocks find each step's output before pooling.
+    The branch ends with dropout and a scale that is initialised with zeros. Takes the arguments of conv_nac as well. U-net
+    blocks use each step's output before pooling.
 
     Parameters
     ----------
@@ -305,9 +306,9 @@ def convnext_tower(
     num_convs: int = 2,
     **arguments: Any,
 ) -> Any:
-    """`repeat` steps: a conv_next, then `num_convs` - 1 more as a residual branch, scaled from zero; pooling.
+    """`repeat` steps: a conv_next, a residual branch of `num_convs` - 1 more, and pooling.
 
-    Takes the arguments of conv_next as well.
+    The branch ends with a scale that is initialised with zeros. Takes the arguments of conv_next as well.
 
     Parameters
     ----------
@@ -328,7 +329,7 @@ def convnext_tower(
 
 
 def dilations(rate_mult: float, repeat: int, rounded: bool = False) -> list[int]:
-    """Return the dilation of each step: powers of `rate_mult`, rounded; if `rounded`, each is a multiple of the rounded one."""
+    """Return the dilation of each step: rounded powers of `rate_mult`; if `rounded`, each multiplies the last rounded rate."""
     rate, steps = 1.0, []
     for _ in range(repeat):
         steps.append(int(np.round(rate)))
@@ -349,10 +350,10 @@ def dilated_residual(
     round: bool = False,
     **arguments: Any,
 ) -> Any:
-    """`repeat` residual units whose dilation grows by `rate_mult`: a dilated conv_block to `filters`, one of width 1 back.
+    """`repeat` residual units with dilations that grow by `rate_mult`: a dilated conv_block to `filters`, one of width 1 back.
 
-    Takes the arguments of conv_block as well. A unit starts as the identity. With `round`, the rate is rounded at every step
-    and grows from there; the dilation is rounded either way.
+    Takes the arguments of conv_block as well. Each unit is initialised as the identity. With `round`, the rate is rounded at
+    every step before it is multiplied again; dilations are rounded in both cases.
 
     Parameters
     ----------
@@ -380,7 +381,7 @@ def dilated_residual_nac(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` residual units whose dilation grows by `rate_mult`: a dilated conv_nac to `filters`, one of width 1 back.
+    """`repeat` residual units with dilations that grow by `rate_mult`: a dilated conv_nac to `filters`, one of width 1 back.
 
     Takes the arguments of conv_nac as well.
 
@@ -407,9 +408,9 @@ def dilated_dense(
     repeat: int = 1,
     **arguments: Any,
 ) -> Any:
-    """`repeat` dilated blocks conv_block, each given all that came before; dilation grows by `rate_mult`.
+    """`repeat` dilated conv_block blocks, each applied to all previous outputs; dilation grows by `rate_mult`.
 
-    Takes the arguments of conv_block as well. Basenji takes `dropout` and leaves it out; here it is applied.
+    Takes the arguments of conv_block as well. Basenji accepts `dropout` but does not apply it; here it is applied.
 
     Parameters
     ----------
@@ -430,10 +431,10 @@ def dilated_dense(
 def unet_conv(
     x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1, upsample_conv: bool = False
 ) -> Any:
-    """Lengthens by `stride` and adds the earlier representation of that length, both normalised and activated; convolution.
+    """Upsample by `stride`, add the earlier representation of that length, and convolve; both are normalised and activated.
 
-    The earlier one goes through a dense layer, the input through one before lengthening if `upsample_conv`, and their sum
-    through a separable convolution. Basenji has it as fpn_unet, always with `upsample_conv`.
+    A dense layer is applied to the earlier representation and, if `upsample_conv`, to the input before upsampling. Their sum
+    goes through a separable convolution. In Basenji this is fpn_unet, always with `upsample_conv`.
 
     Parameters
     ----------
@@ -452,7 +453,7 @@ def unet_conv(
 
 
 def fpn_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Basenji's name of unet_conv with `upsample_conv`.
+    """Basenji's name for unet_conv with `upsample_conv`.
 
     Parameters
     ----------
@@ -463,9 +464,9 @@ def fpn_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.
 
 
 def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Lengthens by `stride`, sets it beside the earlier representation of that length, and adds to that what two layers see.
+    """Upsample by `stride`, and update the earlier representation of that length by a residual branch of both.
 
-    Basenji has it as upsample_unet.
+    The branch consists of a dense layer and a convolution. In Basenji this is upsample_unet.
 
     Parameters
     ----------
@@ -482,7 +483,7 @@ def unet_concat(x: Any, context: BlockContext, stride: int = 2, dropout: float =
 
 
 def upsample_unet(x: Any, context: BlockContext, stride: int = 2, dropout: float = 0.0, kernel_size: int = 1) -> Any:
-    """Basenji's name of unet_concat.
+    """Basenji's name for unet_concat.
 
     Parameters
     ----------

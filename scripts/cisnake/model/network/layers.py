@@ -1,4 +1,4 @@
-"""Layers that Keras lacks: strands, gates, pooling, positions; and what activations and normalisations are called."""
+"""Custom layers (strand-symmetric convolution, gates, pooling, positions), activations and normalisations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _registered = keras.saving.register_keras_serializable(package="cisnake")
 
 @_registered
 def approximate_gelu(x: Any) -> Any:
-    """GELU by its tanh approximation, which is what Basenji and Baskerville call gelu."""
+    """Tanh approximation of GELU, called gelu in Basenji and Baskerville."""
     return ops.gelu(x, approximate=True)
 
 
 @_registered
 def clipped_softplus(x: Any) -> Any:
-    """Softplus of inputs clipped to ±10,000, so that it stays finite in half precision."""
+    """Softplus of inputs clipped to ±10,000, which remains finite in half precision."""
     return ops.softplus(ops.clip(x, -10_000, 10_000))
 
 
@@ -35,21 +35,21 @@ def poly_relu(x: Any) -> Any:
 
 
 def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple[type[layers.Layer], dict[str, Any]]:
-    """Return the class of a normalisation and its arguments.
+    """Return the class of a normalisation layer and its arguments.
 
     Parameters
     ----------
     norm_type: str
         "batch", "batch-sync" (over the batches of all replicas) or "layer" (over channels).
     momentum: float
-        Of the running statistics of a batch normalisation.
+        Momentum of the moving statistics of a batch normalisation.
     gamma: str
-        What the learned factor starts from. Default "ones".
+        Initialiser of the learned gain. Default "ones".
 
     Raises
     ------
     InputError
-        The type is none of these.
+        The type is unknown.
     """
     if norm_type not in NORMALIZATIONS:
         raise unknown_name("norm_type", str(norm_type), NORMALIZATIONS)
@@ -63,17 +63,18 @@ def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple
 
 @_registered
 class StrandMaxConv1D(layers.Layer):
-    """Convolution that reads both strands with one set of kernels and keeps the better match of the two.
+    """Convolution of both strands with one set of kernels, followed by the maximum over strands.
 
-    Each kernel is applied as it is and reverse-complemented (bases A C G T in channels 0-3; further channels are only
-    reversed), and the larger value is kept: a transcription factor's site counts alike in either orientation.
+    Each kernel is applied in the forward and in the reverse-complement orientation (bases A C G T in channels 0-3; further
+    channels are only reversed), and the larger value is kept. The response to a transcription factor's binding site therefore
+    does not depend on its orientation.
 
     Parameters
     ----------
     filters, kernel_size: int
-        Kernels and their width in bases.
+        Number of kernels, and their width in bases.
     pool_size: int
-        Positions of which the largest value is kept. Default 1.
+        Window of max pooling, in positions. Default 1.
     kernel_initializer, kernel_regularizer
         As for Conv1D.
     """
@@ -104,11 +105,11 @@ class StrandMaxConv1D(layers.Layer):
     def call(self, x: Any) -> Any:
         kernel = ops.convert_to_tensor(self.kernel)
         if self.kernel_size % 2 == 0:
-            # "same" pads an even kernel unevenly, which would set the two strands a base apart.
+            # "same" pads an even kernel asymmetrically, which would shift the strands by a base relative to each other.
             kernel = ops.pad(kernel, ((0, 1), (0, 0), (0, 0)))
         complement = ops.concatenate([ops.flip(kernel[:, :4], axis=(0, 1)), ops.flip(kernel[:, 4:], axis=0)], axis=1)
         both = ops.conv(x, ops.concatenate([kernel, complement], axis=2), padding="same")
-        # Pooled before the strands are compared, which gives the same and leaves less to compare: three times as fast.
+        # Pooling before the maximum over strands gives the same result three times as fast.
         if self.pool_size > 1:
             both = ops.max_pool(both, self.pool_size, padding="same")
         return ops.maximum(both[..., : self.filters], both[..., self.filters :]) + self.bias
@@ -130,12 +131,12 @@ class StrandMaxConv1D(layers.Layer):
 
 @_registered
 class Scale(layers.Layer):
-    """One learned factor a channel; from zeros, a residual branch starts as nothing.
+    """One learned factor per channel; initialised with zeros, it makes a residual block start as the identity.
 
     Parameters
     ----------
     initializer
-        Of the factors. Default "zeros".
+        Initialiser of the factors. Default "zeros".
     """
 
     def __init__(self, initializer: Any = "zeros", **kwargs: Any) -> None:
@@ -157,7 +158,7 @@ class Scale(layers.Layer):
 
 @_registered
 class Exp(layers.Layer):
-    """`base` to the power of x, e if None, from which `minus` is taken, if given."""
+    """`base` (None: e) to the power of x, minus `minus` (None: 0)."""
 
     def __init__(self, base: float | None = None, minus: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -174,32 +175,29 @@ class Exp(layers.Layer):
         return {**super().get_config(), "base": self.base, "minus": self.minus}
 
 
-# Attention
-
-
 # Gates
 
 
 @_registered
 class SqueezeExcite(layers.Layer):
-    """A gate on each channel that depends on the means of all channels over positions.
+    """Squeeze-and-excite: gate each channel by the means of all channels over positions.
 
     Parameters
     ----------
     units: int
-        Width of the layer between means and gates.
+        Width of the hidden layer between means and gates.
     additive: bool
-        Add the gate to the input rather than multiply by it. Default False.
+        Whether the gate is added to the input instead of multiplied by it. Default False.
     norm_type: str, optional
-        Normalisation of the gates, from a gamma of zeros. Default None.
+        Normalisation of the gates, with a gain that is initialised with zeros. Default None.
     bn_momentum: float
-        Of that normalisation. Default 0.9.
+        Momentum of that normalisation. Default 0.9.
     kernel_initializer
-        Default "glorot_uniform".
+        Initialiser of the dense layers. Default "glorot_uniform".
     use_bias: bool
-        Default True.
+        Whether the dense layers have biases. Default True.
     scale_fun: str
-        "sigmoid" (default) or "tanh": what makes a multiplicative gate of a number.
+        Activation of multiplicative gates, "sigmoid" (default) or "tanh".
     """
 
     def __init__(
@@ -262,14 +260,14 @@ class SqueezeExcite(layers.Layer):
 
 @_registered
 class WheezeExcite(layers.Layer):
-    """A gate on each channel and position that depends on the means of all channels nearby.
+    """Gate each channel and position by the local means of all channels.
 
-    The second dense layer ends in ReLU before the sigmoid, as in Basenji: gates are between a half and one.
+    As in Basenji, a ReLU precedes the sigmoid, so that gates lie between 0.5 and 1.
 
     Parameters
     ----------
     pool_size: int
-        Positions of a mean, an odd number. Beyond the ends the sequence is mirrored.
+        Number of positions to average, odd. The input is mirrored beyond its ends.
     """
 
     def __init__(self, pool_size: int, **kwargs: Any) -> None:
@@ -299,7 +297,7 @@ class WheezeExcite(layers.Layer):
 
 @_registered
 class GlobalContext(layers.Layer):
-    """Adds to every position the same summary of all: their attention-weighted sum, through two dense layers."""
+    """Add to every position the same summary of all positions: their attention-weighted sum, after two dense layers."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels = input_shape[-1] or 0
@@ -326,16 +324,17 @@ class GlobalContext(layers.Layer):
 
 @_registered
 class SoftmaxPool1D(layers.Layer):
-    """Attention pooling: the mean of `pool_size` neighbours, weighted by the softmax of a learned linear function of each.
+    """Attention pooling: the average of `pool_size` neighbours, weighted by the softmax of a learned linear function.
 
     Parameters
     ----------
     pool_size: int
-        Must divide the length. Default 2.
+        Positions per group; must divide the length. Default 2.
     per_channel: bool
-        Weigh each channel by itself. Default False.
+        Whether each channel has its own weights. Default False.
     init_gain: float
-        The linear function starts as this times the identity: 0 is the mean, large the maximum. Default 2.
+        The linear function is initialised as the identity times this gain: 0 gives average pooling, and large values approach
+        max pooling. Default 2.
     """
 
     def __init__(self, pool_size: int = 2, per_channel: bool = False, init_gain: float = 2.0, **kwargs: Any) -> None:
@@ -360,24 +359,24 @@ class SoftmaxPool1D(layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         length = input_shape[1] or 0
         if length % self.pool_size:
-            raise ValueError(f"softmax pooling of {self.pool_size} does not divide the length {length}.")
+            raise ValueError(f"pool_size of softmax pooling is {self.pool_size}: it must divide the length {length}.")
         return (input_shape[0], length // self.pool_size, input_shape[2])
 
     def get_config(self) -> dict[str, Any]:
-        own = {"pool_size": self.pool_size, "per_channel": self.per_channel, "init_gain": self.init_gain}
-        return {**super().get_config(), **own}
+        arguments = {"pool_size": self.pool_size, "per_channel": self.per_channel, "init_gain": self.init_gain}
+        return {**super().get_config(), **arguments}
 
 
 @_registered
 class ConcatPosition(layers.Layer):
-    """Puts the position, counted from the middle, before the channels.
+    """Add the position relative to the middle as the first channel.
 
     Parameters
     ----------
     transform: str, optional
-        "abs" for the distance from the middle, "reversed" for positions counted backwards, None for positions. Default None.
+        None (default) for positions, "abs" for distances from the middle, "reversed" for positions in reverse order.
     power: float
-        To which the position is raised. Default 1.
+        Exponent applied to the position. Default 1.
     """
 
     def __init__(self, transform: str | None = None, power: float = 1, **kwargs: Any) -> None:
@@ -405,12 +404,13 @@ class ConcatPosition(layers.Layer):
 
 @_registered
 class FactorInverse(layers.Layer):
-    """Multiplies by a fixed matrix: from components back to tasks. The matrix is saved with the model's weights.
+    """Multiply by a fixed matrix that maps components back to tasks; it is saved with the model's weights.
 
     Parameters
     ----------
     units: int
-        Columns of the matrix, (channels, units), which starts as zeros and is to be assigned to `components`.
+        Number of columns of the matrix `components`, of shape (channels, units). It is initialised with zeros; assign its
+        values after building.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -429,6 +429,3 @@ class FactorInverse(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
-
-
-# Augmentation

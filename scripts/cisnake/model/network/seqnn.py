@@ -1,4 +1,4 @@
-"""A network from the `model` section of a parameter file."""
+"""Build a network from the `model` section of a parameter file."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from cisnake.model.network.context import BlockContext, Defaults
 
 _SHARED = [field.name for field in dataclasses.fields(Defaults)]
 _OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "strand_pair")
-# Of networks with adapters that cannot be merged, as Baskerville writes their parameters after a transfer.
+# Keys that Baskerville writes after a transfer, for networks with adapters that cannot be merged.
 _ADAPTER_KEYS = ("adapter", "adapter_latent", "conv_select", "se_rank")
 _ADAPTERS = ("houlsby", "houlsby_se")
-# Of Basenji's files: told by the data or the blocks, or about what is printed or done with a trained model.
+# Keys of Basenji's files that follow from the data or the blocks, or concern output or the use of a trained model.
 _IGNORED_KEYS = ("verbose", "target_length", "target_crop", "ensemble_rc", "ensemble_shifts")
 _REFUSED_KEYS = {
-    "diagonal_offset": "it is for contact maps, which are not supported.",
-    "rnn_type": "it is for Saluki's recurrent networks of RNA, which are not supported.",
-    "num_layers": "it is for Saluki's recurrent networks of RNA, which are not supported.",
+    "diagonal_offset": "contact maps are not supported.",
+    "rnn_type": "Saluki's recurrent networks for RNA are not supported.",
+    "num_layers": "Saluki's recurrent networks for RNA are not supported.",
 }
 
 
 def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None = None) -> keras.Model:
-    """Return the network that a `model` section describes, by Basenji's and Baskerville's keys.
+    """Build the network described by a `model` section, with the keys of Basenji and Baskerville.
 
-    The trunk ends with the model's `activation`. Layers are named by their place, `trunk_<i>_<block>_<kind>_<n>` and
-    `<head>_<i>_<block>_<kind>_<n>`, alike in every build.
+    The trunk ends with the model's `activation`. Layers have reproducible names, `trunk_<i>_<block>_<kind>_<n>` and
+    `<head>_<i>_<block>_<kind>_<n>`.
 
     Parameters
     ----------
     params: dict
-        - `seq_length` (bases) and `seq_depth` (4 bases, default, or 5 with the gene body);
-        - `trunk`, a list of blocks, each with its `name` and arguments, and one or more heads, keys that begin with `head`,
-          each a block or a list of them;
-        - what blocks share, the fields of `context.Defaults`: a block takes them from here unless it says otherwise; 0, false
-          and null leave a block's own default;
-        - `augment_rc`: while training, show each window reverse-complemented with probability 1/2, and turn its predictions
-          back; `strand_pair`: a list with one entry a head (null, or for each task the task of the other strand);
-        - `augment_shift`: while training, shift each window by up to that many bases;
-        - `adapter`: houlsby or houlsby_se, for a network into which Baskerville put one (`adapter_latent`, `conv_select` and
+        - `seq_length` (bases) and `seq_depth` (4: bases, default; 5: bases and gene body);
+        - `trunk`, a list of blocks, each with its `name` and arguments, and one or more heads: keys that start with `head`,
+          each with a block or a list of blocks;
+        - settings shared by blocks, the fields of `context.Defaults`: a block can override them; with 0, false or null, the
+          default of each block applies;
+        - `augment_rc`: in training, reverse-complement each window with probability 1/2, and reverse its predictions back;
+          `strand_pair`: a list with one entry per head (null, or for each task the index of the task of the opposite strand);
+        - `augment_shift`: in training, shift each window by up to this many bases;
+        - `adapter`: houlsby or houlsby_se, for networks with an adapter from Baskerville (`adapter_latent`, `conv_select` and
           `se_rank` are `latent`, `conv_select` and `conv_latent` of `insert_adapter`); see `adapters.with_exact_gelu`.
     num_targets: int or dict of str to int, optional
-        Tasks, of every head or by head: the units of a block `final` that does not give them. Default: as blocks say.
+        Number of tasks, of all heads or per head: the units of output blocks that do not set them. Default: as in the blocks.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
     Raises
     ------
     InputError
-        A key, a block or an argument is unknown (the message names the nearest) or not supported, or shapes do not fit.
+        A key, a block or an argument is unknown (the message suggests the closest) or not supported, or shapes do not match.
     """
     heads = _head_keys(params)
     _check_section(params, heads)
@@ -77,38 +77,38 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
     shift = _shift(params.get("augment_shift"))
     if shift:
         x = StochasticShift(shift, name="augment_shift")(x)
-    kept: list[Any] = []
+    representations: list[Any] = []
     for number, block in enumerate(params["trunk"], start=1):
-        x = _apply(x, params, block, "trunk", number, kept, None)
-        kept.append(x)
+        x = _apply(x, params, block, "trunk", number, representations, None)
+        representations.append(x)
     try:
         trunk = BlockContext(prefix=f"trunk_{len(params['trunk']) + 1}_end").activate(x, params.get("activation", "relu"))
     except InputError as error:
         raise InputError(f"activation of the model section: {error}") from error
     outputs = {}
     for key, blocks, pair in zip(heads, heads.values(), _strand_pairs(params, len(heads))):
-        x, of_head = trunk, list(kept)
+        x, head_representations = trunk, list(representations)
         for number, block in enumerate(blocks, start=1):
-            x = _apply(x, params, block, key, number, of_head, tasks.get(key))
+            x = _apply(x, params, block, key, number, head_representations, tasks.get(key))
         outputs[key] = _finish(x, key, tasks.get(key), reverse, pair)
     model = keras.Model(inputs, outputs if len(outputs) > 1 else next(iter(outputs.values())), name="seqnn")
     return _with_adapter(model, params) if params.get("adapter") else model
 
 
 def head_model(model: keras.Model, key: str) -> keras.Model:
-    """Return the part of a model that makes the predictions of one head; weights are shared.
+    """Return the submodel of one head; it shares the weights of the model.
 
     Parameters
     ----------
     model: keras.Model
-        As from `build_model`, or loaded from a file of it.
+        From `build_model`, or loaded from a saved file.
     key: str
-        Of the head; any, if the model has but one.
+        Key of the head; ignored if the model has a single head.
 
     Raises
     ------
     InputError
-        The model has no such head.
+        The head does not exist.
     """
     outputs = model.output
     if not isinstance(outputs, dict):
@@ -119,12 +119,12 @@ def head_model(model: keras.Model, key: str) -> keras.Model:
 
 
 def head_names(params: dict[str, Any]) -> list[str]:
-    """Return the keys of the heads of a `model` section, in the order of `strand_pair`."""
+    """Return the keys of the heads in a `model` section, in the order of `strand_pair`."""
     return list(_head_keys(params))
 
 
 def check_single_head(params: dict[str, Any]) -> None:
-    """Refuse a `model` section of several heads where there are data for one.
+    """Raise an error if a `model` section has several heads.
 
     Parameters
     ----------
@@ -134,13 +134,13 @@ def check_single_head(params: dict[str, Any]) -> None:
     Raises
     ------
     InputError
-        The message names the heads.
+        There are several heads; the message lists them.
     """
     heads = head_names(params)
     if len(heads) > 1:
         raise InputError(
-            f"the model section has the heads {', '.join(heads)}, but there are data for one: leave the others out. Several "
-            "heads, each with data of its own, are trained in Python, by Trainer."
+            f"the model section has the heads {', '.join(heads)}, but there are data for only one: remove the others. To train "
+            "several heads, each on its own data, use Trainer in Python."
         )
 
 
@@ -165,19 +165,21 @@ def _check_section(params: dict[str, Any], heads: dict[str, Any]) -> None:
         raise InputError("the model section lacks head.")
     for key, blocks in {"trunk": params["trunk"], **heads}.items():
         if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-            raise InputError(f"{key} of the model section must be a list of blocks, each with a name, as - {{name: flatten}}.")
+            raise InputError(
+                f"{key} of the model section must be a list of blocks, each with a name: for example - {{name: flatten}}."
+            )
     depth, length = params.get("seq_depth", 4), params["seq_length"]
     if depth not in (4, 5):
-        raise InputError(f"model seq_depth is {depth}: it is 4 (bases) or 5 (bases and gene body).")
+        raise InputError(f"model seq_depth is {depth}: it must be 4 (bases) or 5 (bases and gene body).")
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise InputError(f"model seq_length is {length!r}: it must be a whole number of bases.")
+        raise InputError(f"model seq_length is {length!r}: it must be a positive whole number of bases.")
 
 
 def _with_adapter(model: keras.Model, params: dict[str, Any]) -> keras.Model:
     if params["adapter"] not in _ADAPTERS:
         raise InputError(
-            f"adapter of the model section is {params['adapter']!r}: only {' and '.join(_ADAPTERS)} are part of a network; "
-            "others are put in by the section transfer, and merged."
+            f"adapter of the model section is {params['adapter']!r}: it must be {' or '.join(_ADAPTERS)}. Set other adapters "
+            "in the section transfer; they are merged after training."
         )
     names = {"adapter_latent": "latent", "conv_select": "conv_select", "se_rank": "conv_latent"}
     settings = {names[key]: params[key] for key in names if key in params}
@@ -185,7 +187,7 @@ def _with_adapter(model: keras.Model, params: dict[str, Any]) -> keras.Model:
 
 
 def _shift(value: Any) -> int:
-    """Return augment_shift, which Basenji gives as a number, or as a list of one."""
+    """Return augment_shift, which in Basenji is a number or a list of one number."""
     shift = value[0] if isinstance(value, list) and len(value) == 1 else value
     if shift is None or (isinstance(shift, int) and shift >= 0):
         return int(shift or 0)
@@ -195,14 +197,14 @@ def _shift(value: Any) -> int:
 def _strand_pairs(params: dict[str, Any], heads: int) -> list[list[int] | None]:
     pairs = params.get("strand_pair") or []
     if len(pairs) not in (0, heads) or not all(pair is None or np.ndim(pair) == 1 for pair in pairs):
-        raise InputError("strand_pair of the model section must have one entry a head: null, or a task number for each task.")
+        raise InputError("strand_pair of the model section must have one entry per head: null, or a task index for each task.")
     return [None if pair is None else [int(task) for task in pair] for pair in pairs or [None] * heads]
 
 
 def _apply(
-    x: Any, params: dict[str, Any], block: dict[str, Any], part: str, number: int, kept: list[Any], units: int | None
+    x: Any, params: dict[str, Any], block: dict[str, Any], part: str, number: int, representations: list[Any], units: int | None
 ) -> Any:
-    """Add one block: check its arguments, settle what it shares, and say where it stands if it cannot be built."""
+    """Add one block: check its arguments, resolve shared settings, and report its position if it cannot be built."""
     arguments = dict(block)
     name, place = str(arguments.pop("name", None)), f"{part} block {number}"
     if name in REFUSED:
@@ -219,19 +221,19 @@ def _apply(
     try:
         if name in KERAS_LAYERS:
             return BlockContext(prefix=prefix).layer(KERAS_LAYERS[name], **arguments)(x)
-        given = {key: arguments.pop(key) for key in (*_SHARED, "batch_norm") if key in arguments}
-        return BLOCKS[name](x, BlockContext(_defaults(params, name, given), prefix, kept), **arguments)
+        settings = {key: arguments.pop(key) for key in (*_SHARED, "batch_norm") if key in arguments}
+        return BLOCKS[name](x, BlockContext(_defaults(params, name, settings), prefix, representations), **arguments)
     except InputError as error:
         raise InputError(f"{name} ({place}): {error}") from error
     except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
-        # Keras sets "Exception encountered when ..." before the reason, in bold.
+        # Keras prints "Exception encountered when ..." in bold before the reason.
         lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception encountered")]
         reason = re.sub(r"\x1b\[\d+m", "", lines[0]) if lines else type(error).__name__
         raise InputError(f"{name} ({place}) cannot be built: {reason}") from error
 
 
 def _arguments(name: str) -> list[str]:
-    """Return the names of all arguments that a block takes."""
+    """Return the names of all arguments of a block."""
     if name in KERAS_LAYERS:
         known = list(inspect.signature(KERAS_LAYERS[name]).parameters)
         return [key for key in known if key not in ("name", "kwargs")]
@@ -242,29 +244,32 @@ def _arguments(name: str) -> list[str]:
     return known if name in PLAIN else [*known, *_SHARED, "batch_norm"]
 
 
-def _defaults(params: dict[str, Any], name: str, given: dict[str, Any]) -> Defaults:
-    """Return what holds in a block: its own settings before the model's before its defaults."""
-    of_model = {key: params[key] for key in _SHARED if params.get(key)}
+def _defaults(params: dict[str, Any], name: str, settings: dict[str, Any]) -> Defaults:
+    """Return the settings of a block: its own take precedence over the model's, and these over the block's defaults."""
+    model_settings = {key: params[key] for key in _SHARED if params.get(key)}
     if params.get("batch_norm") and "norm_type" not in params:
-        of_model["norm_type"] = "batch"
-    given = dict(given)
-    if "batch_norm" in given:
-        legacy = "batch" if given.pop("batch_norm") else None
-        given.setdefault("norm_type", legacy)
-    return Defaults(**{**OWN_DEFAULTS.get(name, {}), **of_model, **given})
+        model_settings["norm_type"] = "batch"
+    settings = dict(settings)
+    if "batch_norm" in settings:
+        legacy = "batch" if settings.pop("batch_norm") else None
+        settings.setdefault("norm_type", legacy)
+    return Defaults(**{**OWN_DEFAULTS.get(name, {}), **model_settings, **settings})
 
 
 def _finish(x: Any, key: str, tasks: int | None, reverse: Any, pair: list[int] | None) -> Any:
-    """Check the shape of a head's output, make it float32, and turn back what was shown reverse-complemented."""
+    """Check the shape of a head's output, cast it to float32, and reverse predictions of reverse-complemented windows."""
     if len(x.shape) not in (2, 3) or (tasks is not None and x.shape[-1] != tasks):
         raise InputError(
-            f"the output of {key} has shape {tuple(x.shape[1:])} for {tasks} tasks: end {key} with final, without units or "
-            "with as many as there are tasks."
+            f"the output of {key} has shape {tuple(x.shape[1:])}, but there are {tasks} tasks: end {key} with the block final, "
+            "without units or with one per task."
         )
     if x.dtype != "float32":
         x = layers.Activation("linear", dtype="float32", name=f"{key}_float32")(x)
     if pair is not None and (sorted(pair) != list(range(x.shape[-1])) or any(pair[pair[task]] != task for task in pair)):
-        raise InputError(f"strand_pair of {key} must name, for each of {x.shape[-1]} tasks, its other strand, and that back.")
+        raise InputError(
+            f"strand_pair of {key} must have one task index for each of {x.shape[-1]} tasks, and partners must point to each "
+            "other."
+        )
     if reverse is not None:
         x = SwitchReverse(pair, dtype="float32", name=f"{key}_switch_reverse")(x, reverse)
     return x

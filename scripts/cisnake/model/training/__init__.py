@@ -1,4 +1,4 @@
-"""Training of one network."""
+"""Training of a network."""
 
 import lazy_loader
 

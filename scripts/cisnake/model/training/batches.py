@@ -26,34 +26,35 @@ _MEMORY_BYTES = 2 << 30
 
 
 class Batches:
-    """Examples dealt to batches, each epoch in an order of its own.
+    """Batches of examples, in a new random order in each epoch.
 
-    The draws of an epoch follow from the seed and the number of the epoch alone, so that a resumed training sees what an
-    uninterrupted one would have seen, and every process of a distributed one knows the batches of all.
+    The random draws of an epoch depend only on the seed and the epoch. Resumed training therefore uses the same batches as
+    uninterrupted training, and every process of distributed training can compute the batches of all processes.
 
     Parameters
     ----------
     labels: numpy.ndarray or StoredLabels, shape=(n, tasks) or (n, length, tasks), dtype=float32
-        NaN where not measured.
+        Missing values are NaN.
     names: sequence of str
-        What the examples are called in messages: gene ids.
+        Names of the examples for messages, such as gene ids.
     tasks: sequence of str
-        Likewise.
+        Names of the tasks for messages.
     source: str
-        Where they are from, for messages.
+        Source of the examples for messages.
     input_shape: pair of int
         Length and depth of an input.
     batch_size: int
-        Examples in a batch; the last batch of an epoch may be smaller.
+        Examples per batch; the last batch of an epoch may be smaller.
     seed: int, optional
-        Seed of the order; None keeps that of the labels.
+        Random seed of the order; None keeps the order of the labels.
     strand_pair: list of int, optional
-        For each task, the task that measures the other strand, itself if none does. Default: every task its own.
+        For each task, the index of the task that measures the opposite strand, or its own index if there is none. Default: no
+        task is stranded.
 
     Attributes
     ----------
     epoch: int
-        Which epoch is dealt next, from 0; set by who trains.
+        Epoch of the next iteration, from 0; set by the trainer.
     """
 
     def __init__(
@@ -79,42 +80,42 @@ class Batches:
             yield inputs, labels
 
     def deal(self, shares: Sequence[int] = (0,), of: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield, for every batch of the current `epoch`, the asked shares one after another.
+        """Yield the selected shares of every batch of the current `epoch`, one after another.
 
         Parameters
         ----------
         shares: sequence of int
-            Which of the `of` about equal runs that a batch is cut into. Default: the whole batch as one.
+            Indices of the shares to yield. Default: the whole batch as one share.
         of: int
-            Into how many each batch is cut.
+            Number of shares of nearly equal size into which each batch is split.
 
         Yields
         ------
         inputs: numpy.ndarray, shape=(b, length, depth), dtype=float32
         labels: numpy.ndarray, shape=(b, ...), dtype=float32
         chosen: numpy.ndarray, shape=(b,), dtype=int64
-            Which examples these are.
+            Indices of the examples.
         """
         rng = None if self.seed is None else np.random.default_rng([self.seed, self.epoch])
         order = np.arange(len(self.labels)) if rng is None else rng.permutation(len(self.labels))
-        place = self.draw(rng)
+        drawn = self.draw(rng)
         for first in range(0, len(order), self.batch_size):
             batch = order[first : first + self.batch_size]
             for share in shares:
                 part = slice(len(batch) * share // of, len(batch) * (share + 1) // of)
                 chosen = batch[part]
-                yield self.read(chosen, place[first : first + self.batch_size][part]), self.labels[chosen], chosen
+                yield self.read(chosen, drawn[first : first + self.batch_size][part]), self.labels[chosen], chosen
 
     def draw(self, rng: np.random.Generator | None) -> np.ndarray:
-        """Return what an epoch draws for each example beside its place in the order; shape=(n,)."""
+        """Return the random draws of an epoch for each position in the order, such as shifts; shape=(n,)."""
         return np.zeros(len(self.labels), dtype=np.int64)
 
     def read(self, chosen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Return the inputs of some examples, changed as drawn; shape=(b, length, depth), dtype=float32."""
+        """Return the inputs of some examples, augmented as drawn; shape=(b, length, depth), dtype=float32."""
         raise NotImplementedError
 
     def to_tensorflow(self, shares: Sequence[int] = (0,), of: int = 1) -> tf.data.Dataset:
-        """Return what `deal` yields as a `tf.data.Dataset`; every pass is the epoch that `epoch` names when it starts."""
+        """Return the output of `deal` as a `tf.data.Dataset`; each iteration uses the value of `epoch` when it starts."""
         signature = (
             tf.TensorSpec((None, *self.input_shape), tf.float32),
             tf.TensorSpec((None, *self.labels.shape[1:]), tf.float32),
@@ -123,18 +124,18 @@ class Batches:
         data = tf.data.Dataset.from_generator(lambda: self.deal(shares, of), output_signature=signature)
         data = data.apply(tf.data.experimental.assert_cardinality(len(self) * len(shares))).prefetch(2 * len(shares))
         options = tf.data.Options()
-        # With autotuning, short epochs were seen to hang for 5, 10 or 20 seconds with the process idle.
+        # With autotuning, short epochs sometimes hung for 5, 10 or 20 seconds with the process idle.
         options.autotune.enabled = False
         return data.with_options(options)
 
 
 class StoredLabels:
-    """Labels by bin of some rows of a data set, which are read when they are asked for.
+    """Labels per bin of some rows of a data set, read on access.
 
     Parameters
     ----------
     reader: RowReader
-        Of `labels`, shape (N, tasks, bins).
+        Reader of `labels`, shape (N, tasks, bins).
     rows: numpy.ndarray, shape=(n,), dtype=int
 
     Attributes
@@ -152,27 +153,27 @@ class StoredLabels:
         return self.shape[0]
 
     def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
-        """Return labels of some of the rows, by their place among them; shape=(b, bins, tasks), dtype=float32."""
+        """Return labels by index into `rows`; shape=(b, bins, tasks), dtype=float32."""
         return self._reader.read(self._rows[chosen]).transpose(0, 2, 1)
 
 
 class GeneBatches(Batches):
-    """Batches of a split's genes, or of its tiles of the genome, each epoch in an order and with shifts of its own.
+    """Batches of genes or genome tiles of a data set, with a new random order and new shifts in each epoch.
 
     Parameters
     ----------
     h5_file: str or Path
         A data set.
     rows: numpy.ndarray, shape=(n,), dtype=int
-        The genes or tiles.
+        Rows of the genes or tiles.
     batch_size: int
-        Examples in a batch; the last batch of an epoch may be smaller.
+        Examples per batch; the last batch of an epoch may be smaller.
     depth: int
         4, or 5 with the gene body as a fifth channel.
     max_shift: int
-        Windows move by up to this many bases in training; 0 for evaluation. At most the file's pad.
+        Largest shift of a window in bases, at most the file's padding. Default 0, for evaluation.
     seed: int, optional
-        Seed of order and shifts; None keeps the order of `rows`, unshifted.
+        Random seed of order and shifts; None keeps the order of `rows`, without shifts.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class GeneBatches(Batches):
         self._codes = self._windows.codes(self.rows, max_shift, max_shift) if in_memory else None
 
     def _read_labels(self, file: h5py.File) -> tuple[np.ndarray | StoredLabels, bool]:
-        """Return the labels, and whether there is room in memory for all windows."""
+        """Return the labels, and whether all windows fit in memory."""
         tasks, bins = file["labels"].shape[1:]
         windows = len(self.rows) * (self._windows.seq_len + 2 * self.max_shift)
         if not file.attrs["bin_size"]:

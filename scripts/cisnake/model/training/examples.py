@@ -1,4 +1,4 @@
-"""What one model is trained on and chosen by, from a data set and the parameters of the model."""
+"""Training and validation examples of one model, from a data set and the model's parameters."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cisnake.model.training.batches import GeneBatches
 
 
 def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, Any]:
-    """Return parameters of one head completed by what the data set knows: length of windows, which tracks are of two strands.
+    """Return the parameters of a single-head model, with window length and strand pairs filled in from the data set.
 
     Parameters
     ----------
     params: dict
-        As `read_params` gives them; left as they are. What they say themselves stays.
+        From `read_params`; not modified. Existing values take precedence.
     dataset: str or Path
         dataset.h5.
 
@@ -32,7 +32,7 @@ def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, An
     Raises
     ------
     InputError
-        The file is no data set, or there are several heads.
+        The file is not a data set, or the model has several heads.
     """
     check_single_head(params["model"])
     with open_dataset(dataset) as file:
@@ -52,16 +52,16 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
     dataset: str or Path
         dataset.h5.
     params: dict
-        As `read_params` gives them: `model.seq_depth`, `train.batch_size` and `train.loss` count.
+        From `read_params`; `model.seq_depth`, `train.batch_size` and `train.loss` are used.
     fold: int
-        The fold that is held out.
+        Held-out fold.
     seed: int
-        Of order and shifts of the training examples.
+        Random seed of order and shifts of the training examples.
 
     Raises
     ------
     InputError
-        The file is no data set, or the loss is not defined for its labels.
+        The file is not a data set, or the loss is undefined for its labels.
     """
     model, train = params["model"], params["train"]
     with open_dataset(dataset) as file:

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and adaptive clipping from the `train` section of a parameter file."""
+"""Optimizers, learning-rate schedules and adaptive gradient clipping from the `train` section of a parameter file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _DECAY_KEYS = ("decay_steps", "decay_rate")
 _SCHEDULES = ("constant", "cosine", "exponential", "cyclical1")
 _DECAY_RATE = 0.96
 
-# Ftrl forgets the weights that training starts from; ScheduleFreeAdamW means other weights for validation than for training,
-# and Keras does not exchange them.
+# Ftrl discards the initial weights; ScheduleFreeAdamW requires different weights for validation, which Keras does not swap in.
 _NOT_BY_NAME = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "Ftrl", "ScheduleFreeAdamW"}
 _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     name.lower(): member
@@ -30,16 +29,16 @@ _WITHOUT_DECAY = ("sgd", "momentum", "adam")
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class Cyclical1(keras.optimizers.schedules.LearningRateSchedule):
-    """One triangle, and then a constant: Basenji's one-cycle schedule.
+    """Basenji's one-cycle schedule: a triangular cycle followed by a constant rate.
 
-    At step s the rate is initial + (maximal − initial) · (1 − |s/S − 1|) while s ≤ 2S, where S is `step_size`, and
-    final afterwards. It reaches the maximal rate at step S.
+    At step s ≤ 2S, where S is `step_size`, the rate is initial + (maximal − initial) · (1 − |s/S − 1|); its maximum is at step
+    S. After step 2S, it is the final rate.
 
     Parameters
     ----------
     initial_learning_rate, maximal_learning_rate, final_learning_rate: float
     step_size: int
-        Steps from the initial rate to the maximal one, and as many back.
+        Steps from the initial to the maximal rate, and the same number back.
     """
 
     def __init__(
@@ -67,19 +66,19 @@ class Cyclical1(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="cisnake")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A line from zero to the initial rate, and then another schedule from its own beginning.
+    """Linear warm-up from zero to the initial rate, followed by another schedule from its start.
 
-    At step s < `warmup_steps` the rate is initial · s / `warmup_steps`: the very first step changes no weight, as in
-    Basenji. From then on it is what `schedule` has at step s − `warmup_steps`.
+    At step s < `warmup_steps` the rate is initial · s / `warmup_steps`, so that the first step changes no weights, as in
+    Basenji. Afterwards it is the rate of `schedule` at step s − `warmup_steps`.
 
     Parameters
     ----------
     initial_learning_rate: float
-        Where the line ends; where `schedule` begins.
+        Rate at the end of the warm-up, and at the start of `schedule`.
     warmup_steps: int
-        Length of the line; at least 1.
+        Length of the warm-up; at least 1.
     schedule: float or LearningRateSchedule
-        What follows.
+        Rate after the warm-up.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
-        # The schedule is computed during the warm-up, too: none of them may see a step before its first.
+        # The schedule is also computed during the warm-up, so its step must not be negative.
         after = ops.maximum(step - self.warmup_steps, 0.0)
         follows = self.schedule(after) if callable(self.schedule) else self.schedule
         return ops.where(step < self.warmup_steps, self.initial_learning_rate * step / self.warmup_steps, follows)
@@ -116,20 +115,19 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_optimizer(train: dict[str, Any], steps_per_epoch: int, loss_scale: bool = False) -> keras.optimizers.Optimizer:
-    """Return the optimizer that a `train` section describes.
+    """Build the optimizer described by a `train` section.
 
     Parameters
     ----------
     train: dict
-        `optimizer`: sgd or momentum (with `momentum`), adam (with `adam_beta1` and `adam_beta2`), adamw (with
-        `weight_decay`, too, which spares biases and normalisation), or most other optimizers of Keras by name, in
-        capitals or not. Those take `weight_decay`, the betas if they are of Adam's family, and Keras's defaults for what
-        is theirs alone.
+        `optimizer`: sgd or momentum (with `momentum`), adam (with `adam_beta1` and `adam_beta2`), adamw (also with
+        `weight_decay`, which excludes biases and normalisation), or the name of most other Keras optimizers, in upper or lower
+        case. These use `weight_decay`, the betas if they belong to Adam's family, and Keras's defaults for all other arguments.
 
-        `clip_norm` bounds the norm of the gradient of each weight tensor, `global_clipnorm` that of all together.
-        `agc_clip` is for the caller: see `adaptive_clip`. For the learning rate, see `build_schedule`.
+        `clip_norm` limits the gradient norm of each weight tensor, and `global_clipnorm` that over all weights. `agc_clip` must
+        be applied by the caller, see `adaptive_clip`. For the learning rate, see `build_schedule`.
     steps_per_epoch: int
-        Batches in an epoch.
+        Batches per epoch.
     loss_scale: bool
         Whether the caller scales the loss, for float16. Adam's epsilon is then 1e-4 instead of 1e-7, as in Baskerville.
         Default False.
@@ -141,7 +139,7 @@ def build_optimizer(train: dict[str, Any], steps_per_epoch: int, loss_scale: boo
     Raises
     ------
     InputError
-        The optimizer or schedule is unknown, or settings exclude one another.
+        The optimizer or schedule is unknown, or settings are incompatible.
     """
     name = train["optimizer"].lower()
     if name not in _OPTIMIZERS:
@@ -155,7 +153,9 @@ def build_optimizer(train: dict[str, Any], steps_per_epoch: int, loss_scale: boo
     }
     decay = train["weight_decay"]
     if name in _WITHOUT_DECAY and decay:
-        raise InputError(f"weight_decay is {decay}, which optimizer {name} does not know: use adamw, or l2_scale of the model.")
+        raise InputError(
+            f"weight_decay is {decay}, but optimizer {name} does not support it: use adamw, or l2_scale of the model."
+        )
     if name in _WITH_BETAS:
         settings |= {"beta_1": train["adam_beta1"], "beta_2": train["adam_beta2"]}
     if name == "adam":
@@ -165,16 +165,16 @@ def build_optimizer(train: dict[str, Any], steps_per_epoch: int, loss_scale: boo
     if name in _WITHOUT_DECAY:
         return _OPTIMIZERS[name](**settings)
     if name == "muon":
-        # It leaves all weights but matrices to Adam, whose decay it has apart.
+        # Muon optimises all weights except matrices by Adam, with a separate decay.
         settings["adam_weight_decay"] = decay
     optimizer = _OPTIMIZERS[name](weight_decay=decay, **settings)
-    # Decay draws weights to zero; scales and offsets of normalisation have no reason to go there.
+    # Biases, and gains and offsets of normalisation, should not be drawn towards zero.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
 def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Return the learning rate that a `train` section describes: a number, or a schedule over steps.
+    """Return the learning rate described by a `train` section: a number, or a schedule over steps.
 
     Parameters
     ----------
@@ -183,18 +183,18 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
 
         - constant: `learning_rate`;
         - cosine: from `learning_rate` to zero at the last step of epoch `train_epochs_max`;
-        - exponential: `learning_rate` times `decay_rate` (default 0.96) after every `decay_steps` steps;
-        - cyclical1: see `Cyclical1`, with S the steps of `train_epochs_cycle1` epochs, and its three rates.
+        - exponential: `learning_rate`, multiplied by `decay_rate` (default 0.96) every `decay_steps` steps;
+        - cyclical1: see `Cyclical1`, with its three rates, and S the number of steps in `train_epochs_cycle1` epochs.
 
-        Without it, and as in Basenji and Baskerville, the keys of a schedule choose that schedule: the four of cyclical1, or
-        `decay_steps`; with neither, the rate is constant. `warmup_steps` come before any of them: see `WarmUp`.
+        If `lr_schedule` is null, the schedule is inferred from its keys, as in Basenji and Baskerville: the four keys of
+        cyclical1, or `decay_steps`. Without these, the rate is constant. `warmup_steps` precede any schedule: see `WarmUp`.
     steps_per_epoch: int
-        Batches in an epoch.
+        Batches per epoch.
 
     Raises
     ------
     InputError
-        The schedule is unknown, lacks a key, or there are keys of another.
+        The schedule is unknown, one of its keys is missing, or keys of another schedule are set.
     """
     cycle, decay = ([key for key in keys if train.get(key) is not None] for keys in (_CYCLE_KEYS, _DECAY_KEYS))
     name = train["lr_schedule"] or ("cyclical1" if cycle else "exponential" if decay else "constant")
@@ -202,11 +202,11 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
         raise unknown_name("lr_schedule", name, _SCHEDULES)
     foreign = (cycle if name != "cyclical1" else []) + (decay if name != "exponential" else [])
     if foreign:
-        raise InputError(f"{foreign[0]} does not go with lr_schedule {name}: leave one of them out.")
+        raise InputError(f"{foreign[0]} cannot be used with lr_schedule {name}: remove one of them.")
     needed = {"cyclical1": _CYCLE_KEYS, "exponential": ("decay_steps",)}.get(name, ())
     missing = [key for key in needed if train.get(key) is None]
     if missing:
-        raise InputError(f"lr_schedule {name} needs {' and '.join(missing)}.")
+        raise InputError(f"lr_schedule {name} requires {' and '.join(missing)}.")
     warmup, initial = train["warmup_steps"], train["learning_rate"]
     rate: float | keras.optimizers.schedules.LearningRateSchedule = initial
     if name == "cosine":
@@ -228,26 +228,26 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
 def adaptive_clip(gradients: Sequence[Any], weights: Sequence[Any], clip: float) -> list[Any]:
     """Clip the gradient of each unit to a fraction of the norm of its own weights (Brock et al. 2021, arXiv 2102.06171).
 
-    A unit is an output channel: the norms are over all axes of a kernel but the last, which is over inputs for a Dense
-    kernel, and over width and input channels for one of Conv1D. For a depthwise kernel they are over width alone, and a
-    bias, gain or scalar is taken as a whole. Where the norm G of a gradient is above M = `clip` · max(W, 1e-3), with W that
-    of the weights, it is multiplied by M / G.
+    A unit is an output channel. Norms are computed over all axes of a kernel except the last: over inputs for a Dense kernel,
+    and over width and input channels for a Conv1D kernel. For a depthwise kernel they are computed over width only, and for a
+    bias, gain or scalar over all elements. If the norm G of a unit's gradient exceeds M = `clip` · max(W, 1e-3), with W the
+    norm of the weights, the gradient is multiplied by M / G.
 
-    Basenji's norms of Conv1D kernels run over the width alone, as if each pair of an input and an output channel were a
-    unit, and so bound each pair by a norm of a few numbers; here they follow the article.
+    Norms of Conv1D kernels follow the article. Basenji computes them over the width only, and so clips each pair of input and
+    output channels separately.
 
     Parameters
     ----------
     gradients: sequence of tensors
-        One for each weight; None where there is none.
+        One per weight; None for weights without a gradient.
     weights: sequence of variables or tensors
     clip: float
-        Largest ratio of the norms; 0.01 to 0.1 is usual.
+        Largest ratio of the norms; typically 0.01 to 0.1.
 
     Returns
     -------
     list of tensors
-        As `gradients`.
+        Clipped gradients, in the order of `gradients`.
     """
     return [
         gradient if gradient is None else _clip_units(gradient, weight, clip) for gradient, weight in zip(gradients, weights)
@@ -256,9 +256,9 @@ def adaptive_clip(gradients: Sequence[Any], weights: Sequence[Any], clip: float)
 
 def _clip_units(gradient: Any, weight: Any, clip: float) -> Any:
     rank, name = len(weight.shape), getattr(weight, "name", "")
-    # Attention has biases of rank 4.
-    shared = rank if rank <= 1 or "bias" in name else rank - 2 if "depthwise" in name else rank - 1
-    axes = tuple(range(shared))
+    # The biases of attention have rank 4.
+    reduced = rank if rank <= 1 or "bias" in name else rank - 2 if "depthwise" in name else rank - 1
+    axes = tuple(range(reduced))
     limit = clip * ops.maximum(_norm(ops.convert_to_tensor(weight), axes), 1e-3)
     norm = _norm(gradient, axes)
     return ops.where(norm > limit, gradient * (limit / ops.maximum(norm, 1e-6)), gradient)
@@ -270,4 +270,4 @@ def _norm(x: Any, axes: tuple[int, ...]) -> Any:
 
 def _check_positive(train: dict[str, Any], key: str) -> None:
     if train[key] <= 0:
-        raise InputError(f"{key} is {train[key]}: it must be above zero.")
+        raise InputError(f"{key} is {train[key]}: it must be positive.")

@@ -1,4 +1,4 @@
-"""Where the course of a training is shown while it runs."""
+"""Tracking of training with TensorBoard, Weights & Biases and MLflow."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _NO_VALUES = ("epoch", "stage", "head", "best")
 
 
 class Tracker:
-    """Hand the numbers of every epoch to TensorBoard, Weights & Biases or MLflow.
+    """Record the scores of every epoch in TensorBoard, Weights & Biases or MLflow.
 
-    The latter two are not among Cisnake's dependencies; whoever asks for them installs them and sets them up as their
-    documentation says (`WANDB_MODE`, `MLFLOW_TRACKING_URI`, ...).
+    The latter two are not dependencies of Cisnake: install and configure them as described in their documentation
+    (`WANDB_MODE`, `MLFLOW_TRACKING_URI`, ...).
 
     Parameters
     ----------
     kinds: list of str
-        Among `TRACKERS`.
+        Names of trackers from `TRACKERS`.
     folder: str or Path
-        Where TensorBoard's files go, and those of Weights & Biases.
+        Output folder of TensorBoard and Weights & Biases.
     name: str
-        Of the run. A training that is resumed goes on under the same name.
+        Name of the run. Resumed training continues under the same name.
     params: dict
-        Recorded with the run.
+        Parameters recorded with the run.
 
     Raises
     ------
     InputError
-        A kind is unknown, or its package is not installed.
+        A tracker is unknown, or its package is not installed.
     """
 
     def __init__(self, kinds: list[str], folder: str | Path, name: str, params: dict[str, Any]) -> None:
@@ -52,13 +52,13 @@ class Tracker:
         if "mlflow" in kinds:
             self._runs["mlflow"] = mlflow = _package("mlflow")
             mlflow.set_experiment("cisnake")
-            found = mlflow.search_runs(filter_string=f"attributes.run_name = '{name}'", output_format="list", max_results=1)
-            mlflow.start_run(run_id=found[0].info.run_id) if found else mlflow.start_run(run_name=name)
-            if not found:
+            runs = mlflow.search_runs(filter_string=f"attributes.run_name = '{name}'", output_format="list", max_results=1)
+            mlflow.start_run(run_id=runs[0].info.run_id) if runs else mlflow.start_run(run_name=name)
+            if not runs:
                 mlflow.log_params({f"{part}.{key}": value for part in params for key, value in params[part].items()})
 
     def epoch(self, rows: list[dict[str, Any]]) -> None:
-        """Record an epoch: one row of the history a head."""
+        """Record an epoch, given one row of the history per head."""
         for row in rows:
             head = f"{row['head']}/" if len(rows) > 1 else ""
             values = {name: float(value) for name, value in row.items() if name not in _NO_VALUES}
@@ -71,7 +71,7 @@ class Tracker:
                 self._runs["mlflow"].log_metrics(values, step=row["epoch"])
 
     def _to_tensorboard(self, epoch: int, head: str, values: dict[str, float]) -> None:
-        # Training and validation in folders of their own, which TensorBoard draws as two curves in one panel.
+        # Separate folders for training and validation, so that TensorBoard draws two curves in one panel.
         for name, value in values.items():
             part = "validation" if name.startswith("val_") else "train"
             if part not in self._writers:
@@ -96,5 +96,5 @@ def _package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise InputError(
-            f"{name} is asked for to track training, but is not installed: pip install {name}, or leave it out."
+            f"tracking training with {name} requires a package that is not installed: run pip install {name}, or remove {name}."
         ) from error

@@ -1,4 +1,4 @@
-"""Training that can be killed at any moment and resumed as if it had not been."""
+"""Training with checkpoints, which resumes exactly after an interruption."""
 
 from __future__ import annotations
 
@@ -42,42 +42,42 @@ _WORDS = {
 
 
 class Trainer:
-    """Train a network until its validation score stops rising.
+    """Train a network until its validation score stops improving.
 
-    An epoch is better than those before only if its score is strictly greater. The score is mean Pearson r + mean R² / 4 over
-    tasks of the validation examples, minus the loss for bce, or what `monitor` names. Training stops after `train_epochs_max`
-    epochs, or once `train_epochs_min` are done and none of the last `patience` was better.
+    An epoch is better than earlier ones only if its score is strictly greater. The score is mean Pearson r + mean R² / 4 over
+    tasks of the validation examples, the negative loss for bce, or the metric named by `monitor`. Training stops after
+    `train_epochs_max` epochs, or after at least `train_epochs_min` epochs if none of the last `patience` was better.
 
-    With several heads, each has data of its own. An epoch goes through all of them, their batches in a random order, so
-    that each head is as often the next as it has batches. Each head has its own score, patience and best weights; training
-    stops when none of them gains any more.
+    With several heads, each head has its own data. An epoch includes all their batches in random order. Each head has its own
+    score, patience and best weights; training stops when no head improves any more.
 
-    With `stages`, training goes through them one after another, each with weights that it trains and others that it leaves as
-    they are, with its own number of epochs, patience and optimizer; the best weights are those of the best epoch of all stages.
+    With `stages`, training runs them one after another. Each stage has its own trainable weights, number of epochs, patience
+    and optimizer. The best weights are those of the best epoch over all stages.
 
-    The state of training is kept after each epoch. A run that was killed goes on from it and ends with the weights that
-    it would have had.
+    The state of training is saved after each epoch. An interrupted run resumes from it and ends with the same weights as an
+    uninterrupted one.
 
     Parameters
     ----------
     params: dict
-        Sections `model` and `train`, complete, and perhaps `transfer`. Where `model` has no `strand_pair`, each head gets that
+        Complete sections `model` and `train`, and optionally `transfer`. If `model` has no `strand_pair`, each head gets that
         of its training data.
     train, val: Batches, or dict of str to Batches
-        `train` with a seed, `val` without; by key of the head (`head_human`, ...) where the network has several.
+        `train` with a seed, `val` without; by head key (`head_human`, ...) if the network has several heads.
     seed: int
-        Of initial weights and dropout.
+        Random seed of initial weights and dropout.
     checkpoint_dir: str or Path
-        Where the state is kept; only ever used with the same data, parameters and seed. On a cluster, one that all nodes see.
+        Folder of the saved state. Use it only with the same data, parameters and seed. On a cluster, it must be shared by all
+        nodes.
     tracker: Tracker, optional
-        Told of every epoch.
+        Records the scores of every epoch.
     strategy: tf.distribute.Strategy, optional
         From `devices.distribution_strategy`. Default: one device.
 
     Raises
     ------
     InputError
-        A setting is unknown, the windows are not as long as the model's, or there are several heads and data for one.
+        A setting is unknown, windows do not match the model's input, or there are several heads but data for only one.
     """
 
     def __init__(
@@ -107,27 +107,27 @@ class Trainer:
         for key, batches in self.train.items():
             _check_lengths(self.heads[key], batches)
         self._check_synchronized()
-        # A name that fits nothing should not come up after hours, when its stage begins.
+        # Detect unknown names now, not hours later, when their stage begins.
         for stage in self._stages():
             freeze(self.model, stage.get("train", self._trained))
         self._last_line = time.monotonic()
 
     def fit(self) -> tuple[dict[str, keras.Model], pd.DataFrame]:
-        """Train, or go on with it.
+        """Train the network, or resume training.
 
         Returns
         -------
         models: dict of str to keras.Model
-            For each head (`head`, if there is one) the network with its best weights, in float32, not compiled.
+            Network with the best weights per head (`head`, if there is only one), in float32, not compiled.
         history: pandas.DataFrame
-            A row an epoch and head: epoch, stage, head, seconds, learning_rate, loss and metrics of training, the same with
-            `val_`, val_score, best.
+            One row per epoch and head: epoch, stage, head, seconds, learning_rate, training loss and metrics, validation loss
+            and metrics (prefix `val_`), val_score, best.
 
         Raises
         ------
         InputError
-            No epoch had a finite validation score, or the loss became infinite or NaN: the message says in which batch, and
-            for which examples and tasks of it.
+            No epoch had a finite validation score, or the loss became infinite or NaN; the message lists the batch and the
+            affected examples and tasks.
         """
         resumed = self.checkpoint.load()
         self._check_agreement()
@@ -138,21 +138,21 @@ class Trainer:
         for key in self.heads:
             if key not in self.checkpoint.best_weights:
                 raise InputError(
-                    "no epoch had a finite validation score: the validation genes need at least two measured values that "
-                    "differ, in at least one task."
+                    "no epoch had a finite validation score: at least one task must have two different measured values among "
+                    "the validation genes."
                 )
         return {key: self._best(key) for key in self.heads}, pd.DataFrame(self.checkpoint.history)
 
     def _build(self, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
-        """Return the network, as transferred, and what of it is to be trained."""
+        """Return the network, after transfer, and the names of its trainable parts."""
         targets = {key: batches.labels.shape[-1] for key, batches in self.train.items()}
         model = build_model(self.params["model"], next(iter(targets.values())) if self.single else targets)
         return apply_transfer(model, transfer)
 
     def _best(self, key: str) -> keras.Model:
-        # Anew, without what only training needs: replicas, half precision, and adapters beside the weights that they adapt.
-        whole = self._build(self.params.get("transfer", {}) | {"weights": None})[0]
-        model = whole if self.single else head_model(whole, key)
+        # Rebuild the network without what only training requires: replicas, half precision and unmerged adapters.
+        rebuilt = self._build(self.params.get("transfer", {}) | {"weights": None})[0]
+        model = rebuilt if self.single else head_model(rebuilt, key)
         model.set_weights(self.checkpoint.best_weights[key])
         return merge_adapters(model) if adapter_layers(model) else model
 
@@ -160,21 +160,25 @@ class Trainer:
         stages = self.settings["stages"] or [{"epochs": self.settings["train_epochs_max"]}]
         for stage in stages:
             if not isinstance(stage, dict):
-                raise InputError(f"a stage of train.stages is {stage!r}: write it as {{epochs: 5, train: head}}.")
+                raise InputError(
+                    f"a stage of train.stages is {stage!r}: it must be a mapping such as {{epochs: 5, train: head}}."
+                )
             for key in stage:
                 if key not in _STAGE_KEYS:
                     raise unknown_name("key of a stage of train.stages", key, _STAGE_KEYS)
             if not isinstance(stage.get("epochs"), int) or stage["epochs"] < 1:
-                raise InputError(f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a number from 1 on.")
+                raise InputError(
+                    f"a stage of train.stages has epochs {stage.get('epochs')!r}: it must be a whole number, at least 1."
+                )
             if not isinstance(stage.get("learning_rate", 0.0), int | float):
                 raise InputError(f"a stage of train.stages has learning_rate {stage['learning_rate']!r}: it must be a number.")
         return stages
 
-    def _prepare(self, number: int, asked: dict[str, Any]) -> _Stage:
-        """Compile what a stage does: frozen weights and the rate of learning are part of the compiled step."""
-        settings = self.settings | {"train_epochs_max": asked["epochs"]}
-        settings["learning_rate"] = asked.get("learning_rate", settings["learning_rate"])
-        freeze(self.model, asked.get("train", self._trained))
+    def _prepare(self, number: int, stage: dict[str, Any]) -> _Stage:
+        """Return the new optimizer and steps of a stage: frozen weights and learning rate are part of a compiled step."""
+        settings = self.settings | {"train_epochs_max": stage["epochs"]}
+        settings["learning_rate"] = stage.get("learning_rate", settings["learning_rate"])
+        freeze(self.model, stage.get("train", self._trained))
         with self.strategy.scope():
             scale = LossScale() if settings["precision"] == "mixed_float16" else None
             sound = sound_so_far()
@@ -225,7 +229,7 @@ class Trainer:
         return rows
 
     def _train_epoch(self, epoch: int, stage: _Stage) -> dict[str, dict[str, float]]:
-        """Go through all batches once, those of all heads in a random order, and return the loss and metrics of each head."""
+        """Train on all batches once, mixing heads in random order, and return the loss and metrics of each head."""
         for batches in self.train.values():
             batches.epoch = epoch
         sources = {key: self._batches(batches) for key, batches in self.train.items()}
@@ -237,7 +241,8 @@ class Trainer:
         for number, key in enumerate(order, start=1):
             shares, size = next(sources[key])
             result = stage.steps[key](shares, size)
-            # Read one step later, so that the device need not wait for Python; a step that follows a broken one does nothing.
+            # Read each result one step later, so that the device does not wait for Python; steps after a non-finite one do
+            # nothing.
             if last:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
@@ -261,22 +266,22 @@ class Trainer:
         loss = float(loss)
         if not bool(sound):
             raise InputError(
-                f"the loss is {loss} or its gradient not finite in batch {number} of epoch {epoch + 1}"
-                f"{self._culprits(key, stage, shares)}: lower train.learning_rate or set train.clip_norm; with a Poisson loss, "
-                "end the head with {name: final, activation: softplus}, whose predictions are not negative."
+                f"the loss ({loss}) or its gradient is not finite in batch {number} of epoch {epoch + 1}"
+                f"{self._culprits(key, stage, shares)}: lower train.learning_rate or set train.clip_norm. With a Poisson loss, "
+                "end the head with {name: final, activation: softplus}, so that predictions are non-negative."
             )
         totals[key].add(loss, size, sums)
 
     def _culprits(self, key: str, stage: _Stage, shares: Any) -> str:
-        """Say which examples and tasks of a batch are not finite; the weights are those before it, as the step sees to."""
+        """Describe the examples and tasks of a batch that are not finite; `Step` has kept the weights from before the batch."""
         batches, genes, tasks = self.train[key], [], []
         for inputs, labels, chosen in shares:
             predictions = np.asarray(self.heads[key](inputs, training=True))
             labels = np.asarray(labels)
             broken = ~np.isfinite(predictions) | np.isinf(labels)
             per_example = np.asarray(stage.steps[key].loss.call(labels, predictions))
-            of_examples = broken.any(axis=tuple(range(1, broken.ndim))) | ~np.isfinite(per_example)
-            genes += [batches.names[int(i)] for i in np.asarray(chosen)[of_examples]]
+            broken_examples = broken.any(axis=tuple(range(1, broken.ndim))) | ~np.isfinite(per_example)
+            genes += [batches.names[int(i)] for i in np.asarray(chosen)[broken_examples]]
             tasks += [batches.tasks[int(i)] for i in np.flatnonzero(broken.any(axis=tuple(range(broken.ndim - 1))))]
         parts = [f"{what} {_some(list(dict.fromkeys(names)))}" for what, names in (("for", genes), ("in task", tasks)) if names]
         return f" ({' '.join(parts)})" if parts else ""
@@ -289,11 +294,11 @@ class Trainer:
         return totals.values()
 
     def _batches(self, batches: Batches) -> Iterator[tuple[list[Any], int]]:
-        """Yield each batch as the shares of this process's replicas, and the size of the whole batch."""
-        mine = local_shares(self.strategy)
-        source = iter(batches.to_tensorflow(mine, self.strategy.num_replicas_in_sync))
+        """Yield, for each batch, the shares of this process's replicas and the size of the whole batch."""
+        local = local_shares(self.strategy)
+        source = iter(batches.to_tensorflow(local, self.strategy.num_replicas_in_sync))
         for first in range(0, len(batches.labels), batches.batch_size):
-            yield [next(source) for _ in mine], min(batches.batch_size, len(batches.labels) - first)
+            yield [next(source) for _ in local], min(batches.batch_size, len(batches.labels) - first)
 
     def _epochs(self, stage: _Stage | None = None) -> int:
         return len(self.checkpoint.rows(next(iter(self.heads)), stage.number if stage else None))
@@ -303,30 +308,30 @@ class Trainer:
         if epochs >= settings["train_epochs_max"]:
             return True
         first = self._epochs() - epochs
-        gained = [row["epoch"] for key in self.heads for row in self.checkpoint.rows(key, stage.number) if row["best"]]
-        waited = epochs - (max(gained, default=first) - first)
+        improved = [row["epoch"] for key in self.heads for row in self.checkpoint.rows(key, stage.number) if row["best"]]
+        waited = epochs - (max(improved, default=first) - first)
         return epochs >= settings["train_epochs_min"] and waited >= settings["patience"]
 
     def _check_agreement(self) -> None:
-        """Refuse nodes that would go on from different epochs."""
+        """Raise an error if the nodes would resume from different epochs."""
         if len(local_shares(self.strategy)) == self.strategy.num_replicas_in_sync:
             return
-        mine = len(self.checkpoint.history)
-        total = tf.function(lambda: self.strategy.reduce("SUM", self.strategy.run(lambda: tf.constant(mine)), axis=None))()
-        if int(total) != mine * self.strategy.num_replicas_in_sync:
+        rows = len(self.checkpoint.history)
+        total = tf.function(lambda: self.strategy.reduce("SUM", self.strategy.run(lambda: tf.constant(rows)), axis=None))()
+        if int(total) != rows * self.strategy.num_replicas_in_sync:
             raise InputError(
-                f"the nodes see different states of training in {self.checkpoint.file.parent}: put it in a folder that all "
-                "nodes share."
+                f"the nodes see different states of training in {self.checkpoint.file.parent}: use a folder that is shared by "
+                "all nodes."
             )
 
     def _check_synchronized(self) -> None:
         synchronized = any(getattr(layer, "synchronized", False) for layer in self.model.layers)
         if synchronized and self.strategy.num_replicas_in_sync > 1:
-            for key, alone in (("gradient_accumulation", 1), ("jit_compile", False)):
-                if self.settings[key] != alone:
+            for key, supported in (("gradient_accumulation", 1), ("jit_compile", False)):
+                if self.settings[key] != supported:
                     raise InputError(
-                        f"train.{key} is {self.settings[key]}, which does not go with norm_type batch-sync on several devices: "
-                        "use norm_type batch, or leave it out."
+                        f"train.{key} is {self.settings[key]}, which norm_type batch-sync does not support on several devices: "
+                        f"use norm_type batch, or remove train.{key}."
                     )
 
     def _due(self, spans: int = 1) -> bool:
@@ -345,7 +350,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What a stage of training works with."""
+    """Optimizer and compiled steps of a stage of training."""
 
     number: int
     settings: dict[str, Any]
@@ -360,7 +365,7 @@ class _Stage:
 
 
 def _with_strand_pairs(model: dict[str, Any], train: dict[str, Batches], single: bool) -> dict[str, Any]:
-    """Return the `model` section with the strand pairs that the data know, unless it says itself which they are."""
+    """Return the `model` section with the strand pairs of the data, unless it has its own."""
     keys = list(train) if single else head_names(model)
     pairs = [train[key].strand_pair if key in train else None for key in keys]
     return {"strand_pair": pairs} | model if any(pairs) else model
@@ -379,29 +384,29 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _check_lengths(model: keras.Model, batches: Batches) -> None:
-    asked, given = model.input_shape[1:], batches.input_shape
-    if asked != tuple(given):
+    model_shape, window_shape = model.input_shape[1:], batches.input_shape
+    if model_shape != tuple(window_shape):
         raise InputError(
-            f"seq_length of the model is {asked[0]} and its seq_depth {asked[1]}, but the windows of {batches.source} have "
-            f"{given[0]} bases in {given[1]} channels: leave seq_length out, or change the section windows."
+            f"the model has seq_length {model_shape[0]} and seq_depth {model_shape[1]}, but the windows in {batches.source} "
+            f"have {window_shape[0]} bases and {window_shape[1]} channels: remove seq_length, or change the section windows."
         )
     predicted, labels = model.output_shape[1:], batches.labels.shape[1:]
     if predicted != labels:
         raise InputError(
-            f"the model predicts shape {tuple(predicted)} for a window (positions, tasks), but the labels of {batches.source} "
-            f"have {tuple(labels)}: "
+            f"predictions of the model have shape {tuple(predicted)} per window (positions, tasks), but labels in "
+            f"{batches.source} have shape {tuple(labels)}: "
             + (
-                "end the trunk with flatten or global_pool, for one value a gene."
+                "end the trunk with flatten or global_pool to predict one value per gene."
                 if len(labels) == 1
-                else "change its pooling and cropping, or targets.bin_size and targets.crop."
+                else "change the model's pooling and cropping, or targets.bin_size and targets.crop."
             )
         )
 
 
 def _loss(settings: dict[str, Any]) -> keras.losses.Loss:
     weights = _LOSS_WEIGHTS.get(settings["loss"], {})
-    given = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
-    return parse_loss(settings["loss"], **given)
+    arguments = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
+    return parse_loss(settings["loss"], **arguments)
 
 
 def _metrics(settings: dict[str, Any], labels: np.ndarray | StoredLabels) -> list[keras.metrics.Metric]:
@@ -413,7 +418,7 @@ def _metrics(settings: dict[str, Any], labels: np.ndarray | StoredLabels) -> lis
 
 
 def _spread(labels: np.ndarray | StoredLabels, most: int = 4096) -> np.ndarray:
-    """Return labels of examples spread over all, enough to know their quantiles by."""
+    """Return the labels of evenly spaced examples, enough to estimate quantiles."""
     return labels[np.unique(np.linspace(0, len(labels) - 1, most).round().astype(np.int64))]
 
 

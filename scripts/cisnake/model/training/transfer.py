@@ -1,4 +1,4 @@
-"""Transfer: new tasks for a trained trunk, and which of its weights are trained on them."""
+"""Transfer learning: load a trained trunk, insert adapters, and freeze weights."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _ADAPTER_KEYS = ("lora_alpha", "conv_select", "conv_latent", "locon_alpha")
 
 
 def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
-    """Make a new network ready for what the `transfer` section of a parameter file asks for.
+    """Prepare a new network according to the `transfer` section of a parameter file.
 
     Parameters
     ----------
     model: keras.Model
         From `build_model`, for the new tasks.
     transfer: dict
-        `weights`: a file whose trunk the model starts from (see `load_weights`), none if absent. `mode`: full (default), all
-        weights are trained; linear, those of the heads alone; adapter, those of the heads and of `adapter`, for whose
-        further settings see `insert_adapter`. What is left out is as in `params.TRANSFER_DEFAULTS`; `params.read_params` checks
-        keys and kinds.
+        `weights`: file from which the trunk is loaded (see `load_weights`), if any. `mode`: trainable weights, which are full
+        (all weights, default), linear (heads only) or adapter (heads and `adapter`; see `insert_adapter` for its other
+        settings). Missing keys default to `params.TRANSFER_DEFAULTS`. Keys and types are not checked here, but by
+        `params.read_params`.
 
     Returns
     -------
     model: keras.Model
-        The same, or with adapters another. Nothing of it is frozen yet.
+        The given model, or a new one with adapters. No weights are frozen yet.
     trained: str or list of str
-        What is to be trained, for `freeze`.
+        Names of the trainable parts, for `freeze`.
 
     Raises
     ------
     InputError
-        A value is unknown, the file does not fit, or the model has no place for the adapter.
+        A value is unknown, the file does not match the model, or the model has no layer for the adapter.
     """
     settings = TRANSFER_DEFAULTS | transfer
     mode, adapter = settings["mode"], settings["adapter"]
@@ -47,7 +47,7 @@ def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.
         raise unknown_name("mode of the transfer section", str(mode), _MODES)
     if (mode == "adapter") != (adapter is not None):
         raise InputError(
-            f"transfer.mode is {mode} and transfer.adapter {adapter}: name an adapter with mode adapter, and no other."
+            f"transfer.mode is {mode}, but transfer.adapter is {adapter}: set an adapter with mode adapter, and only then."
         )
     if settings["weights"] is not None:
         load_weights(model, settings["weights"], trunk_only=True)
@@ -57,36 +57,36 @@ def apply_transfer(model: keras.Model, transfer: dict[str, Any]) -> tuple[keras.
 
 
 def freeze(model: keras.Model, train: str | Sequence[str] = "all") -> None:
-    """Let some weights of a network be trained, and freeze all others.
+    """Make some weights of a network trainable, and freeze all others.
 
-    A frozen batch normalisation normalises by its moving statistics, in training, too, and leaves them as they are; dropout
-    goes on. A step that was compiled before knows nothing of this: compile another.
+    Frozen batch normalisation uses its moving statistics in training too, and does not update them. Dropout stays active.
+    Steps compiled before this call are not affected and must be compiled again.
 
     Parameters
     ----------
     model: keras.Model
         From `build_model`, `head_model` or `insert_adapter`.
     train: str or sequence of str
-        What is trained, one or more of: all; adapters, the weights that `insert_adapter` put in; head, all heads; trunk; and
-        the beginning of layer names, up to any of their underscores: head_human, trunk_7, trunk_7_conv_nac_conv1d_1.
-        Default all.
+        Trainable parts, one or more of: all; adapters (weights added by `insert_adapter`); head (all heads); trunk; and
+        prefixes of layer names that end before an underscore, or whole names, for example head_human, trunk_7 or
+        trunk_7_conv_nac_conv1d_1. Default all.
 
     Raises
     ------
     InputError
-        A name fits no layer, or there is no adapter.
+        A name matches no layer, or there are no adapters.
     """
     wanted = [train] if isinstance(train, str) else list(train)
     adapted = adapter_layers(model)
     for name in wanted:
         if name == "adapters" and not adapted:
-            raise InputError("adapters are to be trained, but the model has none: set transfer.adapter.")
+            raise InputError("cannot train adapters: the model has none. Set transfer.adapter.")
         if name not in ("all", "adapters") and not any(_belongs(layer.name, name) for layer in model.layers):
             parts = {"_".join(layer.name.split("_")[:n]) for layer in model.layers for n in (1, 2) if layer.weights}
             raise unknown_name("part of the model to train", str(name), ["all", "adapters", *sorted(parts)])
     for layer in model.layers:
         chosen = "all" in wanted or any(_belongs(layer.name, name) for name in wanted)
-        # Keras does nothing where a layer already is what it is told to be, even if its weights are not.
+        # Keras ignores an unchanged value, even if it differs from that of the layer's weights; toggle to update both.
         layer.trainable = not chosen
         layer.trainable = chosen
     if "adapters" in wanted:
@@ -96,7 +96,7 @@ def freeze(model: keras.Model, train: str | Sequence[str] = "all") -> None:
 
 
 def _belongs(layer: str, name: str) -> bool:
-    # Any key that begins with head is a head: head2, too.
+    # Every key that starts with head is a head, including head2.
     return layer == name or layer.startswith(name if name == "head" else f"{name}_")
 
 
