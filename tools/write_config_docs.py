@@ -35,12 +35,12 @@ Each run is configured by one YAML file. Copy `config/template.yaml` to `config/
 snakemake --configfile config/mine.yaml --cores 8
 ```
 
-`config/demo.yaml` (a simulated genome) and `config/yeast.yaml` (real data) are complete examples. Keys that are left out have the
-defaults given below. The configuration is checked before any job starts: unknown keys, invalid values, missing files, and
+`config/demo.yaml` (a simulated genome) and `config/yeast.yaml` (real data) are complete examples. Keys that are left out
+have the defaults given below. The configuration is checked before any job starts: unknown keys, invalid values, missing files, and
 chromosomes or tasks that the files do not contain are all reported together.
 
-- Relative paths refer to `run.data_dir` or, if that is not set, to the folder in which Snakemake is started. `$NAME` and `~` are
-  expanded. Instead of a path, most input files can be given as `{url: ..., sha256: ...}`; the file is then downloaded once and
+- Relative paths refer to `run.data_dir` or, if that is not set, to the folder in which Snakemake is started. `$NAME` and `~`
+  are expanded. Instead of a path, most input files can be given as `{url: ..., sha256: ...}`; the file is then downloaded once and
   its checksum is verified.
 - `model.params` is searched for in the folder in which Snakemake is started, then in the folder of the workflow, so
   `config/models/demo.yaml` works from any folder.
@@ -54,8 +54,8 @@ PARAMETERS = """\
 The parameter file in `model.params` has the sections `model` (the network), `train` (its training) and, optionally, `transfer`
 (the pretrained weights from which training starts). There are examples in `config/models`, and `docs/training.md` explains the
 sections. The file can be YAML or JSON; a params.json from Basenji or Baskerville works unchanged. `model.overrides` changes
-individual parameters by dotted name, such as `train.learning_rate` or `model.trunk.0.filters`. The parameters of a trained model
-are saved beside it in params.yaml.
+individual parameters by dotted name, such as `train.learning_rate` or `model.trunk.0.filters`. The parameters of a trained
+model are saved beside it in params.yaml.
 
 ### model
 
@@ -69,8 +69,8 @@ windows. The strands of stranded tracks are exchanged as paired in the data set;
 that has one entry per head, either null or the index of the opposite-strand task for each task. `augment_shift` shifts each
 window at random by up to this number of bases.
 
-The model's `activation` is applied after the trunk. The following settings are shared by all blocks and can be overridden in any
-block; {plain} ignore them.
+The model's `activation` is applied after the trunk. The following settings are shared by all blocks and can be overridden in
+any block; {plain} ignore them.
 """
 
 
@@ -90,9 +90,7 @@ def page() -> str:
     plain = ", ".join(f"`{name}`" for name in sorted(ast.literal_eval(assigned("blocks", "PLAIN"))))
     layers = ", ".join(f"`{node.attr}`" for node in ast.walk(assigned("blocks", "KERAS_LAYERS")) if is_layer(node))
     parts += [PARAMETERS.format(plain=plain), shared_keys(), "### Blocks\n", blocks()]
-    parts += [
-        f"Keras layers can be used as blocks as well, with their Keras names and arguments: {layers}, `SoftmaxPool1D`.\n"
-    ]
+    parts += [f"Keras layers can be used as blocks as well, with their Keras names and arguments: {layers}, `SoftmaxPool1D`.\n"]
     parts += ["### train\n", setting_table(TRAIN_SETTINGS), "### transfer\n", setting_table(TRANSFER_SETTINGS)]
     return "\n".join(parts)
 
@@ -185,9 +183,7 @@ def blocks() -> str:
     named = [node.id for node in ast.walk(assigned("blocks", "BLOCKS")) if isinstance(node, ast.Name) and node.id in functions]
     table = assigned("blocks", "INNER")
     pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else []
-    inner = {
-        ast.literal_eval(key): f" Further arguments: those of `{ast.unparse(v)}`." for key, v in pairs if key is not None
-    }
+    inner = {ast.literal_eval(key): f" Further arguments: those of `{ast.unparse(v)}`." for key, v in pairs if key is not None}
     lines = {}
     for name in named:
         about = first_line(functions[name])
@@ -200,7 +196,9 @@ def arguments(function: ast.FunctionDef) -> str:
     """Return the arguments of a block without the first two, the tensor and the shared defaults."""
     names = function.args.args[2:]
     defaults = [None] * (len(names) - len(function.args.defaults)) + list(function.args.defaults)
-    words = [f"`{a.arg}`" + ("" if d is None else f" = {value(d)}") for a, d in zip(names, defaults[-len(names) :], strict=True)]
+    words = [
+        f"`{a.arg}`" + ("" if d is None else f" = {value(d)}") for a, d in zip(names, defaults[-len(names) :], strict=True)
+    ]
     return f" ({', '.join(words)})" if words else ""
 
 
