@@ -36,12 +36,12 @@ snakemake --configfile config/mine.yaml --cores 8
 ```
 
 `config/demo.yaml` (a simulated genome) and `config/yeast.yaml` (real data) are complete examples. Keys that are left out
-have the defaults given below. The configuration is checked before any job starts: unknown keys, invalid values, missing files, and
-chromosomes or tasks that the files do not contain are all reported together.
+have the defaults given below. The configuration is checked before any job starts: unknown keys, invalid values, missing files,
+and chromosomes or tasks that the files do not contain are all reported together.
 
 - Relative paths refer to `run.data_dir` or, if that is not set, to the folder in which Snakemake is started. `$NAME` and `~`
-  are expanded. Instead of a path, most input files can be given as `{url: ..., sha256: ...}`; the file is then downloaded once and
-  its checksum is verified.
+  are expanded. Instead of a path, most input files can be given as `{url: ..., sha256: ...}`; the file is then downloaded once
+  and its checksum is verified.
 - `model.params` is searched for in the folder in which Snakemake is started, then in the folder of the workflow, so
   `config/models/demo.yaml` works from any folder.
 - Individual keys can be set on the command line: `snakemake --configfile config/mine.yaml --config 'peaks={threshold: 0.02}'`.
