@@ -18,7 +18,7 @@ def test_name_that_differs_by_case_alone():
 
 
 def test_known_names_are_listed_or_counted():
-    assert str(unknown_name("split", "zzz", ["train", "val"])) == "unknown split 'zzz': known are: train, val."
-    assert "known are: none." in str(unknown_name("split", "zzz", []))
+    assert str(unknown_name("split", "zzz", ["train", "val"])) == "unknown split 'zzz': known names: train, val."
+    assert "known names: none." in str(unknown_name("split", "zzz", []))
     message = str(unknown_name("gene", "zzz", (f"g{i}" for i in range(5000))))
-    assert "there are 5000 known ones" in message and len(message) < 120
+    assert "there are 5000 known names" in message and len(message) < 120

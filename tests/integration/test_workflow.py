@@ -136,7 +136,7 @@ def test_missing_files_and_wrong_names_are_reported_together(foreign: dict[str, 
     foreign["attribution"]["contrasts"]["heat"]["on_tasks"] = ["het"]
     printed = snakemake(tmp_path, "--configfile", written(foreign, tmp_path))
     assert printed.endswith("exit 1")
-    for words in ("3 things to mend", "genome.fasta: absent.fa", "variants.vcf: absent.vcf", "'het': did you mean heat"):
+    for words in ("3 problems", "genome.fasta: absent.fa", "variants.vcf: absent.vcf", "'het': did you mean heat"):
         assert words in printed
     assert not (tmp_path / "results").exists()
 
@@ -157,7 +157,7 @@ def test_a_wrong_configuration_is_refused_without_frames_of_python(
     snakefile = module(tmp_path) if imported else ROOT / "Snakefile"
     printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path), snakefile=snakefile)
     assert printed.endswith("exit 1")
-    assert "configuration: 2 things to mend:\n  - unknown key in peaks 'treshold'" in printed
+    assert "configuration: 2 problems:\n  - unknown key in peaks 'treshold'" in printed
     assert not re.search(r"Traceback|Error|\bFile |\bline \d", printed), printed
 
 

@@ -137,7 +137,7 @@ def remote_sha256(wildcards):
 
 
 def network_memory(wildcards, input, attempt):
-    """Return the memory of a job that runs a network: a base plus the data set, of which training caches up to 2 GB per split."""
+    """Return the memory of a job that runs a network: a base plus the data set (training caches up to 2 GB per split)."""
     return attempt * (config["resources"]["mem_mb"] + min(int(8 * megabytes(input.dataset)), 6000))
 
 

@@ -52,7 +52,7 @@ def refused_later(rows):
 @pytest.mark.parametrize(
     ("reader", "message"),
     [
-        (killed_later, "a process that looked for the highest labels was killed, most likely for want of memory: run it again"),
+        (killed_later, "a process that looked for the highest labels was killed, probably because memory ran out: use fewer processes"),
         (refused_later, r"^track a\.bw ends early: make it again\.$"),
     ],
 )

@@ -299,7 +299,7 @@ def test_what_a_process_says_is_wrong_is_said_here(write, small_pieces, tmp_path
 
 
 def test_a_process_that_is_killed_is_said_to_be(write, small_pieces):
-    with pytest.raises(InputError, match="was killed, most likely for want of memory: run it again with fewer processes"):
+    with pytest.raises(InputError, match="was killed, probably because memory ran out: use fewer processes"):
         write(values=Failing(4, "kill"), processes=2)
 
 

@@ -149,7 +149,7 @@ def test_annotations_named_as_columns_of_pseudobulks_are_refused(tmp_path, count
 
 @pytest.mark.parametrize("name", ["none.mtx", "none.h5ad"])
 def test_a_file_of_cells_that_is_not_there_is_named(tmp_path, name):
-    with pytest.raises(InputError, match=r"none\.\w+ is not there: check targets\.cells"):
+    with pytest.raises(InputError, match=r"none\.\w+ does not exist: check targets\.cells"):
         aggregate_cells(tmp_path / name, BY)
 
 
