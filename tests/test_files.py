@@ -121,7 +121,7 @@ def test_fetched_file_is_kept_only_with_its_checksum(tmp_path: Path):
     assert output.read_bytes() == source.read_bytes()
     for url, sha256, message in [
         (source.as_uri(), "0" * 64, f"has the SHA-256 {right}"),
-        ((tmp_path / "none").as_uri(), right, "could not be fetched"),
+        ((tmp_path / "none").as_uri(), right, "could not be downloaded"),
     ]:
         output.unlink(missing_ok=True)
         with pytest.raises(InputError, match=message):

@@ -338,7 +338,7 @@ def test_who_writes_labels_below_zero_is_told(tmp_path, caplog):
         said.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
         with layout.open_dataset(tmp_path / "d.h5") as file:
             assert (file["labels"][:] == -8 * int(scale)).all()
-    assert len(said[0]) == 1 and said[0][0].startswith("labels go below 0") and "minus" in said[0][0]
+    assert len(said[0]) == 1 and said[0][0].startswith("labels below 0") and "minus" in said[0][0]
     assert said[1] == []
 
 
