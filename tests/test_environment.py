@@ -322,9 +322,9 @@ def test_wrong_commands_in_documents_are_found(tmp_path: Path) -> None:
         text.replace("`make lint`", "`make hidden`") + " and `scripts/none.py`, but not results in `results/demo/report.html`"
     )
     assert check_readme.problems({"README.md": wrong}, makefile, tmp_path) == [
-        "README.md: `make hidden` is no target of the Makefile",
+        "README.md: `make hidden` is not a target of the Makefile",
         "README.md: scripts/none.py does not exist",
-        "README.md, CONTRIBUTING.md: neither says what `make lint` is for",
+        "README.md, CONTRIBUTING.md: neither documents `make lint`",
     ]
 
 
