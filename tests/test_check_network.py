@@ -1,4 +1,4 @@
-"""The network of a coverage run is compared with its bins by the program itself."""
+"""The check of the network of a coverage run against its bins, by the program."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_shapes_of_a_network_that_fits(tmp_path, key):
     assert (found["input_shape"], found["output_shape"]) == ([32, 4], [8, 3])
 
 
-def test_a_network_of_several_heads_is_refused(tmp_path):
+def test_a_network_with_several_heads_is_rejected(tmp_path):
     with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for one"):
         run(tmp_path, head_human=HEAD, head_mouse=HEAD | {"units": 5})

@@ -1,11 +1,11 @@
-"""A wrong name must be answered with the right ones."""
+"""Messages for unknown names, with suggestions."""
 
 from __future__ import annotations
 
 from cisnake.errors import InputError, unknown_name
 
 
-def test_nearest_names_are_offered():
+def test_similar_names_are_suggested():
     error = unknown_name("task", "heet", ["heat", "cold", "acid"])
     assert isinstance(error, InputError)
     assert str(error) == "unknown task 'heet': did you mean heat?"

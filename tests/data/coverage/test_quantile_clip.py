@@ -52,7 +52,10 @@ def refused_later(rows):
 @pytest.mark.parametrize(
     ("reader", "message"),
     [
-        (killed_later, "a process that looked for the highest labels was killed, probably because memory ran out: use fewer processes"),
+        (
+            killed_later,
+            "a process that looked for the highest labels was killed, probably because memory ran out: use fewer processes",
+        ),
         (refused_later, r"^track a\.bw ends early: make it again\.$"),
     ],
 )
