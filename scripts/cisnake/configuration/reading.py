@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser, program: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key of the configuration; can be repeated"
     )
-    parser.epilog = "\n".join(["keys of the configuration:", *_described(load_schema(), "", PROGRAMS[program].all)])
+    parser.epilog = "\n".join(["configuration keys:", *_described(load_schema(), "", PROGRAMS[program].all)])
 
 
 def read(args: argparse.Namespace, program: str) -> Sections:
@@ -126,7 +126,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _part(schema: Mapping[str, Any], keys: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
-    """Return the part of a schema with the given keys, of which `optional` are not required; `$defs` are kept."""
+    """Return the part of a schema with the given keys; those in `optional` are not required. `$defs` are kept."""
     properties = {}
     for name, part in schema["properties"].items():
         inner, free = ([key.partition(".")[2] for key in names if key.startswith(f"{name}.")] for names in (keys, optional))

@@ -54,8 +54,8 @@ def mend(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], 
     problems: list of str
         One message per violation.
     unsound: set of Place
-        Keys whose values are unreliable: those that were invalid or missing, and missing ones of which an unknown key may be a
-        misspelling.
+        Keys whose values are unreliable: those that were invalid or missing, and absent keys that an unknown key may be
+        meant for.
     """
     original = copy.deepcopy(config)
     _fill(config, schema, schema)
