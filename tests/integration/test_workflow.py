@@ -97,7 +97,7 @@ def test_an_empty_configuration_is_not_the_demo(tmp_path: Path, snakemake: Run) 
     (tmp_path / "config.yaml").write_text("{}\n")
     printed = snakemake(tmp_path, "--dry-run", "--configfile", "config.yaml")
     assert printed.endswith("exit 1")
-    assert "lacks genome" in printed and "rule " not in printed
+    assert "is missing genome" in printed and "rule " not in printed
 
 
 @pytest.mark.parametrize("of_cells", [False, True])
