@@ -1,9 +1,9 @@
-"""Call peaks of attribution: the short spans of each gene's window that drive its score, up or down.
+"""Call peaks of attribution: short spans of the window of a gene that increase or decrease its score.
 
-recursive_seqlets takes spans in which every sub-span is unlikely given the distribution of all attributions of the file;
-find_attr_peaks takes the highest local maxima of each gene; tfmodisco_seqlets takes windows whose sum is larger than expected
-under a fitted null distribution. All call peaks of either sign. If the file has attributions of shuffled windows, each peak
-gets an empirical q-value.
+recursive_seqlets calls spans in which every sub-span is unlikely given the distribution of all attributions of the file;
+find_attr_peaks calls the highest local maxima of each gene; tfmodisco_seqlets calls windows whose sum is larger than expected
+under a fitted null distribution. All methods call peaks of either sign. If the file has attributions of shuffled windows, each
+peak gets an empirical q-value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "call_peaks")
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
     p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="table of peaks")
-    p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the same for a genome browser")
+    p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the peaks for a genome browser")
     return p
 
 
@@ -33,8 +33,8 @@ def main(args: argparse.Namespace) -> None:
     peaks = call_peaks(file, peak_method(settings.method, vars(settings)), max_q)
     write_table(peaks, args.output_tsv)
     write_bed(peaks, args.output_bed)
-    positive, sure = int((peaks["attribution"] > 0).sum()), int((peaks["q_value"] <= 0.1).sum())
-    described = f"{positive} positive" + (f", {sure} with q <= 0.1" if file.n_null else "")
+    positive, reliable = int((peaks["attribution"] > 0).sum()), int((peaks["q_value"] <= 0.1).sum())
+    described = f"{positive} positive" + (f", {reliable} with q <= 0.1" if file.n_null else "")
     program.log.info("%d peaks (%s) in %d of %d genes", len(peaks), described, peaks["gene_id"].nunique(), len(file))
 
 

@@ -1,6 +1,6 @@
-"""Build the network of a coverage run and compare what it predicts with the bins, before tracks are read for hours.
+"""Build the network of a coverage run and check its output shape, before tracks are read for hours.
 
-Writes the number of its parameters and the shapes of what it sees and predicts.
+Writes the number of parameters, and the shapes of the input and the output.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main(args: argparse.Namespace) -> None:
     if predicted != bins:
         raise InputError(
             f"the network of {file} predicts shape {predicted} (positions, tasks) from windows of {seq_len} bases, "
-            f"but targets.bin_size {targets.bin_size} and targets.crop {targets.crop} make {bins}: change its pooling "
-            "and cropping, or these."
+            f"but targets.bin_size {targets.bin_size} and targets.crop {targets.crop} require {bins}: change the pooling and "
+            "cropping of the network, or change these keys."
         )
     shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(predicted)}
     write_json({"parameters": model.count_params(), **shapes}, args.output)

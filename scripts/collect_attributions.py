@@ -1,6 +1,6 @@
-"""Join the shards of a contrast's attributions to one file, and write their sum over nucleotides as a BigWig track.
+"""Join the attribution shards of a contrast into one file, and write the attributions as a BigWig track.
 
-A table says of each gene how well it is predicted, and how far its attribution can be trusted.
+Also writes a table with the prediction quality of each gene and the reliability of its attributions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cisnake.interpret.attribution import AttributionFile, collect_shards, quali
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "collect_attributions")
-    p.add_argument("--shards", type=Path, required=True, metavar="DIR", help="the contrast's folder of attribute_genes.py")
+    p.add_argument("--shards", type=Path, required=True, metavar="DIR", help="folder of the contrast, from attribute_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     p.add_argument("--output-bigwig", type=Path, required=True, metavar="BW")
@@ -32,7 +32,9 @@ def main(args: argparse.Namespace) -> None:
     table = quality_table(AttributionFile(args.output))
     write_table(table, args.output_quality)
     trained, poor = ((table[column] == value).sum() for column, value in (("split", "train"), ("prediction", "poor")))
-    program.log.info("of %d genes, %d were trained on by their models, and %d are predicted poorly", len(table), trained, poor)
+    program.log.info(
+        "%d genes, of these %d in the training split of their models and %d predicted poorly", len(table), trained, poor
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Find the hits that lie in peaks of a contrast, and test which motifs stand there more often than beside.
+"""Find motif hits in the peaks of a contrast, and test which motifs are enriched there.
 
-A hit that overlaps a peak gets the attribution of its site. Motifs are ranked by how much more often they have a hit in a peak
-than in windows beside the peaks, every place of the genome counted once, and grouped by similarity.
+A hit that overlaps a peak gets the attribution of its site. Motifs are ranked by the enrichment of hits in peaks relative to
+windows beside the peaks, with every genomic locus counted once, and clustered by similarity.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "enrich_motifs")
     p.add_argument("--hits", type=Path, required=True, metavar="H5", help="all hits, from scan_motifs.py")
     p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast")
-    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="its peaks, from call_peaks.py")
+    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="peaks of the contrast, from call_peaks.py")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
-    p.add_argument("--processes", type=int, default=1, help="processes (default: 1)")
+    p.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
     p.add_argument("--output-hits", type=Path, required=True, metavar="TSV", help="table of hits in peaks")
-    p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the same for a genome browser")
+    p.add_argument("--output-bed", type=Path, required=True, metavar="BED", help="the hits in peaks for a genome browser")
     p.add_argument("--output-enrichment", type=Path, required=True, metavar="TSV", help="table of motifs, best first")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    # Not above: the processes that this starts import this file too.
+    # Imported here, because the processes that this starts import this file too.
     from cisnake.data import read_meme
     from cisnake.files import read_table, write_table
     from cisnake.interpret.attribution import AttributionFile
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     enrichment = enrichment_table(motifs, counts)
     write_table(enrichment, args.output_enrichment)
     program.log.info(
-        "%d of %d peaks are places of their own; %d windows beside", counts.n_peaks, len(peaks), counts.n_background
+        "%d of %d peaks are distinct loci; %d background windows beside them", counts.n_peaks, len(peaks), counts.n_background
     )
     significant = int((enrichment["q_value"] <= 0.05).sum())
     program.log.info("%d of %d motifs enriched in peaks at q <= 0.05", significant, len(motifs))

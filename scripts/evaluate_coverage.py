@@ -1,7 +1,7 @@
-"""Score the ensemble on the tiles of one split, bin by bin, with baselines beside it.
+"""Evaluate the ensemble on the tiles of one split, per bin, and compare it with baselines.
 
-The baselines are the mean of the training tiles, the mean profile around transcription starts, and a ridge regression on the
-k-mers around each bin. Writes scores per task, a summary, and some tiles as they were measured and predicted.
+The baselines are the mean of the training tiles, the mean profile around transcription start sites, and a ridge regression on
+the k-mers around each bin. Writes scores per task, a summary, and measured and predicted coverage of example tiles.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from cisnake.files import write_json, write_table
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="tiles")
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="data set of tiles")
     configuration.add_options(p, "evaluate_coverage")
     program.add_model_options(p)
-    p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
-    p.add_argument("--gene-windows", type=Path, required=True, metavar="H5", help="windows of genes")
-    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for transcription starts")
+    p.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
+    p.add_argument("--gene-windows", type=Path, required=True, metavar="H5", help="data set of gene windows")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for transcription start sites")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table")
     p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     p.add_argument("--output-tasks", type=Path, required=True, metavar="TSV")

@@ -1,6 +1,7 @@
-"""Score the ensemble on the genes of one split, with the training mean and a k-mer ridge regression beside it.
+"""Evaluate the ensemble on the genes of one split, and compare it with baselines.
 
-Writes scores per task and per gene, a summary, and all predictions.
+The baselines are the mean of the training genes and a ridge regression on k-mers. Writes scores per task and per gene, a
+summary, and all predictions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     configuration.add_options(p, "evaluate_model")
     program.add_model_options(p)
-    p.add_argument("--split", choices=SPLITS, default="test", help="(default: test)")
+    p.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with groups")
     p.add_argument("--output", type=Path, required=True, metavar="DIR")
     return p

@@ -1,6 +1,6 @@
-"""Write hits of motifs in whole windows as a table, or as BED for a genome browser.
+"""Export motif hits in whole windows as a table, or as BED for a genome browser.
 
-hits.h5 of scan_motifs.py has every hit in a compact form; this takes the genes and motifs that are wanted from it.
+The input is hits.h5 from scan_motifs.py, which stores all hits in a compact format. Genes and motifs can be selected.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from cisnake.interpret.motifs import HitFile, bed_table
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--hits", type=Path, required=True, metavar="H5", help="all hits, from scan_motifs.py")
-    p.add_argument("--genes", nargs="+", metavar="ID", help="genes that are wanted (default: all)")
-    p.add_argument("--motifs", nargs="+", metavar="ID", help="motifs that are wanted (default: all)")
-    p.add_argument("--output", type=Path, required=True, metavar="FILE", help="BED6 where the name ends in .bed, else TSV")
+    p.add_argument("--genes", nargs="+", metavar="ID", help="genes to export (default: all)")
+    p.add_argument("--motifs", nargs="+", metavar="ID", help="motifs to export (default: all)")
+    p.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="output file: BED6 if the name ends in .bed, otherwise TSV"
+    )
     return p
 
 

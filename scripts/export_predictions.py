@@ -1,6 +1,6 @@
-"""Add predictions to the AnnData file that the measurements came from, as layers.
+"""Add predictions as layers to the AnnData file of the measurements.
 
-Genes that were not scored have NaN. A gene that is in several files of predictions is taken from the first.
+Genes without predictions are NaN. If a gene is in several files of predictions, the first one is used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from cisnake.files import read_table
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "export_predictions")
-    p.add_argument("--matrix", type=Path, required=True, metavar="H5AD", help="obs tasks, var genes")
-    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv of select_genes.py")
-    p.add_argument("--predictions", type=Path, required=True, nargs="+", metavar="H5AD", help="of evaluate_model.py")
+    p.add_argument("--matrix", type=Path, required=True, metavar="H5AD", help="measurements (obs: tasks, var: genes)")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv from select_genes.py")
+    p.add_argument(
+        "--predictions", type=Path, required=True, nargs="+", metavar="H5AD", help="predictions from evaluate_model.py"
+    )
     p.add_argument("--output", type=Path, required=True, metavar="H5AD")
     return p
 
@@ -26,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.evaluate import export_predictions
 
     targets = configuration.read(args, "export_predictions").targets
-    # Pseudobulks, which cells are summed to, have the gene ids as index.
+    # In pseudobulks, gene ids are the index.
     gene_column = None if targets.cells else targets.gene_column
     n = export_predictions(args.matrix, args.predictions, read_table(args.genes), args.output, gene_column)
     program.log.info("predictions of %d genes written to %s", n, args.output)

@@ -1,4 +1,4 @@
-"""Fetch a remote input file, and keep it only if its checksum is the one asked for."""
+"""Download a remote input file, and keep it only if its checksum matches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cisnake.files import file_sha256, write_whole
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--url", required=True)
-    p.add_argument("--sha256", required=True, metavar="HEX", help="of the file as it is fetched")
+    p.add_argument("--sha256", required=True, metavar="HEX", help="expected SHA-256 of the downloaded file")
     p.add_argument("--output", type=Path, required=True, metavar="FILE")
     return p
 
@@ -27,10 +27,12 @@ def main(args: argparse.Namespace) -> None:
             with urllib.request.urlopen(args.url, timeout=60) as response, open(part, "wb") as file:
                 shutil.copyfileobj(response, file, 1 << 20)
         except (OSError, http.client.HTTPException) as error:
-            raise InputError(f"{args.url} could not be fetched ({error}): check the address and the network.") from error
-        found = file_sha256(part)
-        if found != args.sha256:
-            raise InputError(f"{args.url} has the SHA-256 {found}, not {args.sha256}: it changed, or came in part.")
+            raise InputError(f"{args.url} could not be downloaded ({error}): check the URL and the network.") from error
+        actual = file_sha256(part)
+        if actual != args.sha256:
+            raise InputError(
+                f"{args.url} has the SHA-256 {actual}, not {args.sha256}: the file changed or the download is incomplete."
+            )
 
 
 if __name__ == "__main__":

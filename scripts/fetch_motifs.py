@@ -1,7 +1,7 @@
 """Collect motifs into one MEME file.
 
-From a MEME file of the user's, which is checked and written in one plain form, or from JASPAR by release and taxonomic group
-(the latest version of every motif of the CORE collection), which needs no connection: the databases come with pyjaspar.
+The source is a MEME file, which is validated and normalised, or JASPAR by release and taxonomic group (the latest version of
+every motif in the CORE collection). JASPAR works offline, because the databases are part of pyjaspar.
 """
 
 from __future__ import annotations

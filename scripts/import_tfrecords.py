@@ -1,8 +1,8 @@
-"""Turn a data folder of Basenji or Baskerville into a data set of ours.
+"""Convert a data folder of Basenji or Baskerville to a Cisnake data set.
 
-Sequences and targets are taken over exactly, split for split (valid becomes val), fold for fold, so that a model can be trained
-on the same examples by either. What was done to the targets is taken from the folder's targets.txt, so that predictions can be
-brought back to coverage; so are the pairs of targets that are two strands of one measurement.
+Sequences, targets, splits (valid becomes val) and folds are preserved exactly, so models of both packages can be trained on the
+same examples. The transform of the targets is read from targets.txt, so that predictions can be converted back to coverage; so
+are the strand pairs of targets.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ from cisnake.files import file_sha256
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
-    p.add_argument("--folder", type=Path, required=True, metavar="DIR", help="with statistics.json, sequences.bed, tfrecords/")
-    p.add_argument("--genome", type=Path, metavar="FASTA", help="the genome of the set, whose name and checksum are kept")
     p.add_argument(
-        "--order", choices=ORDERS, default="new", help="of the targets' transform; old: --transform_old (default: new)"
+        "--folder",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="data folder with statistics.json, sequences.bed and tfrecords/",
+    )
+    p.add_argument("--genome", type=Path, metavar="FASTA", help="genome of the data set; its name and checksum are stored")
+    p.add_argument(
+        "--order",
+        choices=ORDERS,
+        default="new",
+        help="order of the target transform; old: as with --transform_old (default: new)",
     )
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
@@ -39,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
         "cisnake_version": __version__,
     }
     examples, transform = Examples(folder), read_target_transform(args.folder, args.order)
-    sequences: Any = examples  # in the place of a genome
+    sequences: Any = examples  # takes the place of a genome
     labels = Labels(examples.labels, folder.tasks, transform, strand_pair=folder.strand_pair)
     layout = Layout(bin_size=folder.bin_size, crop=folder.crop)
     write_dataset(args.output, folder.windows, labels, sequences, layout, attributes)

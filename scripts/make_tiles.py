@@ -1,8 +1,8 @@
-"""Lay the windows that coverage models are trained on over the genome.
+"""Tile the genome with the windows on which coverage models are trained.
 
-Chromosomes are cut at gaps into contigs, contigs dealt to the splits (or folds) by chromosome or by share of the bases, and
-windows laid on each. Contigs of different splits keep such a distance that no base of a training window is in a window of
-another split. Writes one row for each window and a summary of what was dropped and why.
+Chromosomes are cut at gaps into contigs, contigs are assigned to splits (or folds) by chromosome or by fraction of the bases,
+and each contig is tiled with windows. Contigs of different splits are far enough apart that training windows do not overlap
+windows of other splits. Writes one row per window, and a summary of what was dropped and why.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "make_tiles")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--gaps", type=Path, metavar="BED", help="gaps of the assembly (default: long runs of N)")
-    p.add_argument("--limit", type=Path, metavar="BED", help="regions in which all bins must lie (default: the genome)")
-    p.add_argument("--unmappable", type=Path, metavar="BED", help="regions to which no read can be assigned")
+    p.add_argument("--limit", type=Path, metavar="BED", help="regions that must contain all bins (default: the whole genome)")
+    p.add_argument("--unmappable", type=Path, metavar="BED", help="unmappable regions")
     p.add_argument("--output", type=Path, required=True, metavar="TSV")
     p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     return p

@@ -1,7 +1,7 @@
-"""Turn aligned reads, fragments or regions into a BigWig track of coverage.
+"""Convert aligned reads, fragments or regions to a BigWig coverage track.
 
-BAM and files of fragments give the fragments over each base, or the ends of fragments at each base; BED and narrowPeak give 1
-in their regions and 0 elsewhere.
+For BAM and fragment files, the track is the number of fragments over each base, or of fragment ends at each base. For BED and
+narrowPeak files, it is 1 inside the regions and 0 elsewhere.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from cisnake.errors import unknown_name
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "make_track")
-    p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks, which may say what is counted")
+    p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks, optionally with count settings")
     p.add_argument("--track", required=True, metavar="NAME", help="identifier of the track")
-    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="whose chromosomes the track has")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="genome, for the chromosomes of the track")
     p.add_argument("--output", type=Path, required=True, metavar="BW")
     return p
 
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
     track = tracks.loc[args.track]
     settings = CountSettings.from_dict(configuration.counting(track, dataclasses.asdict(configured.targets.count)))
     n = write_track(Path(track["file"]), track["format"], Genome(args.genome).sizes, args.output, settings)
-    program.log.info("%d counted, written to %s", n, args.output)
+    program.log.info("%d counts written to %s", n, args.output)
 
 
 if __name__ == "__main__":

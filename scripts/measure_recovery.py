@@ -1,8 +1,8 @@
-"""Measure how much of a simulated genome's truth a run found.
+"""Measure how well a run recovers the known truth of a simulated genome.
 
-Compares the held-out score with the best possible one, enriched motifs with the planted ones, peaks with sites, and the
-predicted effects of variants with the true ones. Of each contrast it reads attributions/<contrast>.h5, peaks/<contrast>.tsv and
-motifs/<contrast>/enrichment.tsv of the results folder.
+Compares the held-out score with the best possible one, enriched motifs with planted ones, peaks with sites, and predicted with
+true variant effects. For each contrast, it reads attributions/<contrast>.h5, peaks/<contrast>.tsv and
+motifs/<contrast>/enrichment.tsv from the results folder.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "measure_recovery")
-    p.add_argument("--truth", type=Path, required=True, metavar="TSV", help="truth.tsv of the simulation")
-    p.add_argument("--simulation", type=Path, required=True, metavar="DIR", help="the folder that simulate_inputs.py wrote")
-    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, which says the split of each gene")
+    p.add_argument("--truth", type=Path, required=True, metavar="TSV", help="truth.tsv from the simulation")
+    p.add_argument("--simulation", type=Path, required=True, metavar="DIR", help="output folder of simulate_inputs.py")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv, for the split of each gene")
     p.add_argument("--evaluation", type=Path, required=True, metavar="JSON", help="summary.json of one split")
     p.add_argument("--results", type=Path, required=True, metavar="DIR", help="results folder: attributions, peaks, motifs")
-    p.add_argument("--variants", type=Path, metavar="TSV", help="predicted effects; left out, variants are not measured")
+    p.add_argument("--variants", type=Path, metavar="TSV", help="predicted effects; without them, variants are not evaluated")
     p.add_argument("--vcf", type=Path, metavar="VCF", help="true effects (default: variants.vcf of the simulation)")
     p.add_argument("--output", type=Path, required=True, metavar="JSON", help="recovery.json")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    """Read, compare, write."""
+    """Compare the results of a run with the truth of the simulation."""
     tasks = read_table(args.simulation / "tasks.tsv")
     group_of_task = dict(zip(tasks["task"], tasks["group"], strict=True))
     floats = dict.fromkeys([f"effect_{group}" for group in tasks["group"].unique()], "float")

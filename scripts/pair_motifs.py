@@ -1,8 +1,8 @@
-"""Find pairs of motifs in peaks: clusters that genes have together, and at a preferred distance and orientation.
+"""Find pairs of motif clusters that co-occur in genes, or at a preferred distance and orientation.
 
-Each peak is named by its best hit of these clusters. Genes with both clusters are compared with what
-independence would give; the distances of their nearest sites with those after the sites of the second cluster were exchanged
-between these genes, which keeps each cluster's own place from the TSS.
+Each peak is assigned to the cluster of its best hit. The number of genes with both clusters is compared with the expectation
+under independence. Distances between the nearest sites are compared with a null distribution from permutations of the sites of
+the second cluster between genes, which preserve the position of each cluster relative to the TSS.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "pair_motifs")
     p.add_argument("--hits", type=Path, required=True, metavar="TSV", help="hits.tsv of the contrast")
     p.add_argument("--enrichment", type=Path, required=True, metavar="TSV", help="enrichment.tsv of the contrast")
-    p.add_argument("--processes", type=int, default=1, help="how many work at a time (default 1)")
-    p.add_argument("--output", type=Path, required=True, metavar="TSV", help="pairs.tsv: a row a pair of clusters")
+    p.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
+    p.add_argument("--output", type=Path, required=True, metavar="TSV", help="pairs.tsv, one row per pair of clusters")
     return p
 
 
@@ -31,8 +31,8 @@ def main(args: argparse.Namespace) -> None:
     places = read_places(args.hits, read_table(args.enrichment), pairs.top)
     table = pair_table(places, pairs.max_distance, pairs.permutations, settings.run.seed, args.processes)
     write_table(table, args.output)
-    together, spaced = ((table[name] <= 0.05).sum() for name in ("q_value", "spacing_q_value"))
-    program.log.info("%d pairs of clusters: %d occur together, %d at a preferred distance", len(table), together, spaced)
+    cooccurring, spaced = ((table[name] <= 0.05).sum() for name in ("q_value", "spacing_q_value"))
+    program.log.info("%d pairs of clusters: %d co-occur, %d have a preferred distance", len(table), cooccurring, spaced)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Probe motifs in silico: destroy their sites in peaks, and put them into shuffled windows.
+"""Probe motifs in silico: delete their sites in peaks, and insert them into shuffled windows.
 
-Takes the best motif of each of the top clusters of a contrast. Deletion replaces sites by random bases of the window's own
-dinucleotide frequencies and reports the change of the contrast's score (negative for a motif that raises it), beside that of
-random places of the same windows, away from peaks and hits: sites that do no more than those are inert. Insertion puts the
-motif's consensus into dinucleotide-shuffled windows of random genes, at its usual distance from the TSS, and reports the change
-too. Means over sites and over shuffled windows come with 95 % bootstrap intervals.
+Tests the best motif of each of the top clusters of a contrast. Deletion replaces sites by random bases with the dinucleotide
+frequencies of the window, and reports the change of the contrast's score (negative for a motif that increases it). The control
+is the same change at random positions of the same windows, away from peaks and hits: motifs whose sites have no larger effect
+than the control are labelled inert. Insertion places the motif's consensus into dinucleotide-shuffled windows of random genes,
+at its usual distance from the TSS, and reports the change as well. Means over sites and over shuffled windows have 95 %
+bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from cisnake.interpret.probe import ProbeSettings, Scorer, choose_motifs, peak_p
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "probe_motifs")
-    p.add_argument("--attributions", type=Path, required=True, metavar="H5", help="the contrast, and the genes that are probed")
-    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="table of call_peaks.py")
+    p.add_argument(
+        "--attributions", type=Path, required=True, metavar="H5", help="attributions of one contrast; its genes are probed"
+    )
+    p.add_argument("--peaks", type=Path, required=True, metavar="TSV", help="table of peaks from call_peaks.py")
     p.add_argument("--hits", type=Path, required=True, metavar="TSV", help="hits.tsv of the contrast")
     p.add_argument("--enrichment", type=Path, required=True, metavar="TSV", help="enrichment.tsv of the contrast")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     program.add_model_options(p)
-    p.add_argument("--output", type=Path, required=True, metavar="TSV", help="effects.tsv: a row a motif")
-    p.add_argument("--output-sites", type=Path, required=True, metavar="TSV", help="site_effects.tsv: a row a deleted site")
+    p.add_argument("--output", type=Path, required=True, metavar="TSV", help="effects.tsv, one row per motif")
+    p.add_argument("--output-sites", type=Path, required=True, metavar="TSV", help="site_effects.tsv, one row per deleted site")
     return p
 
 

@@ -1,8 +1,8 @@
-"""Scan the windows of genes with motifs, once for all contrasts: needs no model, so that it can run beside training.
+"""Scan the windows of genes for motifs, once for all contrasts.
 
-Every window is scanned on both strands. p-values are against the base composition of the windows, or of windows of similar
-GC content; q-values are over all motifs and positions of the genome. enrich_motifs.py then says which motifs stand in
-peaks of a contrast; export_hits.py makes a table of the hits.
+Requires no model, so it can run in parallel with training. Every window is scanned on both strands. p-values are relative to
+the base composition of the windows, or of windows with similar GC content; q-values cover all motifs and genomic positions.
+enrich_motifs.py then finds the motifs that are enriched in the peaks of a contrast; export_hits.py writes a table of the hits.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "scan_motifs")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="windows, from write_dataset.py")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="motifs, from fetch_motifs.py")
-    p.add_argument("--processes", type=int, default=1, help="processes that scan (default: 1)")
-    p.add_argument("--output", type=Path, required=True, metavar="H5", help="all hits")
+    p.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
+    p.add_argument("--output", type=Path, required=True, metavar="H5", help="file of all hits")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    # Not above: the processes that scan import this file too, and have no use for these.
+    # Imported here, because the scanning processes import this file too and do not need these modules.
     from cisnake.data import read_meme
     from cisnake.interpret.motifs import scan_genes
 
@@ -40,13 +40,13 @@ def main(args: argparse.Namespace) -> None:
         processes=args.processes,
     )
     program.log.info(
-        "%d hits of %d motifs in %d genes, among %d sites", scan.n_hits, len(collection), scan.n_genes, scan.n_tests
+        "%d hits of %d motifs in %d genes, among %d scanned positions", scan.n_hits, len(collection), scan.n_genes, scan.n_tests
     )
     if scan.best_only:
-        some = ", ".join(scan.best_only[:10]) + (", ..." if len(scan.best_only) > 10 else "")
+        examples = ", ".join(scan.best_only[:10]) + (", ..." if len(scan.best_only) > 10 else "")
         program.log.info(
-            "%d motifs are too short for p <= %g and are matched by their best words alone: %s",
-            len(scan.best_only), settings.motifs.p_threshold, some,
+            "%d motifs are too short to reach p <= %g; only their best-scoring sequences count as hits: %s",
+            len(scan.best_only), settings.motifs.p_threshold, examples,
         )  # fmt: skip
 
 

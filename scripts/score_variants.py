@@ -1,9 +1,9 @@
-"""Score variants: the difference that each makes to the predicted expression of every gene whose window it touches.
+"""Score variants: predict the effect of each variant on every gene whose window it overlaps.
 
-Reads a VCF (plain or compressed), checks REF against the genome, builds each gene's window with and without the variant so
-that the start of transcription keeps its place, and asks the models of the gene's own fold about both. The effect is
-prediction(ALT) - prediction(REF), for each task, as mean over replicates, standard deviation and single replicates. Every
-variant is in the output; one that was not scored says why in its status (see cisnake.variants.vcf.read_variants).
+Reads a VCF (plain or compressed), checks REF against the genome, builds each gene's window with and without the variant while
+keeping the TSS in place, and predicts both with the models of the gene's fold. The effect per task is prediction(ALT) -
+prediction(REF), as mean over replicates, standard deviation, and individual replicates. Every variant is in the output; for
+variants that were not scored, the status gives the reason (see cisnake.variants.vcf.read_variants).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from cisnake.variants import find_genes, read_variants, replicate_names, score_v
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--vcf", type=Path, required=True, metavar="VCF", help="variants, .vcf or .vcf.gz")
-    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="the genome that the genes were selected on")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="genome on which the genes were selected")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv")
     p.add_argument(
-        "--dataset", type=Path, required=True, metavar="H5", help="for the names of the tasks and the window's length"
+        "--dataset", type=Path, required=True, metavar="H5", help="data set, for the task names and the window length"
     )
     configuration.add_options(p, "score_variants")
     program.add_model_options(p)
-    p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="one row per variant, gene and task")
-    p.add_argument("--output-vcf", type=Path, required=True, metavar="VCF", help="the VCF, annotated, .vcf.gz")
+    p.add_argument("--output-tsv", type=Path, required=True, metavar="TSV", help="effects, one row per variant, gene and task")
+    p.add_argument("--output-vcf", type=Path, required=True, metavar="VCF", help="annotated VCF (.vcf.gz)")
     return p
 
 
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         tasks, seq_len = read_tasks(file), int(file["seq_len"][()])
         if list(read_windows(file)["gene_id"]) != list(genes["gene_id"]):
-            raise InputError(f"{args.genes} and {args.dataset} have different genes: give the two files of one run.")
+            raise InputError(f"{args.genes} and {args.dataset} have different genes: use files of the same run.")
         models = predictors_by_fold(paths, gene_readout(file), batch_size)
         pairs = find_genes(variants, genes, seq_len)
         blocks = score_variants(pairs, reference, models, len(tasks), batch_size)

@@ -1,8 +1,7 @@
-"""Choose the genes of a coverage run and place their windows.
+"""Select the genes of a coverage run and place their windows.
 
-Brings annotation, genome and tiles together and writes one row for each gene kept (its TSS, its window, the gene body in it,
-its split: that of the tiles that it shares bases with), one for each gene left out with the reason, the counts of both, and
-one row for each track.
+Combines annotation, genome and tiles. Writes one row per selected gene (its TSS, its window, the gene body in the window, and
+its split, that of the overlapping tiles), one row per dropped gene with the reason, the counts of both, and one row per track.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "select_covered_genes")
     add_selection_options(p)
-    p.add_argument("--tiles", type=Path, required=True, metavar="TSV", help="tiles.tsv of make_tiles.py")
+    p.add_argument("--tiles", type=Path, required=True, metavar="TSV", help="tiles.tsv from make_tiles.py")
     p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks")
     return p
 
@@ -47,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     placed, dropped, summary = select_genes(annotated, tss, genome, annotation, windows)
     exons = exons_of_genome(args.gtf, genome.sizes) if region == "exons" else None
     bins = GeneBins(placed, **vars(targets.gene_score), bin_size=targets.bin_size, crop=targets.crop, exons=exons).present()
-    reason = {"reason": "no_bins", "detail": f"nothing of its {region} lies in the bins of its window"}
+    reason = {"reason": "no_bins", "detail": f"no bin of its window overlaps its {region}"}
     kept, elsewhere = assign_genes(placed[bins], tiles, windows.max_shift)
     dropped = pd.concat([table[dropped.columns] for table in (dropped, placed[~bins].assign(**reason), elsewhere)])
     require_genes(kept, dropped)

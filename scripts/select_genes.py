@@ -1,8 +1,8 @@
-"""Choose the genes of a run and place their windows.
+"""Select the genes of a run and place their windows.
 
-Brings annotation, genome and matrix together and writes one row for each gene kept (its TSS, its window, the gene body in
-it, its split), one for each gene left out with the reason, the counts of both, and the same of tasks. Refuses splits that
-share bases.
+Combines annotation, genome and matrix. Writes one row per selected gene (its TSS, its window, the gene body in the window, its
+split), one row per dropped gene with the reason, the counts of both, and the same for tasks. Splits that share bases are an
+error.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "select_genes")
     add_selection_options(p)
-    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="TSV, CSV, GCT, h5ad, or MTX with its folder")
-    p.add_argument("--tasks", type=Path, metavar="TSV", help="task table (default: what an h5ad or GCT matrix says)")
-    p.add_argument("--splits", type=Path, metavar="TSV", help="splits of the genes, where they are a table (splits.genes)")
+    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market")
+    p.add_argument("--tasks", type=Path, metavar="TSV", help="task table (default: annotations in an h5ad or GCT matrix)")
+    p.add_argument("--splits", type=Path, metavar="TSV", help="table of splits per gene, if set (splits.genes)")
     p.add_argument("--output-tasks-dropped", type=Path, required=True, metavar="TSV")
     return p
 
@@ -51,11 +51,11 @@ def main(args: argparse.Namespace) -> None:
     described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
     task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns))
     values, task_table, tasks_dropped = filter_tasks(values, task_table, targets.filters.tasks)
-    # Before anything is trained: filters may have taken a task away, or the matrix was not there when the run began.
+    # Check contrasts again: filters may have dropped a task, or the matrix did not exist when the run started.
     resolve_contrasts(configured.attribution.contrasts or {}, task_table)
     matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes))
     kept, dropped, summary = select_genes(annotated, tss, genome, annotation, windows, matrix)
-    require_genes(kept, dropped, " Check that annotation and matrix name genes alike.")
+    require_genes(kept, dropped, " Check that annotation and matrix use the same gene ids.")
     kept = assign_splits(kept, splits, list(genome.sizes), windows.max_shift)
     if not splits.allow_overlap:
         check_overlap(kept, splits.folds or 1, windows.max_shift)

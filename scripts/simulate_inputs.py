@@ -1,8 +1,8 @@
-"""Make a genome, the expression of its genes and variants, all from a seed, with the truth of what drives them.
+"""Simulate a genome, gene expression and variants from a random seed, together with the known truth.
 
-Writes genome.fa, genes.gtf, expression.tsv, tasks.tsv and variants.vcf, which look like anyone's data; and truth.tsv
-(every instance of a motif, with its effect), expression_noiseless.tsv and simulation.json, by which measure_recovery.py
-says how much of it was found. The same settings and seed give the same files.
+Writes genome.fa, genes.gtf, expression.tsv, tasks.tsv and variants.vcf, in the formats of real data. Also writes the truth:
+truth.tsv (every motif instance with its effect), expression_noiseless.tsv and simulation.json, from which measure_recovery.py
+computes how much of the truth a run recovers. The same settings and seed give identical files.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "simulate_inputs")
-    p.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="where the files go")
+    p.add_argument("--outdir", type=Path, required=True, metavar="DIR", help="output folder")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    """Simulate and write."""
+    """Simulate the inputs and write them."""
     configured = configuration.read(args, "simulate_inputs")
     if configured.genome.simulate is None:
-        raise InputError(f"{args.config} has no section genome.simulate: its genome is given, not simulated.")
+        raise InputError(f"{args.config} has no section genome.simulate: add it to simulate a genome.")
     counts = write_inputs(simulate(configured.genome.simulate, configured.run.seed), args.outdir)
     program.log.info("%s: %s", args.outdir, ", ".join(f"{n} {what}" for what, n in counts.items()))
 

@@ -1,8 +1,9 @@
 """Train one replicate of a model on the training genes of one fold.
 
-Stops when the validation score (mean Pearson r + R² / 4 over tasks, or what train.monitor names) no longer rises, and writes
-the model of the best epoch. A run that was killed goes on where it was, from the checkpoint folder, to the same final weights.
-Started once on each of several nodes, by srun or with TF_CONFIG, the processes share every batch.
+Stops when the validation score (mean Pearson r + R² / 4 over tasks, or the score in train.monitor) no longer improves, and
+writes the model of the best epoch. After an interruption, training resumes from the checkpoint folder and reaches the same
+final weights. If it is started once on each of several nodes, by srun or with TF_CONFIG, each batch is distributed over the
+nodes.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "train_model")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
-    p.add_argument("--replicate", type=int, default=0, help="number of the model: each has its own seed (default: 0)")
+    p.add_argument("--replicate", type=int, default=0, help="number of the replicate, which sets its random seed (default: 0)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="where the state of training is kept")
-    p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="where trackers keep their files")
+    p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints")
+    p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="folder for the files of trackers")
     p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
     p.add_argument("--output-params", type=Path, required=True, metavar="YAML")
     p.add_argument("--output-history", type=Path, required=True, metavar="TSV")
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    # Checked before TensorFlow takes its seconds to start.
+    # Checked before the import of TensorFlow, which takes seconds.
     configured = configuration.read(args, "train_model")
     params = read_params(configured.model.params, configured.model.overrides)
     seed = replicate_seed(configured.run.seed, args.fold, args.replicate)
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     run = digest(args.dataset, json.dumps(params, sort_keys=True), f"{args.fold} {seed} {__version__} {start}")
     sizes = [len(data[split].rows) for split in ("train", "val")]
     device = describe_devices(device, strategy)
-    program.log.info("training on %s: %d windows, %d to validate on", device, *sizes)
+    program.log.info("training on %s: %d training windows, %d validation windows", device, *sizes)
     chief = is_chief_worker(strategy)
     tracker = Tracker(list(configured.train.trackers) if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], seed, args.checkpoints / run[:16], tracker, strategy)

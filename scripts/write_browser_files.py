@@ -1,8 +1,8 @@
-"""Write files for genome browsers: a session for IGV and a track hub for UCSC's browser.
+"""Write files for genome browsers: an IGV session and a UCSC track hub.
 
-Both show, for every contrast, attribution (bases drawn as high as their values), peaks and motif hits, beside genes, variants
-and the coverage that was trained on. They name files of the results folder by relative paths: the folder can be moved, copied,
-or put on a web server as a whole, where browser/hub.txt is the address to give.
+Both show attributions (bases scaled by their values), peaks and motif hits of every contrast, with genes, variants and the
+coverage used for training. Paths are relative to the results folder, so the whole folder can be moved, copied, or put on a web
+server; the address of the hub is then that of browser/hub.txt.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "write_browser_files")
     p.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="results folder of the run")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    p.add_argument("--annotation", type=Path, metavar="GTF", help="genes for IGV (default: those of the run, without exons)")
-    p.add_argument("--tracks", type=Path, metavar="TSV", help="table of tracks of a coverage run")
-    p.add_argument("--converted", type=Path, metavar="DIR", help="BigWigs of the tracks that are none")
     p.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="in the results folder, as results/<run>/browser"
+        "--annotation", type=Path, metavar="GTF", help="annotation for IGV (default: the genes of the run, without exons)"
+    )
+    p.add_argument("--tracks", type=Path, metavar="TSV", help="table of tracks of a coverage run")
+    p.add_argument("--converted", type=Path, metavar="DIR", help="folder of BigWigs converted from other formats")
+    p.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="output folder inside the results folder, such as results/<run>/browser",
     )
     return p
 

@@ -1,7 +1,7 @@
-"""Write an HDF5 data set of coverage: windows of the genome and, in bins, what each track holds there.
+"""Write an HDF5 data set of coverage: windows of the genome, with the binned coverage of each track.
 
-Tiles of the genome are for training. For windows of genes, the bins that are a gene's own are stored too: their sum is the
-gene's value.
+Tiles of the genome are used for training. For windows of genes, the bins that score the gene are stored as well: the value of
+the gene is computed from their sum.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from cisnake.files import digest, file_sha256
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "write_coverage")
-    p.add_argument("--windows", type=Path, required=True, metavar="TSV", help="tiles.tsv, or genes.tsv")
+    p.add_argument("--windows", type=Path, required=True, metavar="TSV", help="tiles.tsv or genes.tsv")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
     p.add_argument("--tracks", type=Path, required=True, metavar="TSV", help="table of tracks")
-    p.add_argument("--converted", type=Path, required=True, metavar="DIR", help="BigWigs of the tracks that are none")
-    p.add_argument("--blacklist", type=Path, metavar="BED", help="regions whose coverage is cut to the window's baseline")
-    p.add_argument("--unmappable", type=Path, metavar="BED", help="regions to which no read can be assigned")
-    p.add_argument("--gene-bins", action="store_true", help="the windows are of genes: store which bins are a gene's own")
-    p.add_argument("--gtf", type=Path, metavar="GTF", help="annotation, where exons are a gene's own")
-    p.add_argument("--processes", type=int, default=1, help="that read tracks side by side (default: 1)")
+    p.add_argument(
+        "--converted", type=Path, required=True, metavar="DIR", help="folder of BigWigs converted from other formats"
+    )
+    p.add_argument(
+        "--blacklist", type=Path, metavar="BED", help="regions in which coverage is clipped to the window's baseline"
+    )
+    p.add_argument("--unmappable", type=Path, metavar="BED", help="unmappable regions")
+    p.add_argument("--gene-bins", action="store_true", help="windows are of genes: store the bins that score each gene")
+    p.add_argument("--gtf", type=Path, metavar="GTF", help="annotation, required if genes are scored over their exons")
+    p.add_argument("--processes", type=int, default=1, help="number of processes that read tracks (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
 
@@ -63,12 +67,12 @@ def main(args: argparse.Namespace) -> None:
 
 
 def warn(reader: CoverageReader) -> None:
-    """Name the tracks that lack a chromosome, and those whose labels go below 0."""
+    """Log tracks that lack a chromosome, and tracks with negative labels."""
     for identifier, chroms in reader.missing.groupby("identifier")["chrom"]:
-        program.log.warning("%s has no data on %s: zeros", identifier, ", ".join(chroms))
+        program.log.warning("%s has no data on %s: its coverage is set to 0 there", identifier, ", ".join(chroms))
     if negative := negative_tracks(reader):
         program.log.warning(
-            "labels go below 0, where a gene's value counts 0: if these strands are stored so, give them a negative scale: %s",
+            "labels below 0 count as 0 in gene values; for strands stored as negative values, set a negative scale: %s",
             ", ".join(negative),
         )
 

@@ -1,7 +1,7 @@
-"""Write the HDF5 data set: windows, gene bodies and labels of the chosen genes.
+"""Write the HDF5 data set: windows, gene bodies and labels of the selected genes.
 
-Sequences are read from the genome on the gene's strand, labels from the matrix; labels are transformed with statistics of
-the training genes alone (with folds, whose training genes differ, of all genes), counts per million with the sums over all
+Sequences are read from the genome on the strand of the gene, labels from the matrix. Labels are transformed with statistics of
+the training genes only (with folds, whose training genes differ, of all genes), and counts per million with the sums over all
 genes of the matrix.
 """
 
@@ -22,10 +22,12 @@ from cisnake.files import digest, file_sha256, read_table
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "write_dataset")
-    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv of select_genes.py")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv from select_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="TSV, CSV, GCT, h5ad, or MTX with its folder")
-    p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv of select_genes.py (default: all tasks of the matrix)")
+    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market")
+    p.add_argument(
+        "--tasks", type=Path, metavar="TSV", help="tasks.tsv from select_genes.py (default: all tasks of the matrix)"
+    )
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
 
@@ -38,11 +40,11 @@ def main(args: argparse.Namespace) -> None:
     if args.tasks:
         chosen = read_table(args.tasks)["task"].tolist()
         for task in set(chosen) - set(tasks):
-            raise unknown_name(f"task of {args.tasks}, which {args.matrix} lacks,", task, tasks)
+            raise unknown_name(f"task in {args.tasks}, missing from {args.matrix},", task, tasks)
         if chosen != tasks:
             values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
     rows = find_rows(matrix_genes, genes["matrix_id"])
-    # With folds there is one file for models of different training genes: two numbers a task are then of all genes.
+    # With folds, one file serves models with different training genes: its statistics then cover all genes.
     in_training = (genes["split"] == "train").to_numpy() | (folds > 1)
     transform = fit_transform(configured.targets.transform, values, rows[in_training], matrix_genes, tasks)
     labels = transform_labels(values[rows], transform)

@@ -1,8 +1,8 @@
-"""Write the report of a run.
+"""Write the report of a run as one HTML page.
 
-Reads what the other steps left in the results folder (genes, training histories, held-out scores, attributions, peaks, motifs
-and variants; on a simulated genome also how much of the truth was found) and writes one HTML file with every figure inside,
-that can be opened, mailed and printed without anything beside it.
+Reads the results of the other steps from the results folder (genes, training histories, held-out scores, attributions, peaks,
+motifs and variants; for a simulated genome also the recovery of the truth). Writes one self-contained HTML file, with all
+figures included, that works offline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "write_report")
     p.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="results folder of the run")
-    p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned for")
+    p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="the motifs that were scanned")
     p.add_argument("--output", type=Path, required=True, metavar="HTML", help="the report")
     return p
 

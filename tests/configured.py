@@ -1,4 +1,4 @@
-"""Configurations for programs that tests call by themselves."""
+"""Configuration files for tests that call programs directly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 def configured(folder: Path, **sections: Any) -> list[str]:
-    """Write the sections to a file in a folder, and return the options that give it to a program."""
+    """Write sections to a configuration file in a folder, and return the command-line options for it."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(sections, sort_keys=False))
     return ["--config", str(path)]

@@ -1,4 +1,4 @@
-"""What tests share: real yeast data where this machine has it, and tiny genomes written on the spot."""
+"""Shared fixtures: real yeast data, if available, and tiny genomes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# Beside other workers, and before anything imports NumPy or TensorFlow, which take every core otherwise.
+# Set before NumPy or TensorFlow is imported: they would use every core, although several workers run in parallel.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("TF_NUM_INTRAOP", "TF_NUM_INTEROP", "OPENBLAS_NUM", "OMP_NUM"):
         os.environ.setdefault(f"{library}_THREADS", "1")
@@ -20,14 +20,14 @@ import numpy as np
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with long tests first, where files are dealt to workers: none is left to begin when all else is done."""
+    """Put files with long tests first, so that no worker starts one of them when all others are done."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         long = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs the packages of patterns where they are not installed."""
+    """Skip tests that need the packages for patterns if these are not installed."""
     missing = [name for name in ("memelite", "modiscolite") if find_spec(name) is None]
     if missing and item.get_closest_marker("patterns"):
         pytest.skip(f"{' and '.join(missing)} not installed: make patterns")
@@ -35,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def yeast() -> Path:
-    """Folder of the yeast genome, annotation and expression; only a machine without CISNAKE_DATA may skip."""
+    """Folder of the yeast genome, annotation and expression; tests are skipped only if CISNAKE_DATA is not set."""
     if "CISNAKE_DATA" not in os.environ:
         pytest.skip("CISNAKE_DATA names no folder of real data")
     folder = Path(os.environ["CISNAKE_DATA"]) / "yeast"
@@ -45,7 +45,7 @@ def yeast() -> Path:
 
 @dataclass(frozen=True)
 class TinyInputs:
-    """Inputs of a run as text and as files."""
+    """Inputs of a run, as text and as files."""
 
     chromosomes: dict[str, str]
     fasta: Path
@@ -54,7 +54,7 @@ class TinyInputs:
 
 
 def gtf_row(chrom: str, start: int, end: int, strand: str, feature: str = "gene", **attributes: str) -> str:
-    """A line of GTF for a 0-based half-open interval."""
+    """Return a GTF line for a 0-based half-open interval."""
     pairs = " ".join(f'{key} "{value}";' for key, value in attributes.items())
     return "\t".join([chrom, "test", feature, str(start + 1), str(end), ".", strand, ".", pairs]) + "\n"
 

@@ -1,4 +1,4 @@
-"""The library's imports, read from its syntax trees."""
+"""The imports of the library, read from syntax trees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def face(package: Path) -> dict[str, str]:
-    """Return the names that a package hands on lazily, each with the module of the package that it is taken from."""
+    """Return the names that a package exports lazily, each with its module."""
     stub = package / "__init__.pyi"
     if not stub.exists():
         return {}
@@ -20,7 +20,7 @@ def face(package: Path) -> dict[str, str]:
 
 @cache
 def imports(path: Path, root: Path) -> frozenset[str]:
-    """Return the dotted names that a file imports, but for those under `if TYPE_CHECKING` and `try: ... except ImportError`.
+    """Return the dotted names that a file imports, except those under `if TYPE_CHECKING` and `try: ... except ImportError`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def imports(path: Path, root: Path) -> frozenset[str]:
 
 
 def imported(node: ast.AST, path: Path, root: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the dotted names of one import statement, and whether each is handed on by a package's face."""
+    """Yield the dotted names of an import statement, and whether each is exported by a package."""
     if isinstance(node, ast.Import):
         yield from ((alias.name, False) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -66,7 +66,7 @@ def imported(node: ast.AST, path: Path, root: Path) -> Iterator[tuple[str, bool]
 
 
 def module_file(name: str, root: Path) -> Path | None:
-    """Return the file of a module or package of the library, None for what is elsewhere."""
+    """Return the file of a module or package of the library; None for other modules."""
     path = root.joinpath(*name.split("."))
     candidates = [path.with_suffix(".py"), path / "__init__.py"]
     return next((candidate for candidate in candidates if candidate.exists()), None)

@@ -1,4 +1,4 @@
-"""Which part of the library may import which: data flows one way, and a folder is entered by its face."""
+"""Allowed imports within the library: dependencies go one way, and packages are imported only by their public names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GROUND = ("errors", "files", "processes", "program", "sections", "terminal", "te
 DATA = ("data", "data.genome", "data.annotation", "data.matrix", "data.windows", "data.coverage", "data.dataset")
 MODEL = ("model", "model.network", "model.training")
 
-# The folders of the library, in the order in which data flows, each with those whose modules it may import beside its own and
-# the ground. What is above a folder in this table is not always among them.
+# The folders of the library in the order of data flow, each with the folders from which it may import besides itself and the
+# ground modules. Not every folder further up in the table is allowed.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "data": (),
@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "report.page": (*DATA, "interpret.patterns", "report"),
 }
 
-# Jobs of these run on nodes without TensorFlow, and start in a second. "data" stands for all folders in it.
+# Jobs that use these run without TensorFlow and start within a second. "data" includes all its folders.
 LIGHT = (
     "data",
     "configuration",
@@ -63,13 +63,13 @@ LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "inter
 
 
 def dotted(path: Path, root: Path) -> str:
-    """The name of a file's module, without `cisnake`; a package has that of its folder."""
+    """Return the module name of a file without `cisnake`; for a package, the name of its folder."""
     parts = path.relative_to(root / "cisnake").with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def home(name: str, root: Path) -> tuple[str, str] | None:
-    """Folder and module of a dotted name of the library, the module empty for a folder itself; None for what is elsewhere."""
+    """Return folder and module of a dotted name in the library (module empty for packages); None for other names."""
     parts = name.split(".")
     if parts[0] != "cisnake":
         return None
@@ -82,13 +82,13 @@ def home(name: str, root: Path) -> tuple[str, str] | None:
 
 
 def all_imports(path: Path, root: Path) -> list[tuple[str, bool, int]]:
-    """Every dotted name that a file imports anywhere, whether by a face, and in which line."""
+    """Return every dotted name that a file imports, whether a package exports it, and the line."""
     nodes = ast.walk(parsed(path, path.stat().st_mtime_ns))
     return [(*found, node.lineno) for node in nodes if isinstance(node, ast.stmt) for found in imported(node, path, root)]
 
 
 def problems(root: Path) -> list[str]:
-    """Every import of the library and of the scripts around it that breaks a rule, in a sentence each."""
+    """Return one message per import of the library or the scripts that violates a rule."""
     found = []
     for path in sorted(root.rglob("*.py")):
         in_library = path.is_relative_to(root / "cisnake")
@@ -116,7 +116,7 @@ def problems(root: Path) -> list[str]:
 
 
 def shadowed(root: Path) -> list[str]:
-    """Names on a face that a module of the folder has too: which of the two one gets would depend on what ran before."""
+    """Return exported names that are also modules of the package: the result of an import would depend on earlier imports."""
     found = []
     for stub in sorted((root / "cisnake").rglob("__init__.pyi")):
         modules = {path.stem for path in stub.parent.glob("*.py")} | {
@@ -128,7 +128,7 @@ def shadowed(root: Path) -> list[str]:
 
 
 def reaches(path: Path, root: Path) -> set[str]:
-    """The top-level names that are imported when a module is, modules of the library followed."""
+    """Return the top-level names that importing a module imports, including through modules of the library."""
     seen, todo, tops = set(), [path], set()
     while todo:
         file = todo.pop()
@@ -146,12 +146,12 @@ def reaches(path: Path, root: Path) -> set[str]:
 
 @cache
 def parsed(path: Path, changed: int) -> ast.Module:
-    """A file's syntax tree, read anew only where the file has changed since."""
+    """Return the syntax tree of a file, cached by modification time."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def at_import(path: Path, root: Path) -> set[str]:
-    """The dotted names that a module imports when it is imported: not in functions, nor for type checkers."""
+    """Return the dotted names that a module imports at import time: not inside functions or for type checkers."""
     names: set[str] = set()
     todo: list[ast.AST] = list(parsed(path, path.stat().st_mtime_ns).body)
     while todo:
@@ -163,11 +163,11 @@ def at_import(path: Path, root: Path) -> set[str]:
     return names
 
 
-def test_imports_go_one_way_and_by_the_face() -> None:
+def test_imports_go_one_way_and_use_exported_names() -> None:
     assert problems(SCRIPTS) == []
 
 
-def test_no_face_has_the_name_of_a_module() -> None:
+def test_no_exported_name_is_also_a_module() -> None:
     assert shadowed(SCRIPTS) == []
 
 
@@ -177,7 +177,7 @@ def light_modules() -> list[Path]:
     return [p for p in paths if any(f"{dotted(p, SCRIPTS)}.".startswith(f"{name}.") for name in LIGHT)]
 
 
-# A program imports TensorFlow inside `main`, if at all, so that --help and a wrong option are answered at once.
+# Programs import TensorFlow inside `main`, so that --help and invalid options respond immediately.
 @pytest.mark.parametrize(
     "path", [*sorted(SCRIPTS.glob("*.py")), *light_modules()], ids=lambda path: path.relative_to(SCRIPTS).as_posix()
 )
@@ -185,14 +185,14 @@ def test_programs_and_modules_of_cpu_jobs_do_not_import_tensorflow(path: Path) -
     assert not {"tensorflow", "keras"} & reaches(path, SCRIPTS)
 
 
-def test_every_part_that_is_to_be_light_is_there() -> None:
+def test_every_light_part_exists() -> None:
     modules = [dotted(path, SCRIPTS) for path in light_modules()]
     assert all(any(f"{module}.".startswith(f"{name}.") for module in modules) for name in LIGHT)
     assert len(modules) > 90
 
 
 def library(root: Path, **files: str) -> Path:
-    """A library of a few modules, `a__b` standing for cisnake/a/b.py, each folder with a face of the names that are given."""
+    """Write a small library from keyword arguments: `a__b` is cisnake/a/b.py."""
     for name, text in {"errors": "", "data__genome__fasta": "class Genome: pass", **files}.items():
         path = root / "cisnake" / (name.replace("__", "/") + ".py") if name != "script" else root / "script.py"
         for folder in [path.parent, *path.parent.parents]:
@@ -223,13 +223,13 @@ def library(root: Path, **files: str) -> Path:
         ("attic__old", "import numpy", "the folder is not in the table"),
     ],
 )
-def test_each_rule_is_kept(tmp_path: Path, module: str, statement: str, problem: str) -> None:
+def test_each_rule_is_enforced(tmp_path: Path, module: str, statement: str, problem: str) -> None:
     found = problems(library(tmp_path, **{module: statement}))
     assert any(problem in sentence for sentence in found) if problem else found == [], found
 
 
 @pytest.mark.parametrize("folder", [name for name in MAY_IMPORT if name])
-def test_no_folder_imports_what_is_not_in_its_row(tmp_path: Path, folder: str) -> None:
+def test_folders_import_only_what_is_in_their_row(tmp_path: Path, folder: str) -> None:
     modules = {name: f"{name.replace('.', '__')}__thing" for name in MAY_IMPORT if name}
     files = {modules[name]: "NAME = 1" for name in modules}
     files[folder.replace(".", "__") + "__user"] = "\n".join(f"from cisnake.{name}.thing import NAME" for name in modules)
@@ -238,13 +238,13 @@ def test_no_folder_imports_what_is_not_in_its_row(tmp_path: Path, folder: str) -
     assert refused == set(modules) - set(MAY_IMPORT[folder]) - {folder}
 
 
-def test_a_name_that_is_also_a_module_is_seen(tmp_path: Path) -> None:
+def test_a_name_that_is_also_a_module_is_detected(tmp_path: Path) -> None:
     root = library(tmp_path)
     (root / "cisnake/data/genome/__init__.pyi").write_text("from .fasta import fasta as fasta\n")
     assert shadowed(root) == ["genome.fasta"]
 
 
-def test_tensorflow_is_found_behind_a_face_but_not_in_a_function(tmp_path: Path) -> None:
+def test_tensorflow_is_found_behind_exports_but_not_in_functions(tmp_path: Path) -> None:
     root = library(tmp_path, data__windows__tiles="from cisnake.data.genome import Genome", data__genome__fasta="import keras")
     assert reaches(root / "cisnake/data/windows/tiles.py", root) == {"keras"}
     (root / "cisnake/data/genome/fasta.py").write_text("def f():\n    import keras")
@@ -252,7 +252,7 @@ def test_tensorflow_is_found_behind_a_face_but_not_in_a_function(tmp_path: Path)
 
 
 def test_the_table_flows_one_way() -> None:
-    """A folder that may import another must not be reachable from it."""
+    """Check that no folder can be reached from a folder that it may import."""
 
     def below(folder: str, seen: frozenset[str] = frozenset()) -> set[str]:
         return {folder}.union(*(below(other, seen | {folder}) for other in MAY_IMPORT[folder] if other not in seen))
@@ -267,8 +267,8 @@ def test_every_folder_is_described() -> None:
     assert sorted(described) == sorted(name for name in MAY_IMPORT if name)
 
 
-def test_a_name_means_one_thing() -> None:
-    """A function, class or constant that others may import has its name to itself in the whole library."""
+def test_public_names_are_unique() -> None:
+    """Check that every public function, class and constant has a unique name in the library."""
     homes: dict[str, list[str]] = {}
     for path in (SCRIPTS / "cisnake").rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -281,7 +281,7 @@ def test_a_name_means_one_thing() -> None:
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
-def test_text_files_are_utf_8_whatever_the_locale() -> None:
+def test_text_files_are_utf_8_in_every_locale() -> None:
     found = []
     for path in [*sorted(SCRIPTS.rglob("*.py")), *sorted((ROOT / "tools").glob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -51,12 +51,12 @@ def test_arguments_have_the_defaults_that_the_page_describes(module) -> None:
 
 
 @pytest.mark.parametrize("name", ["training", "attribution"])
-def test_programs_explain_themselves_without_any_peer(name: str) -> None:
+def test_help_works_without_any_peer(name: str) -> None:
     shown = subprocess.run([sys.executable, BENCHMARKS / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
     assert "--basenji" in shown.stdout and "tensorflow" not in shown.stderr
 
 
-def test_ratios_are_taken_run_by_run_and_above_one_where_ours_is_faster() -> None:
+def test_ratios_are_per_run_and_above_one_if_cisnake_is_faster() -> None:
     speeds = {"Cisnake": np.array([10.0, 40.0, 20.0]), "Other": np.array([5.0, 10.0, 20.0])}
     table = report.ratio_table(speeds, "Cisnake", "examples/s").splitlines()
     assert table[0].startswith("| | examples/s")
@@ -64,7 +64,7 @@ def test_ratios_are_taken_run_by_run_and_above_one_where_ours_is_faster() -> Non
     assert table[3] == "| Other | 10 (5–20) | 2 (1–4) |"
 
 
-def test_method_table_compares_each_method_with_its_loop_and_with_captum_where_it_has_it() -> None:
+def test_method_table_compares_each_method_with_its_loop_and_with_captum() -> None:
     speeds = {block: np.array([2.0, 2.0]) for block in attribution.blocks()}
     speeds["Cisnake", "saliency"] = np.array([6.0, 8.0])
     speeds["Cisnake", "saliency loop"] = np.array([1.0, 2.0])
@@ -85,7 +85,7 @@ def test_a_section_replaces_only_itself(tmp_path: Path) -> None:
     assert after.startswith("# Performance") and after.count("begin -->") == 2 and "\\1" in after
 
 
-def test_rounds_ask_peers_in_turn_and_leave_out_the_first(echo) -> None:
+def test_rounds_alternate_between_peers_and_skip_the_first(echo) -> None:
     settings = {"parameters": {"trainable": 3}, "predictions": [1.0, 2.0]}
     with measurement.running({"a": echo, "b": echo}, settings, threads=1) as workers:
         assert measurement.check_parameters(workers) == {"trainable": 3}
@@ -96,7 +96,7 @@ def test_rounds_ask_peers_in_turn_and_leave_out_the_first(echo) -> None:
     assert all(worker.process.poll() is not None for worker in workers.values())
 
 
-def test_a_peer_that_fails_is_named_with_what_it_printed(echo) -> None:
+def test_a_failing_peer_is_named_with_its_output(echo) -> None:
     settings = {"parameters": {}, "predictions": []}
     with (
         pytest.raises(SystemExit, match=r"(?s)peers\.echo.*ZeroDivisionError"),
@@ -127,7 +127,7 @@ def test_peers_that_differ_are_not_compared(tmp_path: Path) -> None:
         measurement.check_equal(pair, "predictions", 0.1)
 
 
-def test_environments_that_have_what_is_pinned_are_left_alone(tmp_path: Path, monkeypatch) -> None:
+def test_environments_with_the_pinned_packages_are_unchanged(tmp_path: Path, monkeypatch) -> None:
     python = tmp_path / "some" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -210,7 +210,7 @@ def test_settings_reach_a_peer_as_json(echo, tmp_path: Path) -> None:
         assert workers["a"].ready == json.loads(json.dumps(settings))
 
 
-def test_the_true_p_of_a_cut_is_the_share_of_words_that_reach_it() -> None:
+def test_the_true_p_of_a_threshold_is_the_fraction_of_words_that_reach_it() -> None:
     rng = np.random.default_rng(0)
     background = np.array([0.3, 0.2, 0.2, 0.3])
     for width in (1, 4, 5):

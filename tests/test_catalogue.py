@@ -1,4 +1,4 @@
-"""What the catalogue of Snakemake workflows asks of a repository whose usage it shows."""
+"""Requirements of the Snakemake workflow catalogue for repositories with usage instructions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USAGE: dict[str, Any] = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml"
 
 
 def test_the_catalogue_finds_the_workflow() -> None:
-    # Where there is a folder `workflow`, it looks for the Snakefile in there alone.
+    # If a folder `workflow` exists, the catalogue searches for the Snakefile only there.
     included = re.findall(r'^include: "(.*)"$', (ROOT / "workflow" / "Snakefile").read_text(), flags=re.MULTILINE)
     assert [(ROOT / "workflow" / path).resolve() for path in included] == [ROOT / "Snakefile"]
     assert list((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -22,7 +22,7 @@ def test_the_catalogue_finds_the_workflow() -> None:
     assert "config/README.md" in USAGE["mandatory-flags"]["desc"] and (ROOT / "config" / "README.md").is_file()
 
 
-def test_the_catalogue_knows_how_software_comes() -> None:
+def test_the_catalogue_states_the_software_deployment() -> None:
     assert set(USAGE) == {"mandatory-flags", "software-stack-deployment", "report"}
     # There is no container.
     assert USAGE["software-stack-deployment"] == {"conda": True}

@@ -1,4 +1,4 @@
-"""The network of a coverage run is compared with its bins by the program itself."""
+"""The check of the network of a coverage run against its bins, by the program."""
 
 from __future__ import annotations
 

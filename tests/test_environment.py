@@ -1,4 +1,4 @@
-"""What is around the code: pins, locks, conda environments, profiles, and the commands that the documentation names."""
+"""Pins, lock files, conda environments, profiles, and commands in the documentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 
 
 def cisnake_imports() -> list[tuple[str, str, str]]:
-    """Page, module and name of each import from the library in the Python that the documentation shows."""
+    """Return page, module and name of each import from the library in Python examples of the documentation."""
     found = []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
@@ -47,7 +47,7 @@ def cisnake_imports() -> list[tuple[str, str, str]]:
     return found
 
 
-def test_what_the_documentation_imports_is_there() -> None:
+def test_imports_in_the_documentation_exist() -> None:
     found = cisnake_imports()
     assert len(found) > 5
     for page, module, name in found:
@@ -69,7 +69,7 @@ def test_a_lock_names_no_index_and_hashes_every_package(path: Path) -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_lock_satisfies_what_the_project_asks_for(device: str, python: str) -> None:
+def test_a_lock_satisfies_the_requirements_of_the_project(device: str, python: str) -> None:
     pins = write_envs.at_python(write_envs.read_lock((ROOT / "requirements" / f"{device}.lock").read_text()), python)
     extras = PROJECT["optional-dependencies"]
     for line in [*PROJECT["dependencies"], *extras[device], *extras["slurm"], *extras["test"]]:
@@ -95,7 +95,7 @@ def test_the_lock_of_patterns_adds_to_the_others_and_changes_none(python: str) -
         assert {name: pins["patterns"][name].version for name in shared} == {
             name: pins[device][name].version for name in shared
         }
-        # Neither the GPL nor half a gigabyte for those who do not ask.
+        # Packages under the GPL and half a gigabyte of downloads are optional.
         assert not {"igraph", "leidenalg", "modisco-lite"} & pins[device].keys()
 
 
@@ -125,13 +125,13 @@ def pinned(env: str) -> dict[str, str]:
     return {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
 
 
-def test_environment_files_are_what_the_lock_makes_of_them() -> None:
+def test_environment_files_match_the_locks() -> None:
     on_disk = {path.stem: path.read_text() for path in (ROOT / "envs").glob("*.yaml")}
     assert on_disk == write_envs.environments(), "run make envs"
 
 
 @pytest.mark.parametrize("env", sorted(write_envs.ENVS))
-def test_an_environment_is_exact_and_whole(env: str) -> None:
+def test_an_environment_is_pinned_and_complete(env: str) -> None:
     content = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())
     assert content["channels"] == ["conda-forge", "nodefaults"]
     pins = pinned(env)
@@ -161,7 +161,7 @@ gamma==3.0 \\
 """
 
 
-def test_a_lock_is_read_per_python_with_what_needs_what() -> None:
+def test_a_lock_is_read_per_python_with_dependencies() -> None:
     pins = write_envs.read_lock(LOCK)
     assert [(pin.name, pin.version) for pin in pins] == [
         ("alpha", "1.0"),
@@ -177,11 +177,11 @@ def test_a_lock_is_read_per_python_with_what_needs_what() -> None:
     assert write_envs.closure(["alpha"], newer) == {"alpha", "gamma"}
 
 
-# Imports of the scripts, followed through the library
+# Imports of the scripts, including those through the library
 
 
 def third_party(path: Path) -> dict[str, Path]:
-    """Return the top-level modules from elsewhere that a file reaches, each with the file that imports it."""
+    """Return the external top-level modules that a file imports, directly or indirectly, each with the importing file."""
     seen: set[Path] = set()
     found: dict[str, Path] = {}
     todo = [path]
@@ -211,14 +211,14 @@ def distributions(module: str) -> frozenset[str]:
 
 
 def rules() -> list[tuple[str, Path, str | None, list[str]]]:
-    """Return every rule as (name, file, conda file as written or None, stems of the scripts that it names)."""
+    """Return every rule as (name, file, conda file as written or None, stems of its scripts)."""
     found = []
     for path in [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]:
         if not path.exists():
             continue
         blocks = re.split(r"^ *(?:rule|checkpoint) +(\w+) *:", path.read_text(), flags=re.MULTILINE)
         for name, block in zip(blocks[1::2], blocks[2::2], strict=True):
-            # A block ends where something stands at the margin: a function or an include after the rule.
+            # A block ends at the next line without indentation, such as a function or an include.
             body = re.split(r"^(?=[^\s#])", block, flags=re.MULTILINE)[0]
             conda = re.search(r"\bconda:\s*[\"']([^\"']+)[\"']", body)
             named = re.findall(r"\b(\w+)\.py\b", body)
@@ -237,7 +237,9 @@ def test_every_rule_that_runs_a_script_has_an_environment() -> None:
 
 
 @pytest.mark.parametrize(("name", "path", "conda", "scripts"), CONDA_RULES, ids=[rule[0] for rule in CONDA_RULES])
-def test_a_rules_environment_provides_what_its_script_imports(name: str, path: Path, conda: str, scripts: list[str]) -> None:
+def test_the_environment_of_a_rule_provides_the_imports_of_its_script(
+    name: str, path: Path, conda: str, scripts: list[str]
+) -> None:
     file = (path.parent / conda).resolve()
     assert file.exists(), f"rule {name}: {conda} does not exist"
     assert file.parent == ROOT / "envs"
@@ -295,13 +297,13 @@ def test_a_profile_is_read_by_snakemake(name: str, tmp_path: Path) -> None:
     assert "touch done.txt" in done.stdout + done.stderr, "printshellcmds is on in every profile"
 
 
-def test_profiles_name_no_account_and_rules_no_retries() -> None:
+def test_profiles_have_no_account_and_rules_no_retries() -> None:
     profiles = {path: yaml.safe_load(path.read_text()) for path in (ROOT / "profiles").glob("*/*.yaml")}
     assert len(profiles) == 3
     for content in profiles.values():
         assert content["rerun-incomplete"] is True
         assert "slurm_account" not in content.get("default-resources", {})
-    # A rule's own retries run inside one SLURM job, with the memory that was too little.
+    # Retries of a rule run inside one SLURM job, with the same insufficient memory.
     for path in [*ROOT.glob("Snakefile"), *(ROOT / "workflow" / "rules").glob("*.smk")]:
         assert not re.search(r"^\s*retries\s*:", path.read_text(), flags=re.MULTILINE), path.name
 
@@ -309,13 +311,13 @@ def test_profiles_name_no_account_and_rules_no_retries() -> None:
 # Documentation, Makefile, small tools
 
 
-def test_documents_name_only_commands_and_files_that_exist() -> None:
+def test_commands_and_files_in_documents_exist() -> None:
     docs = [str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("**/*.md")]
     documents = check_readme.read_documents(["README.md", "CONTRIBUTING.md", "config/README.md", *docs])
     assert check_readme.problems(documents, (ROOT / "Makefile").read_text()) == []
 
 
-def test_wrong_commands_in_documents_are_found(tmp_path: Path) -> None:
+def test_invalid_commands_in_documents_are_found(tmp_path: Path) -> None:
     makefile = "demo: setup ## run it\nlint: ## check\nhidden:\n"
     text = "We make sense.\n```\nmake demo   # make nothing of it\nsnakemake --configfile config/mine.yaml\n```\n`make lint`"
     assert check_readme.problems({"README.md": text}, makefile, tmp_path) == []
@@ -323,9 +325,9 @@ def test_wrong_commands_in_documents_are_found(tmp_path: Path) -> None:
         text.replace("`make lint`", "`make hidden`") + " and `scripts/none.py`, but not results in `results/demo/report.html`"
     )
     assert check_readme.problems({"README.md": wrong}, makefile, tmp_path) == [
-        "README.md: `make hidden` is no target of the Makefile",
+        "README.md: `make hidden` is not a target of the Makefile",
         "README.md: scripts/none.py does not exist",
-        "README.md, CONTRIBUTING.md: neither says what `make lint` is for",
+        "README.md, CONTRIBUTING.md: neither documents `make lint`",
     ]
 
 
@@ -340,7 +342,7 @@ def test_make_alone_lists_the_targets() -> None:
 
 
 def setup(folder: Path, *extra: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run tools/setup.sh beside a copy of what it reads, with neither Python nor uv on the PATH."""
+    """Run tools/setup.sh beside a copy of its input files, without Python or uv on the PATH."""
     programs = folder / "programs"
     programs.mkdir(exist_ok=True)
     for name in ["cat", "cksum", "head", "rm"]:
@@ -363,22 +365,22 @@ def fake_python(path: Path, body: str) -> str:
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], words: str) -> None:
-    """Check that a program failed and said so in one line with `words` in it."""
+    """Check that a program failed with a one-line message that contains `words`."""
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert words in done.stderr
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.10", "3.14"])
-def test_setup_refuses_a_python_out_of_range(version: str, tmp_path: Path) -> None:
+def test_setup_rejects_a_python_out_of_range(version: str, tmp_path: Path) -> None:
     done = setup(tmp_path, PYTHON=fake_python(tmp_path / "python", f"echo {version}"))
     assert_one_sentence(done, f"is Python {version}, and Cisnake needs Python 3.11, 3.12 or 3.13")
     assert not (tmp_path / ".venv").exists()
 
 
-def test_setup_says_when_there_is_no_python(tmp_path: Path) -> None:
+def test_setup_reports_a_missing_python(tmp_path: Path) -> None:
     assert_one_sentence(setup(tmp_path), "no Python 3.11, 3.12 or 3.13 on the PATH")
-    # A version manager's shim: it is on the PATH, and fails.
+    # The shim of a version manager is on the PATH but fails.
     shims = [
         fake_python(tmp_path / "programs" / name, "echo not switched on >&2; exit 127") for name in ["python3.13", "python3"]
     ]
@@ -394,17 +396,17 @@ def test_setup_takes_the_newest_python_that_runs(tmp_path: Path) -> None:
     assert "with Python 3.12 " in setup(tmp_path).stdout
 
 
-def test_setup_says_when_the_venv_module_is_missing(tmp_path: Path) -> None:
+def test_setup_reports_a_missing_venv_module(tmp_path: Path) -> None:
     python = fake_python(tmp_path / "python", 'case $2 in *version_info*) echo 3.11 ;; *) echo "No module" >&2; exit 1 ;; esac')
     assert_one_sentence(setup(tmp_path, PYTHON=python), "has no venv module")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ensurepip") is None, reason="this Python has no ensurepip")
-def test_setup_says_when_there_is_no_network(tmp_path: Path) -> None:
+def test_setup_reports_a_missing_network(tmp_path: Path) -> None:
     done = setup(tmp_path, PYTHON=sys.executable, PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null")
     assert_one_sentence(done, "is there a network")
-    # The next try starts from the .venv that is there.
+    # The next attempt starts from the existing .venv.
     uv = tmp_path / ".venv" / "bin" / "uv"
     fake_python(uv, "echo 'error: Failed to fetch: https://index.invalid/absl-py/' >&2; exit 1")
     assert_one_sentence(setup(tmp_path), "could not be downloaded: is there a network")
@@ -432,7 +434,7 @@ def test_setup_does_nothing_when_it_is_done(tmp_path: Path) -> None:
     assert len((tmp_path / "calls.txt").read_text().splitlines()) == 2
 
 
-def test_setup_adds_what_patterns_need_once(tmp_path: Path) -> None:
+def test_setup_adds_the_packages_for_patterns_once(tmp_path: Path) -> None:
     venv = tmp_path / ".venv" / "bin"
     venv.mkdir(parents=True)
     (venv.parent / "pyvenv.cfg").write_text("")

@@ -1,11 +1,11 @@
-"""A wrong name must be answered with the right ones."""
+"""Messages for unknown names, with suggestions."""
 
 from __future__ import annotations
 
 from cisnake.errors import InputError, unknown_name
 
 
-def test_nearest_names_are_offered():
+def test_similar_names_are_suggested():
     error = unknown_name("task", "heet", ["heat", "cold", "acid"])
     assert isinstance(error, InputError)
     assert str(error) == "unknown task 'heet': did you mean heat?"
@@ -18,7 +18,7 @@ def test_name_that_differs_by_case_alone():
 
 
 def test_known_names_are_listed_or_counted():
-    assert str(unknown_name("split", "zzz", ["train", "val"])) == "unknown split 'zzz': known are: train, val."
-    assert "known are: none." in str(unknown_name("split", "zzz", []))
+    assert str(unknown_name("split", "zzz", ["train", "val"])) == "unknown split 'zzz': known names: train, val."
+    assert "known names: none." in str(unknown_name("split", "zzz", []))
     message = str(unknown_name("gene", "zzz", (f"g{i}" for i in range(5000))))
-    assert "there are 5000 known ones" in message and len(message) < 120
+    assert "there are 5000 known names" in message and len(message) < 120

@@ -1,4 +1,4 @@
-"""A file must be whole or not there, and a table must come back as it was."""
+"""Atomic file writing, and round trips of tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_file_appears_when_the_block_ends(tmp_path: Path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_after_an_error_the_old_file_stays_and_nothing_else(tmp_path: Path, error):
+def test_after_an_error_only_the_old_file_remains(tmp_path: Path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(error), write_whole(path) as part:
@@ -46,7 +46,7 @@ def test_after_an_error_the_old_file_stays_and_nothing_else(tmp_path: Path, erro
     assert listing(tmp_path) == ["a.txt"]
 
 
-def test_folders_are_whole_too(tmp_path: Path):
+def test_folders_are_written_atomically(tmp_path: Path):
     with pytest.raises(ValueError), write_whole(tmp_path / "folder") as part:
         part.mkdir()
         (part / "a").write_text("half")
@@ -98,7 +98,7 @@ def test_json_is_plain(tmp_path: Path):
     assert json.loads((tmp_path / "a.json").read_text()) == expected and listing(tmp_path) == ["a.json"]
 
 
-def test_digest_tells_contents_and_order(tmp_path: Path):
+def test_digest_depends_on_contents_and_order(tmp_path: Path):
     path = tmp_path / "a"
     path.write_bytes(b"x" * 3_000_000)
     assert file_sha256(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
@@ -121,7 +121,7 @@ def test_fetched_file_is_kept_only_with_its_checksum(tmp_path: Path):
     assert output.read_bytes() == source.read_bytes()
     for url, sha256, message in [
         (source.as_uri(), "0" * 64, f"has the SHA-256 {right}"),
-        ((tmp_path / "none").as_uri(), right, "could not be fetched"),
+        ((tmp_path / "none").as_uri(), right, "could not be downloaded"),
     ]:
         output.unlink(missing_ok=True)
         with pytest.raises(InputError, match=message):
@@ -129,7 +129,7 @@ def test_fetched_file_is_kept_only_with_its_checksum(tmp_path: Path):
         assert listing(output.parent) == []
 
 
-def test_chunks_are_the_columns_that_are_asked_for(tmp_path, monkeypatch):
+def test_chunks_have_the_requested_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "CHUNK_ROWS", 3)
     table = pd.DataFrame({"a": ["x", "", "NA", "z"], "b": [1, 2, 3, 4], "c": [0.5, 1e-300, 3, -1], "d": 0})
     write_table(table, tmp_path / "t.tsv")
@@ -139,14 +139,14 @@ def test_chunks_are_the_columns_that_are_asked_for(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", [None, "", "a\tb\nx\n", "a\tc\nx\t1\n", "a\tb\nx\tmany\n", "\x00\xff"])
-def test_what_is_no_table_of_these_columns_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_table_with_these_columns_is_rejected(tmp_path, text):
     if text is not None:
         (tmp_path / "t.tsv").write_text(text)
     with pytest.raises(InputError, match=r"t\.tsv cannot be read as a table"):
         list(read_chunks(tmp_path / "t.tsv", {"a": str, "b": int}))
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+def test_files_left_by_a_killed_process_are_removed(tmp_path: Path) -> None:
     target = tmp_path / "a.tsv"
     script = "import os, signal, sys\nfrom cisnake.files import write_whole\nwith write_whole(sys.argv[1]) as part:\n"
     script += "    part.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -165,12 +165,12 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([target, *others])
 
 
-def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+def test_json_has_null_for_nan_and_infinity(tmp_path: Path) -> None:
     write_json({"a": [math.nan, math.inf, -math.inf, 1.5], "b": np.float32("inf")}, tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, None, 1.5], "b": None}
 
 
-def test_a_quotation_mark_swallows_no_row_of_a_users_table(tmp_path: Path) -> None:
+def test_an_unmatched_quotation_mark_in_a_users_table_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('task\tdescription\nx\t"5 prime\ny\tb"\n')
     with pytest.raises(InputError, match=r"a.tsv, row 1, column description: a quotation mark"):
         files.read_user_table(tmp_path / "a.tsv")

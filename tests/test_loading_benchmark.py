@@ -1,4 +1,4 @@
-"""The benchmark of loading without its clock: its tables and the files that both sides read."""
+"""The loading benchmark without timing: its tables, and the files that both sides read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import loading  # noqa: E402
 from peers import loading_files  # noqa: E402
 
 
-def test_ratios_are_to_the_faster_of_decimas_blocks() -> None:
+def test_ratios_are_relative_to_the_faster_block_size_of_decima() -> None:
     speeds = {}
     for length in loading_files.WINDOWS:
         for kind, values in (("alone", [8, 12]), ("threads", [16, 16]), ("fit", [4, 6])):
@@ -36,7 +36,7 @@ def test_sizes_are_compared() -> None:
     assert loading.size_table({10_000: (2_000_000, 11_000_000)}).endswith("| 1600 of 10,000 bp | 2.0 | 11.0 | 5.5 |")
 
 
-def test_both_files_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_files_have_the_same_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading_files, "WINDOWS", {1000: (9, 2)})
     loading_files.make_files(tmp_path, 1000)
     with (
@@ -51,7 +51,7 @@ def test_both_files_hold_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     loading_files.drop_from_memory(loading_files.our_file(tmp_path, 1000))
 
 
-def test_a_digest_tells_places_apart() -> None:
+def test_a_digest_distinguishes_positions() -> None:
     rng = np.random.default_rng(0)
     inputs, labels = rng.random((2, 30, 5)), rng.random((2, 3, 1))
     digest = loading_files.digest(inputs, labels)

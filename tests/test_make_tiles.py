@@ -1,4 +1,4 @@
-"""From genome and BED files to tiles by the program itself."""
+"""Tiles from genome and BED files, by the program."""
 
 from __future__ import annotations
 

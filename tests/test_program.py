@@ -1,4 +1,4 @@
-"""A program must end with one clear line, and keep its log and the terminal apart."""
+"""Messages of programs, in the log and on the terminal."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_without_log_the_terminal_gets_all(start):
     assert found.stderr.splitlines()[0] == "do_nothing: an ordinary line" and "native words" in found.stderr
 
 
-def test_last_words_of_a_crash_are_in_the_log(start, tmp_path: Path):
+def test_output_of_a_crash_is_in_the_log(start, tmp_path: Path):
     found = start("crash", "--log", str(tmp_path / "a.log"))
     assert found.returncode < 0
     assert "Fatal Python error: Aborted" in (tmp_path / "a.log").read_text()
@@ -105,7 +105,7 @@ def test_new_log_replaces_the_old(start, tmp_path: Path):
     assert "an earlier run" not in (tmp_path / "a.log").read_text()
 
 
-def test_options_are_not_abbreviated_and_help_is_the_docstring(start):
+def test_options_cannot_be_abbreviated_and_help_is_the_docstring(start):
     assert start("well", "--lo", "x").returncode == 2
     assert "Do nothing much." in start("well", "--help").stdout
 
@@ -119,7 +119,7 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_progress_says_what_is_left(clock):
+def test_progress_prints_the_remaining_time(clock):
     progress = program.Progress("genes", 100)
     clock.now += 10
     progress.advance(20)
@@ -132,7 +132,7 @@ def test_progress_says_what_is_left(clock):
     assert progress.line() == "genes: 100/100, 0 s left"
 
 
-def test_progress_of_a_resumed_task_leaves_out_what_was_done_before(clock):
+def test_progress_of_a_resumed_task_ignores_earlier_items(clock):
     progress = program.Progress("epochs", 100, done=80)
     clock.now += 50
     progress.advance(10)

@@ -1,4 +1,4 @@
-"""Models that a program is given: one by one, or as a folder of which the configuration says what it must have."""
+"""Models given to a program as files, or as a folder whose content follows from the configuration."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_models_of_a_folder_are_those_of_the_configuration(tmp_path: Path) -> No
         path.parent.mkdir(parents=True)
         path.write_text("")
     assert find_models([tmp_path], sections(3, 2)) == made
-    # What an earlier run with more models left is not asked.
+    # Models left by an earlier run with more replicates are not used.
     assert find_models([tmp_path], sections(None, 1)) == made[:1]
     assert find_models(made[2:4], sections(None, 1)) == made[2:4]
     with pytest.raises(InputError, match=r"fold_0/replicate_2/model\.keras is not there .*train\.replicates: 3"):
         find_models([tmp_path], sections(3, 3))
 
 
-def test_every_program_that_asks_models_reads_how_many_there_are() -> None:
+def test_every_program_with_models_reads_their_number() -> None:
     scripts = Path(configuration.ROOT) / "scripts"
     asking = [path.stem for path in scripts.glob("*.py") if "add_model_options(p)" in path.read_text()]
     assert len(asking) >= 5

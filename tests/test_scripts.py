@@ -1,4 +1,4 @@
-"""Scripts and rules: one program for each rule, of the same name, that explains itself and is thin."""
+"""Scripts and rules: every rule has one short, documented program with the same name."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BY_HAND = {"export_hits", "import_tfrecords", "print_scores"}
 
 
 def rules() -> dict[str, str]:
-    """The text of every rule that runs something, by name."""
+    """Return the text of every rule with a command, by name."""
     found = {}
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         pieces = re.split(r"^ *(?:rule|checkpoint) +(\w+) *:", path.read_text(), flags=re.MULTILINE)
         for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
-            assert name not in found, f"{name} is there twice"
-            # A rule ends where something stands at the margin.
+            assert name not in found, f"{name} is defined twice"
+            # A rule ends at the next line without indentation.
             found[name] = re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE)[0]
     return found
 
@@ -34,7 +34,7 @@ RULES = rules()
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_explains_itself(path: Path) -> None:
+def test_a_script_has_help(path: Path) -> None:
     done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, timeout=60, cwd="/")
     assert done.returncode == 0, done.stderr
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -44,11 +44,11 @@ def test_a_script_explains_itself(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_is_thin(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_LINES, "logic belongs to the library"
+def test_a_script_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES, "logic belongs in the library"
 
 
-def test_every_script_is_run_by_the_rule_of_its_name() -> None:
+def test_every_script_is_run_by_the_rule_with_its_name() -> None:
     assert {path.stem for path in SCRIPTS} - BY_HAND == set(RULES)
     for name, text in RULES.items():
         assert re.findall(r"(\w+)\.py", text) == [name], name
@@ -56,26 +56,26 @@ def test_every_script_is_run_by_the_rule_of_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_has_what_every_rule_has(name: str) -> None:
+def test_a_rule_has_all_required_directives(name: str) -> None:
     text = RULES[name]
     for directive in ("output", "log", "benchmark", "conda", "params", "shell"):
         assert re.search(rf"^ +{directive}:", text, flags=re.MULTILINE), f"{name} has no {directive}"
-    assert re.search(r"^ +(resources|localrule):", text, flags=re.MULTILINE), f"{name} says nothing of its resources"
+    assert re.search(r"^ +(resources|localrule):", text, flags=re.MULTILINE), f"{name} has no resources"
     assert "retries" not in text, "a rule's own retries run inside one SLURM job"
     assert "lambda" not in text
-    assert "version=VERSION" in text, "a new release makes results anew"
+    assert "version=VERSION" in text, "a new release must trigger reruns"
     assert re.search(r"--log \{log(:q)?\}", text), f"{name} writes no log"
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_gives_options_that_its_script_has(name: str) -> None:
+def test_options_in_a_rule_exist_in_its_script(name: str) -> None:
     used = set(re.findall(r"(?<![\w-])(--[a-z][\w-]*)", RULES[name]))
     parser = importlib.import_module(name).parser()
     known = {option for action in parser._actions for option in action.option_strings}
     assert used <= known, used - known
 
 
-def test_a_program_that_is_stopped_leaves_no_half_file(tmp_path: Path) -> None:
+def test_a_stopped_program_leaves_no_partial_file(tmp_path: Path) -> None:
     program = tmp_path / "write_slowly.py"
     program.write_text(
         "import time\nfrom pathlib import Path\nfrom cisnake import program\nfrom cisnake.files import write_whole\n"

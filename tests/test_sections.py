@@ -1,4 +1,4 @@
-"""The types of the configuration's sections are those of the schema."""
+"""The dataclasses of configuration sections match the schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(place: str, hint: Any, part: dict[str, Any], optional: bool) -> list[str]:
-    """Where a type says something else than a part of the schema."""
+    """Yield the differences between a dataclass and its part of the schema."""
     part = resolved(part)
     kinds = [kind for kind in members(hint) if kind is not type(None)]
     found = []
@@ -68,12 +68,12 @@ def of_class(place: str, kind: type, part: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_types_are_those_of_the_schema() -> None:
-    # A section that a run may lack is filled with its defaults, so that it is always there.
+def test_dataclasses_match_the_schema() -> None:
+    # Optional sections are filled with their defaults and therefore always present.
     assert [text for text in of_class("", Sections, SCHEMA) if "may be left out" not in text or "." in text.split(":")[0]] == []
 
 
-def test_no_default_is_said_twice() -> None:
+def test_no_default_is_defined_twice() -> None:
     for kind in vars(sections).values():
         if dataclasses.is_dataclass(kind):
             assert all(
@@ -92,7 +92,7 @@ def test_no_default_is_said_twice() -> None:
         ({"attribution": {"shifts": {"type": "array", "items": {"type": "string"}, "default": []}}}, "attribution.shifts"),
     ],
 )
-def test_a_difference_is_seen(change: dict[str, Any], problem: str) -> None:
+def test_a_difference_is_detected(change: dict[str, Any], problem: str) -> None:
     ((section, properties),) = change.items()
     part = SCHEMA["properties"][section]
     changed = {**part, "properties": {**part["properties"], **properties}}
@@ -100,7 +100,7 @@ def test_a_difference_is_seen(change: dict[str, Any], problem: str) -> None:
     assert len(found) == 1 and problem in found[0]
 
 
-def test_a_key_that_was_not_asked_for_is_not_there() -> None:
+def test_a_key_that_was_not_requested_is_missing() -> None:
     windows = {"anchor": "tss", "upstream": 5, "downstream": 6, "max_shift": 1, "max_n_fraction": 0}
     some = as_section(Sections, {"windows": windows, "run": {"name": "a", "seed": 3}}, ["windows.upstream", "run.seed"])
     assert (some.windows.upstream, some.run.seed) == (5, 3)

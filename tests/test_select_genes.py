@@ -1,4 +1,4 @@
-"""From inputs to the data set by the programs themselves."""
+"""From inputs to the data set, by the programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def select(tiny, tmp_path: Path):
     def run(splits: dict, *more: str, matrix: Path = tiny.matrix, sections: dict | None = None, **windows) -> Path:
         options = configured(tmp_path, windows=WINDOWS | windows, splits=splits, **sections or {})
         options += [f"--genome={tiny.fasta}", f"--gtf={tiny.gtf}", f"--matrix={matrix}", *more]
-        # Every table that the program has an option for.
+        # All output tables of the program.
         outputs = [
             action.option_strings[0] for action in select_genes.parser()._actions if "--output" in str(action.option_strings)
         ]
@@ -45,7 +45,7 @@ def write(tiny, folder: Path, *options: str, matrix: Path | None = None) -> Path
     return folder / "d.h5"
 
 
-def test_labels_are_those_of_the_gene_although_the_matrix_repeats_another(tiny, select):
+def test_labels_are_correct_although_the_matrix_has_a_duplicate_gene(tiny, select):
     lines = tiny.matrix.read_text().splitlines()
     tiny.matrix.write_text("\n".join([lines[0], *reversed(lines[1:]), lines[2]]) + "\n")
     folder = select({"val": ["chr2"], "test": ["chr3"]})
@@ -73,14 +73,14 @@ def test_zscores_are_of_training_genes(tiny, select):
     assert abs(labels[windows["split"] != "train"][:, 0].mean()) > 1e-3
 
 
-def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(tiny, select, tmp_path: Path):
+def test_kept_pseudobulks_become_log_counts_per_million(tiny, select, tmp_path: Path):
     rng = np.random.default_rng(0)
     ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
     counts = rng.poisson(20, (4, 15)).astype(np.float32)
     counts[2] = rng.poisson(0.1, 15)
     counts[:, 1] = [0, 0, 1, 0]
     obs = pd.DataFrame({"organ": ["liver", "liver", "skin", "brain"], "n_cells": [60, 70, 80, 90]}, list("abcd"))
-    # Three rows that no annotated gene has, and that count all the same.
+    # Three rows without an annotated gene, which count towards the totals.
     var = pd.DataFrame({"gene": [*ids, "x", "y", "z"]}, [f"s{i}" for i in range(15)])
     path = tmp_path / "m.h5ad"
     anndata.AnnData(counts / 7, obs=obs, var=var, layers={"counts": counts}).write_h5ad(path)
@@ -111,7 +111,7 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
     kept = counts[[0, 1, 3]].T.astype(np.float64)
     np.testing.assert_allclose(labels, np.log1p(1e6 * kept[rows] / kept.sum(axis=0)), rtol=1e-6)
     np.testing.assert_allclose(transform.inverse(labels), kept[rows], rtol=1e-5, atol=1e-5)
-    # What a filter took away cannot be explained; that is said before anything is trained.
+    # Contrasts cannot use a filtered task: this is reported before training.
     contrasts["one"]["off_tasks"] = ["skin"]
     with pytest.raises(InputError, match="contrast one 'skin'"):
         select(splits, matrix=path, sections=asked)
@@ -119,7 +119,7 @@ def test_pseudobulks_become_log_counts_per_million_of_the_tasks_that_are_kept(ti
         select(splits, *options, "--set=targets.filters.tasks.min_genes=99", matrix=path)
 
 
-def test_splits_that_share_bases_are_refused_unless_allowed(select, tmp_path: Path):
+def test_splits_that_share_bases_are_rejected_unless_allowed(select, tmp_path: Path):
     parts = {"a": "train", "b": "test", "c": "train", "d": "val"}
     table = "".join(f"G{i}{letter}\t{part}\n" for i in (1, 2, 3) for letter, part in parts.items())
     (tmp_path / "splits.tsv").write_text("gene_id\tsplit\n" + table)

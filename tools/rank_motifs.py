@@ -1,4 +1,4 @@
-"""Say where motifs stand among the clusters of similar motifs of each contrast of a run.
+"""Print the ranks of motifs among the clusters of similar motifs, for each contrast of a run.
 
 python tools/rank_motifs.py results/yeast MSN2 HSF1 GCN4
 """
@@ -17,20 +17,20 @@ from cisnake.interpret.motifs import rank_clusters
 
 
 def read_enrichment(path: Path) -> pd.DataFrame:
-    """Return an enrichment table with its numbers as numbers."""
+    """Read an enrichment table with numeric columns."""
     floats = dict.fromkeys(("odds_ratio", "p_value", "q_value", "mean_attribution"), "float")
     return read_table(path, cluster="int64", rank="int64", n_hits="int64", **floats)
 
 
 def rank_motifs(enrichment: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return one row a motif asked for: rank of its cluster of how many, the cluster's figures, and the motif's own.
+    """Return one row per motif: rank and statistics of its cluster, and of the motif itself.
 
     Parameters
     ----------
     enrichment: pandas.DataFrame
-        Of one contrast.
+        The table of one contrast.
     names: list of str
-        Motif names, in any case; one that is not there is left out.
+        Motif names, case-insensitive; unknown names are skipped.
     """
     clusters = rank_clusters(enrichment).set_index("cluster")
     rows = []

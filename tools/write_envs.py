@@ -1,7 +1,7 @@
-"""Write envs/*.yaml, the conda environments of the rules, from the locks, so that there is one truth of versions.
+"""Generate envs/*.yaml, the conda environments of the rules, from the lock files, the single source of versions.
 
-Python and pip come from conda; every other package is an exact pip pin, those that a listed package needs in turn included:
-with the direct ones alone, an environment built next year would differ from the one that made the results.
+Python and pip come from conda. All other packages are pinned exactly with pip, including indirect dependencies: otherwise an
+environment built later could differ from the one that produced the results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.12"
 
-# What the rules of each environment import.
+# Packages imported by the rules of each environment.
 _TABLES = ["h5py", "jsonschema", "lazy-loader", "numpy", "pandas", "pyyaml", "scipy"]
 _GENOMICS = [*_TABLES, "pybigwig", "pysam"]
 ENVS: dict[str, list[str]] = {
@@ -27,13 +27,13 @@ ENVS: dict[str, list[str]] = {
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
     "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],
 }
-# The locks that they are taken from: that of GPUs has what every machine needs, but for what is asked for by itself.
+# Lock file of each environment. The GPU lock covers all packages except the optional ones for patterns.
 LOCKS = dict.fromkeys(ENVS, "cuda.lock") | {"modisco": "patterns.lock"}
 
 
 @dataclass(frozen=True)
 class Pin:
-    """One package of a lock file: its version, where it applies, and which packages need it."""
+    """A package in a lock file: its version, its environment marker, and the packages that need it."""
 
     name: str
     version: str
@@ -42,31 +42,31 @@ class Pin:
 
 
 def read_lock(text: str) -> list[Pin]:
-    """Return the packages of a lock file made by `uv pip compile`.
+    """Parse a lock file written by `uv pip compile`.
 
     Parameters
     ----------
     text: str
-        Content of the file, with its `# via` comments.
+        Content of the file, including the `# via` comments.
 
     Returns
     -------
     list of Pin
-        In the file's order; a package with one version per Python is there once for each.
+        Packages in the order of the file. A package with several versions, by Python version, has several entries.
     """
     pins = []
     for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
-        found = re.match(r"(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?: ; (?P<marker>[^\\\n]+?))? *\\?\n", entry)
-        if found is None:
+        match = re.match(r"(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?: ; (?P<marker>[^\\\n]+?))? *\\?\n", entry)
+        if match is None:
             raise ValueError(f"not a pinned package: {entry.splitlines()[0]}")
         needed_by = re.findall(r"^    # +(?:via +)?([A-Za-z0-9][\w.-]*)(?: \(.*\))?$", entry, flags=re.MULTILINE)
         names = frozenset(str(canonicalize_name(name)) for name in needed_by if name != "via")
-        pins.append(Pin(str(canonicalize_name(found["name"])), found["version"], found["marker"] or "", names))
+        pins.append(Pin(str(canonicalize_name(match["name"])), match["version"], match["marker"] or "", names))
     return pins
 
 
 def at_python(pins: Iterable[Pin], python: str) -> dict[str, Pin]:
-    """Return the pins that apply to a version of CPython on Linux x86_64, by name."""
+    """Return the pins, by name, that apply to a version of CPython on Linux x86_64."""
     environment = {
         "implementation_name": "cpython",
         "os_name": "posix",
@@ -81,13 +81,13 @@ def at_python(pins: Iterable[Pin], python: str) -> dict[str, Pin]:
 
 
 def closure(names: Iterable[str], pins: dict[str, Pin]) -> set[str]:
-    """Return `names` and everything that they need, in turn."""
-    found: set[str] = set()
+    """Return `names` and all their direct and indirect dependencies."""
+    closed: set[str] = set()
     new = set(names)
     while new:
-        found |= new
-        new = {pin.name for pin in pins.values() if pin.needed_by & new} - found
-    return found
+        closed |= new
+        new = {pin.name for pin in pins.values() if pin.needed_by & new} - closed
+    return closed
 
 
 def environment(packages: Iterable[str], pins: dict[str, Pin], lock: str) -> str:
@@ -96,21 +96,21 @@ def environment(packages: Iterable[str], pins: dict[str, Pin], lock: str) -> str
     Parameters
     ----------
     packages: iterable of str
-        Packages that the rules import, extras in brackets.
+        Packages imported by the rules, with extras in brackets.
     pins: dict of str to Pin
-        The lock at one version of Python.
+        Pins for one version of Python.
     lock: str
-        Its name.
+        Name of the lock file.
 
     Returns
     -------
     str
-        YAML: the packages first, then, below a comment, those that they need.
+        YAML with the packages first, then, below a comment, their dependencies.
     """
     direct = {package.partition("[")[0]: package for package in packages}
     indirect = closure(direct, pins) - set(direct)
     lines = [
-        f"# Written by `make envs` from requirements/{lock}: change that, not this.",
+        f"# Generated by `make envs` from requirements/{lock}. Do not edit by hand.",
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
@@ -119,19 +119,19 @@ def environment(packages: Iterable[str], pins: dict[str, Pin], lock: str) -> str
         "  - pip",
         "  - pip:",
         *(f"      - {direct[name]}=={pins[name].version}" for name in sorted(direct)),
-        "      # needed by those above",
+        "      # dependencies of the packages above",
         *(f"      - {name}=={pins[name].version}" for name in sorted(indirect)),
     ]
     return "\n".join(lines) + "\n"
 
 
 def pins_of(lock: str) -> dict[str, Pin]:
-    """Return the packages of a file of requirements/ at the Python of the environments, by name."""
+    """Return the pins, by name, of a file in requirements/ for the Python version of the environments."""
     return at_python(read_lock((ROOT / "requirements" / lock).read_text(encoding="utf-8")), PYTHON)
 
 
 def environments() -> dict[str, str]:
-    """Return the text of every environment file, by the name of the environment."""
+    """Return the text of every environment file, by environment name."""
     pins = {lock: pins_of(lock) for lock in set(LOCKS.values())}
     return {name: environment(packages, pins[LOCKS[name]], LOCKS[name]) for name, packages in ENVS.items()}
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend."""
+"""Errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Collection, Iterable
 
 
 class InputError(Exception):
-    """Something given by the user is wrong; the message says what, where and what to do.
+    """Raise for invalid user input. The message states what is wrong, where, and what to do.
 
     Programs print the message alone, without a traceback, and exit with status 1.
     """
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that is not one of the known ones, naming the nearest of them.
+    """Return the error for an unknown name, with the most similar known names as suggestions.
 
     Parameters
     ----------
     kind: str
-        What the name stands for, as it should read in a sentence: "task", "loss", "gene".
+        Kind of name, as it appears in the message: "task", "loss", "gene".
     name: str
-        The name given.
+        The unknown name.
     known: iterable of str
-        The names that would have been right.
+        The valid names.
 
     Returns
     -------
@@ -41,13 +41,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     elif len(known) <= 12:
-        hint = f"known are: {', '.join(map(str, known)) or 'none'}."
+        hint = f"known names: {', '.join(map(str, known)) or 'none'}."
     else:
-        hint = f"there are {len(known)} known ones, for example {', '.join(map(str, known[:3]))}."
+        hint = f"there are {len(known)} known names, for example {', '.join(map(str, known[:3]))}."
     return InputError(f"unknown {kind} '{name}': {hint}")
 
 
 def nearest(name: str, known: Collection[str]) -> list[str]:
-    """Return what of the known names may have been meant by another, three at most, the most similar first."""
+    """Return up to three known names that are similar to `name`, most similar first."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return near or [other for other in known if other.casefold() == name.casefold()][-1:]

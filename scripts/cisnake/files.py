@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic file writing, and reading of tables, HDF5 and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cisnake.errors import InputError
 if TYPE_CHECKING:
     import h5py
 
-# Rows of large tables that are in memory at once.
+# Number of rows of a large table to hold in memory at once.
 CHUNK_ROWS = 200_000
 
 _STARTED = time.time()
@@ -30,20 +30,20 @@ _STARTED = time.time()
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to, and rename it when the block ends well.
+    """Yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffixes of `path`, because libraries choose formats by them. When the block raises, the
-    temporary file is removed and `path` stays as it was. What a process that was killed left of the same file goes, too.
+    The temporary name keeps the suffixes of `path`, because libraries choose formats by suffix. If the block raises, the
+    temporary file is removed and `path` is unchanged. Temporary files of `path` left by killed processes are removed, too.
 
     Parameters
     ----------
     path: str or Path
-        The file (or folder) that is to appear. Its folder is made when missing.
+        The file (or folder) to write. Missing parent folders are created.
 
     Yields
     ------
     Path
-        Where to write.
+        The temporary path.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove unfinished copies of a file that nobody has written to since this process began."""
+    """Remove temporary files of `path` that have not been modified since this process started."""
     for part in path.parent.glob(".part-*"):
         if re.fullmatch(r"\.part-\d+-" + re.escape(path.name), part.name):
             with suppress(FileNotFoundError):
@@ -84,7 +84,7 @@ def _remove(path: Path) -> None:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as TSV with a header, no index, missing values empty, and seven significant digits.
+    """Write a table as TSV with a header, without index, with empty missing values and seven significant digits.
 
     Examples
     --------
@@ -104,24 +104,24 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
     """Read a TSV written by `write_table`.
 
-    Identifiers stay text: "NA", "nan" and "1e5" are names of genes somewhere.
+    Identifiers are not parsed, because "NA", "nan" and "1e5" can be gene names.
 
     Parameters
     ----------
     path: str or Path
         The file.
     **columns: str
-        Types by column name, for columns that are not text; "float" columns take empty cells as NaN.
+        Types of the columns that are not text, by column name. Empty cells of "float" columns are NaN.
 
     Returns
     -------
     pandas.DataFrame
-        Columns not named in `columns` are text.
+        Columns that are not in `columns` are text.
 
     Raises
     ------
     InputError
-        The file is empty or no table.
+        The file is empty or not a table, or a value is not of the type of its column.
     """
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
@@ -137,16 +137,22 @@ def read_table(path: str | Path, **columns: str) -> pd.DataFrame:
         wrong = (numbers.isna() & (table[column] != "")) | ((kind != "float") & (numbers.isna() | (numbers % 1 != 0)))
         if wrong.any():
             line = int(wrong.to_numpy().argmax()) + 2
-            raise InputError(f"{path}, line {line}: {column} is {table[column][line - 2]!r}, no number: is the file cut?")
+            raise InputError(
+                f"{path}, line {line}: {column} is {table[column][line - 2]!r}, not a number: is the file truncated?"
+            )
         table[column] = numbers.astype(kind)
     return table
 
 
 def read_user_table(path: str | Path, **columns: str) -> pd.DataFrame:
-    """Read a TSV that a user wrote, as `read_table` does, and refuse a cell that goes on in the next line.
+    """Read a user's TSV as `read_table` does, and raise if a cell extends over several lines.
 
-    A quotation mark at the start of a cell that the cell does not end with takes in everything up to the next one: rows would
-    vanish without a word.
+    Without this check, an unmatched quotation mark at the start of a cell would silently swallow all rows up to the next mark.
+
+    Raises
+    ------
+    InputError
+        As for `read_table`; or a cell contains a line break.
     """
     table = read_table(path, **columns)
     for column in table.columns:
@@ -155,26 +161,26 @@ def read_user_table(path: str | Path, **columns: str) -> pd.DataFrame:
             if broken.any():
                 row = int(broken.argmax())
                 raise InputError(
-                    f"{path}, row {row + 1}, column {column}: a quotation mark opens a cell and is not closed: remove it, "
-                    "or double it and close the cell with another."
+                    f"{path}, row {row + 1}, column {column}: a quotation mark opens a cell but does not close it: remove "
+                    "the mark, or double it and quote the whole cell."
                 )
     return table
 
 
 def read_chunks(path: str | Path, columns: Mapping[str, type]) -> Iterator[pd.DataFrame]:
-    """Yield some columns of a table that `write_table` wrote, a run of rows at a time: it may be far larger than memory.
+    """Yield selected columns of a table written by `write_table`, in chunks of rows; the table may exceed memory.
 
     Parameters
     ----------
     path: str or Path
         The file.
     columns: mapping of str to type
-        Names, and what each cell is: `str`, or a number, which no cell may lack.
+        Column names and types: `str`, or a numeric type. Numeric columns must not have empty cells.
 
     Raises
     ------
     InputError
-        The file is no table, lacks a column, or a number is none.
+        The file is not a table, a column is missing, or a value is not a number.
     """
     try:
         with pd.read_csv(
@@ -187,19 +193,20 @@ def read_chunks(path: str | Path, columns: Mapping[str, type]) -> Iterator[pd.Da
 
 @contextmanager
 def open_hdf5(
-    path: str | Path, what: str, remedy: str = "make it again", faults: tuple[type[Exception], ...] = ()
+    path: str | Path, what: str, remedy: str = "regenerate it", faults: tuple[type[Exception], ...] = ()
 ) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading, and say in a sentence what is wrong with it.
+    """Open an HDF5 file for reading, and raise a readable error if it is not usable.
 
     Parameters
     ----------
     path: str or Path
+        The file.
     what: str
-        What it should be, as it should read after "cannot be read as": "a data set".
+        Kind of file, as it appears after "cannot be read as": "a data set".
     remedy: str
-        What to do, as it should read at the end of the sentence.
+        What the user should do; the end of the message.
     faults: tuple of exception types
-        What is the file's fault, too, when it is raised while the file is open: for blocks that only read it.
+        Exceptions inside the block that are reported as errors of the file. Use this only for blocks that just read the file.
 
     Yields
     ------
@@ -210,7 +217,7 @@ def open_hdf5(
     InputError
         The file is missing, truncated, or of another kind.
     """
-    # Not for those who read tables alone, such as every job of the workflow when it starts.
+    # Imported here, because most programs only read tables and h5py is slow to import.
     import h5py
 
     with ExitStack() as stack:
@@ -230,7 +237,7 @@ def _unreadable(path: str | Path, what: str, error: Exception, remedy: str) -> I
 
 
 def write_json(value: Any, path: str | Path) -> None:
-    """Write a value as indented JSON; NaN and infinities become null, as JSON has neither."""
+    """Write a value as indented JSON; NaN and infinities become null, because JSON has neither."""
     with write_whole(path) as part:
         part.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -252,7 +259,7 @@ def file_sha256(path: Path) -> str:
 
 
 def digest(*parts: str | Path) -> str:
-    """Return one SHA-256, in hexadecimal, of several texts and files, in order.
+    """Return a combined SHA-256, in hexadecimal, of texts and files; the order matters.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Work dealt to several processes, which neither outlive their parent nor end without a word."""
+"""A process pool whose workers exit with their parent and report when they are killed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ Result = TypeVar("Result")
 def map_apart(
     function: Callable[[State, Item], Result], state: State, items: Sequence[Item], processes: int, work: str
 ) -> Iterator[Result]:
-    """Yield `function(state, item)` of each item, in the order in which processes are ready with them.
+    """Yield `function(state, item)` for each item, in order of completion.
 
-    With one process, or one item, all happens here and in order.
+    With one process or one item, everything runs in the calling process and in order.
 
     Parameters
     ----------
     function: callable
-        Of the state and one item; of the top level of a module.
+        Function of the state and one item. It must be importable, that is, defined at the top level of a module.
     state: object
-        What is the same for all items. It is pickled once for each process, which keeps its copy: what it caches stays there.
+        Argument shared by all items. It is pickled once per process; each process keeps its own copy and its cache.
     items: sequence
+        The items.
     processes: int
-        How many work, at most one an item.
+        Number of processes; at most one per item is started.
     work: str
-        What they do, as it should read after "a process that": "read labels".
+        The work, as it appears after "a process that": "read labels".
 
     Raises
     ------
     InputError
-        A process was killed. What one of them raises is raised here.
+        A process was killed. Exceptions raised in a process are raised here unchanged.
 
     Examples
     --------
@@ -59,20 +60,19 @@ def map_apart(
             yield future.result()
     except BrokenProcessPool as error:
         raise InputError(
-            f"a process that {work} was killed, most likely for want of memory: run it again with fewer processes or more "
-            "memory."
+            f"a process that {work} was killed, probably because memory ran out: use fewer processes or more memory."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-# Function and state of the process that works for another one.
+# Function and state of a worker process.
 _task: tuple[Callable[[Any, Any], Any], Any]
 
 
 def _start(function: Callable[[Any, Any], Any], state: Any) -> None:
     global _task
-    # A process whose parent is killed would wait for work for ever.
+    # If the parent is killed, a worker would otherwise wait forever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _task = function, state
 

@@ -1,7 +1,7 @@
-"""The sections of a run's configuration as types, for everything that takes one.
+"""Dataclasses for the sections of the configuration.
 
-Names are those of the schema (`workflow/schemas/config.schema.yaml`), which says what each means, its unit and its default. A
-key that may be left out and has no default is None.
+The fields are the keys of the schema (`workflow/schemas/config.schema.yaml`), which documents meanings, units and defaults.
+Optional keys without a default are None.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Names = tuple[str, ...]
-# A path, or an address and a checksum.
+# A path, or a URL and a checksum.
 Source = str | dict[str, str] | None
 
 
@@ -374,7 +374,7 @@ class ResourcesSection:
 
 @dataclass(frozen=True)
 class Sections:
-    """A run's whole configuration, or what one program reads of it: a key that it does not read is no attribute."""
+    """The configuration of a run, or the part that one program reads; other keys are not attributes."""
 
     run: RunSection
     genome: GenomeSection
@@ -395,7 +395,7 @@ class Sections:
 
 
 def baseline_upstream(anchor: int) -> int:
-    """Return the default of `evaluate.baseline.upstream` in windows whose anchor is that many bases from their start."""
+    """Return the default of `evaluate.baseline.upstream` for windows with `anchor` bases upstream of the anchor."""
     return min(500, anchor)
 
 
@@ -403,22 +403,22 @@ Section = TypeVar("Section")
 
 
 def as_section(kind: type[Section], values: Mapping[str, Any], keys: Collection[str] | None = None) -> Section:
-    """Return a completed section of the configuration as its type.
+    """Convert a completed section of the configuration to its dataclass.
 
     Parameters
     ----------
     kind: type
-        One of the dataclasses here.
+        One of the dataclasses in this module.
     values: mapping
-        The section, as it was validated by the schema: unknown keys and wrong types are refused there.
+        The section, already validated against the schema: types and keys are not checked again.
     keys: collection of str, optional
-        Dotted names of the keys, or of sections, that are taken: others are no attributes of what is returned, so that to read
-        one is an error. Default: all.
+        Dotted names of the keys or sections to include. Other keys are not attributes of the result, so reading them raises
+        AttributeError. Default: all.
 
     Returns
     -------
     kind
-        Lists as tuples; keys that are not given are None.
+        The section; lists become tuples, and missing keys are None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Text files line by line, plain or gzipped; what is no text is refused in one sentence."""
+"""Reading of plain and gzipped text files, with readable errors for binary and damaged files."""
 
 from __future__ import annotations
 
@@ -14,57 +14,58 @@ _GZIP = b"\x1f\x8b"
 
 
 def is_gzipped(path: str | Path) -> bool:
-    """Return whether a file begins as gzip does; its name does not count."""
+    """Return whether a file is gzipped, judged by its first bytes and not by its name."""
     with open(path, "rb") as handle:
         return handle.read(2) == _GZIP
 
 
 def compression(path: str | Path) -> Literal["gzip"] | None:
-    """Return how a file is packed, in the words of pandas, which by itself goes by the name."""
+    """Return the `compression` argument for pandas, judged by the content and not by the file name."""
     return "gzip" if is_gzipped(path) else None
 
 
 def check_file(path: str | Path, what: str, key: str) -> Path:
-    """Return the path of an input file that is there and is a file.
+    """Check that an input file exists and is not a folder, and return its path.
 
     Parameters
     ----------
     path: str or Path
+        The file.
     what: str
-        What the file is, as it should read in the message: "annotation", "matrix".
+        Kind of file, as it appears in the message: "annotation", "matrix".
     key: str
-        The key of the configuration that names it.
+        Key of the configuration that names the file.
 
     Raises
     ------
     InputError
-        There is no such file, or it is a folder.
+        The file does not exist, or is a folder.
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{what} {path} is a folder: {key} in the configuration must name the file in it.")
+        raise InputError(f"{what} {path} is a folder: set {key} in the configuration to a file.")
     if not path.exists():
-        raise InputError(f"{what} {path} is not there: check {key} in the configuration.")
+        raise InputError(f"{what} {path} does not exist: check {key} in the configuration.")
     return path
 
 
 def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
-    r"""Yield the lines of a text file with their numbers, from 1.
+    r"""Yield the lines of a text file with their line numbers, from 1.
 
-    Bytes that are no UTF-8 become U+FFFD: a description in another encoding must not stop what does not need it.
+    Bytes that are not valid UTF-8 become U+FFFD, so that free text in another encoding does not prevent reading.
 
     Parameters
     ----------
     path: str or Path
-        Plain or gzipped, as its first bytes say; lines end with any of LF, CRLF and CR.
+        Plain or gzipped file, detected from the first bytes. Lines may end with LF, CRLF or CR.
     what: str
-        What the file is, as it should read in the message.
+        Kind of file, as it appears in the message.
 
     Raises
     ------
     InputError
-        The file cannot be read, its gzip is damaged or cut off (the message says after which line), or it is binary or
-        UTF-16.
+        The file is not readable, its gzip data are damaged or truncated (the message gives the last line read), or the file is
+        binary or UTF-16.
 
     Examples
     --------
@@ -82,17 +83,19 @@ def read_lines(path: str | Path, what: str) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(handle, start=1):
                 if number == 1:
                     line = line.removeprefix("\ufeff")
-                # Text has no such character, but every second one of UTF-16 is it.
+                # Text does not contain NUL, but in UTF-16 about every second byte of ASCII text is NUL.
                 if "\0" in line:
-                    raise InputError(f"{what} {path}, line {number}, is binary or UTF-16: it must be plain text (UTF-8).")
+                    raise InputError(
+                        f"{what} {path}, line {number}, is binary or UTF-16: convert the file to plain text (UTF-8)."
+                    )
                 yield number, line
     except (EOFError, OSError, zlib.error) as error:
         if isinstance(error, PermissionError):
-            raise InputError(f"{what} {path} may not be read: give yourself permission (chmod +r).") from error
-        raise InputError(f"{what} {path} is damaged after line {number} ({error}): copy or make it again.") from error
+            raise InputError(f"{what} {path} is not readable: check its permissions.") from error
+        raise InputError(f"{what} {path} is damaged after line {number} ({error}): copy it again or regenerate it.") from error
 
 
 def open_text(path: str | Path, errors: str = "strict", newline: str | None = None) -> IO[str]:
-    """Open a text file (UTF-8) for reading, unpacked where its contents are gzip; `errors`, `newline` as of `open`."""
+    """Open a UTF-8 text file for reading, plain or gzipped; `errors` and `newline` as in `open`."""
     form = {"encoding": "utf-8", "errors": errors, "newline": newline}
     return gzip.open(path, "rt", **form) if is_gzipped(path) else open(path, **form)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Broken inputs: what a user may give by mistake, made from whole inputs, and which program is then run on it."""
+"""Broken inputs, made from intact ones, and the program that is run on each."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Case:
     Parameters
     ----------
     input: str
-        What the file is.
+        Kind of file.
     wrong: str
         What is wrong with it.
     program: str
         The script that reads it.
     option: str
-        Its option that names the file.
+        The option or configuration key for the file.
     name: str
-        The file that is broken, of those of `whole`; the broken one has the same name.
+        Name of the intact file from `whole`, which the broken file keeps.
     breaks: callable
-        Writes the broken file, given its path and the bytes of the whole one.
+        Function of the path to write and the bytes of the intact file.
     works: bool
-        Whether the program does what it should all the same.
+        Whether the program is expected to succeed anyway.
     names: bool
-        Whether the message must name the file; not where two files disagree.
+        Whether the message must name the file; False if two files disagree.
     others: tuple of (option, value)
-        Options that differ from those of a run that works.
+        Options that differ from those of a successful run.
     """
 
     input: str
@@ -63,7 +63,7 @@ def _text(old: str, new: str, count: int = 1) -> Break:
 
 
 def _cut_gzip(whole: bytes) -> bytes:
-    # Long enough that what is left is more than the head of the first block.
+    # Repeated, so that the remaining half contains more than the header of the first block.
     packed = gzip.compress(whole * 50)
     return packed[: len(packed) // 2]
 
@@ -90,7 +90,7 @@ _empty = _bytes(lambda whole: b"")
 _half = _bytes(lambda whole: whole[: len(whole) // 2])
 _gzip_half = _bytes(_cut_gzip)
 _utf16 = _bytes(lambda whole: whole.decode().encode("utf-16"))
-# The same in every run, and no text in any encoding.
+# Identical in every run, and not text in any encoding.
 _binary = _bytes(lambda whole: bytes((37 * i * i + 11 * i) % 256 for i in range(2000)))
 _crlf = _bytes(lambda whole: whole.replace(b"\n", b"\r\n"))
 _reversed = _bytes(lambda whole: b"\n".join(reversed(whole.rstrip(b"\n").split(b"\n"))) + b"\n")
@@ -109,8 +109,8 @@ def _first_columns(n: int) -> Break:
     return _bytes(lambda whole: b"".join(b"\t".join(line.split(b"\t")[:n]) + b"\n" for line in whole.splitlines()))
 
 
-_BED_NAMED_GTF = "BED with six columns under the name of GTF"
-# What may happen to any file.
+_BED_NAMED_GTF = "six-column BED named .gtf"
+# Ways to break any file.
 _ANY: dict[str, Break] = {"missing": _missing, "a folder": _folder, "empty": _empty, "binary garbage": _binary}
 _TEXT = _ANY | {"UTF-16": _utf16}
 
@@ -123,10 +123,10 @@ CASES = [
     *_each(_TEXT, "genome", "select_genes", "genome", "genome.fa"),
     *_each(
         {
-            "a name and no sequence": _bytes(lambda whole: b">chr1\n"),
-            "no name": _bytes(lambda whole: b"ACGT\n"),
-            "a sequence without bases": _text(">chr2\n", ">none\n>chr2\n"),
-            "a name twice": _text(">chr2\n", ">chr1\n"),
+            "a header without a sequence": _bytes(lambda whole: b">chr1\n"),
+            "no header": _bytes(lambda whole: b"ACGT\n"),
+            "an empty sequence": _text(">chr2\n", ">none\n>chr2\n"),
+            "a duplicate name": _text(">chr2\n", ">chr1\n"),
             "lines of different lengths": _text("\n>chr2\n", "\nACG\n\nACGT\n>chr2\n"),
             "without read permission": _unreadable,
         },
@@ -136,7 +136,7 @@ CASES = [
         "genome.fa",
     ),
     *_each(
-        {"other chromosomes than the annotation": _text(">chr", ">scaffold", 3)},
+        {"chromosomes differ from the annotation": _text(">chr", ">scaffold", 3)},
         "genome",
         "select_genes",
         "genome",
@@ -144,19 +144,19 @@ CASES = [
         names=False,
     ),
     *_each({"CRLF": _crlf, "lower case": _lower}, "genome", "select_genes", "genome", "genome.fa", works=True),
-    *_each({"no index, read-only folder": _read_only_folder}, "genome", "select_genes", "genome", "genome.fa", works=True),
+    *_each({"no index, in a read-only folder": _read_only_folder}, "genome", "select_genes", "genome", "genome.fa", works=True),
     *_each({"gzip instead of bgzip": _bytes(gzip.compress)}, "genome", "select_genes", "genome", "genome.fa"),
-    *_each({"bgzip, cut off": _bgzip_half}, "genome", "select_genes", "genome", "genome.fa"),
-    *_each(_TEXT | {"gzip, cut off": _gzip_half}, "annotation", "select_genes", "gtf", "genes.gtf"),
+    *_each({"bgzip, truncated": _bgzip_half}, "genome", "select_genes", "genome", "genome.fa"),
+    *_each(_TEXT | {"gzip, truncated": _gzip_half}, "annotation", "select_genes", "gtf", "genes.gtf"),
     *_each(
         {
-            "a strand that is none": _text("\t-\t", "\tminus\t"),
+            "an invalid strand": _text("\t-\t", "\tminus\t"),
             "start after end": _text("\t101\t160\t", "\t161\t160\t"),
             "a start of 0": _text("\t101\t160\t", "\t0\t160\t"),
-            "a start that is no number": _text("\t101\t160\t", "\tx\t160\t"),
+            "a start that is not a number": _text("\t101\t160\t", "\tx\t160\t"),
             "spaces instead of tabs": _text("\t", " ", 8),
             "no gene_id": _text("gene_id ", "id "),
-            "a FASTA": _bytes(lambda whole: b">chr1\nACGT\n"),
+            "a FASTA file": _bytes(lambda whole: b">chr1\nACGT\n"),
             "without read permission": _unreadable,
         },
         "annotation",
@@ -165,7 +165,7 @@ CASES = [
         "genes.gtf",
     ),
     *_each(
-        {"no gene of the matrix": _text('gene_id "', 'gene_id "other_', 12)},
+        {"no genes in common with the matrix": _text('gene_id "', 'gene_id "other_', 12)},
         "annotation",
         "select_genes",
         "gtf",
@@ -176,7 +176,7 @@ CASES = [
         {
             "CRLF": _crlf,
             "unsorted": _reversed,
-            "genes twice (the second is dropped, with the reason)": _bytes(lambda whole: whole + whole),
+            "duplicate genes (the second is dropped, with a reason)": _bytes(lambda whole: whole + whole),
         },
         "annotation",
         "select_genes",
@@ -187,22 +187,22 @@ CASES = [
     *_each({_BED_NAMED_GTF: _bytes(lambda whole: whole)}, "annotation", "select_genes", "gtf", "tss.bed", works=True),
     *_each({"BED with two columns": _first_columns(2)}, "annotation", "select_genes", "gtf", "tss.bed"),
     *_each({"BED with three columns": _first_columns(3)}, "annotation", "select_genes", "gtf", "tss.bed"),
-    *_each(_TEXT | {"gzip, cut off": _gzip_half}, "TSS", "select_genes", "tss-bed", "tss.bed"),
+    *_each(_TEXT | {"gzip, truncated": _gzip_half}, "TSS BED", "select_genes", "tss-bed", "tss.bed"),
     *_each(
-        {"two columns": _first_columns(2), "a GTF": _bytes(lambda whole: b'c\tx\tgene\t1\t9\t.\t+\t.\tgene_id "g"\n')},
-        "TSS",
+        {"two columns": _first_columns(2), "a GTF file": _bytes(lambda whole: b'c\tx\tgene\t1\t9\t.\t+\t.\tgene_id "g"\n')},
+        "TSS BED",
         "select_genes",
         "tss-bed",
         "tss.bed",
     ),
     *_each(_TEXT, "matrix", "select_genes", "matrix", "matrix.tsv"),
-    *_each({"gzip, cut off": _gzip_half}, "matrix", "select_genes", "matrix", "matrix.tsv.gz"),
+    *_each({"gzip, truncated": _gzip_half}, "matrix", "select_genes", "matrix", "matrix.tsv.gz"),
     *_each(
         {
-            "a cell of text": _bytes(lambda whole: whole.replace(b"chr1_1\t", b"chr1_1\tmany", 1)),
-            "a row with more cells": _text("\nchr2_0", "\t1.5\nchr2_0"),
-            "a row with fewer cells": _bytes(lambda whole: whole.rsplit(b"\t", 1)[0] + b"\n"),
-            "a task twice": _text("\tcold", "\theat"),
+            "a cell with text": _bytes(lambda whole: whole.replace(b"chr1_1\t", b"chr1_1\tmany", 1)),
+            "a row with too many cells": _text("\nchr2_0", "\t1.5\nchr2_0"),
+            "a row with too few cells": _bytes(lambda whole: whole.rsplit(b"\t", 1)[0] + b"\n"),
+            "a duplicate task": _text("\tcold", "\theat"),
             "commas instead of tabs": _text("\t", ",", 100),
         },
         "matrix",
@@ -210,59 +210,67 @@ CASES = [
         "matrix",
         "matrix.tsv",
     ),
-    *_each(_ANY | {"cut off": _half}, "matrix, h5ad", "select_genes", "matrix", "matrix.h5ad"),
-    *_each(_TEXT | {"cut off": _half}, "matrix, GCT", "select_genes", "matrix", "matrix.gct"),
+    *_each(_ANY | {"truncated": _half}, "matrix, h5ad", "select_genes", "matrix", "matrix.h5ad"),
+    *_each(_TEXT | {"truncated": _half}, "matrix, GCT", "select_genes", "matrix", "matrix.gct"),
     *_each(
-        _TEXT | {"cut off": _half, "gzip, cut off": _gzip_half}, "matrix, MTX", "select_genes", "matrix", "market/matrix.mtx"
+        _TEXT | {"truncated": _half, "gzip, truncated": _gzip_half},
+        "matrix, MTX",
+        "select_genes",
+        "matrix",
+        "market/matrix.mtx",
     ),
-    *_each(_ANY | {"cut off": _half}, "cells, h5ad", "aggregate_cells", "cells", "matrix.h5ad"),
+    *_each(_ANY | {"truncated": _half}, "cells, h5ad", "aggregate_cells", "cells", "matrix.h5ad"),
     *_each(_TEXT, "task table", "select_genes", "tasks", "tasks.tsv"),
     *_each(
-        {"no column task": _text("task", "name"), "a task less": _text("cold\tb\n", "")},
+        {"no task column": _text("task", "name"), "a missing task": _text("cold\tb\n", "")},
         "task table",
         "select_genes",
         "tasks",
         "tasks.tsv",
     ),
-    *_each(_TEXT, "table of splits", "select_genes", "splits", "splits.tsv"),
+    *_each(_TEXT, "split table", "select_genes", "splits", "splits.tsv"),
     *_each(
-        {"no column split": _text("split", "part"), "a split that is none": _text("train", "training")},
-        "table of splits",
+        {"no split column": _text("split", "part"), "an invalid split": _text("train", "training")},
+        "split table",
         "select_genes",
         "splits",
         "splits.tsv",
     ),
     *_each(
-        _TEXT | {"a column less": _first_columns(5), "cut off": _half}, "genes.tsv", "write_dataset", "genes", "results/genes"
+        _TEXT | {"a missing column": _first_columns(5), "truncated": _half},
+        "genes.tsv",
+        "write_dataset",
+        "genes",
+        "results/genes",
     ),
-    *_each(_TEXT, "table of tracks", "write_coverage", "tracks", "tracks.tsv"),
-    *_each({"no column file": _text("\tfile", "\tpath")}, "table of tracks", "write_coverage", "tracks", "tracks.tsv"),
-    *_each(_ANY | {"cut off": _half}, "BigWig", "write_coverage", "tracks", "track.bw"),
-    *_each(_ANY | {"cut off": _half}, "BAM", "make_track", "tracks", "reads.bam", others=(("track", "bam"),)),
+    *_each(_TEXT, "track table", "write_coverage", "tracks", "tracks.tsv"),
+    *_each({"no file column": _text("\tfile", "\tpath")}, "track table", "write_coverage", "tracks", "tracks.tsv"),
+    *_each(_ANY | {"truncated": _half}, "track, BigWig", "write_coverage", "tracks", "track.bw"),
+    *_each(_ANY | {"truncated": _half}, "track, BAM", "make_track", "tracks", "reads.bam", others=(("track", "bam_track"),)),
     *_each(
         {"no index": _bytes(lambda whole: whole)},
-        "BAM",
+        "track, BAM",
         "make_track",
         "tracks",
         "reads.bam",
-        others=(("track", "bam"),),
+        others=(("track", "bam_track"),),
         works=True,
     ),
     *_each(
         _TEXT
-        | {"two columns": _first_columns(2), "start after end": _text("\t10\t30", "\t30\t10"), "gzip, cut off": _gzip_half},
-        "BED of a track",
+        | {"two columns": _first_columns(2), "start after end": _text("\t10\t30", "\t30\t10"), "gzip, truncated": _gzip_half},
+        "track, BED",
         "make_track",
         "tracks",
         "intervals.bed",
     ),
     *_each(
         _TEXT | {"two columns": _first_columns(2)},
-        "fragments",
+        "track, fragments",
         "make_track",
         "tracks",
         "fragments.tsv",
-        others=(("track", "fragments"),),
+        others=(("track", "fragments_track"),),
     ),
     *_each(
         {
@@ -272,15 +280,15 @@ CASES = [
             "UTF-16": _utf16,
             "two columns": _first_columns(2),
         },
-        "BED of gaps",
+        "gap BED",
         "make_tiles",
         "gaps",
         "intervals.bed",
     ),
-    *_each(_TEXT | {"gzip, cut off": _gzip_half}, "MEME file", "fetch_motifs", "motifs.source", "motifs.meme"),
+    *_each(_TEXT | {"gzip, truncated": _gzip_half}, "MEME file", "fetch_motifs", "motifs.source", "motifs.meme"),
     *_each(
         {
-            "a matrix of three rows where w= 2": _text("0 1 0 0", "0 1 0 0\n0 0 1 0"),
+            "a matrix with three rows and w= 2": _text("0 1 0 0", "0 1 0 0\n0 0 1 0"),
             "a row that sums to 2": _text("1 0 0 0", "1 1 0 0"),
         },
         "MEME file",
@@ -288,54 +296,58 @@ CASES = [
         "motifs.source",
         "motifs.meme",
     ),
-    *_each(_ANY | {"cut off": _half}, "attributions", "call_peaks", "attributions", "attributions.h5"),
-    *_each(_ANY | {"cut off": _half}, "data set", "scan_motifs", "dataset", "results/dataset.h5"),
-    *_each(_ANY | {"cut off": _half}, "file of hits", "export_hits", "hits", "hits.h5"),
-    *_each(_TEXT, "table of hits", "pair_motifs", "hits", "hits.tsv"),
+    *_each(_ANY | {"truncated": _half}, "attributions", "call_peaks", "attributions", "attributions.h5"),
+    *_each(_ANY | {"truncated": _half}, "data set", "scan_motifs", "dataset", "results/dataset.h5"),
+    *_each(_ANY | {"truncated": _half}, "hits, HDF5", "export_hits", "hits", "hits.h5"),
+    *_each(_TEXT, "hits, TSV", "pair_motifs", "hits", "hits.tsv"),
 ]
 
-# TensorFlow takes seconds to start: these run one after the other in a process of their own.
+# Run in a separate process, because TensorFlow takes seconds to import.
 NETWORK_CASES = [
     *_each(_TEXT, "VCF", "score_variants", "vcf", "variants.vcf"),
     *_each(
         {
             "no header": _bytes(lambda whole: whole.splitlines()[-1] + b"\n"),
-            "a column less": _bytes(lambda whole: whole.rstrip(b"\n").rsplit(b"\t", 1)[0] + b"\n"),
-            "a position that is none": _text("\t100\t", "\tx\t"),
-            "gzip, cut off": _gzip_half,
+            "a missing column": _bytes(lambda whole: whole.rstrip(b"\n").rsplit(b"\t", 1)[0] + b"\n"),
+            "an invalid position": _text("\t100\t", "\tx\t"),
+            "gzip, truncated": _gzip_half,
         },
         "VCF",
         "score_variants",
         "vcf",
         "variants.vcf",
     ),
-    *_each(_ANY | {"cut off": _half}, "data set", "score_variants", "dataset", "results/dataset.h5"),
-    *_each(_ANY | {"cut off": _half}, "model", "score_variants", "models", "model.keras"),
-    *_each(_ANY | {"cut off": _half}, "data set", "train_model", "dataset", "results/dataset.h5"),
+    *_each(_ANY | {"truncated": _half}, "data set", "score_variants", "dataset", "results/dataset.h5"),
+    *_each(_ANY | {"truncated": _half}, "model", "score_variants", "models", "model.keras"),
+    *_each(_ANY | {"truncated": _half}, "data set", "train_model", "dataset", "results/dataset.h5"),
     *_each(
-        _TEXT | {"no YAML": _bytes(lambda whole: b"model: [\n")}, "parameter file", "train_model", "model.params", "params.yaml"
+        _TEXT | {"not YAML": _bytes(lambda whole: b"model: [\n")},
+        "parameter file",
+        "train_model",
+        "model.params",
+        "params.yaml",
     ),
     *_each(_ANY, "data set", "evaluate_model", "dataset", "results/dataset.h5"),
-    *_each(_TEXT, "list of genes", "attribute_genes", "attribution.genes", "genes.txt"),
+    *_each(_TEXT, "gene list", "attribute_genes", "attribution.genes", "genes.txt"),
 ]
 
 
 def write_broken(case: Case, whole: Path, folder: Path) -> Path:
-    """Write the broken file of a case into an empty folder, and return its path."""
+    """Write the broken file of a case to an empty folder, and return its path."""
     source, path = whole / case.name.removesuffix(".gz"), folder / Path(case.name).name
     if case.wrong == _BED_NAMED_GTF:
         path = folder / "genes.gtf"
     if case.option == "models":
-        # What a model was trained on is read from its folders.
+        # Fold and replicate of a model are read from its path.
         path = folder / "fold_0" / "replicate_0" / path.name
         path.parent.mkdir(parents=True)
     if source.parent.name == "market":
-        for beside in ("features.tsv", "barcodes.tsv"):
-            (folder / beside).write_bytes((source.parent / beside).read_bytes())
+        for name in ("features.tsv", "barcodes.tsv"):
+            (folder / name).write_bytes((source.parent / name).read_bytes())
     case.breaks(path, source.read_bytes())
     return path
 
 
 def skips(case: Case) -> bool:
-    """Whether a case cannot be made here, as root may read everything."""
+    """Whether a case cannot be tested, because root can read every file."""
     return case.wrong == "without read permission" and os.geteuid() == 0

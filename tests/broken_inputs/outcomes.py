@@ -1,4 +1,4 @@
-"""How programs end on the corpus, and the table of it in docs/broken_inputs.md."""
+"""Outcomes of the programs on the corpus of broken inputs, and their table for docs/broken_inputs.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "broken_inputs.md"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended: its exit code, what it printed, and what it left where its outputs were to be."""
+    """Outcome of a program: exit code, printed text, and files left in the output folder."""
 
     case: Case
     place: Path
@@ -31,20 +31,20 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The error, without the program's name and folders, and with … for what libraries word or number."""
-        said = self.printed.partition(": error: ")[2] or self.printed.rstrip("\n").rpartition("\n")[2]
-        said = " ".join(said.split()).replace(f"{self.path.parent}/", "").replace(f"{self.place}/", "")
-        said = re.sub(
+        """The error message without program name and folders, and with … for wording that depends on libraries."""
+        message = self.printed.partition(": error: ")[2] or self.printed.rstrip("\n").rpartition("\n")[2]
+        message = " ".join(message.split()).replace(f"{self.path.parent}/", "").replace(f"{self.place}/", "")
+        message = re.sub(
             r"\((?:[^()]*\([^()]*\))*[^()]*(?:[Ee]rror|[Uu]nable|[Cc]annot|Compressed|file read)[^()]*(?:\([^()]*\)[^()]*)*\)",
             "(…)",
-            said,
+            message,
         )
-        said = re.sub(r"(cannot be read[^:]*: ).*", r"\1…", said)
-        return re.sub(r"after line \d+", "after line …", said)
+        message = re.sub(r"(cannot be read[^:]*: ).*", r"\1…", message)
+        return re.sub(r"after line \d+", "after line …", message)
 
 
 def run_cases(folder: Path) -> list[Outcome]:
-    """Run the whole corpus: first what makes the whole inputs, then two processes, without and with networks."""
+    """Run the whole corpus: write the intact inputs, then run the cases without and with networks in two processes."""
     whole = folder / "whole"
     whole.mkdir()
     environment = {"PYTHONPATH": str(ROOT / "scripts"), "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin"}
@@ -58,8 +58,8 @@ def run_cases(folder: Path) -> list[Outcome]:
         for case, place in zip(cases, places, strict=True):
             (place / "broken").mkdir(parents=True)
             path = write_broken(case, whole, place / "broken")
-            given = options(case.program, whole, place / "outputs") | dict(case.others) | _option(case, path, whole, place)
-            jobs.append({"script": case.program, "arguments": command_line(given), "printed": str(place / "printed")})
+            arguments = options(case.program, whole, place / "outputs") | dict(case.others) | _option(case, path, whole, place)
+            jobs.append({"script": case.program, "arguments": command_line(arguments), "printed": str(place / "printed")})
             paths.append(path)
         (folder / "jobs").write_text(json.dumps(jobs))
         _python([str(HERE / "runner.py"), str(folder / "jobs"), str(folder / "codes")], environment)
@@ -72,14 +72,15 @@ def run_cases(folder: Path) -> list[Outcome]:
 
 
 def _option(case: Case, path: Path, whole: Path, place: Path) -> dict[str, str | None]:
-    """Return the option that names the broken file; some files are named in a table or in a section."""
+    """Return the options for the broken file; some files are given in a table or in several keys."""
     if path.name == "matrix.mtx" and path.is_dir():
         return {case.option: str(path.parent)}
     if case.option == "splits":
         return {"splits": str(path), "splits.genes": str(path), **dict.fromkeys(SPLITS)}
-    if case.option == "tracks" and case.input != "table of tracks":
-        form = dict(case.others).get("track", "bed" if case.program == "make_track" else "bigwig")
-        (place / "tracks.tsv").write_text(f"identifier\tfile\tformat\n{form}\t{path}\t{form}\n")
+    if case.option == "tracks" and case.input != "track table":
+        track = dict(case.others).get("track", "bed_track" if case.program == "make_track" else "bigwig_track")
+        form = track.removesuffix("_track")
+        (place / "tracks.tsv").write_text(f"identifier\tfile\tformat\n{track}\t{path}\t{form}\n")
         return {"tracks": str(place / "tracks.tsv")}
     return {case.option: str(path)}
 
@@ -90,6 +91,6 @@ def _python(arguments: list[str], environment: dict[str, str]) -> None:
 
 
 def rows(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return the rows of the page, one a case."""
-    said = [(outcome.case, "works" if outcome.case.works else outcome.sentence.replace("|", "\\|")) for outcome in outcomes]
-    return [f"| {case.input} | {case.wrong} | `{case.program}.py` | {sentence} |" for case, sentence in said]
+    """Return the rows of the page, one per case."""
+    messages = [(outcome.case, "works" if outcome.case.works else outcome.sentence.replace("|", "\\|")) for outcome in outcomes]
+    return [f"| {case.input} | {case.wrong} | `{case.program}.py` | {sentence} |" for case, sentence in messages]

@@ -1,6 +1,6 @@
-"""Run programs one after the other in this process, and say how each ended: `python runner.py <jobs.json> <results.json>`.
+"""Run programs one after another in this process, and write their exit codes: `python runner.py <jobs.json> <results.json>`.
 
-A job is a script, its arguments, and a file for what is printed to standard error, by C libraries too.
+A job is a script, its arguments, and a file for standard error, including the output of C libraries.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 
 def run_one(script: str, arguments: list[str], printed: Path) -> int:
-    """Run a script's main as its command line would, and return the exit code."""
+    """Run the main function of a script as from the command line, and return the exit code."""
     from cisnake import program
 
     module = importlib.import_module(script)
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with open(printed, "w") as file:
         os.dup2(file.fileno(), 2)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
@@ -31,8 +31,8 @@ def run_one(script: str, arguments: list[str], printed: Path) -> int:
     finally:
         sys.stderr.close()
         sys.stderr = sys.__stderr__
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every broken input ends its program with one sentence, and what is only unusual works."""
+"""Every broken input ends its program with one error message; inputs that are only unusual work."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def outcomes(tmp_path_factory) -> dict[Case, Outcome]:
     return {outcome.case: outcome for outcome in run_cases(tmp_path_factory.mktemp("corpus"))}
 
 
-def test_every_case_is_there_once() -> None:
+def test_cases_are_unique() -> None:
     keys = [(case.program, case.input, case.wrong) for case in (*CASES, *NETWORK_CASES)]
     assert len(set(keys)) == len(keys) > 150
     assert {(ROOT / "scripts" / f"{program}.py").is_file() for program, _, _ in keys} == {True}
 
 
 @pytest.mark.parametrize("case", [*CASES, *NETWORK_CASES], ids=lambda case: f"{case.program}-{case.input}-{case.wrong}")
-def test_a_broken_input_ends_in_one_sentence(outcomes: dict[Case, Outcome], case: Case) -> None:
+def test_a_broken_input_gives_one_error_message(outcomes: dict[Case, Outcome], case: Case) -> None:
     if skips(case):
-        pytest.skip("root may read every file")
+        pytest.skip("root can read every file")
     outcome = outcomes[case]
     if case.works:
         assert outcome.code == 0, outcome.printed
@@ -41,14 +41,14 @@ def test_a_broken_input_ends_in_one_sentence(outcomes: dict[Case, Outcome], case
     assert outcome.left == []
 
 
-def test_the_page_says_what_the_programs_say(outcomes: dict[Case, Outcome]) -> None:
+def test_the_page_has_the_messages_of_the_programs(outcomes: dict[Case, Outcome]) -> None:
     page = PAGE.read_text().splitlines()
-    said = rows(outcomes.values())
-    missing = [row for row in said if row not in page]
-    assert not missing, "write the page anew with tools/write_broken_inputs.py:\n" + "\n".join(missing)
-    # Rows of cases that cannot be made here may be there too.
+    expected = rows(outcomes.values())
+    missing = [row for row in expected if row not in page]
+    assert not missing, "regenerate the page with tools/write_broken_inputs.py:\n" + "\n".join(missing)
+    # The page may also have rows of cases that cannot be tested as root.
     left_out = sum(map(skips, (*CASES, *NETWORK_CASES)))
-    assert 0 <= sum(line.startswith("| ") for line in page) - 1 - len(said) <= left_out
+    assert 0 <= sum(line.startswith("| ") for line in page) - 1 - len(expected) <= left_out
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_a_broken_configuration_is_named(tmp_path: Path, text: str, message: str
     command += ["--configfile", "config.yaml", "-d", str(tmp_path)]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    # Of a dry run Snakemake prints errors to standard output.
-    said = done.stdout + done.stderr
-    assert done.returncode != 0 and "Traceback" not in said
-    assert message in said
+    # In a dry run, Snakemake prints errors to standard output.
+    printed = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in printed
+    assert message in printed
     assert not (tmp_path / "results").exists()

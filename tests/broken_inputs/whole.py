@@ -1,4 +1,4 @@
-"""A small run whose inputs are all as they should be, from which the corpus breaks one at a time."""
+"""The intact inputs of a small run, of which the corpus breaks one at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyBigWig
 import pysam
 
 SIZES = {"chr1": 600, "chr2": 600, "chr3": 600}
-# Keys of the configuration by dotted name, and their values as `--set` takes them.
+# Configuration keys by dotted name, with values in the notation of `--set`.
 WINDOWS = {"windows.upstream": "20", "windows.downstream": "30"}
 SPLITS = {"splits.val": "[chr2]", "splits.test": "[chr3]"}
 CONTRAST = {"attribution.contrasts": "{one: {on_tasks: [heat], off_tasks: [cold]}}"}
@@ -21,7 +21,7 @@ BINS = {"targets.bin_size": "10", "targets.crop": "0"}
 
 
 def write_inputs(folder: Path) -> None:
-    """Write every input that a user gives, and the small results that later programs start from."""
+    """Write all user inputs, and the small results that later programs read."""
     rng = np.random.default_rng(0)
     texts = {name: "".join(rng.choice(list("ACGT"), size)) for name, size in SIZES.items()}
     (folder / "genome.fa").write_text("".join(f">{name}\n{text}\n" for name, text in texts.items()))
@@ -75,7 +75,7 @@ def _write_tracks(folder: Path) -> None:
     (folder / "fragments.tsv").write_text("chr1\t10\t30\tcell\t1\nchr2\t5\t50\tcell\t2\n")
     (folder / "tracks.tsv").write_text("identifier\tfile\nt1\ttrack.bw\n")
     counted = {"bam": "reads.bam", "bed": "intervals.bed", "fragments": "fragments.tsv"}
-    lines = "".join(f"{form}\t{file}\t{form}\n" for form, file in counted.items())
+    lines = "".join(f"{form}_track\t{file}\t{form}\n" for form, file in counted.items())
     (folder / "counted.tsv").write_text("identifier\tfile\tformat\n" + lines)
 
 
@@ -100,14 +100,14 @@ def _write_matrices(folder: Path, cells: list[str]) -> None:
 
 
 def options(program: str, folder: Path, output: Path) -> dict[str, str]:
-    """Return the options with which a program runs well on the whole inputs (or, of a network, begins to)."""
+    """Return the options with which a program succeeds on the intact inputs (programs with a network only start)."""
     given: dict[str, dict[str, str]] = {
         "select_genes": {
             "genome": "genome.fa", "gtf": "genes.gtf", "matrix": "matrix.tsv", "tss-bed": "tss.bed", "tasks": "tasks.tsv",
             **WINDOWS, **SPLITS,
         },
         "write_dataset": {"genes": "results/genes", "genome": "genome.fa", "matrix": "matrix.tsv"},
-        "make_track": {"tracks": "counted.tsv", "track": "bed", "genome": "genome.fa", "run.data_dir": "."},
+        "make_track": {"tracks": "counted.tsv", "track": "bed_track", "genome": "genome.fa", "run.data_dir": "."},
         "make_tiles": {"genome": "genome.fa", "gaps": "intervals.bed", **SPLITS, **WINDOWS, **BINS},
         "write_coverage": {
             "windows": "results/genes", "genome": "genome.fa", "tracks": "tracks.tsv", "run.data_dir": ".",
@@ -144,13 +144,13 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
 
 
 def command_line(given: Mapping[str, str | None]) -> list[str]:
-    """Options of the program, and keys of the configuration, which have a dot; those without a value are left out."""
+    """Return the command line for options and configuration keys (which contain a dot); values of None are left out."""
     words = [f"--set={key}={value}" if "." in key else f"--{key}={value}" for key, value in given.items() if value is not None]
     return words
 
 
 def write_results(folder: Path) -> None:
-    """Write genes.tsv and dataset.h5 with the programs themselves."""
+    """Write genes.tsv and dataset.h5 with the programs."""
     import select_genes
     import write_dataset
 

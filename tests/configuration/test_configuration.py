@@ -1,4 +1,4 @@
-"""A run's configuration: what is filled in, and what is refused with which words."""
+"""Completion and checks of a configuration, and their messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIMULATED: dict[str, Any] = {
 
 
 def changed(config: dict[str, Any], **values: Any) -> dict[str, Any]:
-    """A copy of a configuration with keys set by dotted name, written with two underscores; None takes a key away."""
+    """Return a copy of a configuration with keys set by dotted name (dots as two underscores); None removes a key."""
     config = copy.deepcopy(config)
     for name, value in values.items():
         *parents, last = name.split("__")
@@ -51,7 +51,7 @@ def changed(config: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 
 def refusal(config: dict[str, Any]) -> str:
-    """The message that refuses a configuration."""
+    """Return the error message for a configuration."""
     with pytest.raises(InputError) as caught:
         checks.prepare(config)
     return str(caught.value)
@@ -59,7 +59,7 @@ def refusal(config: dict[str, Any]) -> str:
 
 @pytest.fixture
 def given(tmp_path: Path) -> dict[str, Any]:
-    """A configuration that names files, all of which are there."""
+    """A configuration with input files, all of which exist."""
     files = {
         "genome.fa": ">chrA\nACGT\n>chrB\nACGT\n>chrC\nACGT\n",
         "genome.fa.fai": "chrA\t4\t6\t4\t5\nchrB\t4\t17\t4\t5\nchrC\t4\t28\t4\t5\n",
@@ -80,14 +80,14 @@ def given(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_configurations_that_are_right_pass(given: dict[str, Any]) -> None:
+def test_valid_configurations_pass(given: dict[str, Any]) -> None:
     for config in (given, SIMULATED, changed(SIMULATED, splits={"folds": 3})):
         checks.check(completion.complete(config))
 
 
 @pytest.fixture
 def covered(given: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
-    """The same of a coverage run; its table of tracks lies in the folder of the data."""
+    """The configuration of a coverage run with its table of tracks in the data folder."""
     (tmp_path / "a.bw").write_bytes(b"")
     (tmp_path / "tracks.tsv").write_text("identifier\tfile\tgroup\nheat\ta.bw\thot\ncold\ta.bw\tcold\n")
     return changed(
@@ -104,26 +104,26 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
     checks.check(complete)
     assert complete["targets"]["tracks"] == str(tmp_path / "tracks.tsv")
     for values, message in [
-        ({"targets__crop": 60}, "bins of 32 bp (targets.bin_size) do not fill windows of 1024 bp less 60 at"),
-        ({"windows__max_shift": 17}, "it must be at most half of targets.bin_size (32)"),
+        ({"targets__crop": 60}, "windows of 1024 bp minus 60 bp at either end (targets.crop) are not a multiple of 32 bp"),
+        ({"windows__max_shift": 17}, "windows.max_shift is 17, more than half of targets.bin_size (32)"),
         (
             {"targets__gene_score": {"downstream": 449}},
             "targets.gene_score.downstream is 449, but windows have bins only up to 448",
         ),
-        ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but tiles of the genome have no gene body"),
-        ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than windows, 1024 bp"),
-        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing to train on"),
-        ({"targets__matrix": "matrix.tsv"}, "targets.matrix is for targets.kind expression"),
-        ({"targets__transform": "log1p"}, "targets.transform is for expression"),
-        ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv is not there"),
-        ({"targets__tracks": None}, "targets lacks tracks"),
+        ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but coverage runs have no gene-body channel"),
+        ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than the windows (1024 bp)"),
+        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave no training tiles"),
+        ({"targets__matrix": "matrix.tsv"}, "targets.matrix requires targets.kind expression"),
+        ({"targets__transform": "log1p"}, "targets.transform requires targets.kind expression"),
+        ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv does not exist"),
+        ({"targets__tracks": None}, "targets is missing tracks"),
         ({"attribution__contrasts": {"x": {"on_tasks": ["hott"]}}}, "did you mean hot"),
-        ({"genome": {"simulate": {}}}, "genome.simulate makes expression, not coverage"),
+        ({"genome": {"simulate": {}}}, "genome.simulate supports only expression, not coverage"),
     ]:
         assert message in refusal(changed(covered, **values))
 
 
-def test_what_is_counted_of_a_track_is_its_rows_own_or_common(covered: dict[str, Any], tmp_path: Path) -> None:
+def test_count_settings_come_from_the_row_of_a_track_or_are_common(covered: dict[str, Any], tmp_path: Path) -> None:
     for name in ("r.bam", "f.tsv.gz", "p.bed"):
         (tmp_path / name).write_bytes(b"")
     rows = ["identifier\tfile\tcount\tstrand", "rna\tr.bam\treads\t+", "cuts\tf.tsv.gz\t\t", "peaks\tp.bed\t\t"]
@@ -145,15 +145,15 @@ def test_what_is_counted_of_a_track_is_its_rows_own_or_common(covered: dict[str,
     assert "track cuts: " in refusal(changed(covered, attribution__contrasts={"x": {"on_tasks": ["cuts"]}}))
 
 
-def test_keys_of_coverage_are_refused_in_a_run_of_expression(given: dict[str, Any]) -> None:
-    assert "targets.blacklist is for targets.kind coverage" in refusal(changed(given, targets__blacklist="genes.gtf"))
+def test_coverage_keys_are_rejected_in_expression_runs(given: dict[str, Any]) -> None:
+    assert "targets.blacklist requires targets.kind coverage" in refusal(changed(given, targets__blacklist="genes.gtf"))
 
 
 # The schema
 
 
 def parts(schema: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every key of the schema with its part, those of items and of free mappings included."""
+    """Yield every key of the schema and its part, including those of list items and free mappings."""
     for key, part in schema.get("properties", {}).items():
         yield f"{name}{key}", part
         for inner in (part, part.get("items"), part.get("additionalProperties")):
@@ -166,14 +166,14 @@ def test_schema_is_a_schema_and_describes_every_key() -> None:
     names = dict(parts(SCHEMA))
     assert "genome.simulate.groups.n_tasks" in names and "attribution.contrasts.score" in names
     assert [name for name, part in names.items() if not part.get("description", "").strip()] == []
-    # Every mapping refuses keys that it does not know, or says what its values are.
+    # Every mapping rejects unknown keys, or defines the type of its values.
     free = [name for name, part in names.items() if part.get("type") == "object" and "additionalProperties" not in part]
     assert free == ["model.overrides"]
 
 
 def test_defaults_of_the_schema_are_valid() -> None:
     for name, part in parts(SCHEMA):
-        # Those of whole sections are filled in further before they are checked.
+        # Defaults of whole sections are completed before they are checked.
         if "default" in part and "properties" not in part:
             schema = part | {"$defs": SCHEMA["$defs"]}
             jsonschema.validate(part["default"], schema), name
@@ -189,16 +189,16 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     assert config["motifs"]["probe"]["draws"] == 5
     assert config["attribution"]["contrasts"]["any"]["score"] == "specificity"
     assert config["windows"]["upstream"] == 1000
-    assert "evaluate" not in SIMULATED, "the configuration given must stay as it was"
+    assert "evaluate" not in SIMULATED, "the original configuration must not change"
 
 
-def test_values_given_win_over_defaults() -> None:
+def test_values_override_defaults() -> None:
     config = completion.complete(changed(SIMULATED, evaluate__baseline__k=3, peaks={"threshold": 0.5}))
     assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["upstream"]) == (3, 500)
     assert (config["peaks"]["threshold"], config["peaks"]["min_length"]) == (0.5, 4)
 
 
-def test_a_section_with_all_its_keys_in_comments_is_left_out() -> None:
+def test_an_empty_section_has_its_defaults() -> None:
     config = SIMULATED | {"peaks": None, "genome": {"simulate": None}}
     assert completion.complete(config) == completion.complete(SIMULATED)
 
@@ -213,7 +213,7 @@ def test_defaults_are_not_shared_between_runs() -> None:
     assert completion.complete(SIMULATED)["evaluate"]["splits"] == ["val", "test"]
 
 
-def test_numbers_that_were_read_as_text_are_numbers() -> None:
+def test_numbers_read_as_text_are_converted() -> None:
     config = changed(SIMULATED, peaks={"threshold": "0.02", "n": "7"}, motifs={"p_threshold": "1e-5"})
     config = completion.complete(changed(config, splits__allow_overlap="True", run__name="12"))
     assert (config["peaks"]["threshold"], config["peaks"]["n"], config["motifs"]["p_threshold"]) == (0.02, 7, 1e-5)
@@ -221,7 +221,7 @@ def test_numbers_that_were_read_as_text_are_numbers() -> None:
     assert config["run"]["name"] == "12"
 
 
-def test_members_of_lists_are_filled_in_too() -> None:
+def test_list_items_are_completed() -> None:
     config = completion.complete(
         changed(SIMULATED, genome__simulate={"groups": [{"name": "a", "n_tasks": "2"}, {"name": "b"}]})
     )
@@ -244,13 +244,13 @@ def test_a_number_has_one_type_however_it_is_written() -> None:
     assert json.dumps(completed["targets"]["count"]["shift"]) == "[4, -5]"
 
 
-def test_a_default_is_written_as_a_value_given() -> None:
+def test_a_default_and_the_same_explicit_value_are_identical() -> None:
     given = changed(SIMULATED, genome__simulate={"decay": 400}, tiles={"sample": 1})
     assert programs.canonical(completion.complete(given)) == programs.canonical(completion.complete(SIMULATED))
 
 
 @pytest.mark.parametrize("value", [True, "many", 2.5, None, float("inf")])
-def test_what_is_no_whole_number_is_refused_as_it_was_written(value: Any) -> None:
+def test_a_value_that_is_not_an_integer_is_quoted_as_written(value: Any) -> None:
     message = refusal(SIMULATED | {"report": {"top_genes": value}})
     assert message == f"report.top_genes: {value!r} is not of type 'integer'"
 
@@ -268,7 +268,7 @@ def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path,
     config = changed(config, targets__tasks=remote, motifs__source="own.meme", attribution__genes="ids.txt")
     config = completion.complete(config)
     assert config["genome"]["fasta"] == f"{tmp_path}/a/genome.fa"
-    assert config["annotation"]["gtf"] == f"{tmp_path}/genes.gtf", "an absolute path stays"
+    assert config["annotation"]["gtf"] == f"{tmp_path}/genes.gtf", "absolute paths are unchanged"
     assert config["targets"]["tasks"] == remote
     assert config["motifs"]["source"] == f"{tmp_path}/a/own.meme"
     assert config["attribution"]["genes"] == f"{tmp_path}/a/ids.txt"
@@ -276,7 +276,7 @@ def test_files_are_looked_for_in_data_dir(given: dict[str, Any], tmp_path: Path,
     assert home == str(Path.home() / "genome.fa")
 
 
-def test_names_that_are_no_paths_stay(given: dict[str, Any]) -> None:
+def test_names_that_are_not_paths_are_unchanged(given: dict[str, Any]) -> None:
     config = completion.complete(changed(given, motifs={"source": "jaspar:2026/fungi"}, attribution__genes="held_out"))
     assert (config["motifs"]["source"], config["attribution"]["genes"]) == ("jaspar:2026/fungi", "held_out")
 
@@ -285,11 +285,13 @@ def test_unset_variables_are_all_named(given: dict[str, Any], monkeypatch: pytes
     for name in ("CISNAKE_NO_A", "CISNAKE_NO_B"):
         monkeypatch.delenv(name, raising=False)
     message = refusal(changed(given, run__data_dir="$CISNAKE_NO_A/x", targets__matrix="${CISNAKE_NO_B}/m.tsv"))
-    assert "needs the environment variable CISNAKE_NO_A: set it" in message
-    assert "needs the environment variable CISNAKE_NO_B: set it" in message
+    assert "uses the environment variable CISNAKE_NO_A, which is not set: set it" in message
+    assert "uses the environment variable CISNAKE_NO_B, which is not set: set it" in message
 
 
-def test_a_parameter_file_is_the_working_folders_else_the_workflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parameter_file_is_searched_for_in_the_working_folder_then_in_the_workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert completion.complete(SIMULATED)["model"]["params"] == str(ROOT / "config/models/demo.yaml")
     (tmp_path / "config" / "models").mkdir(parents=True)
@@ -297,10 +299,10 @@ def test_a_parameter_file_is_the_working_folders_else_the_workflows(tmp_path: Pa
     assert completion.complete(SIMULATED)["model"]["params"] == "config/models/demo.yaml"
     nowhere = changed(SIMULATED, model__params="none.yaml")
     assert completion.complete(nowhere)["model"]["params"] == "none.yaml"
-    assert "parameter file none.yaml cannot be read" in refusal(nowhere)
+    assert "parameter file none.yaml does not exist" in refusal(nowhere)
 
 
-# Refusing what the schema knows
+# Violations of the schema
 
 
 @pytest.mark.parametrize(
@@ -325,15 +327,22 @@ def test_an_unknown_key_in_a_list_or_an_address_is_named_too() -> None:
     assert "unknown key in genome.simulate.groups.1 'activator': did you mean activators" in message
     message = refusal(changed(SIMULATED, variants={"vcf": {"url": "https://a.org/v", "sha265": "0"}}))
     assert "unknown key in variants.vcf 'sha265': did you mean sha256" in message
-    assert "variants.vcf lacks sha256" in message
+    assert "variants.vcf is missing sha256" in message
 
 
 def test_every_problem_is_reported_once() -> None:
     config = changed(SIMULATED, targets=None, splits=None, run__name="a/b", peaks={"treshold": 1, "min_length": 0}, nonsense=1)
     message = refusal(config)
-    assert message.startswith("6 things to mend:")
+    assert message.startswith("6 problems:")
     assert len(message.splitlines()) == 7
-    for words in ("lacks targets", "lacks splits", "run.name: 'a/b'", "'treshold'", "peaks.min_length: 0", "'nonsense'"):
+    for words in (
+        "is missing targets",
+        "is missing splits",
+        "run.name: 'a/b'",
+        "'treshold'",
+        "peaks.min_length: 0",
+        "'nonsense'",
+    ):
         assert message.count(words) == 1, words
 
 
@@ -356,20 +365,18 @@ def test_splits_are_given_in_exactly_one_way(splits: dict[str, Any], right: bool
 
 
 def test_values_of_the_wrong_type_are_explained() -> None:
-    assert "splits.val.0: 7 is read as a number or truth value: put it in quotes" in refusal(
-        changed(SIMULATED, splits__val=[7])
-    )
+    assert "splits.val.0: 7 is read as a number or boolean: put it in quotes" in refusal(changed(SIMULATED, splits__val=[7]))
     assert "peaks.threshold: 'low' is not of type 'number'" in refusal(changed(SIMULATED, peaks={"threshold": "low"}))
-    assert "variants.vcf must be a path, or url and sha256, not 3" in refusal(changed(SIMULATED, variants={"vcf": 3}))
+    assert "variants.vcf must be a path, or a mapping with url and sha256, not 3" in refusal(
+        changed(SIMULATED, variants={"vcf": 3})
+    )
     assert "peaks: [] is not of type 'object'" in refusal(SIMULATED | {"peaks": []})
 
 
-# Refusing several things at once
+# Several problems at once
 
 
-def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
-    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_problems_of_schema_and_files_are_reported_together(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CISNAKE_NO_A", raising=False)
     config = changed(given, splits={"val": ["chrA"], "test": ["chrD"], "alow_overlap": True}, peaks={"treshold": 1, "n": "x"})
     config = changed(config, annotation__tss_bed="$CISNAKE_NO_A/tss.bed", variants={"vcf": "absent.vcf"}, atribution={})
@@ -380,15 +387,15 @@ def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
         "unknown chromosome in splits.test 'chrD'",
         "unknown key in peaks 'treshold'",
         "peaks.n: 'x' is not of type 'integer'",
-        "needs the environment variable CISNAKE_NO_A",
+        "uses the environment variable CISNAKE_NO_A",
         "variants.vcf: ",
         "unknown key in the configuration 'atribution'",
         "contrast a 'haet': did you mean heat",
         "unknown key in attribution.contrasts.b 'on_task'",
-        "attribution.contrasts.b lacks on_tasks",
+        "attribution.contrasts.b is missing on_tasks",
     ):
         assert message.count(words) == 1, words
-    assert message.startswith("10 things to mend:") and len(message.splitlines()) == 11
+    assert message.startswith("10 problems:") and len(message.splitlines()) == 11
 
 
 @pytest.mark.parametrize(
@@ -396,21 +403,27 @@ def test_what_the_schema_refuses_and_what_the_files_do_are_reported_together(
     [
         ({"annotation": {"gft": "genes.gtf"}}, "unknown key in annotation 'gft': did you mean gtf?"),
         ({"genome": {"fata": "genome.fa"}}, "unknown key in genome 'fata': did you mean fasta?"),
-        ({"genome": {"fasta": 3}}, "genome.fasta must be a path, or url and sha256, not 3"),
-        ({"genome": None}, "the configuration lacks genome"),
+        ({"genome": {"fasta": 3}}, "genome.fasta must be a path, or a mapping with url and sha256, not 3"),
+        ({"genome": None}, "the configuration is missing genome"),
         ({"genome": "genome.fa"}, "genome: 'genome.fa' is not of type 'object'"),
         ({"splits": {"vall": ["chrA"], "test": ["chrB"]}}, "unknown key in splits 'vall': did you mean val?"),
         ({"splits": []}, "splits: [] is not of type 'object'"),
         ({"targets": {"matrx": "matrix.tsv", "tasks": "tasks.tsv"}}, "unknown key in targets 'matrx': did you mean matrix?"),
         ({"targets__knd": "coverage"}, "unknown key in targets 'knd': did you mean kind?"),
-        ({"run__data_dir": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
-        ({"genome__fasta": "$CISNAKE_NO_A"}, "the path $CISNAKE_NO_A needs the environment variable CISNAKE_NO_A: set it"),
+        (
+            {"run__data_dir": "$CISNAKE_NO_A"},
+            "the path $CISNAKE_NO_A uses the environment variable CISNAKE_NO_A, which is not set: set it",
+        ),
+        (
+            {"genome__fasta": "$CISNAKE_NO_A"},
+            "the path $CISNAKE_NO_A uses the environment variable CISNAKE_NO_A, which is not set: set it",
+        ),
         ({"attribution__contrasts": 3}, "attribution.contrasts: 3 is not of type 'object', 'string'"),
         ({"targets__matrix": "."}, "has no matrix.mtx or matrix.mtx.gz: use the path of the matrix file."),
         ({"attribution__contrasts": "each_group", "targets__tasks": "genes.gtf"}, "genes.gtf cannot be read as a table"),
     ],
 )
-def test_one_mistake_is_one_sentence(
+def test_one_mistake_gives_one_message(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], problem: str
 ) -> None:
     monkeypatch.delenv("CISNAKE_NO_A", raising=False)
@@ -418,16 +431,14 @@ def test_one_mistake_is_one_sentence(
     assert problem in message and "\n" not in message
 
 
-def test_a_simulation_with_a_wrong_key_is_checked_no_further() -> None:
+def test_a_simulation_with_an_unknown_key_is_not_checked_further() -> None:
     config = changed(SIMULATED, genome__simulate={"n_chromosome": 20}, splits={"val": ["chr19"], "test": ["chr19"]})
-    message = refusal(changed(config, attribution__contrasts={"x": {"on_tasks": ["of a group that is not there"]}}))
-    assert "n_chromosome" in message and "splits.val and splits.test both have chr19" in message
-    assert message.startswith("2 things to mend")
+    message = refusal(changed(config, attribution__contrasts={"x": {"on_tasks": ["a group that does not exist"]}}))
+    assert "n_chromosome" in message and "splits.val and splits.test both contain chr19" in message
+    assert message.startswith("2 problems")
 
 
-def test_a_file_that_may_not_be_read_is_reported_with_the_others(
-    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_reported_with_the_other_problems(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any) -> None:
         raise PermissionError(13, "Permission denied", "genome.fa.fai")
 
@@ -436,14 +447,14 @@ def test_a_file_that_may_not_be_read_is_reported_with_the_others(
     assert "genome.fa.fai cannot be read: Permission denied" in message and "peaks.min_length" in message
 
 
-def test_what_is_right_is_completed_alike_whether_checked_or_not(given: dict[str, Any]) -> None:
+def test_prepare_and_complete_give_the_same_result(given: dict[str, Any]) -> None:
     assert type(checks.prepare(given)) is dict and checks.prepare(given) == completion.complete(given)
 
 
-# Refusing what only the files know
+# Problems that depend on files
 
 
-def test_a_genome_is_given_or_simulated(given: dict[str, Any]) -> None:
+def test_a_genome_is_either_read_or_simulated(given: dict[str, Any]) -> None:
     words = "genome needs exactly one of fasta and simulate"
     assert words in refusal(changed(given, genome__simulate={}))
     assert words in refusal(changed(given, genome={}))
@@ -453,12 +464,12 @@ def test_a_simulated_run_refuses_files(given: dict[str, Any]) -> None:
     config = SIMULATED | {"annotation": given["annotation"], "targets": given["targets"], "variants": {"vcf": "v.vcf"}}
     message = refusal(config)
     for name in ("annotation.gtf", "targets.matrix", "targets.tasks", "variants.vcf"):
-        assert f"{name} is given, but genome.simulate makes its own" in message
+        assert f"{name} is set, but genome.simulate generates this input" in message
 
 
-def test_a_run_on_files_needs_annotation_and_matrix(given: dict[str, Any]) -> None:
+def test_a_run_without_simulation_needs_annotation_and_matrix(given: dict[str, Any]) -> None:
     message = refusal(changed(given, annotation={}, targets={}))
-    assert "annotation lacks gtf" in message and "targets lacks matrix" in message
+    assert "annotation is missing gtf" in message and "targets is missing matrix" in message
 
 
 def test_missing_files_are_all_listed(given: dict[str, Any], tmp_path: Path) -> None:
@@ -470,7 +481,7 @@ def test_missing_files_are_all_listed(given: dict[str, Any], tmp_path: Path) -> 
         assert words in message
     for name in ("all_of_them.txt", "m.yaml", "s.tsv"):
         assert name in message
-    assert message.startswith("8 things to mend")
+    assert message.startswith("8 problems")
 
 
 def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tmp_path: Path) -> None:
@@ -479,7 +490,7 @@ def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tm
     assert "unknown chromosome in splits.test 'chrD'" in message
     assert "'chr9': did you mean" in refusal(changed(SIMULATED, splits__test=["chr9"]))
     checks.check(completion.complete(changed(SIMULATED, splits__test=["chr8"])))
-    # Without an index nothing is known yet: the job that reads the genome checks it.
+    # Without an index, the chromosomes are checked by the job that reads the genome.
     (tmp_path / "genome.fa.fai").unlink()
     checks.check(completion.complete(changed(given, splits={"val": ["chra"], "test": ["chrD"]})))
 
@@ -497,7 +508,7 @@ def test_an_index_of_another_genome_does_not_count(given: dict[str, Any], tmp_pa
 def test_options_without_effect_are_refused(given: dict[str, Any], tmp_path: Path) -> None:
     given = changed(given, attribution__contrasts={"any": {"on_tasks": ["heat_1"]}})
     columns = {"targets__task_columns": {"group": "organ"}}
-    assert "targets.task_columns names columns of a table" in refusal(changed(given, targets__tasks=None, **columns))
+    assert "targets.task_columns is set, but there is no task table" in refusal(changed(given, targets__tasks=None, **columns))
     assert "only .h5ad files have layers" in refusal(changed(given, targets__layer="counts"))
     assert "only .h5ad files have layers" in refusal(changed(SIMULATED, targets__layer="counts"))
     for name in ("matrix.mtx", "features.tsv", "barcodes.tsv", "cells.tsv", "cells.h5ad"):
@@ -532,13 +543,13 @@ def test_options_without_effect_are_refused(given: dict[str, Any], tmp_path: Pat
 def test_options_of_expression_are_refused_for_coverage(given: dict[str, Any], tmp_path: Path, key: str, value: Any) -> None:
     (tmp_path / "tracks.tsv").write_text("identifier\tfile\n")
     targets = {"kind": "coverage", "tracks": str(tmp_path / "tracks.tsv")}
-    sentence = f"targets.{key} is for targets.kind expression"
+    sentence = f"targets.{key} requires targets.kind expression"
     assert sentence not in refusal(changed(given, targets=targets, windows__upstream=7))
     assert sentence in refusal(changed(given, targets=targets | {key: value}, windows__upstream=7))
 
 
 def test_a_chromosome_is_in_one_split_only(given: dict[str, Any]) -> None:
-    assert "splits.val and splits.test both have chrB" in refusal(changed(given, splits__val=["chrA", "chrB"]))
+    assert "splits.val and splits.test both contain chrB" in refusal(changed(given, splits__val=["chrA", "chrB"]))
 
 
 def test_tasks_of_contrasts_are_those_of_the_matrix(given: dict[str, Any], tmp_path: Path) -> None:
@@ -549,7 +560,7 @@ def test_tasks_of_contrasts_are_those_of_the_matrix(given: dict[str, Any], tmp_p
     }
     message = refusal(changed(given, attribution__contrasts=contrasts))
     assert "'haet': did you mean heat" in message and "contrast three 'x'" in message and "contrast one" not in message
-    # Groups are known from the table of tasks alone.
+    # Groups are defined only in the task table.
     assert "'heat'" in refusal(changed(given, targets__tasks=None))
     (tmp_path / "tasks.tsv").write_text("task\tgroup\nheat_1\theat\n")
     assert "heat_2" in refusal(given)
@@ -566,7 +577,7 @@ def test_contrasts_by_query_are_checked_against_the_table_of_tasks(given: dict[s
     assert "failed (name 'minuets' is not defined)" in refusal(changed(given, **{ask: "minuets > 10"}))
 
 
-def test_each_group_against_the_rest_in_one_word(given: dict[str, Any], tmp_path: Path) -> None:
+def test_each_group_gives_one_contrast_per_group(given: dict[str, Any], tmp_path: Path) -> None:
     ask = "attribution__contrasts"
     (tmp_path / "tasks.tsv").write_text("task\tgroup\nheat_1\theat shock\nheat_2\theat shock\ncold\tcold\n")
     config = completion.complete(changed(given, **{ask: "each_group"}))
@@ -605,19 +616,19 @@ def test_tasks_are_known_from_a_matrix_of_any_format(given: dict[str, Any], tmp_
     assert config["targets"]["matrix"] == str(tmp_path / "counts" / "matrix.mtx")
     checks.check(config)
     remote = {"url": "https://example.org/matrix.mtx.gz", "sha256": "0" * 64}
-    assert "needs two others beside it" in refusal(given | {"targets": {"matrix": remote}})
+    assert "needs two more files" in refusal(given | {"targets": {"matrix": remote}})
 
 
-def test_cells_are_summed_by_what_is_named(given: dict[str, Any], tmp_path: Path) -> None:
+def test_cells_are_summed_by_annotations(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "cells.h5ad").touch()
     cells = {"cells": "cells.h5ad", "pseudobulks": {"by": ["cell_type"]}}
     config = completion.complete(given | {"targets": cells})
     checks.check(config)
     assert config["targets"]["pseudobulks"]["min_cells"] == 50
-    assert "name the annotations to sum by" in refusal(given | {"targets": {"cells": "cells.h5ad"}})
+    assert "set targets.pseudobulks.by to the annotations to group by" in refusal(given | {"targets": {"cells": "cells.h5ad"}})
     assert "targets.cells: " in refusal(given | {"targets": cells | {"cells": "none.h5ad"}})
     assert "exactly one of matrix and cells" in refusal(given | {"targets": cells | {"matrix": "matrix.tsv"}})
-    assert "targets.cells, which is not given" in refusal(changed(given, targets__pseudobulks={"by": ["cell_type"]}))
+    assert "require targets.cells: set it" in refusal(changed(given, targets__pseudobulks={"by": ["cell_type"]}))
     assert "'max_mising': did you mean max_missing" in refusal(changed(given, targets__filters={"genes": {"max_mising": 0.3}}))
 
 
@@ -631,13 +642,15 @@ def test_the_baseline_stays_inside_the_window() -> None:
     windows = {"upstream": 300, "downstream": 50}
     assert completion.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]["upstream"] == 300
     message = refusal(changed(SIMULATED, windows=windows, evaluate__baseline={"upstream": 500, "downstream": 51}))
-    assert "evaluate.baseline.upstream is 500, more than windows.upstream, 300" in message
-    assert "evaluate.baseline.downstream is 51, more than windows.downstream, 50" in message
-    assert "no room for a word" in refusal(changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1}))
+    assert "evaluate.baseline.upstream is 500, more than windows.upstream (300)" in message
+    assert "evaluate.baseline.downstream is 51, more than windows.downstream (50)" in message
+    assert "upstream plus downstream is shorter than k" in refusal(
+        changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1})
+    )
 
 
 def test_peaks_have_a_range_of_lengths() -> None:
-    assert "peaks.min_length is above peaks.max_length" in refusal(changed(SIMULATED, peaks={"min_length": 30}))
+    assert "peaks.min_length is greater than peaks.max_length" in refusal(changed(SIMULATED, peaks={"min_length": 30}))
 
 
 def test_seq_length_of_the_network_is_that_of_the_windows() -> None:
@@ -661,7 +674,7 @@ def test_weights_to_start_from_must_exist(tmp_path: Path) -> None:
 def test_several_nodes_need_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     config = changed(SIMULATED, resources={"nodes": 2})
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert "resources.nodes is 2, but there is no srun here" in refusal(config)
+    assert "resources.nodes is 2, but srun was not found" in refusal(config)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     checks.check(completion.complete(config))
 
@@ -673,10 +686,10 @@ def test_problems_of_parameters_and_of_a_simulation_are_reported_with_the_others
         assert words in message
 
 
-# What a start of the workflow costs: every job of a cluster starts it, too
+# Cost of starting the workflow, which every cluster job pays
 
 
-# As the Snakefile does.
+# The same steps as in the Snakefile.
 START = """
 import sys, yaml
 from cisnake import configuration
@@ -708,7 +721,7 @@ def test_a_table_of_tracks_is_read_once_in_a_start(
     assert read == [str(tmp_path / "tracks.tsv")]
     table["file"] = "changed"
     assert task_table.known_tracks(*read, config["run"]["data_dir"])["file"].tolist() == [str(tmp_path / "a.bw")] * 2
-    # Another start looks again.
+    # The files are checked again when the workflow starts again.
     (tmp_path / "a.bw").unlink()
     assert "a.bw, does not exist" in refusal(covered)
     with pytest.raises(InputError, match=r"a\.bw, does not exist"):

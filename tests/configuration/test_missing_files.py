@@ -1,4 +1,4 @@
-"""What is said of files that are not there: where they were looked for."""
+"""Messages for missing files, with the folder in which they were searched for."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def said(**sections: Any) -> list[str]:
-    """What is wrong with a configuration that names files of nobody."""
+def problem_lines(**sections: Any) -> list[str]:
+    """Return the lines of the error message for a configuration whose files do not exist."""
     with pytest.raises(InputError) as caught:
         checks.prepare(GIVEN | sections)
     return str(caught.value).replace("\n  - ", "\n").splitlines()
@@ -35,45 +35,45 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_relative_paths_start_from_the_working_folder(working_folder: Path) -> None:
-    start = f"relative paths start from the working folder, {working_folder}"
-    assert said()[1:] == [
-        f"genome.fasta: mine/genome.fa is not there: {start}",
-        "annotation.gtf: /of/all/genes.gtf is not there",
-        f"targets.matrix: mine/matrix.tsv is not there: {start}",
-        f"motifs.source: some.meme is not there: {start}",
-        f"attribution.genes is all, held_out, or a file; ids.txt is not there: {start}",
+def test_relative_paths_refer_to_the_working_folder(working_folder: Path) -> None:
+    start = f"relative paths refer to the working folder, {working_folder}"
+    assert problem_lines()[1:] == [
+        f"genome.fasta: mine/genome.fa does not exist: {start}",
+        "annotation.gtf: /of/all/genes.gtf does not exist",
+        f"targets.matrix: mine/matrix.tsv does not exist: {start}",
+        f"motifs.source: some.meme does not exist: {start}",
+        f"attribution.genes must be all, held_out, or a file; ids.txt does not exist: {start}",
     ]
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_relative_paths_start_from_the_folder_of_data(working_folder: Path, relative: bool) -> None:
+def test_relative_paths_refer_to_the_data_folder(working_folder: Path, relative: bool) -> None:
     folder = working_folder / "data"
     given = "data" if relative else str(folder)
-    problems = said(run={"name": "given", "data_dir": given})
-    start = f"is not there: relative paths start from run.data_dir, {folder}"
+    problems = problem_lines(run={"name": "given", "data_dir": given})
+    start = f"does not exist: relative paths refer to run.data_dir, {folder}"
     assert f"genome.fasta: {given}/mine/genome.fa {start}" in problems
     assert f"motifs.source: {given}/some.meme {start}" in problems
-    assert "annotation.gtf: /of/all/genes.gtf is not there" in problems
+    assert "annotation.gtf: /of/all/genes.gtf does not exist" in problems
 
 
-def test_a_table_of_tracks_is_of_the_folder_of_data_too(working_folder: Path) -> None:
+def test_a_table_of_tracks_is_searched_for_in_the_data_folder(working_folder: Path) -> None:
     targets = {"kind": "coverage", "tracks": "tracks.tsv"}
-    problems = said(run={"name": "given", "data_dir": "data"}, targets=targets)
-    assert f"targets.tracks: tracks.tsv is not there: relative paths start from run.data_dir, {working_folder}/data" in problems
+    problems = problem_lines(run={"name": "given", "data_dir": "data"}, targets=targets)
+    assert f"targets.tracks: tracks.tsv does not exist: relative paths refer to run.data_dir, {working_folder}/data" in problems
 
 
-def test_a_parameter_file_is_looked_for_in_two_folders(working_folder: Path) -> None:
-    problems = said(model={"params": "models/mine.yaml"})
-    place = f"neither in the working folder, {working_folder}, nor in that of the workflow, {ROOT}"
-    assert f"model.params: parameter file models/mine.yaml cannot be read: it is {place}" in problems
+def test_a_parameter_file_is_searched_for_in_two_folders(working_folder: Path) -> None:
+    problems = problem_lines(model={"params": "models/mine.yaml"})
+    place = f"neither in the working folder, {working_folder}, nor in the workflow's folder, {ROOT}"
+    assert f"model.params: parameter file models/mine.yaml does not exist, {place}" in problems
 
 
-def test_weights_start_from_the_working_folder(working_folder: Path) -> None:
-    # Paths in a parameter file are not inputs of `run.data_dir`.
-    problems = said(
+def test_paths_of_weights_refer_to_the_working_folder(working_folder: Path) -> None:
+    # Paths in a parameter file do not refer to `run.data_dir`.
+    problems = problem_lines(
         run={"name": "given", "data_dir": "data"},
         model={"params": "config/models/small.yaml", "overrides": {"transfer.weights": "old.keras"}},
     )
-    start = f"relative paths start from the working folder, {working_folder}"
+    start = f"relative paths refer to the working folder, {working_folder}"
     assert f"transfer.weights of {ROOT}/config/models/small.yaml is old.keras, which does not exist: {start}" in problems

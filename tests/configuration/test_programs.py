@@ -1,4 +1,4 @@
-"""What a program reads of the configuration, and what of it decides that a job runs again."""
+"""The configuration keys that a program reads, and those that trigger a rerun."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cisnake.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = configuration.complete(yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8")))
 
-# With every key that may be left out.
+# Includes optional keys without a default.
 BASE = copy.deepcopy(DEMO)
 BASE["targets"] |= {"layer": "counts", "gene_column": "id"}
 
@@ -33,7 +33,7 @@ def arguments(program: str, *words: str) -> argparse.Namespace:
 
 
 def keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of the schema that is no section, with its part."""
+    """Yield every key of the schema that is not a section, and its part."""
     for name, part in schema["properties"].items():
         part = resolve(part, load_schema())
         if part.get("properties"):
@@ -43,7 +43,7 @@ def keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def other(part: Any, value: Any) -> Any:
-    """Another value that a key may have."""
+    """Return a different valid value of a key."""
     if "enum" in part:
         return next(choice for choice in part["enum"] if choice != value)
     if part.get("type") == "boolean":
@@ -63,38 +63,38 @@ def changed(key: str, part: Any) -> dict[str, Any]:
     return config
 
 
-# Of these the workflow compares the files.
+# Paths: the workflow compares the files.
 PATHS = {".".join(source) for source in configuration.SOURCES}
-# What only other methods than those of the demo take.
-OF_OTHER_METHODS = {f"peaks.{key}" for key in ("n", "min_dist", "height", "window", "flank", "precision")}
-OF_OTHER_METHODS |= {f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")}
+# Options of methods that the demo does not use.
+OTHER_METHODS = {f"peaks.{key}" for key in ("n", "min_dist", "height", "window", "flank", "precision")}
+OTHER_METHODS |= {f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")}
 
 
 @pytest.mark.parametrize("key", [key for key, _ in keys(load_schema())])
-def test_a_key_decides_for_the_programs_that_it_is_listed_for_alone(key: str) -> None:
+def test_a_key_affects_only_the_programs_for_which_it_is_listed(key: str) -> None:
     config = changed(key, dict(keys(load_schema()))[key])
     for program, read in PROGRAMS.items():
         listed = any(key == name or key.startswith(f"{name}.") for name in read.deciding)
         if key == "targets.cells":
-            # Layer and gene ids are then those of the cells.
+            # `layer` and `gene_column` then refer to the cells.
             listed = program in ("select_genes", "write_dataset", "export_predictions")
-        decides = listed and key not in PATHS - {"targets.cells"} | OF_OTHER_METHODS
+        decides = listed and key not in PATHS - {"targets.cells"} | OTHER_METHODS
         differs = canonical(deciding(config, program)) != canonical(deciding(BASE, program))
         assert differs == decides, (program, key)
 
 
 @pytest.mark.parametrize("method", ["recursive_seqlets", "find_attr_peaks", "tfmodisco_seqlets"])
-def test_options_of_another_method_decide_nothing(method: str) -> None:
+def test_options_of_other_methods_have_no_effect(method: str) -> None:
     parts = dict(keys(load_schema()))
-    own = {key for key in DEMO["peaks"] if parts[f"peaks.{key}"]["description"].startswith(f"{method}:")}
+    options = {key for key in DEMO["peaks"] if parts[f"peaks.{key}"]["description"].startswith(f"{method}:")}
     base = changed("peaks.method", {"enum": [method]}) if method != "recursive_seqlets" else DEMO
     for key in set(DEMO["peaks"]) - {"method", "max_q"}:
         config = copy.deepcopy(base)
         config["peaks"][key] = other(parts[f"peaks.{key}"], config["peaks"][key])
-        assert (deciding(config, "call_peaks") != deciding(base, "call_peaks")) == (key in own), key
+        assert (deciding(config, "call_peaks") != deciding(base, "call_peaks")) == (key in options), key
 
 
-def test_the_order_of_keys_and_the_place_of_a_list_of_genes_decide_nothing() -> None:
+def test_the_order_of_keys_and_the_path_of_a_gene_list_have_no_effect() -> None:
     shuffled = {name: dict(reversed(part.items())) if isinstance(part, dict) else part for name, part in reversed(DEMO.items())}
     listed = [copy.deepcopy(DEMO) for _ in range(2)]
     for folder, config in zip(("/here", "/there"), listed, strict=True):
@@ -106,14 +106,14 @@ def test_the_order_of_keys_and_the_place_of_a_list_of_genes_decide_nothing() -> 
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_rule_and_script_name_the_program_that_they_are(program: str) -> None:
+def test_rules_and_scripts_name_their_program(program: str) -> None:
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     rule = re.search(rf"rule {program}:\n.*?shell:\n.*?(?=\n\S|\Z|\n\n)", rules, flags=re.DOTALL)
     assert rule is not None and "--config {params.config}" in rule[0]
     assert (f'settings("{program}")' in rule[0]) == bool(PROGRAMS[program].deciding)
     script = (ROOT / "scripts" / f"{program}.py").read_text()
     assert f'configuration.add_options(p, "{program}")' in script and f'configuration.read(args, "{program}")' in script
-    # What the configuration has is no option besides: there would be two truths.
+    # A setting is either a configuration key or an option, never both.
     read = [name for name, _ in keys(load_schema()) if any(f"{name}.".startswith(f"{key}.") for key in PROGRAMS[program].all)]
     names = {name.rpartition(".")[2].replace("_", "-") for name in read if name not in PATHS}
     parser = importlib.import_module(program).parser()
@@ -138,7 +138,7 @@ def test_a_program_reads_a_stored_configuration(tmp_path: Path) -> None:
         read.motifs.flank  # noqa: B018
 
 
-def test_without_a_file_the_schemas_defaults_hold_and_single_keys_are_set() -> None:
+def test_without_a_file_the_defaults_apply_and_single_keys_can_be_set() -> None:
     default = configuration.read(arguments("call_peaks"), "call_peaks").peaks
     properties = load_schema()["properties"]["peaks"]["properties"]
     assert vars(default) == {name: part["default"] for name, part in properties.items()}
@@ -151,22 +151,22 @@ def test_without_a_file_the_schemas_defaults_hold_and_single_keys_are_set() -> N
     ("word", "message"),
     [
         ("peaks.treshold=1", r"peaks.treshold.*did you mean peaks.threshold"),
-        ("windows.upstream=1", "unknown key of the configuration that this program reads"),
-        ("peaks", "write it as section.key=value"),
+        ("windows.upstream=1", "unknown configuration key of this program"),
+        ("peaks", "the format is --set section.key=value"),
         ("peaks.threshold=[", "cannot be read as YAML"),
         ("peaks.threshold=3", "peaks.threshold: 3 is greater"),
         ("peaks.n=many", "peaks.n: 'many' is not of type 'integer'"),
     ],
 )
-def test_a_wrong_key_is_refused_in_a_sentence(word: str, message: str) -> None:
+def test_an_invalid_key_is_rejected_with_a_message(word: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         configuration.read(arguments("call_peaks", "--set", word), "call_peaks")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "cannot be read"), ("- a", "has no sections"), (None, "is not there: a run stores")]
+    ("text", "message"), [("a: [", "cannot be read"), ("- a", "has no sections"), (None, "does not exist: a run stores")]
 )
-def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_is_not_a_configuration_is_rejected(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(InputError, match=message):

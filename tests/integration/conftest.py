@@ -1,4 +1,4 @@
-"""What tests of the whole workflow share: a way to start it, and a configuration that is done in a minute."""
+"""Fixtures for tests of the whole workflow: a runner, and a configuration that finishes in a minute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cisnake.data import motif_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# So easy that a network of one layer learns it from 200 genes.
+# Easy enough for a one-layer network to learn from 200 genes.
 SMALL: dict[str, Any] = {
     "run": {"name": "small", "seed": 3},
     "genome": {
@@ -79,7 +79,7 @@ NETWORK: dict[str, Any] = {
 def start(directory: Path, *arguments: str | Path, snakefile: Path = ROOT / "Snakefile", timeout: int = 900) -> str:
     """Run Snakemake in a folder and return what it printed, with `exit <status>` as the last line."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", directory, "--cores", "2"]
-    # Rules call `python`, which must be the one that runs the tests.
+    # Rules call `python`, which must be the interpreter of the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"PATH": path}
     done = subprocess.run(
@@ -95,7 +95,7 @@ def start(directory: Path, *arguments: str | Path, snakefile: Path = ROOT / "Sna
 
 
 def jobs_of(printed: str) -> dict[str, int]:
-    """How many jobs of each rule a dry-run counts; empty when there is nothing to do."""
+    """Return the number of jobs per rule in a dry run; empty if there is nothing to do."""
     assert printed.endswith("exit 0"), printed
     stats = printed.partition("Job stats:")[2].partition("\n\n")[0]
     return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", stats, flags=re.MULTILINE)}
@@ -113,13 +113,13 @@ def jobs() -> Callable[[str], dict[str, int]]:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function that writes a small run (config.yaml, with sections replaced as asked) to a folder of its own."""
+    """A function that writes a small run (config.yaml, with some sections replaced) to a separate folder."""
     known = motif_database.load_motifs("jaspar:2026/vertebrates")
     planted = {"HNF4A", "TBX21", "SPI1", "NRF1", "PAX6"}
     some = [motif for i, motif in enumerate(known) if motif.name.upper() in planted or i % 40 == 0]
 
     def write(**sections: Any) -> Path:
-        # A space in the path: nothing may break on it.
+        # A path with a space, which must work everywhere.
         folder = tmp_path_factory.mktemp("run") / "of mine"
         folder.mkdir()
         (folder / "config.yaml").write_text(yaml.safe_dump(SMALL | sections))

@@ -1,4 +1,4 @@
-"""The workflow on tracks of coverage: a small genome whose chromatin is open wherever one motif stands."""
+"""The workflow on coverage tracks: a small genome with open chromatin around one motif."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NETWORK = {
 
 
 def write_inputs(folder: Path) -> None:
-    """A genome, genes on both strands, fragments and a BigWig that are dense around the sites of one motif, and variants."""
+    """A genome, genes on both strands, variants, and fragments and a BigWig with high coverage around one motif."""
     rng = np.random.default_rng(0)
     motif = next(motif for motif in motif_database.load_motifs("jaspar:2026/vertebrates") if motif.name.upper() == "CTCF")
     site = motif.probabilities.argmax(axis=1).astype(np.int8)
@@ -179,7 +179,7 @@ def test_bins_and_genes_of_the_held_out_chromosome_are_predicted(finished: Path)
 
 
 @pytest.mark.slow
-def test_files_of_tiles_and_of_genes_hold_what_the_tracks_say(finished: Path) -> None:
+def test_data_sets_of_tiles_and_genes_have_the_coverage_of_the_tracks(finished: Path) -> None:
     with pyBigWig.open(str(finished / "tracks/atac.bw")) as atac, pyBigWig.open(str(finished / "../../signal.bw")) as signal:
         for name, strand in (("dataset.h5", "+"), ("genes.h5", "-")):
             with h5py.File(finished / name) as file:
@@ -219,10 +219,10 @@ def test_the_report_shows_tiles(finished: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("earlier", ["tiles={sample: 0.8}", "windows={max_shift: 4}", "targets={clip_pct: 0.99}"])
-def test_another_network_and_an_earlier_key_are_planned_to_the_report_at_once(
+def test_changes_of_the_network_and_of_earlier_keys_are_planned_up_to_the_report(
     finished: Path, snakemake: Run, jobs: Jobs, earlier: str
 ) -> None:
-    # The network is checked beside the reading of tracks: a plan that ended there would leave training to a second run.
+    # The network is checked in parallel with reading tracks. If the plan ended there, training would need a second run.
     given = ["--config", "model={overrides: {train.learning_rate: 0.02}}", earlier]
     planned = jobs(snakemake(finished.parents[1], "--dry-run", "--configfile", "config.yaml", *given))
     once = {"check_network", "score_variants", "write_browser_files", "write_report"}
@@ -230,9 +230,9 @@ def test_another_network_and_an_earlier_key_are_planned_to_the_report_at_once(
     assert {name: planned.get(name) for name in once | twice} == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
 
 
-def test_a_network_of_other_bins_is_refused_before_tracks_are_read(tmp_path: Path, snakemake: Run) -> None:
+def test_a_network_with_the_wrong_bins_is_rejected_before_tracks_are_read(tmp_path: Path, snakemake: Run) -> None:
     write_inputs(tmp_path)
-    # One job at a time: two could write labels before the network is built.
+    # One job at a time: otherwise labels could be written before the network is built.
     given = ["--configfile", "config.yaml", "--config", "targets={crop: 20}", "--until", "train_model", "--cores", "1"]
     printed = snakemake(tmp_path, *given)
     assert not printed.endswith("exit 0")

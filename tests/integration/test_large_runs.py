@@ -1,4 +1,4 @@
-"""Runs as large as those of others: thousands of tasks, tracks and shards, hundreds of contrasts."""
+"""Large runs: thousands of tasks, tracks and shards, and hundreds of contrasts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 Run = Callable[..., str]
 Jobs = Callable[[str], dict[str, int]]
-# Of a whole line that a shell is given; the kernel takes 128 KiB.
+# Maximum length of a command line; the kernel allows 128 KiB.
 LONGEST = 2000
 
 
@@ -26,7 +26,7 @@ def commands(printed: str) -> list[str]:
 
 @pytest.fixture
 def run(tiny: Any, tmp_path: Path) -> dict[str, Any]:
-    """A run with the genome of the tests, in a folder with an empty file of motifs."""
+    """A run on the tiny genome, in a folder with an empty motif file."""
     (tmp_path / "motifs.meme").write_text("")
     return {
         "run": {"name": "large"},
@@ -54,7 +54,7 @@ def test_each_of_two_hundred_groups_of_thousands_of_tasks(
     plan = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--configfile", "config.yaml")
     assert jobs(plan)["call_peaks"] == 200
     assert max(map(len, commands(plan))) < LONGEST
-    # What is compared is kept with every file that is made.
+    # The compared values are stored with every output file.
     settings = re.findall(r"(?:settings|params)[:=]\s*(\S+)", plan)
     assert all(len(text) < LONGEST for text in settings)
     done = snakemake(tmp_path, "results/large/genes.tsv", "--configfile", "config.yaml")
@@ -76,7 +76,7 @@ def test_thousands_of_tracks(run: dict[str, Any], tiny: Any, tmp_path: Path, sna
 
 
 @pytest.mark.slow
-def test_as_many_shards_as_there_may_be(run: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run, jobs: Jobs) -> None:
+def test_the_maximum_number_of_shards(run: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run, jobs: Jobs) -> None:
     run["targets"] = {"matrix": str(tiny.matrix)}
     run["attribution"] = {"contrasts": {"heat": {"on_tasks": ["heat"]}}, "n_shards": 9999}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(run))

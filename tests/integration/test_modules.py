@@ -1,4 +1,4 @@
-"""The workflow as a part of another one, which takes its rules, changes some, and goes on from what they make."""
+"""The workflow as a module of another one, which uses and modifies its rules and continues from its results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ rule join:
 
 
 def caller(folder: Path, text: str, other: Path = ROOT) -> Path:
-    """A Snakefile that takes the rules of this workflow."""
+    """A Snakefile that uses the rules of this workflow."""
     path = folder / "Snakefile"
     path.write_text(text.format(root=ROOT, other=other))
     return path
@@ -71,7 +71,7 @@ def caller(folder: Path, text: str, other: Path = ROOT) -> Path:
 
 @pytest.fixture
 def folder(small: Callable[..., Path]) -> Path:
-    """A small run, and beside it the configurations of two."""
+    """A folder with a small run and the configurations of two runs."""
     folder = small()
     given = yaml.safe_load((folder / "config.yaml").read_text())
     other: dict[str, Any] = copy.deepcopy(given)
@@ -82,7 +82,7 @@ def folder(small: Callable[..., Path]) -> Path:
     return folder
 
 
-def test_rules_can_be_taken_by_other_names_and_changed(folder: Path, snakemake: Run, jobs: Jobs) -> None:
+def test_rules_can_be_renamed_and_modified(folder: Path, snakemake: Run, jobs: Jobs) -> None:
     plan = ["n_genes.txt", "cis_all", "--dry-run", "--printshellcmds", "--configfile", "config.yaml"]
     printed = snakemake(folder, *plan, snakefile=caller(folder, ONE))
     planned = jobs(printed)
@@ -108,7 +108,7 @@ def test_two_runs_are_planned_side_by_side(folder: Path, snakemake: Run, jobs: J
 
 
 @pytest.mark.slow
-def test_rules_of_two_runs_make_what_a_third_goes_on_from(folder: Path, snakemake: Run) -> None:
+def test_a_workflow_can_continue_from_the_results_of_two_runs(folder: Path, snakemake: Run) -> None:
     snakefile = caller(folder, TWO)
     asked = ["joined.txt", "results/other/inputs/motifs.meme", "--configfile", "two.yaml"]
     printed = snakemake(folder, *asked, snakefile=snakefile)
@@ -159,9 +159,7 @@ def test_two_copies_of_the_workflow_are_not_mixed(folder: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
-def test_both_snakefiles_make_everything_if_nothing_is_asked_for(
-    folder: Path, snakemake: Run, jobs: Jobs, snakefile: str
-) -> None:
+def test_both_snakefiles_make_everything_by_default(folder: Path, snakemake: Run, jobs: Jobs, snakefile: str) -> None:
     plan = ["--dry-run", "--configfile", "config.yaml"]
     assert jobs(snakemake(folder, *plan, snakefile=ROOT / snakefile))["all"] == 1
     text = ONE.replace("{root}/Snakefile", "{root}/" + snakefile)
@@ -170,7 +168,7 @@ def test_both_snakefiles_make_everything_if_nothing_is_asked_for(
     assert "rule cis_call_peaks" not in snakemake(folder, *plan, snakefile=caller(folder, without))
 
 
-# As snakedeploy writes it.
+# As written by snakedeploy.
 HOSTED = """
 configfile: "config/config.yaml"
 
@@ -184,11 +182,11 @@ use rule * from cisnake
 """
 
 
-def test_a_module_of_a_repository_elsewhere_is_run(
+def test_a_module_from_a_remote_repository_runs(
     folder: Path, tmp_path: Path, snakemake: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository, cache = tmp_path / "repository", tmp_path / "cache"
-    # What Snakemake has of a repository that it has seen before, so that nothing is fetched.
+    # The clone that Snakemake caches for a known repository, so that nothing is downloaded.
     clone = cache / "snakemake/snakemake/source-cache/snakemake-git-cache/github.com/someone/cisnake"
     repository.mkdir()
     copied(repository)

@@ -1,4 +1,4 @@
-"""What must hold of every rule, looked at in the jobs that Snakemake plans of it."""
+"""Requirements for every rule, tested on the jobs that Snakemake plans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def planned(folder: Path, snakefile: Path = ROOT / "Snakefile") -> tuple[list[Job], list[Rule]]:
-    """All jobs of a run whose configuration lies in a folder, and all rules."""
+    """All planned jobs of a run, and all rules."""
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -51,7 +51,7 @@ def of_files(targets: dict[str, Any]) -> dict[str, Any]:
 
 
 def simulated(many: int) -> dict[str, Any]:
-    """An expression run of as many tasks, contrasts, shards and replicates as asked for, with patterns."""
+    """Return an expression run with a given number of tasks, contrasts, shards and replicates, with patterns."""
     contrasts = {f"c{i:02d}": {"on_tasks": [f"root_{i + 1}"]} for i in range(many)}
     return {
         "run": {"name": "try"},
@@ -66,7 +66,7 @@ def simulated(many: int) -> dict[str, Any]:
 
 
 def coverage(many: int) -> dict[str, Any]:
-    """A coverage run of as many tracks of either kind, contrasts, shards and replicates as asked for."""
+    """Return a coverage run with a given number of tracks of either kind, contrasts, shards and replicates."""
     config = of_files({"kind": "coverage", "tracks": "tracks.tsv", "blacklist": "black.bed", "unmappable": "unmappable.bed"})
     contrasts = {f"c{i:02d}": {"on_tasks": [f"t{i:02d}"]} for i in range(many)}
     return config | {
@@ -83,7 +83,7 @@ Planned = tuple[list[Job], list[Rule]]
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Planned]:
-    """A function that plans a configuration, in a folder with files of every name that this module gives."""
+    """A function that plans a configuration in a folder with all input files of this module."""
     monkeypatch.chdir(tmp_path)
     names = [
         "genome.fa",
@@ -128,19 +128,19 @@ def made_and_ancient(jobs: list[Job], rules: list[Rule]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_file_that_a_rule_makes_is_ancient_to_another(kind: str, plan: Callable[[dict[str, Any]], Planned]) -> None:
+def test_no_output_of_a_rule_is_an_ancient_input(kind: str, plan: Callable[[dict[str, Any]], Planned]) -> None:
     jobs, rules = plan(KINDS[kind])
     assert {rule.name for rule in rules} == {job.rule.name for job in jobs}, "no rule is left out"
     assert made_and_ancient(jobs, rules) == []
 
 
-def test_every_rule_is_among_those_that_are_looked_at(plan: Callable[[dict[str, Any]], Planned]) -> None:
+def test_every_rule_is_tested(plan: Callable[[dict[str, Any]], Planned]) -> None:
     looked_at = {rule.name for config in KINDS.values() for rule in plan(config)[1]}
     written = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")])
     assert looked_at == {line.split()[1].rstrip(":") for line in written.splitlines() if line.lstrip().startswith("rule ")}
 
 
-def test_an_ancient_file_that_a_rule_makes_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ancient_input_made_by_a_rule_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("{}\n")
     (tmp_path / "given.txt").touch()
@@ -153,8 +153,10 @@ def test_an_ancient_file_that_a_rule_makes_is_found(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("sized", [simulated, coverage])
-def test_no_command_grows_with_a_run(sized: Callable[[int], dict[str, Any]], plan: Callable[[dict[str, Any]], Planned]) -> None:
-    # A kernel takes 128 KiB in one argument, and some megabytes in all. Names with numbers are of one length in both runs.
+def test_no_command_grows_with_the_size_of_a_run(
+    sized: Callable[[int], dict[str, Any]], plan: Callable[[dict[str, Any]], Planned]
+) -> None:
+    # The kernel allows 128 KiB per argument and a few megabytes in total. Numbered names have the same length in both runs.
     longest: list[dict[str, int]] = []
     for many in (1, 4):
         lengths: dict[str, int] = defaultdict(int)
@@ -166,8 +168,8 @@ def test_no_command_grows_with_a_run(sized: Callable[[int], dict[str, Any]], pla
 
 
 @pytest.mark.parametrize("name", ["hg38.fa", "hg38.fasta", "hg38.fna", "hg38.fa.gz", "hg38.fna.gz"])
-def test_a_genome_of_any_name_asks_for_no_memory_or_time(plan: Callable[[dict[str, Any]], Planned], name: str) -> None:
-    # Of a genome regions are read, whatever it is called: three gigabytes would ask for 17 of memory and for 1,000 minutes.
+def test_a_genome_with_any_name_needs_no_extra_memory_or_time(plan: Callable[[dict[str, Any]], Planned], name: str) -> None:
+    # Genomes are read by region. If their size counted, 3 GB would request 17 GB of memory and 1,000 minutes.
     with open(name, "wb") as file:
         file.truncate(3_100_000_000)
     config = of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")})

@@ -1,4 +1,4 @@
-"""The workflow on a cluster: jobs are submitted to a SLURM that answers on this machine."""
+"""The workflow on a cluster: jobs are submitted to SLURM, if it is available on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def partition() -> str:
-    """A partition of the cluster; only a machine without one may skip."""
+    """A partition of the cluster; tests are skipped only if there is none."""
     for program in ("sbatch", "sinfo"):
         if shutil.which(program) is None:
             pytest.skip(f"this machine has no {program}")
@@ -40,7 +40,7 @@ def n_nodes() -> int:
 def test_steps_of_a_run_are_jobs_of_the_cluster(
     partition: str, small: Callable[..., Path], snakemake: Callable[..., str]
 ) -> None:
-    # One training, so that a job that asks for a network's memory and time is among them; on two nodes, if there are two.
+    # Includes one training, a job with the memory and time of a network; on two nodes, if available.
     nodes = min(n_nodes(), 2)
     folder = small(
         train={"replicates": 1},
@@ -48,10 +48,10 @@ def test_steps_of_a_run_are_jobs_of_the_cluster(
         resources={"threads": 1, "nodes": nodes},
     )
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.v9+.yaml").read_text())
-    # Its values stand; those of a test cluster replace what a cluster has of its own, and the wait before the first look.
+    # The values of the profile are kept, except cluster-specific ones and the delay before the first status check.
     profile["default-resources"] |= {"slurm_partition": partition}
     profile |= {"slurm-status-command": "squeue", "slurm-init-seconds-before-status-checks": 3, "latency-wait": 5}
-    # A partition's limit may be an hour, and a job that asks for more waits forever.
+    # If the limit of a partition is an hour, a job that requests more waits forever.
     profile["set-resources"] = {"train_model": {"runtime": 10}}
     (folder / "slurm").mkdir()
     (folder / "slurm" / "profile.v9+.yaml").write_text(yaml.safe_dump(profile))

@@ -1,4 +1,4 @@
-"""The workflow as a whole: what it plans, what it refuses, what it makes, and when it makes it again."""
+"""The whole workflow: planning, errors, results, and reruns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Jobs = Callable[[str], dict[str, int]]
 # Plans
 
 
-# The template names files of a user: tests/configuration/test_configuration.py makes them.
+# The template has user files, which tests/configuration/test_configuration.py writes.
 CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "template"]
 
 
@@ -56,7 +56,7 @@ def test_without_a_configuration_the_demo_is_planned_from_any_folder(tmp_path: P
 
 @pytest.fixture
 def foreign(tiny: Any) -> dict[str, Any]:
-    """A user's configuration, as short as it may be."""
+    """The shortest possible configuration of a user."""
     return {
         "run": {"name": "foreign"},
         "genome": {"fasta": str(tiny.fasta)},
@@ -74,10 +74,10 @@ def written(config: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def test_nothing_of_the_demo_gets_into_the_run_of_a_user(
+def test_the_run_of_a_user_takes_nothing_from_the_demo(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As in a checkout, where config/demo.yaml stands in the working folder.
+    # As in a checkout, in which config/demo.yaml is in the working folder.
     (tmp_path / "config").mkdir()
     shutil.copy(ROOT / "config" / "demo.yaml", tmp_path / "config")
     printed = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--configfile", written(foreign, tmp_path))
@@ -97,11 +97,11 @@ def test_an_empty_configuration_is_not_the_demo(tmp_path: Path, snakemake: Run) 
     (tmp_path / "config.yaml").write_text("{}\n")
     printed = snakemake(tmp_path, "--dry-run", "--configfile", "config.yaml")
     assert printed.endswith("exit 1")
-    assert "lacks genome" in printed and "rule " not in printed
+    assert "is missing genome" in printed and "rule " not in printed
 
 
 @pytest.mark.parametrize("of_cells", [False, True])
-def test_names_beside_a_matrix_are_inputs_too(foreign: dict[str, Any], tmp_path: Path, snakemake: Run, of_cells: bool) -> None:
+def test_name_files_of_a_matrix_are_inputs(foreign: dict[str, Any], tmp_path: Path, snakemake: Run, of_cells: bool) -> None:
     (tmp_path / "counts").mkdir()
     head = "%%MatrixMarket matrix coordinate integer general\n1 2 1\n1 1 5\n"
     for name, text in {
@@ -130,26 +130,26 @@ def test_an_unknown_key_stops_the_run_before_any_job(foreign: dict[str, Any], tm
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_files_and_wrong_names_are_reported_together(foreign: dict[str, Any], tmp_path: Path, snakemake: Run) -> None:
+def test_missing_files_and_unknown_names_are_reported_together(foreign: dict[str, Any], tmp_path: Path, snakemake: Run) -> None:
     foreign["genome"]["fasta"] = "absent.fa"
     foreign["variants"] = {"vcf": "absent.vcf"}
     foreign["attribution"]["contrasts"]["heat"]["on_tasks"] = ["het"]
     printed = snakemake(tmp_path, "--configfile", written(foreign, tmp_path))
     assert printed.endswith("exit 1")
-    for words in ("3 things to mend", "genome.fasta: absent.fa", "variants.vcf: absent.vcf", "'het': did you mean heat"):
+    for words in ("3 problems", "genome.fasta: absent.fa", "variants.vcf: absent.vcf", "'het': did you mean heat"):
         assert words in printed
     assert not (tmp_path / "results").exists()
 
 
 def module(folder: Path) -> Path:
-    """Another workflow, which takes all rules of this one."""
+    """Another workflow that uses all rules of this one."""
     path = folder / "Snakefile"
     path.write_text(f'module cisnake:\n    snakefile: "{ROOT}/Snakefile"\n    config: config\n\nuse rule * from cisnake\n')
     return path
 
 
 @pytest.mark.parametrize("imported", [False, True])
-def test_a_wrong_configuration_is_refused_without_frames_of_python(
+def test_an_invalid_configuration_is_rejected_without_a_traceback(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, imported: bool
 ) -> None:
     foreign["peaks"] = {"treshold": 0.1}
@@ -157,18 +157,18 @@ def test_a_wrong_configuration_is_refused_without_frames_of_python(
     snakefile = module(tmp_path) if imported else ROOT / "Snakefile"
     printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path), snakefile=snakefile)
     assert printed.endswith("exit 1")
-    assert "configuration: 2 things to mend:\n  - unknown key in peaks 'treshold'" in printed
+    assert "configuration: 2 problems:\n  - unknown key in peaks 'treshold'" in printed
     assert not re.search(r"Traceback|Error|\bFile |\bline \d", printed), printed
 
 
-def test_another_workflow_can_take_the_rules_of_this_one(
+def test_another_workflow_can_use_the_rules_of_this_one(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
 ) -> None:
     printed = snakemake(tmp_path, "--dry-run", "--configfile", written(foreign, tmp_path), snakefile=module(tmp_path))
     assert jobs(printed)["write_report"] == 1
 
 
-def test_a_genome_of_twenty_thousand_genes_is_few_jobs(
+def test_a_genome_of_twenty_thousand_genes_needs_few_jobs(
     foreign: dict[str, Any], tmp_path: Path, snakemake: Run, jobs: Jobs
 ) -> None:
     matrix = tmp_path / "matrix.tsv"
@@ -200,7 +200,7 @@ def results(done: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_everything_that_a_run_promises_is_there_and_whole(results: Path) -> None:
+def test_all_results_of_a_run_exist_and_are_complete(results: Path) -> None:
     tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv"]
     tables += [f"evaluation/{split}/{name}.tsv" for split in ("val", "test") for name in ("tasks", "genes")]
     for contrast in ("root", "both"):
@@ -240,7 +240,7 @@ def test_everything_that_a_run_promises_is_there_and_whole(results: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_truth_of_an_easy_simulation_is_found(results: Path) -> None:
+def test_the_truth_of_an_easy_simulation_is_recovered(results: Path) -> None:
     found = json.loads((results / "recovery.json").read_text())
     # Measured: 0.86 of 0.95 possible, 4 of 4 motifs, 0.50, 0.87, 0.79.
     assert found["pearson_achieved"] > 0.7
@@ -252,7 +252,7 @@ def test_the_truth_of_an_easy_simulation_is_found(results: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_summary_has_what_others_read(results: Path) -> None:
+def test_the_summary_has_the_documented_keys(results: Path) -> None:
     scores = {"pearson_median", "pearson_max", "pearson_mean", "spearman_median", "r2_median"}
     genes = read_table(results / "genes.tsv")
     for split in ("val", "test"):
@@ -267,7 +267,7 @@ def test_the_summary_has_what_others_read(results: Path) -> None:
 
 
 @pytest.mark.slow
-def test_variants_that_cannot_be_scored_say_why(results: Path) -> None:
+def test_variants_that_cannot_be_scored_have_a_reason(results: Path) -> None:
     effects = read_table(results / "variants" / "effects.tsv", effect_mean="float")
     status = effects.groupby("variant_id")["status"].first()
     with pysam.VariantFile(str(results / "inputs" / "variants.vcf")) as vcf:
@@ -285,7 +285,7 @@ def test_variants_that_cannot_be_scored_say_why(results: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_needs_nothing_from_elsewhere(results: Path) -> None:
+def test_the_report_works_offline(results: Path) -> None:
     html = (results / "report.html").read_text()
     assert not re.findall(r"""(?:src|href|action|data)\s*=\s*["']?\s*(?:https?:)?//""", html)
     assert not re.findall(r"@import|url\(\s*[\"']?(?:https?:)?//|\bfetch\(|XMLHttpRequest|<iframe|<link\b", html)
@@ -316,7 +316,7 @@ SAME: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", SAME)
-def test_the_same_run_written_otherwise_has_nothing_to_do(done: Path, snakemake: Run, how: str) -> None:
+def test_an_equivalent_run_has_nothing_to_do(done: Path, snakemake: Run, how: str) -> None:
     (done / "elsewhere").mkdir(exist_ok=True)
     (done / "elsewhere" / "network.json").write_text(json.dumps(yaml.safe_load((done / "network.yaml").read_text())))
     config = yaml.safe_load((done / "config.yaml").read_text())
@@ -326,7 +326,7 @@ def test_the_same_run_written_otherwise_has_nothing_to_do(done: Path, snakemake:
 
 
 @pytest.mark.slow
-def test_a_changed_value_makes_anew_what_depends_on_it_alone(done: Path, snakemake: Run, jobs: Jobs) -> None:
+def test_a_changed_value_reruns_only_what_depends_on_it(done: Path, snakemake: Run, jobs: Jobs) -> None:
     plan = ["--dry-run", "--configfile", "config.yaml", "--config"]
     peaks = jobs(snakemake(done, *plan, "peaks={threshold: 0.02}"))
     after = {"enrich_motifs", "probe_motifs", "pair_motifs", "write_browser_files", "measure_recovery", "write_report"}
@@ -338,7 +338,7 @@ def test_a_changed_value_makes_anew_what_depends_on_it_alone(done: Path, snakema
 
 
 @pytest.mark.slow
-def test_neither_a_comment_nor_another_place_of_the_code_runs_a_job_again(done: Path, tmp_path: Path, snakemake: Run) -> None:
+def test_comments_and_the_location_of_the_code_trigger_no_rerun(done: Path, tmp_path: Path, snakemake: Run) -> None:
     moved = tmp_path / "elsewhere"
     for name in ("workflow", "scripts", "config", "envs", "profiles"):
         shutil.copytree(ROOT / name, moved / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -351,7 +351,9 @@ def test_neither_a_comment_nor_another_place_of_the_code_runs_a_job_again(done: 
 
 
 @pytest.mark.slow
-def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Callable[..., Path], snakemake: Run) -> None:
+def test_with_folds_every_gene_is_predicted_by_models_that_were_not_trained_on_it(
+    small: Callable[..., Path], snakemake: Run
+) -> None:
     sections: dict[str, Any] = {
         "splits": {"folds": 3},
         "train": {"replicates": 1},
@@ -368,7 +370,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     assert sorted(evaluated["gene_id"]) == sorted(genes["gene_id"]), "each gene once"
     fold_of = genes.set_index("gene_id")["fold"]
     assert (evaluated.set_index("gene_id")["fold"] == fold_of.loc[evaluated["gene_id"]]).all()
-    # Attribution that a single model gives to a gene is that of the file only for the model of the gene's own fold.
+    # Attributions of a gene by a single model match the file only for the model of the gene's fold.
     from cisnake.interpret.attribution import AttributionSettings, GeneShard, attribute_shard
 
     everything = [folder / R / "models" / f"fold_{i}" / "replicate_0" / "model.keras" for i in range(3)]
@@ -400,7 +402,7 @@ def test_with_folds_every_gene_is_asked_of_models_that_never_saw_it(small: Calla
     assert (np.abs(of_files["other"] - of_files["run"]).max(axis=(1, 2)) > 0.01 * scale).all()
 
 
-def test_a_remote_file_is_fetched_and_checked(foreign: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run) -> None:
+def test_a_remote_file_is_downloaded_and_checked(foreign: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run) -> None:
     foreign |= {"windows": {"upstream": 40, "downstream": 20}}
     foreign["evaluate"] = {"baseline": {"k": 2, "upstream": 40, "downstream": 20}}
     right = hashlib.sha256(tiny.matrix.read_bytes()).hexdigest()
@@ -422,7 +424,7 @@ def test_a_remote_file_is_fetched_and_checked(foreign: dict[str, Any], tiny: Any
     assert not [path for path in tmp_path.rglob(".part-*")]
 
 
-def test_a_job_that_fails_leaves_no_output_and_says_why(
+def test_a_failed_job_leaves_no_output_and_reports_the_reason(
     foreign: dict[str, Any], tiny: Any, tmp_path: Path, snakemake: Run
 ) -> None:
     tiny.matrix.write_text(tiny.matrix.read_text() + "G9z\t1\toops\t2\n")

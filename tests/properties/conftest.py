@@ -1,4 +1,4 @@
-"""Properties are tried on the same examples in every run; `HYPOTHESIS_PROFILE=search` looks for new ones, for longer."""
+"""Properties are tested on the same examples in every run; `HYPOTHESIS_PROFILE=search` searches longer for new ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Files are written anew in every example, over those of the last one.
+# Every example overwrites the files of the previous one.
 _SHARED = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 settings.register_profile("same", derandomize=True, max_examples=100, **_SHARED)
 settings.register_profile("search", max_examples=5000, **_SHARED)

@@ -1,4 +1,4 @@
-"""Windows with a variant against the changed chromosome as one text, to the ends of the chromosome and beyond."""
+"""Windows with a variant compared with the mutated chromosome as text, up to and beyond the chromosome ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def genome(tmp_path_factory) -> tuple[Genome, str]:
 
 @st.composite
 def windows(draw) -> Window:
-    """A window that may begin before the chromosome and end after it; its TSS in it, its gene's end perhaps not."""
+    """A window that contains the TSS, and may extend beyond the chromosome and end before the end of the gene."""
     start = draw(st.integers(-8, SIZE - LENGTH + 8))
     tss = draw(st.integers(0, LENGTH - 1))
     return Window("c", start, start + LENGTH, draw(st.sampled_from("+-")), tss, draw(st.integers(tss + 1, LENGTH + 30)))
@@ -48,14 +48,14 @@ def changes(draw) -> Change:
 
 
 def touches(change: Change, window: Window) -> bool:
-    """Whether a base of the window is replaced or removed, or something put between two of its bases."""
+    """Whether a variant replaces or removes a base of the window, or inserts bases between two of its bases."""
     if change.start == change.end:
         return window.start < change.start < window.end
     return bool(set(range(change.start, change.end)) & set(range(window.start, window.end)))
 
 
 def expected(text: str, window: Window, change: Change) -> tuple[str, int]:
-    """What the window shows and where the gene body ends, cut from the changed chromosome in the gene's direction."""
+    """Return the window and the end of the gene body, cut from the mutated chromosome on the strand of the gene."""
     text = "N" * PAD + text + "N" * PAD
     first, last, allele, zero = change.start + PAD, change.end + PAD, change.alt, window.start + PAD
     if window.strand == "-":
@@ -67,10 +67,10 @@ def expected(text: str, window: Window, change: Change) -> tuple[str, int]:
     elif first > tss:
         upstream, downstream = text[:tss], text[tss:first] + allele + text[last:]
     else:
-        # The change covers the TSS: new bases take the places of old ones, and what is over comes after.
+        # The variant covers the TSS: new bases replace old ones, and excess bases follow.
         upstream, downstream = text[:first] + allele[: tss - first], allele[tss - first :] + text[last:]
     begin = len(upstream) - window.mask_start
-    # From the gene's end on nothing is touched: what is left behind it tells how long the gene has become.
+    # Nothing changes downstream of the gene end, so the remaining length gives the new length of the gene.
     if first < end and last <= end:
         behind = len(text) - end
     elif first < end:
@@ -82,7 +82,7 @@ def expected(text: str, window: Window, change: Change) -> tuple[str, int]:
 
 
 @given(windows(), changes())
-def test_windows_are_cut_from_the_changed_chromosome(genome, window: Window, change: Change) -> None:
+def test_windows_are_cut_from_the_mutated_chromosome(genome, window: Window, change: Change) -> None:
     reader, text = genome
     assume(touches(change, window))
     reference = window.codes(reader, 0, LENGTH)
@@ -91,7 +91,7 @@ def test_windows_are_cut_from_the_changed_chromosome(genome, window: Window, cha
 
 
 @given(windows(), st.lists(changes(), max_size=5))
-def test_changes_do_not_mind_each_other(genome, window: Window, several: list[Change]) -> None:
+def test_variants_are_independent(genome, window: Window, several: list[Change]) -> None:
     reader, _ = genome
     several = [change for change in several if touches(change, window)]
     reference = window.codes(reader, 0, LENGTH)
@@ -104,7 +104,7 @@ def test_changes_do_not_mind_each_other(genome, window: Window, several: list[Ch
 
 
 @given(windows(), changes())
-def test_a_change_back_gives_the_reference(genome, window: Window, change: Change) -> None:
+def test_the_inverse_variant_gives_the_reference(genome, window: Window, change: Change) -> None:
     reader, text = genome
     assume(touches(change, window) and change.end > change.start)
     reference = window.codes(reader, 0, LENGTH)
@@ -125,7 +125,7 @@ def test_trimming_changes_nothing(start: int, ref: str, alt: str, lower: bool) -
 
 
 @given(st.lists(windows(), max_size=6), st.lists(changes(), max_size=6), st.data())
-def test_every_touched_window_is_found(several: list[Window], made: list[Change], data) -> None:
+def test_every_affected_window_is_found(several: list[Window], made: list[Change], data) -> None:
     chroms = data.draw(st.lists(st.sampled_from("cd"), min_size=len(made), max_size=len(made)))
     found = set(zip(*(part.tolist() for part in pair_with_genes(chroms, made, several)), strict=True))
     assert found == {

@@ -1,4 +1,4 @@
-"""Genes, exons and sites that are written in any of the formats are read back, whatever their names and order."""
+"""Round trips of genes, exons and sites in all formats, with any names and order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from cisnake.data.annotation.features import read_exons, read_genes, read_tss
 
-# What a quoted value may have; the first and last letter are not blank, as those of names never are.
+# Characters of a quoted value; names do not start or end with a blank.
 NAMES = st.text("abcXYZ019 .;:=,#%'_-()|é", min_size=1, max_size=12).filter(lambda name: name.strip() == name)
 PLAIN = st.text("abcXYZ019.:_-#%", min_size=1, max_size=12).filter(lambda name: not name.startswith("#"))
 
 
-# Tables are read in milliseconds, not microseconds.
+# Reading a table takes milliseconds, so fewer examples are used.
 FEWER = settings(max_examples=settings().max_examples // 5)
 
 
@@ -79,7 +79,7 @@ def test_gtf(tmp_path: Path, made: list[Gene], data) -> None:
         for feature, (start, end) in [("gene", (gene.start, gene.end)), *(("exon", exon) for exon in gene.exons)]:
             row = f"{gene.chrom}\tx\t{feature}\t{start + 1}\t{end}\t.\t{gene.strand}\t.\t{attributes}"
             (lines if feature == "gene" else parts).append(row)
-    # Exons come in any order, before their genes too.
+    # Exons can be in any order, even before their genes.
     parts = data.draw(st.permutations(parts))
     cut = data.draw(st.integers(0, len(parts)))
     write(tmp_path / "a", [*parts[:cut], *lines, *parts[cut:]], data)
@@ -92,7 +92,7 @@ def test_gff3(tmp_path: Path, made: list[Gene], data) -> None:
     lines, parts = ["##gff-version 3"], []
     for number, gene in enumerate(made):
         prefix = data.draw(st.sampled_from(["gene:", "gene-", ""]))
-        # An id that looks as if it had a prefix would lose it.
+        # Ids that start with a prefix would lose it.
         prefix = prefix or ("gene:" if ":" in gene.id or "-" in gene.id else "")
         own = f"ID={quote(prefix + gene.id)}"
         place = f"{gene.start + 1}\t{gene.end}\t.\t{gene.strand}\t."

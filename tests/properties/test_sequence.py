@@ -1,4 +1,4 @@
-"""What holds for any sequence, read from any place on either strand."""
+"""Properties of any sequence, read at any position on either strand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE = 211
 
 
 def upper(text: str) -> str:
-    """The text as the model sees it."""
+    """Return the text as the model reads it."""
     return "".join(letter if letter in BASES else "N" for letter in text.upper())
 
 
@@ -35,7 +35,7 @@ def test_reverse_complement_is_its_own_inverse(text: str) -> None:
     turned = reverse_complement(codes)
     assert decode(turned) == upper(text)[::-1].translate(PAIR)
     assert np.array_equal(reverse_complement(turned), codes)
-    # Indicators turned over both axes are those of the other strand.
+    # Reversing the indicators along both axes gives the other strand.
     assert np.array_equal(one_hot(turned), one_hot(codes)[::-1, ::-1])
 
 

@@ -1,4 +1,4 @@
-"""Windows and gene bodies, base by base, and what must not change when a chromosome is turned around."""
+"""Windows and gene bodies, base by base, and their symmetry under reversal of the chromosome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gene_tables(draw) -> pd.DataFrame:
 
 @st.composite
 def sites(draw, genes: pd.DataFrame, max_distance: int) -> pd.DataFrame:
-    """Transcription start sites as far from genes as counts and farther, of other genes too, strands and chromosomes."""
+    """Transcription start sites within and beyond the maximum distance, also of other genes, strands and chromosomes."""
     rows = []
     for gene in genes.itertuples():
         for far in draw(
@@ -57,7 +57,7 @@ def test_windows_base_by_base(data, max_distance: int, anchor: str, upstream: in
     for gene in placed.itertuples():
         step = 1 if gene.strand == "+" else -1
         body = list(range(gene.start, gene.end))[::step]
-        # The nearest site upstream of the first base, or that base.
+        # The nearest site upstream of the first base, or the base itself.
         reach = [body[0] - step * distance for distance in range(max_distance + 1)]
         known = set(bed.itertuples(index=False, name=None))
         found = [base for base in reach if (gene.gene_id, "c", base, gene.strand) in known]
@@ -71,7 +71,7 @@ def test_windows_base_by_base(data, max_distance: int, anchor: str, upstream: in
 
 
 @given(gene_tables(), st.sampled_from(["tss", "start"]), st.integers(0, 90), st.integers(1, 90))
-def test_a_turned_chromosome_has_turned_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: int) -> None:
+def test_a_reversed_chromosome_has_reversed_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: int) -> None:
     turned = genes.assign(
         start=SIZE - genes["end"], end=SIZE - genes["start"], strand=genes["strand"].map({"+": "-", "-": "+"})
     )
@@ -96,7 +96,7 @@ def window_tables(draw, values: str, n_values: int | None = None) -> pd.DataFram
 
 
 def shares_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> bool:
-    """Whether windows of two different parts, those of training moved as far as they may be, have a base in common."""
+    """Whether windows of two splits share a base, with training windows shifted as far as allowed."""
     rows = list(table[["chrom", "window_start", "window_end"]].itertuples(index=False, name=None))
     for fold in range(n_folds):
         role = split_for_fold(table, fold, n_folds)
@@ -111,7 +111,7 @@ def shares_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> bool:
 
 
 @given(st.data(), st.sampled_from([1, 2, 3]), st.integers(0, 6))
-def test_shared_bases_are_found_whenever_there_are_some(data, n_folds: int, max_shift: int) -> None:
+def test_shared_bases_are_always_found(data, n_folds: int, max_shift: int) -> None:
     table = data.draw(window_tables("split") if n_folds == 1 else window_tables("fold", n_folds))
     if shares_bases(table, n_folds, max_shift):
         with pytest.raises(InputError, match="shares bases"):
@@ -121,7 +121,7 @@ def test_shared_bases_are_found_whenever_there_are_some(data, n_folds: int, max_
 
 
 @given(window_tables("none"), st.sampled_from([3, 4, 5]), st.integers(0, 6))
-def test_folds_that_are_made_never_share_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> None:
+def test_assigned_folds_never_share_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     try:
         dealt = assign_splits(table, by(folds=n_folds), ["a", "b"], max_shift)
     except InputError as error:

@@ -1,4 +1,4 @@
-# Where the repository lies: its programs and its library are run from files.
+# Location of the repository: the programs and the library are run from its files.
 import os
 from pathlib import Path
 import shutil
@@ -7,7 +7,7 @@ import tempfile
 
 
 def unpack(source):
-    """Folder with the files of a repository that Snakemake has as a bare clone, made once for each commit."""
+    """Return a folder with the files of a repository that Snakemake keeps as a bare clone; unpacked once per commit."""
     repository, clone = source.hosted_repo.repo, source.hosted_repo.repo_clone
     commit = repository.git.rev_parse(f"{source.ref}^{{commit}}")
     folder = clone.with_name(f"{clone.name}-{commit}")
@@ -19,7 +19,7 @@ def unpack(source):
                 archive.seek(0)
                 with tarfile.open(fileobj=archive) as files:
                     files.extractall(part / "files", filter="data")
-            # Another process may have been faster.
+            # Another process may have unpacked it in the meantime.
             if not folder.exists():
                 os.replace(part / "files", folder)
         finally:
@@ -27,6 +27,6 @@ def unpack(source):
     return folder
 
 
-# A module may be given as github(...), of which there are no files.
+# A module given as github(...) has no files on disk until it is unpacked.
 HERE = workflow.current_basedir
 CHECKOUT = Path(HERE).parents[1] if isinstance(HERE, os.PathLike) else unpack(HERE)

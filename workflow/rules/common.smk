@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 from cisnake.data.matrix import matrix_files
 
 R = f"results/{config['run']['name']}"
-# Programs read it; jobs depend on the keys that count for them alone (`settings`), and not on the file.
+# Programs read this file. Jobs do not depend on the file, only on the keys that affect their output (`settings`).
 CONFIG_FILE = (configuration.store if workflow.is_main_process else configuration.config_path)(config, f"{R}/config")
 SEED = config["run"]["seed"]
 SIMULATED = "simulate" in config["genome"]
 COVERAGE_RUN = config["targets"]["kind"] == "coverage"
-# What is asked per gene is asked of windows around genes; where tiles of the genome are trained on, those are a file of their own.
+# Windows of genes. In coverage runs, which are trained on tiles of the genome, they are in a separate file.
 GENES_H5 = f"{R}/genes.h5" if COVERAGE_RUN else f"{R}/dataset.h5"
 
 FOLDS = range(config["splits"].get("folds", 1))
@@ -22,7 +22,7 @@ SHARDS = [f"{i:04d}" for i in range(config["attribution"]["n_shards"])]
 THREADS = config["resources"]["threads"]
 GPUS = config["resources"]["gpus"]
 NODES = config["resources"]["nodes"]
-# One process a node, started by srun inside the job; only then does Snakemake leave the number of tasks to it.
+# One process per node, started by srun inside the job. Only with `mpi` set does Snakemake leave the number of tasks to srun.
 MULTI_NODE = {"nodes": NODES, "tasks": NODES, "tasks_per_gpu": 0, "mpi": "srun"} if NODES > 1 else {}
 
 
@@ -38,7 +38,7 @@ wildcard_constraints:
 
 
 def source(section, key, simulated=None):
-    """Path of an input: the user's file, where a remote one is put, or the simulated one. Empty list: there is none."""
+    """Return the path of an input: the user's file, a download, or the simulated file; [] if there is none."""
     value = config[section].get(key)
     if SIMULATED and simulated:
         return f"{R}/inputs/{simulated}"
@@ -56,7 +56,7 @@ MATRIX = f"{R}/inputs/pseudobulks.h5ad" if CELLS else source("targets", "matrix"
 
 
 def name_files(path):
-    """Files beside a Matrix Market file that name its rows and columns; none beside another file, or one not here yet."""
+    """Return the files with the row and column names of a Matrix Market file; [] for other formats and for missing files."""
     return [str(file) for file in matrix_files(path)[1:]] if path and os.path.isfile(path) else []
 
 
@@ -64,7 +64,7 @@ MATRIX_NAMES, CELL_NAMES = name_files(MATRIX), name_files(CELLS)
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
 VCF = source("variants", "vcf", "variants.vcf")
-# Predictions go back to where measurements came from, if that has room for layers.
+# Predictions are added as layers to the AnnData file of the measurements, if there is one.
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
@@ -73,7 +73,7 @@ PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 
 PRETRAINED = configuration.pretrained(config)
-# Of the parameters themselves: where their file lies is no reason to train again.
+# Digest of the parameters themselves, so that moving their file does not trigger training.
 NETWORK = configuration.network_digest(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
@@ -81,103 +81,103 @@ RECOVERY = f"{R}/recovery.json" if SIMULATED else []
 BROWSER = expand(f"{R}/browser/{{name}}", name=["hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml"])
 
 
-# What a command needs and its result does not depend on is a function of the output: such params are no reason to run again.
+# Params that do not affect the result are functions of `output`: Snakemake does not rerun jobs when these change.
 def scripts(wildcards, output):
-    """Folder of the programs, wherever the repository lies."""
+    """Return the folder of the programs."""
     return str(SCRIPTS)
 
 
 def config_file(wildcards, output):
-    """The completed configuration."""
+    """Return the path of the completed configuration."""
     return str(CONFIG_FILE)
 
 
 def tracks_table(wildcards, output):
-    """The table of tracks of a coverage run."""
+    """Return the path of the table of tracks of a coverage run."""
     return config["targets"].get("tracks", "")
 
 
 def models_folder(wildcards, input):
-    """Folder of the trained networks: one name, however many they are."""
+    """Return the folder of the trained networks, instead of a long list of files."""
     return str(Path(input.models[0]).parents[2])
 
 
 def converted_tracks(wildcards, output):
-    """Folder of the BigWigs that are made from tracks of other formats."""
+    """Return the folder of the BigWigs converted from tracks in other formats."""
     return f"{R}/tracks"
 
 
 def launcher(wildcards, output):
-    """What starts a training on several nodes."""
+    """Return the command that launches training on several nodes."""
     return MULTI_NODE.get("mpi", "")
 
 
 def optional(flag, name):
-    """An option of a command for an input that a run may have or not; the inputs themselves are what is compared."""
+    """Return a function that gives a command-line option for an optional input. Snakemake compares the input itself."""
 
-    def given(wildcards, input, output):
+    def option(wildcards, input, output):
         return f"{flag} {shlex.quote(str(input.get(name)))}" if input.get(name) else ""
 
-    return given
+    return option
 
 
 def settings(program):
-    """What of the configuration decides the output of a program: a job runs again when this changes, and only then."""
+    """Return the settings that determine the output of a program; its jobs rerun only if these change."""
     return configuration.canonical(configuration.deciding(config, program))
 
 
 def remote_url(wildcards):
-    """Address of a remote input."""
+    """Return the URL of a remote input."""
     return REMOTE[wildcards.key]["url"]
 
 
 def remote_sha256(wildcards):
-    """Checksum of a remote input."""
+    """Return the SHA-256 of a remote input."""
     return REMOTE[wildcards.key]["sha256"]
 
 
 def network_memory(wildcards, input, attempt):
-    """Memory of a job that runs a network: a base, and the data set, of which training keeps two gigabytes a split at most."""
+    """Return the memory of a job that runs a network: a base plus the data set (training caches up to 2 GB per split)."""
     return attempt * (config["resources"]["mem_mb"] + min(int(8 * megabytes(input.dataset)), 6000))
 
 
 def table_memory(wildcards, input, attempt):
-    """Memory of a job that holds tables; genomes, attributions and hits are streamed, and ask for nothing."""
+    """Return the memory of a job that loads tables; genomes, attributions and hits are streamed and need none."""
     streamed = (".h5", ".bw", "hits.tsv", "effects.tsv")
     held = [path for path in besides_genome(input) if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
 
 
 def besides_genome(input):
-    """Inputs but the genome, of which regions are read: whatever its suffix is."""
+    """Return the inputs without the genome, which is read by region."""
     return [path for path in input if str(path) != str(input.get("genome", ""))]
 
 
 def pattern_memory(wildcards, attempt):
-    """Memory of a job that looks for patterns, of 40 million bases at most."""
+    """Return the memory of a job that discovers patterns, in at most 40 million bases."""
     return attempt * 4000
 
 
 def cells_memory(wildcards, input, attempt):
-    """Memory of a job that streams the counts of cells: their annotations, and the sums."""
+    """Return the memory of a job that streams the counts of cells and holds their annotations and the sums."""
     return attempt * (4000 + int(sum(map(megabytes, input)) / 2))
 
 
 def megabytes(path):
-    """Size of a file, 0 where it is not there yet."""
+    """Return the size of a file in MB; 0 if it does not exist yet."""
     return os.path.getsize(path) / 1e6 if os.path.exists(path) else 0
 
 
 def training_time(wildcards, attempt):
-    """Minutes of a training."""
+    """Return the time limit of training in minutes."""
     return 720 * attempt
 
 
 def network_time(wildcards, attempt):
-    """Minutes of a job that asks trained networks."""
+    """Return the time limit in minutes of a job that runs trained networks."""
     return 240 * attempt
 
 
 def table_time(wildcards, input, attempt):
-    """Minutes of a job that reads its input a few times; a motif scan takes a second for some 100 kB of attributions."""
+    """Return the time limit in minutes of a job that reads its input a few times; a motif scan takes 1 s per 100 kB."""
     return attempt * (30 + int(sum(map(megabytes, besides_genome(input))) / 3))

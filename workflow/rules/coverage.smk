@@ -1,4 +1,4 @@
-# Tracks along the genome: tiles to train on, and windows of genes for everything that is asked per gene.
+# Coverage runs: tiles of the genome for training, and windows of genes for everything that is computed per gene.
 
 
 include: "tracks.smk"
@@ -35,7 +35,7 @@ rule make_tiles:
         "{params.unmappable} --output {output.tiles} --output-summary {output.summary} --log {log}"
 
 
-# Before hours of reading, which it does not depend on.
+# Priority 1: a network that does not fit is reported before tracks are read for hours.
 rule check_network:
     output:
         f"{R}/network.json",

@@ -1,4 +1,4 @@
-# Which genes, and their windows and labels in one file.
+# Gene selection, and the data set of windows and labels.
 
 
 rule select_genes:

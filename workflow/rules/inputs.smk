@@ -1,4 +1,4 @@
-# What a run starts from: simulated, or fetched once and checked.
+# Inputs that are not local files: simulated inputs, downloads with a checksum, pseudobulks, and motifs.
 
 if SIMULATED:
 

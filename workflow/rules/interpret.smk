@@ -1,4 +1,4 @@
-# From attributions to peaks, motifs, and what the motifs do.
+# Attributions, peaks, and motifs: scanning, enrichment, in-silico probing, pairs and patterns.
 
 
 rule attribute_genes:
@@ -84,7 +84,7 @@ rule call_peaks:
         "--output-tsv {output.tsv} --output-bed {output.bed} --log {log}"
 
 
-# Needs no network: it runs beside training, and once for all contrasts.
+# Requires no trained model: it can run in parallel with training, once for all contrasts.
 rule scan_motifs:
     input:
         dataset=GENES_H5,

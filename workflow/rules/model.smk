@@ -1,4 +1,4 @@
-# Training, and scores on genes that were not trained on.
+# Training, and evaluation on held-out genes.
 
 
 rule train_model:
@@ -25,7 +25,7 @@ rule train_model:
     params:
         settings=settings("train_model"),
         network=NETWORK,
-        # Not among the outputs, which Snakemake removes before it starts a job again.
+        # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
         checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
         tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
         launch=launcher,

@@ -1,6 +1,6 @@
-# One page that shows it all; and for a simulated genome, how much of the truth was found.
+# Report and browser files; for a simulated genome, also the recovery of the known truth.
 
-OF_CONTRASTS = {
+CONTRAST_FILES = {
     "attributions": expand(f"{R}/attributions/{{contrast}}.h5", contrast=CONTRASTS),
     "peaks": expand(f"{R}/peaks/{{contrast}}.tsv", contrast=CONTRASTS),
     "enrichment": expand(f"{R}/motifs/{{contrast}}/enrichment.tsv", contrast=CONTRASTS),
@@ -13,7 +13,7 @@ if SIMULATED:
         input:
             f"{R}/inputs/simulation.json",
             f"{R}/inputs/expression_noiseless.tsv",
-            **OF_CONTRASTS,
+            **CONTRAST_FILES,
             truth=f"{R}/inputs/truth.tsv",
             genes=f"{R}/genes.tsv",
             evaluation=f"{R}/evaluation/{HELD_OUT}/summary.json",
@@ -50,7 +50,7 @@ if EXPORT:
         input:
             matrix=MATRIX,
             genes=f"{R}/genes.tsv",
-            # A gene that several have counts by the first.
+            # If a gene is in several files, the first wins.
             predictions=[
                 f"{R}/evaluation/{split}/predictions.h5ad"
                 for split in ("test", "val")
@@ -77,7 +77,8 @@ if EXPORT:
             "--predictions {input.predictions} --output {output} --log {log}"
 
 
-# BigBeds of peaks and hits, and the genome as 2bit, lie beside these; a contrast without peaks has none, so they are no outputs.
+# BigBeds of peaks and hits and the genome in 2bit format are written beside these files. They are not outputs, because a
+# contrast without peaks has no BigBed.
 rule write_browser_files:
     input:
         f"{R}/variants/effects.vcf.gz" if VCF else [],
@@ -134,11 +135,11 @@ rule write_report:
             name=["bins.json", "bins.tsv", "examples.tsv"],
         ),
         expand(f"{R}/patterns/{{contrast}}/patterns.tsv", contrast=CONTRASTS if PATTERNS else []),
-        **OF_CONTRASTS,
+        **CONTRAST_FILES,
         genes=f"{R}/genes.tsv",
         motifs=MOTIFS,
     output:
-        # Snakemake's own report shows it, too.
+        # Also included in Snakemake's own report.
         report(f"{R}/report.html"),
     log:
         f"{R}/logs/write_report.log",

@@ -1,4 +1,4 @@
-# Effects of variants on the genes around them.
+# Effects of variants on nearby genes.
 
 if VCF:
 

@@ -1,4 +1,4 @@
-"""A run's configuration: completed from the schema, and checked as a whole before any job starts."""
+"""A run's configuration: completed with the defaults of the schema, and checked before any job starts."""
 
 import lazy_loader
 

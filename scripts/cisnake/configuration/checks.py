@@ -1,4 +1,4 @@
-"""What the schema cannot say of a configuration, checked before any job starts."""
+"""Checks of a configuration beyond the schema, before any job starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cisnake.model import read_params
 from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 Config = dict[str, Any]
-# Keys that one kind of targets has and the other has not.
+# Keys that apply to only one kind of targets.
 _OF_COVERAGE = (("targets", "tracks"), ("targets", "blacklist"), ("targets", "unmappable"), ("splits", "val_fraction"))
 _OF_EXPRESSION = (
     *(("targets", key) for key in ("matrix", "layer", "gene_column", "cells", "cell_table", "tasks")),
@@ -36,17 +36,17 @@ _OF_EXPRESSION = (
 
 
 def prepare(config: Config) -> Config:
-    """Return a configuration as `complete` does, checked as `check` does.
+    """Complete a configuration as `complete` does, and check it as `check` does.
 
     Parameters
     ----------
     config: dict
-        As read from YAML.
+        The configuration, as read from YAML.
 
     Raises
     ------
     InputError
-        Lists everything that is wrong. What cannot be said while something else is wrong is left out.
+        Lists all problems, except those that can only be detected once others are fixed.
     """
     completed, problems = complete_soundly(config)
     _refuse([*problems, *_problems(completed)])
@@ -54,17 +54,17 @@ def prepare(config: Config) -> Config:
 
 
 def check(config: Config) -> None:
-    """Check what the schema cannot say, as far as it can be known before any job runs.
+    """Check a completed configuration beyond the schema, as far as possible before any job runs.
 
     Parameters
     ----------
     config: dict
-        As `complete` returns it.
+        A configuration returned by `complete`.
 
     Raises
     ------
     InputError
-        Lists every problem found.
+        Lists all problems.
     """
     forget_tracks()
     _refuse(_problems(config))
@@ -76,13 +76,13 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _problems(config: Config) -> list[str]:
-    """Return what the checks say; each of them ends where it needs a key that is wrong in itself."""
+    """Return the problems that the checks report; a check ends where it needs an unreliable key."""
     problems: list[str] = []
-    for check_of in _checks(config):
+    for reported in _checks(config):
         try:
             with suppress(Unsound):
-                # Not all at once: what a check has said before it ends counts.
-                for problem in check_of:
+                # One by one, to keep the problems that a check reports before it ends.
+                for problem in reported:
                     problems.append(problem)
         except InputError as error:
             problems.append(str(error))
@@ -92,7 +92,7 @@ def _problems(config: Config) -> list[str]:
 
 
 def _checks(config: Config) -> Iterator[Iterator[str]]:
-    """Yield the checks, none of which needs what another says, so that a wrong key stops as few of them as possible."""
+    """Yield independent checks, so that an invalid key stops as few of them as possible."""
     yield from (_genome(config), _annotation(config), _measurements(config))
     for section, key in SOURCES:
         yield _simulated_source(config, section, key)
@@ -119,17 +119,17 @@ def _genome(config: Config) -> Iterator[str]:
     if ("simulate" in config["genome"]) == ("fasta" in config["genome"]):
         yield "genome needs exactly one of fasta and simulate"
     if "simulate" in config["genome"] and _of_coverage(config):
-        yield "genome.simulate makes expression, not coverage: leave targets.kind out"
+        yield "genome.simulate supports only expression, not coverage: remove targets.kind"
 
 
 def _simulated_source(config: Config, section: str, key: str) -> Iterator[str]:
     if "simulate" in config["genome"] and key in config[section] and (section, key) != ("splits", "genes"):
-        yield f"{section}.{key} is given, but genome.simulate makes its own: remove one of them"
+        yield f"{section}.{key} is set, but genome.simulate generates this input: remove one of them"
 
 
 def _annotation(config: Config) -> Iterator[str]:
     if "simulate" not in config["genome"] and "gtf" not in config["annotation"]:
-        yield "annotation lacks gtf"
+        yield "annotation is missing gtf"
 
 
 def _measurements(config: Config) -> Iterator[str]:
@@ -138,69 +138,69 @@ def _measurements(config: Config) -> Iterator[str]:
         return
     if _of_coverage(config):
         if "tracks" not in targets:
-            yield "targets lacks tracks"
+            yield "targets is missing tracks"
     elif "matrix" not in targets and "cells" not in targets:
-        yield "targets lacks matrix"
+        yield "targets is missing matrix"
 
 
 def _missing_source(config: Config, section: str, key: str) -> Iterator[str]:
     value = config[section].get(key)
     if isinstance(value, str) and not Path(value).is_file():
-        yield f"{section}.{key}: {value} is not there{_start(value, config)}"
+        yield f"{section}.{key}: {value} does not exist{_start(value, config)}"
 
 
 def _start(path: str, config: Config | None = None) -> str:
-    """Return where a relative path starts, as the end of a sentence: with a configuration in `run.data_dir`, if it has one."""
+    """Return a message ending that states to which folder a relative path refers: `run.data_dir` or the working folder."""
     data_dir = config["run"].get("data_dir") if config else None
     folder = Path(data_dir or ".").absolute()
     if os.path.isabs(path) and not (data_dir and Path(path).is_relative_to(folder)):
         return ""
-    return f": relative paths start from {'run.data_dir' if data_dir else 'the working folder'}, {folder}"
+    return f": relative paths refer to {'run.data_dir' if data_dir else 'the working folder'}, {folder}"
 
 
-# Of expression
+# Checks of expression runs
 
 
 def _key_of_coverage(config: Config, section: str, key: str) -> Iterator[str]:
     if not _of_coverage(config) and key in config[section]:
-        yield f"{section}.{key} is for targets.kind coverage: set that, or remove it"
+        yield f"{section}.{key} requires targets.kind coverage: set that, or remove the key"
 
 
 def _layer(config: Config) -> Iterator[str]:
-    """Check what is asked of measurements against the format of their file; simulated ones are a TSV."""
+    """Check that the format of the matrix has layers; simulated matrices are TSV."""
     targets = config["targets"]
     if not _of_coverage(config) and "layer" in targets and not _name_of_matrix(targets).endswith(".h5ad"):
-        yield f"targets.layer is {targets['layer']}, but only .h5ad files have layers: remove it"
+        yield f"targets.layer is {targets['layer']}, but only .h5ad files have layers: remove the key"
 
 
 def _task_columns(config: Config) -> Iterator[str]:
     targets = config["targets"]
     if _of_coverage(config) or not targets["task_columns"] or "tasks" in targets or "cells" in targets:
         return
-    # A simulation makes a table of tasks.
+    # Simulations write a task table.
     name = _name_of_matrix(targets)
     if name and not describes_tasks(name):
-        yield "targets.task_columns names columns of a table of tasks, but there is none: give targets.tasks, or remove it"
+        yield "targets.task_columns is set, but there is no task table: set targets.tasks, or remove the key"
 
 
 def _name_of_matrix(targets: Config) -> str:
-    given = targets.get("cells") or targets.get("matrix")
-    return urlsplit(given["url"]).path if isinstance(given, dict) else given or ""
+    source = targets.get("cells") or targets.get("matrix")
+    return urlsplit(source["url"]).path if isinstance(source, dict) else source or ""
 
 
 def _market_addresses(config: Config) -> Iterator[str]:
     for key in ("matrix", "cells"):
-        given = config["targets"].get(key)
-        if not _of_coverage(config) and isinstance(given, dict) and is_market(given["url"]):
-            yield f"targets.{key}: a Matrix Market file needs two others beside it, so that a single address is not enough"
+        source = config["targets"].get(key)
+        if not _of_coverage(config) and isinstance(source, dict) and is_market(source["url"]):
+            yield f"targets.{key}: a Matrix Market file needs two more files, so a URL is not supported: set a local path"
 
 
 def _market_names(config: Config) -> Iterator[str]:
     for key in ("matrix", "cells"):
-        given = config["targets"].get(key)
-        if not _of_coverage(config) and isinstance(given, str) and is_market(given) and Path(given).is_file():
+        source = config["targets"].get(key)
+        if not _of_coverage(config) and isinstance(source, str) and is_market(source) and Path(source).is_file():
             try:
-                market_files(given)
+                market_files(source)
             except InputError as error:
                 yield str(error)
 
@@ -211,15 +211,15 @@ def _cells(config: Config) -> Iterator[str]:
         return
     if "cells" not in targets:
         if "cell_table" in targets or targets["pseudobulks"]["by"]:
-            yield "targets.cell_table and targets.pseudobulks are of targets.cells, which is not given"
+            yield "targets.cell_table and targets.pseudobulks require targets.cells: set it, or remove them"
         return
     if not targets["pseudobulks"]["by"]:
-        yield "targets.cells are summed to pseudobulks: name the annotations to sum by in targets.pseudobulks.by"
+        yield "targets.cells are summed into pseudobulks: set targets.pseudobulks.by to the annotations to group by"
     if "matrix" in targets:
         yield "targets needs exactly one of matrix and cells"
 
 
-# Of coverage
+# Checks of coverage runs
 
 
 def _key_of_expression(config: Config, section: str, key: str) -> Iterator[str]:
@@ -227,38 +227,38 @@ def _key_of_expression(config: Config, section: str, key: str) -> Iterator[str]:
     if isinstance(value, dict) and key in ("pseudobulks", "filters"):
         value = value["by"] if key == "pseudobulks" else any(value.values())
     if _of_coverage(config) and value:
-        yield f"{section}.{key} is for targets.kind expression: remove it"
+        yield f"{section}.{key} requires targets.kind expression: remove the key"
 
 
 def _transform(config: Config) -> Iterator[str]:
     if _of_coverage(config) and config["targets"]["transform"] != "none":
-        yield "targets.transform is for expression: for coverage, sum_stat, scale and clip_soft stand in the table of tracks"
+        yield "targets.transform requires targets.kind expression: use sum_stat, scale and clip_soft in the table of tracks"
 
 
 def _shift(config: Config) -> Iterator[str]:
     shift, size = config["windows"]["max_shift"], config["targets"]["bin_size"]
     if _of_coverage(config) and shift > size / 2:
         yield (
-            f"windows.max_shift is {shift}, but bins stay where they are when training moves a window: it must "
-            f"be at most half of targets.bin_size ({size})"
+            f"windows.max_shift is {shift}, more than half of targets.bin_size ({size}): training shifts windows but not bins; "
+            "reduce windows.max_shift"
         )
 
 
 def _gene_scores(config: Config) -> Iterator[str]:
     targets, windows = config["targets"], config["windows"]
-    own = targets["gene_score"]
-    if not _of_coverage(config) or (own["region"], windows["anchor"]) != ("tss", "tss"):
+    score = targets["gene_score"]
+    if not _of_coverage(config) or (score["region"], windows["anchor"]) != ("tss", "tss"):
         return
     for side in ("upstream", "downstream"):
         room = windows[side] - targets["crop"]
-        if own[side] > room:
-            yield f"targets.gene_score.{side} is {own[side]}, but windows have bins only up to {room} bp {side} of the TSS"
+        if score[side] > room:
+            yield f"targets.gene_score.{side} is {score[side]}, but windows have bins only up to {room} bp {side} of the TSS"
 
 
 def _fractions(config: Config) -> Iterator[str]:
     splits = config["splits"]
     if _of_coverage(config) and "val_fraction" in splits and splits["val_fraction"] + splits["test_fraction"] >= 1:
-        yield "splits.val_fraction and splits.test_fraction leave nothing to train on"
+        yield "splits.val_fraction and splits.test_fraction sum to 1 or more and leave no training tiles: reduce them"
 
 
 def _length(config: Config) -> int:
@@ -268,40 +268,40 @@ def _length(config: Config) -> int:
 def _break_length(config: Config) -> Iterator[str]:
     length = _length(config)
     if _of_coverage(config) and config["tiles"]["break_length"] < length:
-        yield f"tiles.break_length is {config['tiles']['break_length']}, shorter than windows, {length} bp"
+        yield f"tiles.break_length is {config['tiles']['break_length']}, shorter than the windows ({length} bp): increase it"
 
 
 def _bins(config: Config) -> Iterator[str]:
     length, size, crop = _length(config), config["targets"]["bin_size"], config["targets"]["crop"]
     if _of_coverage(config) and ((length - 2 * crop) % size or length <= 2 * crop):
         yield (
-            f"bins of {size} bp (targets.bin_size) do not fill windows of {length} bp less {crop} at "
-            "either end (targets.crop): change one of them"
+            f"windows of {length} bp minus {crop} bp at either end (targets.crop) are not a multiple of {size} bp "
+            "(targets.bin_size): change one of them"
         )
 
 
 def _missing_tracks(config: Config) -> Iterator[str]:
     tracks = config["targets"].get("tracks")
     if _of_coverage(config) and tracks is not None and not Path(tracks).is_file():
-        yield f"targets.tracks: {tracks} is not there{_start(tracks, config)}"
+        yield f"targets.tracks: {tracks} does not exist{_start(tracks, config)}"
 
 
 def counting(track: Mapping[str, Any] | pd.Series, common: dict[str, Any]) -> dict[str, Any]:
-    """Return what is counted of a track that is no BigWig: what its row of the table says, else what all have in common.
+    """Return the count settings of a track that is not a BigWig: those in its row of the table, else the common ones.
 
     Parameters
     ----------
     track: mapping or pandas.Series
-        A row of `tracks.read_tracks`.
+        A row of the table from `read_tracks`.
     common: dict
-        Section `targets.count`.
+        The section `targets.count`.
     """
-    own = {key: track[key] for key in ("count", "strand") if track[key]}
+    specific = {key: track[key] for key in ("count", "strand") if track[key]}
     if track["format"] == "bed":
-        return own
-    # Ends of fragments are moved, not reads.
-    unmoved = ("shift", "extend") if own.get("count") == "reads" else ()
-    return {key: value for key, value in (common | own).items() if key not in unmoved}
+        return specific
+    # Only the ends of fragments can be shifted or extended, not reads.
+    excluded = ("shift", "extend") if specific.get("count") == "reads" else ()
+    return {key: value for key, value in (common | specific).items() if key not in excluded}
 
 
 def _counts_of_tracks(config: Config) -> Iterator[str]:
@@ -316,59 +316,59 @@ def _counts_of_tracks(config: Config) -> Iterator[str]:
             yield f"track {track['identifier']}: {error}"
 
 
-# Of both
+# Checks of all runs
 
 
 def _missing_motifs(config: Config) -> Iterator[str]:
     source = config["motifs"]["source"]
     if not source.startswith(DATABASE) and not Path(source).is_file():
-        yield f"motifs.source: {source} is not there{_start(source, config)}"
+        yield f"motifs.source: {source} does not exist{_start(source, config)}"
 
 
 def _missing_genes(config: Config) -> Iterator[str]:
     genes = config["attribution"]["genes"]
     if genes not in GENES and not Path(genes).is_file():
-        yield f"attribution.genes is all, held_out, or a file; {genes} is not there{_start(genes, config)}"
+        yield f"attribution.genes must be all, held_out, or a file; {genes} does not exist{_start(genes, config)}"
 
 
 def _baseline(config: Config) -> Iterator[str]:
     windows, baseline = config["windows"], config["evaluate"]["baseline"]
     for side in ("upstream", "downstream"):
         if baseline[side] > windows[side]:
-            yield f"evaluate.baseline.{side} is {baseline[side]}, more than windows.{side}, {windows[side]}"
+            yield f"evaluate.baseline.{side} is {baseline[side]}, more than windows.{side} ({windows[side]}): reduce it"
 
 
 def _words(config: Config) -> Iterator[str]:
     baseline = config["evaluate"]["baseline"]
     if baseline["upstream"] + baseline["downstream"] < baseline["k"]:
-        yield "evaluate.baseline: upstream and downstream leave no room for a word of k bases"
+        yield "evaluate.baseline: upstream plus downstream is shorter than k: increase them, or reduce k"
 
 
 def _nodes(config: Config) -> Iterator[str]:
     if config["resources"]["nodes"] > 1 and shutil.which("srun") is None:
-        yield f"resources.nodes is {config['resources']['nodes']}, but there is no srun here: several nodes need SLURM"
+        yield f"resources.nodes is {config['resources']['nodes']}, but srun was not found: multiple nodes require SLURM"
 
 
 def _lengths_of_peaks(config: Config) -> Iterator[str]:
     if config["peaks"]["min_length"] > config["peaks"]["max_length"]:
-        yield "peaks.min_length is above peaks.max_length"
+        yield "peaks.min_length is greater than peaks.max_length: change one of them"
 
 
 def _q_values(config: Config) -> Iterator[str]:
     if config["peaks"]["max_q"] < 1 and not config["attribution"]["null_windows"]:
         yield (
-            f"peaks.max_q is {config['peaks']['max_q']}, but without shuffled windows peaks have no q-values: raise "
-            "attribution.null_windows, or set peaks.max_q to 1"
+            f"peaks.max_q is {config['peaks']['max_q']}, but without shuffled windows peaks have no q-values: set "
+            "attribution.null_windows above 0, or peaks.max_q to 1"
         )
 
 
 def _patterns(config: Config) -> Iterator[str]:
     if config["motifs"]["patterns"]["discover"] and not config["attribution"]["hypothetical"]:
-        yield "motifs.patterns.discover needs attribution.hypothetical: true"
+        yield "motifs.patterns.discover requires attribution.hypothetical: true"
 
 
 def pretrained(config: Config) -> list[str]:
-    """Return the file of weights that training starts from, as a list of one or none."""
+    """Return a list with the file of pretrained weights, or an empty list."""
     params = read_params(config["model"]["params"], config["model"]["overrides"])
     weights = params.get("transfer", {}).get("weights")
     return [weights] if weights else []
@@ -378,8 +378,8 @@ def _network(config: Config) -> Iterator[str]:
     file = config["model"]["params"]
     if not os.path.isabs(file) and not Path(file).exists():
         yield (
-            f"model.params: parameter file {file} cannot be read: it is neither in the working folder, {Path.cwd()}, nor in "
-            f"that of the workflow, {ROOT}"
+            f"model.params: parameter file {file} does not exist, neither in the working folder, {Path.cwd()}, nor in the "
+            f"workflow's folder, {ROOT}"
         )
         return
     try:
@@ -392,19 +392,16 @@ def _network(config: Config) -> Iterator[str]:
         yield f"transfer.weights of {file} is {weights}, which does not exist{_start(weights)}"
     with suppress(Unsound):
         length = _length(config)
-        asked = params["model"].get("seq_length", length)
-        if asked != length:
-            yield f"{file} has seq_length {asked}, but windows have {length} bases: change one of them"
+        seq_length = params["model"].get("seq_length", length)
+        if seq_length != length:
+            yield f"{file} has seq_length {seq_length}, but windows have {length} bases: change one of them"
     depth = params["model"].get("seq_depth", 4)
     if _of_coverage(config) and depth != 4:
-        yield (
-            f"{file} has seq_depth {depth}, but tiles of the genome have no gene body to be a fifth channel: leave seq_depth "
-            "out"
-        )
+        yield (f"{file} has seq_depth {depth}, but coverage runs have no gene-body channel: remove seq_depth, or set it to 4")
 
 
 def _chromosomes(config: Config) -> Iterator[str]:
-    """Names of chromosomes, where the genome or its index is there already."""
+    """Check the chromosomes in splits, if the genome is simulated or its index exists."""
     if "simulate" in config["genome"]:
         settings = as_section(SimulateSection, config["genome"]["simulate"])
         check_settings(settings)
@@ -412,7 +409,7 @@ def _chromosomes(config: Config) -> Iterator[str]:
     else:
         fasta = config["genome"].get("fasta")
         index = Path(f"{fasta}.fai")
-        # One of another file would refuse chromosomes that are there; whoever reads the genome makes it again.
+        # An outdated index could lack chromosomes of the genome. It is rebuilt when the genome is read.
         if not isinstance(fasta, str) or not fits(index, Path(fasta)):
             return
         chromosomes = [line.split("\t")[0] for line in index.read_text(encoding="utf-8").splitlines()]
@@ -425,16 +422,16 @@ def _chromosomes(config: Config) -> Iterator[str]:
 def _splits(config: Config) -> Iterator[str]:
     both = set(config["splits"].get("val", [])) & set(config["splits"].get("test", []))
     if both:
-        yield f"splits.val and splits.test both have {sorted(both)[0]}"
+        yield f"splits.val and splits.test both contain {sorted(both)[0]}: remove it from one of them"
 
 
 def _contrasts(config: Config) -> Iterator[str]:
-    """Names of tasks, where the files that have them are there already."""
+    """Check the tasks in contrasts, if the files with the task names exist."""
     table, contrasts = known_tasks(config), config["attribution"]["contrasts"]
     if contrasts == EACH_GROUP and table is None:
         yield (
-            "attribution.contrasts is each_group, but the groups of tasks are not known before the run: they are in a file "
-            "that is missing, remote, or made by the run; list the contrasts"
+            "attribution.contrasts is each_group, but the groups of tasks are not known before the run, because their file is "
+            "missing, remote, or made by the run: list the contrasts"
         )
     if contrasts == EACH_GROUP or table is None:
         return

@@ -1,4 +1,4 @@
-"""A run's configuration: completed from the schema, and checked as a whole before any job starts."""
+"""Completion of a configuration: defaults from the schema, and resolved paths."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from cisnake.sections import baseline_upstream
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration with the schema's defaults filled in and paths resolved.
 
-    Contrasts of `each_group` are listed, where the groups are known. Input files are looked for in `run.data_dir`; the
-    parameter file where Snakemake was started, else beside the workflow, so that `config/models/...` names the ones that come
-    with it from any folder.
+    `each_group` is replaced by one contrast per group, if the groups are known. Relative paths of input files refer to
+    `run.data_dir`. The parameter file is searched for in the working folder, then in the folder of the workflow, so that
+    `config/models/...` works from any folder.
 
     Parameters
     ----------
     config: dict
-        As read from YAML. A section with nothing in it counts as left out.
+        The configuration, as read from YAML. Empty sections are allowed.
 
     Raises
     ------
     InputError
-        Lists every key that is unknown, missing, or has a wrong value, and every environment variable that is not set.
+        Lists every key that is unknown, missing or invalid, and every environment variable that is not set.
     """
     completed, problems = complete_soundly(config)
     if problems:
@@ -42,10 +42,10 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return a configuration as `complete` does, and what is wrong with it.
+    """Return a completed configuration as `complete` does, and a list of problems.
 
-    Where something is wrong, what is returned is for checks of the rest: it raises `Unsound` when it is asked for a key whose
-    value is not what the user meant.
+    If there are problems, the returned configuration raises `Unsound` on access to unreliable keys, so that the rest can be
+    checked.
     """
     forget_tracks()
     config = copy.deepcopy(config)
@@ -57,7 +57,7 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     try:
         table = known_tasks(config) if config["attribution"]["contrasts"] == EACH_GROUP else None
     except (InputError, OSError, Unsound):
-        # `check` reads it again, and reports this with everything else.
+        # `check` reads the table again and reports the error with all other problems.
         table = None
     if table is not None:
         try:
@@ -68,7 +68,7 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Place]) -> None:
-    """Replace variables in paths, look for inputs in `run.data_dir`, and for what comes with the workflow beside it."""
+    """Expand variables in paths; resolve inputs in `run.data_dir`, parameter files in the workflow's folder. In place."""
     targets = config["targets"]
     inputs = [(section, key) for section, key in SOURCES if isinstance(config[section].get(key), str)]
     if not config["motifs"]["source"].startswith(DATABASE):
@@ -79,7 +79,7 @@ def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Pla
     for section, key in [*inputs, *(place for place in others if place[1] in config[place[0]])]:
         path = config[section][key]
         unset = [name for name in re.findall(r"\$\{?(\w+)", path) if name not in os.environ]
-        problems += [f"the path {path} needs the environment variable {name}: set it" for name in unset]
+        problems += [f"the path {path} uses the environment variable {name}, which is not set: set it" for name in unset]
         unsound |= {(section, key)} if unset else set()
         config[section][key] = os.path.expanduser(os.path.expandvars(path))
     data_dir = Path(config["run"].get("data_dir", "."))

@@ -1,20 +1,20 @@
-"""Keys of the configuration that need a meaning in Python."""
+"""Keys and values of the configuration that have a special meaning in the code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# The folder that has workflow/schemas and config/models: the checkout, or the package itself where it is installed.
+# The folder with workflow/schemas and config/models: the checkout, or the package if it is installed.
 ROOT = _PACKAGE if (_PACKAGE / "workflow").is_dir() else _PACKAGE.parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-# What begins the name of a motif database, which is no path.
+# Prefix that marks a motif database rather than a path.
 DATABASE = "jaspar:"
-# Choices of genes to attribute that are no path.
+# Values of attribution.genes that are not paths.
 GENES = ("all", "held_out")
-# In place of contrasts by name: each group of tasks against the rest.
+# Value of attribution.contrasts that contrasts each group of tasks with all other tasks.
 EACH_GROUP = "each_group"
-# Keys that name an input file, by section.
+# Keys of input files, by section.
 SOURCES = (
     ("genome", "fasta"),
     ("annotation", "gtf"),
@@ -33,7 +33,7 @@ SOURCES = (
 
 
 def listed(problems: list[str]) -> str:
-    """Return problems as one text, a line each where there are several."""
+    """Return problems as one message, with one line per problem if there are several."""
     if len(problems) == 1:
         return problems[0]
-    return "\n".join([f"{len(problems)} things to mend:", *(f"  - {problem}" for problem in problems)])
+    return "\n".join([f"{len(problems)} problems:", *(f"  - {problem}" for problem in problems)])

@@ -1,4 +1,4 @@
-"""What the configuration says of the network and its training, as the workflow compares it."""
+"""A digest of the network and training parameters, which the workflow compares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cisnake.model import read_params
 
 
 def network_digest(config: Mapping[str, Any]) -> str:
-    """Return a checksum of the parameters of network and training: of what the file says, not of where it is.
+    """Return a checksum of the network and training parameters, independent of the path of their file.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def network_digest(config: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        SHA-256 of the parameters with their defaults and `model.overrides`. Weights that training starts from are left out: the
-        workflow compares the file.
+        SHA-256 of the parameters with their defaults and `model.overrides`. The path of pretrained weights is left out, because
+        the workflow compares that file.
     """
     params = read_params(config["model"]["params"], config["model"]["overrides"])
     transfer = {key: value for key, value in params.get("transfer", {}).items() if key != "weights"}

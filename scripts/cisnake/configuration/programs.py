@@ -1,7 +1,7 @@
-"""Which keys of the configuration each program reads.
+"""The keys of the configuration that each program reads.
 
-One table serves two purposes. A program is given the keys of its row and no others. The rule of its name has the values of
-those that decide its output as a parameter, so that its jobs run again when one of them changes, and only then.
+The table has two purposes. A program receives only the keys in its row. The rule with the same name has those keys that
+affect the output as a parameter, so its jobs rerun if one of these changes, and only then.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 
 from cisnake.configuration.keys import DATABASE, GENES, SOURCES
 
-# Longer values stand for themselves as a checksum: Snakemake stores and prints what it compares.
+# Longer values are replaced by a checksum, because Snakemake stores and prints the values that it compares.
 MAX_TEXT = 1000
 
 
 @dataclass(frozen=True)
 class ProgramKeys:
-    """Keys that a program reads, by dotted name; a section stands for all its keys.
+    """Keys that a program reads, by dotted name; the name of a section includes all its keys.
 
     Attributes
     ----------
     deciding: tuple of str
-        Those that decide what it writes. Of these, paths are not compared: the workflow compares the files.
+        Keys that affect the output. Paths among them are not compared, because the workflow compares the files.
     other: tuple of str
-        Those that are checked only, that say how fast it works, or whose effect its rule compares in another way.
+        Keys that are only checked, that only affect the speed, or whose effect the rule compares in another way.
     """
 
     deciding: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class ProgramKeys:
         return self.deciding + self.other
 
 
-# Where gene ids and numbers are in a matrix; of `targets.cells`, if those are given.
+# Location of the values and gene ids in the matrix, or in `targets.cells` if that is set.
 _MATRIX = ("targets.layer", "targets.gene_column")
 _WINDOW = ("windows.upstream", "windows.downstream")
 _BINS = ("targets.bin_size", "targets.crop")
@@ -55,7 +55,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     "write_dataset": ProgramKeys(("targets.transform", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)),
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
-    # What the network is, rules compare by `network_digest`.
+    # Rules compare the network itself by `network_digest`.
     "check_network": ProgramKeys((*_WINDOW, *_BINS), ("model",)),
     "select_covered_genes": ProgramKeys(("annotation", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
     "make_track": ProgramKeys((), ("targets.count", "run.data_dir")),
@@ -91,7 +91,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),
 }
 
-# Options of one method alone: of another they decide nothing.
+# Options of each method. The options of methods that are not chosen do not affect the output.
 _OF_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
     "attribution": {
         "input_x_gradient": ("correct_mean",),
@@ -110,14 +110,14 @@ _OF_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def chosen_options(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the method that a section chooses.
+    """Return the options of the method chosen in a section.
 
     Parameters
     ----------
     section: str
         "attribution" or "peaks".
     values: mapping
-        The section, key by key.
+        Keys and values of the section.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def chosen_options(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
-    """Return what of a configuration decides the output of a program.
+    """Return the part of the configuration that affects the output of a program.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested like the configuration, with defaults. Options of methods that were not chosen are left out, and so are paths and
-        addresses: the workflow compares the files.
+        Nested like the configuration, with defaults. Options of methods that are not chosen are left out; so are paths and
+        URLs, because the workflow compares the files.
     """
     picked: dict[str, Any] = {}
     for key in PROGRAMS[program].deciding:
@@ -155,8 +155,8 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
             target[last] = dict(source[last]) if isinstance(source[last], Mapping) else source[last]
     for section, methods in _OF_METHODS.items():
         if "method" in picked.get(section, {}):
-            foreign = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
-            picked[section] = {key: value for key, value in picked[section].items() if key not in foreign}
+            unused = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
+            picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:
             picked.get("targets", {}).pop(key.partition(".")[2], None)
@@ -176,7 +176,7 @@ def _without_paths(picked: dict[str, Any]) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """Return a value as text that is the same whatever order its keys were written in; a long one as its SHA-256.
+    """Return a value as JSON with sorted keys, or its SHA-256 if the text is long.
 
     Examples
     --------

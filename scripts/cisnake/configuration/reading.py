@@ -1,4 +1,4 @@
-"""How a program reads what it needs of the configuration: from a file, key by key, or the schema's defaults."""
+"""Reading of the keys that a program needs: from a file, from `--set`, or from the defaults of the schema."""
 
 from __future__ import annotations
 
@@ -21,40 +21,41 @@ _WIDTH = 110
 
 
 def add_options(parser: argparse.ArgumentParser, program: str) -> None:
-    """Add `--config` and `--set` to a program, and to its help the keys of the configuration that it reads.
+    """Add `--config` and `--set` to a program, and list the keys that it reads in its help.
 
     Parameters
     ----------
     parser: argparse.ArgumentParser
+        The parser to extend.
     program: str
         A key of `PROGRAMS`.
     """
     parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="a run's configuration; without it every key has its default"
+        "--config", type=Path, metavar="YAML", help="configuration of the run; without it, every key has its default"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one key of the configuration; may be given again"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key of the configuration; can be repeated"
     )
-    parser.epilog = "\n".join(["keys of the configuration:", *_described(load_schema(), "", PROGRAMS[program].all)])
+    parser.epilog = "\n".join(["configuration keys:", *_described(load_schema(), "", PROGRAMS[program].all)])
 
 
 def read(args: argparse.Namespace, program: str) -> Sections:
-    """Return what a program reads of the configuration.
+    """Return the configuration keys of a program, completed and validated.
 
     Parameters
     ----------
     args: argparse.Namespace
-        With what `add_options` adds.
+        Parsed arguments, with the options of `add_options`.
     program: str
-        A key of `PROGRAMS`. Only the keys of its row are attributes of what is returned.
+        A key of `PROGRAMS`. The result has only the keys in its row as attributes.
 
     Raises
     ------
     InputError
-        The file cannot be read, or a key is unknown, missing or wrong.
+        The file cannot be read, or a key is unknown, missing or invalid.
     """
     keys = PROGRAMS[program].all
-    # What is only looked at when it is there is not asked for.
+    # Keys that are only checked if present are not required.
     optional = [key for key in PROGRAMS[program].other if "." in key]
     schema = _part(load_schema(), keys, optional)
     values = _only(read_file(args.config), schema) if args.config else {}
@@ -65,24 +66,24 @@ def read(args: argparse.Namespace, program: str) -> Sections:
 
 
 def section(name: str, **values: Any) -> Any:
-    """Return a section of the configuration as its type, with the schema's defaults for keys that are left out.
+    """Return a section of the configuration as its dataclass, with defaults for missing keys.
 
     Parameters
     ----------
     name: str
-        Dotted, as "windows" or "evaluate.baseline".
+        Dotted name, such as "windows" or "evaluate.baseline".
     **values
-        Keys of the section, as in YAML.
+        Keys of the section, with values as in YAML.
 
     Returns
     -------
     dataclass
-        The type that `cisnake.sections` has for the section.
+        The class in `cisnake.sections` for the section.
 
     Raises
     ------
     InputError
-        A key is unknown, missing or wrong.
+        A key is unknown, missing or invalid.
 
     Examples
     --------
@@ -102,18 +103,18 @@ def section(name: str, **values: Any) -> Any:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Return a whole configuration as its file has it, such as one that the workflow stored.
+    """Read a configuration file, such as one stored by the workflow, without completing it.
 
     Raises
     ------
     InputError
-        The file cannot be read, or is no YAML with sections.
+        The file does not exist, cannot be read, or is not YAML with sections.
     """
     if not path.exists():
-        # A job that waited in a queue reads what the run's configuration is by then.
+        # A job that waited in a queue reads the configuration that the run has by then.
         raise InputError(
-            f"{path} is not there: a run stores its configuration when it starts. If yours was changed since, start the run "
-            "again."
+            f"{path} does not exist: a run stores its configuration when it starts. If the configuration has changed since, "
+            "restart the run."
         )
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
@@ -125,25 +126,25 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _part(schema: Mapping[str, Any], keys: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
-    """Return the part of a schema that has some keys alone, of which some may be missing; what they may refer to stays."""
+    """Return the part of a schema with the given keys; those in `optional` are not required. `$defs` are kept."""
     properties = {}
     for name, part in schema["properties"].items():
         inner, free = ([key.partition(".")[2] for key in names if key.startswith(f"{name}.")] for names in (keys, optional))
         if name in keys:
-            # A section that is read without a file has its defaults, whether the whole configuration must have it or not.
+            # Without a file, a section has its defaults, even if the full configuration requires it.
             absent = bool(part.get("properties")) and name not in schema.get("required", [])
             properties[name] = {"default": {}, **part} if absent else part
         elif inner:
             properties[name] = {**_part(part, inner, free), "default": {}}
-    asked = [name for name in schema.get("required", []) if name in properties and name not in optional]
-    required = [name for name in asked if "default" not in properties[name]]
-    # Rules over several keys, such as those of splits, hold where all of them are read.
+    needed = [name for name in schema.get("required", []) if name in properties and name not in optional]
+    required = [name for name in needed if "default" not in properties[name]]
+    # Rules over several keys, such as those of splits, apply only to programs that read all of them.
     whole = {key: value for key, value in schema.items() if key != "oneOf"}
     return whole | {"properties": properties, "required": required}
 
 
 def _only(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a part of the schema has: others are for other programs."""
+    """Return the values of the keys in a part of the schema; other keys belong to other programs."""
     picked = {}
     for name, part in schema["properties"].items():
         if name in values:
@@ -155,12 +156,12 @@ def _only(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
 def _set(values: dict[str, Any], schema: Mapping[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"--set {text}: write it as section.key=value.")
+        raise InputError(f"--set {text}: the format is --set section.key=value.")
     *sections, last = key.split(".")
     known = [name for name, _ in _leaves(schema, "")]
     nested = any(name.startswith(f"{key}.") or key.startswith(f"{name}.") for name in known)
     if key not in known and not nested:
-        raise unknown_name("key of the configuration that this program reads", key, known)
+        raise unknown_name("configuration key of this program", key, known)
     for section in sections:
         values = values.setdefault(section, {})
     try:

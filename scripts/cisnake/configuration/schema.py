@@ -1,4 +1,4 @@
-"""The schema of the configuration: defaults from it, and sentences about what it does not allow."""
+"""Validation against the configuration schema: defaults, and readable messages for violations."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ import yaml
 from cisnake.configuration.keys import SCHEMA, listed
 from cisnake.errors import InputError, nearest, unknown_name
 
-# The name of a section, or of a section and a key in it; contrasts, which have names of their own, are a name deeper.
+# Path of a section or of a key in a section. Contrasts, which are named by the user, have one level more.
 Place = tuple[str, ...]
 _CONTRASTS = ("attribution", "contrasts")
 
 
 @functools.cache
 def load_schema() -> Mapping[str, Any]:
-    """Return the schema; not to be changed."""
+    """Return the schema. It is cached: do not modify it."""
     return yaml.load(SCHEMA.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def resolve(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a part of the schema with what it refers to in place."""
+    """Return a part of the schema with its `$ref` resolved."""
     if "$ref" not in part:
         return part
     return {**schema["$defs"][part["$ref"].rpartition("/")[2]], **part}
 
 
 def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fill in defaults, give numbers the type that the schema asks for, and refuse what it does not allow."""
+    """Fill in defaults, convert numbers to the types of the schema, and raise InputError for violations; in place."""
     problems, _ = mend(config, schema)
     if problems:
         raise InputError(listed(problems))
 
 
 def mend(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], set[Place]]:
-    """Fill in defaults, and put them in the place of what the schema does not allow.
+    """Fill in defaults, and replace values that violate the schema with their defaults, in place.
 
     Parameters
     ----------
     config: dict
-        It is changed. Afterwards every section of the schema is there, and nothing in it is of a wrong type.
+        The configuration. It is modified: afterwards it has every section of the schema, and no value has a wrong type.
     schema: mapping
+        The schema.
 
     Returns
     -------
     problems: list of str
-        What the schema does not allow.
+        One message per violation.
     unsound: set of Place
-        Keys whose values are not what the user meant: those that were wrong or missing, and those not given that an unknown
-        key may have stood for.
+        Keys whose values are unreliable: those that were invalid or missing, and absent keys that an unknown key may be
+        meant for.
     """
-    given = copy.deepcopy(config)
+    original = copy.deepcopy(config)
     _fill(config, schema, schema)
     errors = list(jsonschema.Draft202012Validator(schema).iter_errors(config))
-    unsound = {place for error in errors for place in _unsound(error, given)}
+    unsound = {place for error in errors for place in _unsound(error, original)}
     problems = [sentence for error in errors if not _follows(error, unsound) for sentence in _sentences(error)]
     for *parents, last in sorted(unsound):
         section = functools.reduce(lambda part, name: part.get(name, {}), parents, config)
@@ -72,26 +73,26 @@ def mend(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], 
     return list(dict.fromkeys(problems)), unsound
 
 
-def _unsound(error: jsonschema.ValidationError, given: Any) -> Iterator[Place]:
-    """Yield the keys that are not to be relied on after an error."""
+def _unsound(error: jsonschema.ValidationError, section: Any) -> Iterator[Place]:
+    """Yield the keys whose values are unreliable after an error; `section` is the configuration as the user wrote it."""
     path: Place = tuple(map(str, error.absolute_path))
     names = [path]
     if error.validator == "additionalProperties":
         for step in error.absolute_path:
-            given = given[step]
+            section = section[step]
         known = error.schema["properties"]
-        absent = [key for key in known if key not in given]
-        names = [(*path, near) for key in given if key not in known for near in nearest(str(key), absent)]
+        absent = [key for key in known if key not in section]
+        names = [(*path, near) for key in section if key not in known for near in nearest(str(key), absent)]
     elif error.validator == "required":
         names = [(*path, key) for key in error.validator_value if key not in error.instance]
     elif error.validator == "oneOf" and path == ("splits",):
-        # What is given there is right in itself.
+        # The keys of splits are valid individually; only their combination is not.
         names = []
     yield from (name[: 3 if name[:2] == _CONTRASTS else 2] for name in names)
 
 
 def _follows(error: jsonschema.ValidationError, unsound: set[Place]) -> bool:
-    """Whether an error says of splits what another one has said: a choice among keys one of which is misnamed or wrong."""
+    """Whether an error about the choice of keys in splits only follows from a misspelt or invalid key."""
     if error.validator != "oneOf" or list(error.absolute_path) != ["splits"]:
         return False
     keys = {key for choice in error.validator_value for key in choice["required"]}
@@ -113,7 +114,7 @@ def _fill(section: dict[str, Any], part: Mapping[str, Any], schema: Mapping[str,
 
 
 def _filled(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """Return a value of a part of the schema; what is inside a mapping is filled in where it stands."""
+    """Return a value with defaults and types of its part of the schema; mappings are modified in place."""
     part = resolve(part, schema)
     if isinstance(value, dict):
         _fill(value, part, schema)
@@ -123,10 +124,10 @@ def _filled(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> A
 
 
 def _typed(value: Any, kind: Any) -> Any:
-    """Return the number or truth value that a value stands for, where the schema asks for one.
+    """Convert text to a number or boolean where the schema requires one.
 
-    YAML reads 1e-4 as text, and Snakemake whatever stands inside the braces of `--config 'peaks={threshold: 0.02}'`. A number
-    that is written in two ways, 300 and 300.0, is one value, and no reason to run a job again.
+    YAML reads 1e-4 as text, and Snakemake reads everything inside the braces of `--config 'peaks={threshold: 0.02}'` as text.
+    Numbers are normalised, so that a change from 300 to 300.0 does not trigger a rerun.
     """
     if kind == "boolean" and isinstance(value, str):
         return {"true": True, "false": False}.get(value.lower(), value)
@@ -134,7 +135,7 @@ def _typed(value: Any, kind: Any) -> Any:
         return value
     try:
         if kind == "number":
-            # JSON has no others, and they pass every bound or none: as text they are refused.
+            # NaN and infinity are not JSON and compare inconsistently with bounds: as text they are rejected.
             return float(value) if math.isfinite(float(value)) else str(value)
         return int(value) if not isinstance(value, float) or value.is_integer() else value
     except ValueError:
@@ -152,10 +153,10 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
             if key not in known:
                 yield str(unknown_name(f"key in {place or 'the configuration'}", str(key), known))
     elif error.validator == "required":
-        # There is one such error for each missing key, all alike.
+        # jsonschema raises one identical error per missing key.
         for key in error.validator_value:
             if key not in value:
-                yield f"{place or 'the configuration'} lacks {key}"
+                yield f"{place or 'the configuration'} is missing {key}"
     elif error.validator == "oneOf" and place == "splits":
         yield (
             "splits needs exactly one of: val and test (chromosomes), folds, val_fraction and test_fraction, or genes (a table)"
@@ -165,11 +166,11 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
             if part.validator != "type" or part.absolute_path != error.absolute_path:
                 yield from _sentences(part)
     elif error.validator == "oneOf":
-        yield f"{place} must be a path, or url and sha256, not {value!r}"
+        yield f"{place} must be a path, or a mapping with url and sha256, not {value!r}"
     elif error.validator == "type" and error.validator_value == "string" and isinstance(value, (int, float)):
-        yield f"{place}: {value!r} is read as a number or truth value: put it in quotes"
+        yield f"{place}: {value!r} is read as a number or boolean: put it in quotes"
     else:
-        # Numbers stand here as they are kept, 3.0, and are named as they are written.
+        # Numbers are stored as floats: print 3.0 as 3, as the user wrote it.
         whole = isinstance(value, float) and value.is_integer()
         message = error.message.replace(repr(value), f"{value:.16g}", 1) if whole else error.message
         yield f"{place or 'the configuration'}: {message}"

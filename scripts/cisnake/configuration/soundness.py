@@ -1,4 +1,4 @@
-"""A configuration of which some keys are wrong: the rest of it can still be checked."""
+"""Access to a configuration with invalid keys, so that the valid rest can still be checked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class Unsound(Exception):
-    """A key was asked for whose value is wrong, missing, or perhaps under another name: reported already."""
+    """Raised on access to a key that is invalid, missing or misspelt, which has already been reported."""
 
 
 class SoundPart(dict[str, Any]):
-    """A mapping that raises `Unsound` when it is asked for one of some keys, or whether it has it."""
+    """A mapping that raises `Unsound` on access to one of the unreliable keys."""
 
     def __init__(self, values: Mapping[str, Any], unsound: Collection[str]) -> None:
         super().__init__(values)
@@ -26,7 +26,7 @@ class SoundPart(dict[str, Any]):
         return super().__contains__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or a default where there is none."""
+        """Return the value of a key, or `default` if it is missing."""
         self._refuse(key)
         return super().get(key, default)
 
@@ -36,7 +36,7 @@ class SoundPart(dict[str, Any]):
 
 
 def sound_part(config: Mapping[str, Any], unsound: Collection[tuple[str, ...]]) -> SoundPart:
-    """Return a configuration that refuses to give the sections and keys of sections that are named."""
+    """Return a configuration that raises `Unsound` on access to the given sections and keys."""
     sections = {
         name: SoundPart(section, {place[1] for place in unsound if place[0] == name and len(place) == 2})
         for name, section in config.items()

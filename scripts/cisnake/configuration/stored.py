@@ -1,4 +1,4 @@
-"""The completed configuration as a file that programs read."""
+"""Storage of the completed configuration in a file for the programs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import yaml
 
 from cisnake.files import write_whole
 
-_HEADER = "# A run's configuration with all defaults and paths, as its programs read it. Named by its content; never changed.\n"
+_HEADER = "# Configuration of a run with all defaults and paths, as read by its programs. Named by its content: do not edit.\n"
 
 
 def config_path(config: Mapping[str, Any], folder: str | Path) -> Path:
-    """Return where a completed configuration is kept: `<folder>/<digest>.yaml`, the same for the same keys in any order."""
+    """Return the path of a completed configuration, `<folder>/<digest>.yaml`; the order of keys does not matter."""
     text = json.dumps(config, sort_keys=True)
     return Path(folder) / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml"
 
 
 def store(config: Mapping[str, Any], folder: str | Path) -> Path:
-    """Write a completed configuration to its path, unless it is there, and return the path.
+    """Write a completed configuration to its path, unless the file exists, and return the path.
 
     Parameters
     ----------
     config: mapping
-        As `complete` returns it.
+        A configuration returned by `complete`.
     folder: str or Path
-        Where configurations of the run are kept.
+        Folder for the configurations of the run.
     """
     path = config_path(config, folder)
     if not path.exists():
-        # Through JSON: what Snakemake hands over may be of other types than YAML writes.
+        # Converted through JSON, because values from Snakemake may have types that YAML cannot write.
         plain = json.loads(json.dumps(config))
         text = yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=120)
         with write_whole(path) as part:

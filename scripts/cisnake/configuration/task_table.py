@@ -1,4 +1,4 @@
-"""The table of tasks, as far as it is known before any job."""
+"""The task table, as far as it is known before any job runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cisnake.data.matrix import describes_tasks, read_task_names, read_tasks_tab
 
 
 def known_tasks(config: dict[str, Any]) -> pd.DataFrame | None:
-    """Return one row a task (task, group, ...), or None where its files are not here; what is missing is reported elsewhere."""
+    """Return one row per task (task, group, ...), or None if the files are missing, which is reported elsewhere."""
     targets = config["targets"]
     if "simulate" in config["genome"]:
         groups = config["genome"]["simulate"]["groups"]
@@ -23,23 +23,23 @@ def known_tasks(config: dict[str, Any]) -> pd.DataFrame | None:
     if os.path.isfile(targets.get("tracks", "")):
         tracks = known_tracks(targets["tracks"], config["run"].get("data_dir", "."))
         return tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]]
-    found, table = targets.get("matrix"), targets.get("tasks")
-    if not found or not all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (found, table)):
+    matrix, table = targets.get("matrix"), targets.get("tasks")
+    if not matrix or not all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (matrix, table)):
         return None
-    described = table or (found if describes_tasks(found) else None)
-    return read_tasks_table(described, read_task_names(found), targets["task_columns"])
+    described = table or (matrix if describes_tasks(matrix) else None)
+    return read_tasks_table(described, read_task_names(matrix), targets["task_columns"])
 
 
 def known_tracks(path: str | Path, data_dir: str | Path = ".") -> pd.DataFrame:
-    """Return what `read_tracks` returns, read once: thousands of files are looked for, at every start of the workflow.
+    """Return the cached result of `read_tracks`, which checks whether thousands of files exist.
 
-    `forget_tracks` is for those who begin anew.
+    Call `forget_tracks` if the table or the files may have changed.
     """
     return _read_once(str(path), str(data_dir)).copy()
 
 
 def forget_tracks() -> None:
-    """Let `known_tracks` read again: the table, or the files that it names, may be others by now."""
+    """Clear the cache of `known_tracks`, so that the table and its files are checked again."""
     _read_once.cache_clear()
 
 

@@ -104,7 +104,7 @@ def test_unknown_strand_is_a_dot(gtf, gene_row, feature, strand):
 
 
 def test_missing_empty_and_foreign_files_are_errors(gtf, tmp_path: Path):
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_genes(tmp_path / "none.gtf")
     with pytest.raises(InputError, match="is a folder"):
         read_genes(tmp_path)
@@ -191,7 +191,7 @@ def test_tss_file_that_is_not_bed6_is_an_error(tmp_path: Path, text, message):
     (tmp_path / "tss.bed").write_text(text)
     with pytest.raises(InputError, match=rf"tss\.bed.*{message}"):
         read_tss(tmp_path / "tss.bed")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_tss(tmp_path / "none.bed")
 
 

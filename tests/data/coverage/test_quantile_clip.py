@@ -52,7 +52,10 @@ def fails_later(rows):
 @pytest.mark.parametrize(
     ("reader", "message"),
     [
-        (killed_later, "a process that searched for the highest labels was killed"),
+        (
+            killed_later,
+            "a process that searched for the highest labels was killed, probably because memory ran out: use fewer processes",
+        ),
         (fails_later, r"^track a\.bw ends early: regenerate it\.$"),
     ],
 )

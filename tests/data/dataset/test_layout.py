@@ -241,7 +241,7 @@ def test_counts_and_names_by_split(dataset):
     assert decima.list_genes(path, "train").tolist() == ["a", "d", "e", "g"]
     assert decima.list_genes(path).tolist() == list("abcdefg")
     assert decima.get_gene_idx(path, "f") == decima.get_gene_idx(path, "f", "test") == 5
-    with pytest.raises(InputError, match="unknown train gene 'f': known are: a, d, e, g"):
+    with pytest.raises(InputError, match="unknown train gene 'f': known names: a, d, e, g"):
         decima.get_gene_idx(path, "f", "train")
     with pytest.raises(InputError, match="did you mean test"):
         decima.count_genes(path, "tests")

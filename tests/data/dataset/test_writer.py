@@ -299,7 +299,7 @@ def test_errors_of_worker_processes_are_raised(write, small_pieces, tmp_path):
 
 
 def test_killed_process_is_reported(write, small_pieces):
-    with pytest.raises(InputError, match="was killed, most likely for want of memory: run it again with fewer processes"):
+    with pytest.raises(InputError, match="was killed, probably because memory ran out: use fewer processes"):
         write(values=Failing(4, "kill"), processes=2)
 
 

@@ -109,7 +109,7 @@ def test_invalid_fasta_is_refused_with_the_reason(tmp_path: Path, text: bytes, m
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path):
-    for path, message in ((tmp_path / "none.fa", "is not there"), (tmp_path, "is a folder")):
+    for path, message in ((tmp_path / "none.fa", "does not exist"), (tmp_path, "is a folder")):
         with pytest.raises(InputError, match=message):
             Genome(path)
 

@@ -140,7 +140,7 @@ def test_invalid_bed_is_refused(tmp_path: Path, text, message):
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match=r"none\.bed is not there"):
+    with pytest.raises(InputError, match=r"none\.bed does not exist"):
         regions.read_regions(tmp_path / "none.bed", SIZES)
     (tmp_path / "broken.bed.gz").write_bytes(gzip.compress(b"chr1\t1\t2\n" * 1000)[:-20])
     with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a tab-separated table"):

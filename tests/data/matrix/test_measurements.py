@@ -117,7 +117,7 @@ def test_layers_of_other_formats_and_empty_matrices_are_errors(tmp_path):
         if path.suffix != ".h5ad":
             with pytest.raises(InputError, match=r"only \.h5ad files have layers"):
                 read_matrix(path, layer="counts")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_matrix(tmp_path / "none.tsv")
     with pytest.raises(InputError, match="0 genes and 2 tasks"):
         read_matrix(write_anndata(tmp_path / "empty.h5ad", [], ["a", "b"], np.ones((0, 2), np.float32)))

@@ -149,7 +149,7 @@ def test_annotations_named_like_columns_of_pseudobulks_are_errors(tmp_path, coun
 
 @pytest.mark.parametrize("name", ["none.mtx", "none.h5ad"])
 def test_missing_file_of_cells_is_an_error(tmp_path, name):
-    with pytest.raises(InputError, match=r"none\.\w+ is not there: check targets\.cells"):
+    with pytest.raises(InputError, match=r"none\.\w+ does not exist: check targets\.cells"):
         aggregate_cells(tmp_path / name, BY)
 
 

@@ -247,7 +247,7 @@ def test_stages_do_not_disturb_each_other(made: Simulation) -> None:
         ({"n_gene": 5}, "n_genes"),
         ({"groups": [{"name": "liver", "activator": ["HNF4A"]}]}, "activators"),
         ({"groups": [{"name": "liver", "activators": ["HNF4A"]}, {"name": "liver"}]}, "'liver' is listed twice"),
-        ({"groups": [{"activators": ["HNF4A"]}]}, "lacks name"),
+        ({"groups": [{"activators": ["HNF4A"]}]}, "is missing name"),
         ({"shared": ["HNF4B"]}, "HNF4A"),
         ({"decoys": ["HNF4A"]}, "MA0114.5 is listed twice"),
         ({"shared": "NRF1"}, "is not of type 'array'"),
