@@ -20,12 +20,14 @@ from cisnake.report import score_lines
 VERSION = cisnake.__version__
 LIBRARY = Path(cisnake.__file__).resolve().parent
 
-# Python loads a library once: of two copies of the workflow, one would use the other's.
+# Python loads a library once: with two copies of the workflow, one would use the library of the other.
 if LIBRARY != (SCRIPTS / "cisnake").resolve():
-    logger.error(f"cisnake is loaded from {LIBRARY} already: modules of one Snakefile must be of one copy of this workflow")
+    logger.error(
+        f"cisnake is already loaded from {LIBRARY}: all modules of a Snakefile must use the same copy of this workflow"
+    )
     sys.exit(1)
 
-# Only a run without any configuration is the demo's: Snakemake would merge the file's values into a user's.
+# Only without any configuration: Snakemake would merge the values of the demo into those of the user.
 if not config and not workflow.overwrite_configfiles:
 
     configfile: CHECKOUT / "config" / "demo.yaml"
@@ -34,7 +36,7 @@ if not config and not workflow.overwrite_configfiles:
 try:
     config = configuration.prepare(config)
 except InputError as error:
-    # Of an exception Snakemake would print frames of Python, too.
+    # For an exception Snakemake would also print Python frames.
     logger.error(f"configuration: {error}")
     sys.exit(1)
 

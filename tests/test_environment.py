@@ -374,7 +374,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], words: str) -> N
 @pytest.mark.parametrize("version", ["2.7", "3.10", "3.14"])
 def test_setup_rejects_a_python_out_of_range(version: str, tmp_path: Path) -> None:
     done = setup(tmp_path, PYTHON=fake_python(tmp_path / "python", f"echo {version}"))
-    assert_one_sentence(done, f"is Python {version}, and Cisnake needs Python 3.11, 3.12 or 3.13")
+    assert_one_sentence(done, f"is Python {version}, but Cisnake requires Python 3.11, 3.12 or 3.13")
     assert not (tmp_path / ".venv").exists()
 
 

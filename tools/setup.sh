@@ -1,12 +1,12 @@
 #!/bin/sh
-# Bring .venv into the state that requirements/<device>.lock describes, and do nothing when it is in that state already.
+# Install the packages of requirements/<device>.lock into .venv; do nothing if they are installed.
 #
 #   tools/setup.sh cpu|cuda [patterns]        PYTHON=<interpreter> chooses the Python of a new .venv
 #                                             REPORT=yes reports .venv even when there is nothing to do
 #
-# With `patterns`, what requirements/patterns.lock names besides: its pins agree with those of the others.
+# With `patterns`, also install requirements/patterns.lock, whose pins agree with those of the other lock files.
 #
-# No compiler is looked for: every locked package has a wheel for CPython 3.11 to 3.13 on Linux x86_64, but for
+# No compiler is needed: every locked package has a wheel for CPython 3.11 to 3.13 on Linux x86_64, except
 # connection-pool (of snakemake), which is a single Python module.
 set -eu
 
@@ -22,7 +22,7 @@ fail() {
     exit 1
 }
 
-# Prints major.minor, or nothing for what only looks like a Python (a pyenv shim of a version that is not switched on).
+# Print major.minor, or nothing if the interpreter cannot run (such as a pyenv shim of an inactive version).
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
 supported() { case $1 in 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac; }
@@ -30,8 +30,8 @@ supported() { case $1 in 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac; }
 choose_python() {
     if [ -n "${PYTHON:-}" ]; then
         found=$(version_of "$PYTHON")
-        [ -n "$found" ] || fail "PYTHON=$PYTHON cannot be run: give the path of a Python 3.11, 3.12 or 3.13."
-        supported "$found" || fail "PYTHON=$PYTHON is Python $found, and Cisnake needs Python 3.11, 3.12 or 3.13."
+        [ -n "$found" ] || fail "PYTHON=$PYTHON cannot be run: set PYTHON to the path of a Python 3.11, 3.12 or 3.13."
+        supported "$found" || fail "PYTHON=$PYTHON is Python $found, but Cisnake requires Python 3.11, 3.12 or 3.13."
         python=$PYTHON version=$found
         return
     fi
@@ -40,24 +40,24 @@ choose_python() {
         if supported "$version"; then return; fi
     done
     other=$(version_of python3)
-    fail "no Python 3.11, 3.12 or 3.13 on the PATH${other:+ (python3 is $other)}: install one, or name it with PYTHON=/path/to/python."
+    fail "no Python 3.11, 3.12 or 3.13 on the PATH${other:+ (python3 is $other)}: install one, or set PYTHON=/path/to/python."
 }
 
-# The packages that fill a .venv are tied to its folder, its Python and the device; a change of one of them makes it anew.
+# A .venv is tied to its folder, its Python and the device; if one of them changed, it is recreated.
 make_venv() {
     choose_python
-    echo "cisnake: making $venv with Python $version ($(command -v "$python"))"
+    echo "cisnake: creating $venv with Python $version ($(command -v "$python"))"
     rm -rf "$venv"
     if command -v uv >/dev/null; then
-        uv venv --quiet --python "$(command -v "$python")" "$venv" || fail "uv could not make the folder $venv: see the message above."
+        uv venv --quiet --python "$(command -v "$python")" "$venv" || fail "uv could not create $venv: see the message above."
     else
         "$python" -c 'import ensurepip, venv' 2>/dev/null ||
             fail "$python has no venv module: install it (Debian and Ubuntu: apt install python$version-venv), or put uv on the PATH."
-        "$python" -m venv "$venv" || fail "$python could not make the folder $venv: see the message above."
+        "$python" -m venv "$venv" || fail "$python could not create $venv: see the message above."
     fi
 }
 
-# What .venv holds, and how to use it.
+# Print what .venv contains and how to use it.
 report() {
     case $device in cpu) kind="CPUs" ;; *) kind="NVIDIA GPUs" ;; esac
     echo "cisnake: $venv $1 (Python $(version_of "$venv/bin/python"), TensorFlow for $kind)."
@@ -68,13 +68,13 @@ wanted="location $PWD
 device $device
 lock $(cksum <"$lock")"
 
-# What an extra adds stands in a stamp of its own, which goes when .venv is made anew.
+# An extra has a stamp file of its own, which disappears when .venv is recreated.
 extra_done() {
     [ -z "$extra" ] || [ "$(cat "$venv/cisnake-$extra.txt" 2>/dev/null || true)" = "$(cksum <"requirements/$extra.lock")" ]
 }
 
 if [ -e "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ]; then
-    fail "$venv is here but is no virtual environment: move it away, then try again."
+    fail "$venv exists but is not a virtual environment: move it away and try again."
 fi
 here=$(version_of "$venv/bin/python")
 usable=yes
@@ -101,7 +101,7 @@ else
     PIP_USER=0 "$venv/bin/python" -m pip install --quiet --retries 2 --require-hashes -r requirements/uv.lock >"$log" 2>&1 ||
         fail "pip could not download uv, which installs the rest: is there a network, and does pip reach its index? (details: $log)"
 fi
-# An index that only pip was told of (a mirror behind a firewall) serves uv as well.
+# Use an index that only pip is configured for (a mirror behind a firewall) for uv too.
 if [ "$uv" != uv ] && [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     index=${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)}
     if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
@@ -114,7 +114,7 @@ install() {
         --compile-bytecode -r "$1" >"$log" 2>&1; then return; fi
     case $(cat "$log") in
     *"No space left"*) fail "the disk is full: free some space for $venv and for uv's cache (details: $log)." ;;
-    *[Hh]"ash mismatch"*) fail "a downloaded package is not the one that $1 names: try again, then ask who runs your index (details: $log)." ;;
+    *[Hh]"ash mismatch"*) fail "the hash of a downloaded package differs from the one in $1: try again, then ask the maintainers of your package index (details: $log)." ;;
     *"Failed to fetch"* | *"error sending request"* | *"network was disabled"* | *"Network connectivity"* | *"Request failed"* | *"Failed to download"*)
         fail "the packages in $1 could not be downloaded: is there a network? (details: $log)" ;;
     *) fail "the packages in $1 could not be installed (details: $log)." ;;

@@ -1,4 +1,4 @@
-"""What every script shares: its log, its progress lines, and how it ends when something is wrong."""
+"""What all programs share: log files, progress lines, and exit on errors."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ TERMINAL_SHARE = 0.05
 
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser that takes its description from a script's docstring and knows `--log`."""
+    """Return a parser that describes a program by its docstring and has the option `--log`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--log", type=Path, metavar="FILE", help="write messages to FILE; the terminal gets the progress only")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write messages to FILE; the terminal shows progress only")
     return parser
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every program takes that asks trained models: the models, and CPU threads."""
-    models = "models, each .../fold_<i>/replicate_<j>/model.keras; or the folder that has as many as the configuration says"
+    """Add the options of programs that apply trained models: the models and the number of CPU threads."""
+    models = "models, each .../fold_<i>/replicate_<j>/model.keras; or the folder that contains those of the configuration"
     parser.add_argument("--models", type=Path, required=True, nargs="+", metavar="PATH", help=models)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
 
@@ -43,8 +43,8 @@ def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
     Parameters
     ----------
     paths: sequence of Path
-        Files, which are returned as they are; or one folder, of which the models of all folds and replicates of the
-        configuration are taken, and no others that an earlier run may have left.
+        Files, which are returned unchanged; or one folder, in which the models of all folds and replicates of the
+        configuration are found. Models that an earlier run left there are ignored.
     sections: Sections
         With `splits.folds` and `train.replicates`.
 
@@ -60,8 +60,8 @@ def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
     for model in models:
         if not model.is_file():
             raise InputError(
-                f"{model} is not there (splits.folds: {len(folds)}, train.replicates: {len(replicates)}): give the run's "
-                "--config, or name the models one by one."
+                f"{model} does not exist (splits.folds: {len(folds)}, train.replicates: {len(replicates)}): pass the run's --config, "
+                "or list the model files."
             )
     return models
 
@@ -69,11 +69,11 @@ def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
     """Parse the command line, run `main`, and exit with status 1 and one clear last line if it fails.
 
-    An `InputError` is printed as it is; anything else with its traceback, in the log and on the terminal alike.
+    An `InputError` is printed without a traceback, any other exception with one, both in the log and on the terminal.
     """
     args = parser.parse_args(argv)
     _start_log(args.log, parser.prog.removesuffix(".py"))
-    # Snakemake and SLURM stop a job by SIGTERM, at which Python would leave half-written files behind.
+    # Snakemake and SLURM stop jobs by SIGTERM. By default Python would exit without removing partial files.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(args)
@@ -97,7 +97,7 @@ def _start_log(path: Path | None, name: str) -> None:
     stream = sys.stderr
     if path is not None:
         path = _of_this_process(path)
-        # What libraries and the interpreter itself write to standard error, a crash's last words among it, belongs in the log.
+        # Libraries and the interpreter write to standard error directly, for example in a crash; keep that in the log.
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = os.fdopen(os.dup(2), "w", buffering=1)
         with open(path, "w", encoding="utf-8") as file:
@@ -116,7 +116,7 @@ def _start_log(path: Path | None, name: str) -> None:
 
 
 def _of_this_process(path: Path) -> Path:
-    """Return a path of its own for every process but the first of those that share a SLURM step."""
+    """Return the path itself for the first process of a SLURM step, and a path with the rank for the others."""
     rank = int(os.environ.get("SLURM_PROCID", 0)) if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else 0
     return path.with_suffix(f".{rank}{path.suffix}") if rank else path
 
@@ -162,7 +162,7 @@ def line_due(now: float, last: float, start: float) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time as people say it: 42 s, 3 min 20 s, 2 h 5 min.
+    """Return a duration as text: 42 s, 3 min 20 s, 2 h 5 min.
 
     Examples
     --------

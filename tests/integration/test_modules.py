@@ -154,7 +154,7 @@ def test_two_copies_of_the_workflow_are_not_mixed(folder: Path, tmp_path: Path, 
     copied(tmp_path)
     printed = snakemake(folder, "--dry-run", "--configfile", "two.yaml", snakefile=caller(folder, TWO, tmp_path))
     assert printed.endswith("exit 1")
-    assert f"cisnake is loaded from {ROOT}/scripts/cisnake already" in printed
+    assert f"cisnake is already loaded from {ROOT}/scripts/cisnake" in printed
     assert "Traceback" not in printed and "rule small_" not in printed
 
 

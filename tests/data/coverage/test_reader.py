@@ -338,7 +338,7 @@ def test_negative_labels_give_a_warning(tmp_path, caplog):
         warnings.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
         with layout.open_dataset(tmp_path / "d.h5") as file:
             assert (file["labels"][:] == -8 * int(scale)).all()
-    assert len(warnings[0]) == 1 and warnings[0][0].startswith("labels go below 0") and "minus" in warnings[0][0]
+    assert len(warnings[0]) == 1 and warnings[0][0].startswith("labels below 0") and "minus" in warnings[0][0]
     assert warnings[1] == []
 
 

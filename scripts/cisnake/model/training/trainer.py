@@ -246,7 +246,7 @@ class Trainer:
             if last:
                 self._account(epoch, stage, totals, *last)
             last = key, number, shares, size, result
-            # The line at the end of an epoch says more: this one is for epochs that take longer than from line to line.
+            # Only for epochs longer than the interval between lines; the line at the end of an epoch has the validation scores.
             total = totals[key]
             if total.examples and self._due(2):
                 done, most = self._epochs(stage), stage.settings["train_epochs_max"]
@@ -335,7 +335,7 @@ class Trainer:
                     )
 
     def _due(self, spans: int = 1) -> bool:
-        """Return whether the terminal gets a line: so many times the usual span after the last one."""
+        """Return whether a progress line is due, `spans` times the usual interval after the last one."""
         now = time.monotonic()
         due = line_due(self._last_line + (now - self._last_line) / spans, self._last_line, self._stage_begin[0])
         if due:
