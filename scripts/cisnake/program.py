@@ -60,8 +60,8 @@ def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
     for model in models:
         if not model.is_file():
             raise InputError(
-                f"{model} does not exist (splits.folds: {len(folds)}, train.replicates: {len(replicates)}): pass the run's --config, "
-                "or list the model files."
+                f"{model} does not exist (splits.folds: {len(folds)}, train.replicates: {len(replicates)}): pass the --config "
+                "of the run, or list the model files."
             )
     return models
 
