@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
-from cisnake.configuration.schema import Place, load_schema, apply_schema
+from cisnake.configuration.schema import Place, fill_defaults, load_schema
 from cisnake.configuration.soundness import Unsound, sound_part
 from cisnake.configuration.task_table import forget_tracks, known_tasks
 from cisnake.data.matrix import market_file
@@ -49,7 +49,7 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     """
     forget_tracks()
     config = copy.deepcopy(config)
-    problems, unsound = apply_schema(config, load_schema())
+    problems, unsound = fill_defaults(config, load_schema())
     config["evaluate"]["baseline"].setdefault("upstream", baseline_upstream(config["windows"]["upstream"]))
     _resolve_paths(config, problems, unsound)
     if unsound:

@@ -34,12 +34,12 @@ def resolve(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, 
 
 def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> None:
     """Fill in defaults, convert numbers to the types of the schema, and raise InputError for violations; in place."""
-    problems, _ = apply_schema(config, schema)
+    problems, _ = fill_defaults(config, schema)
     if problems:
         raise InputError(listed(problems))
 
 
-def apply_schema(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], set[Place]]:
+def fill_defaults(config: dict[str, Any], schema: Mapping[str, Any]) -> tuple[list[str], set[Place]]:
     """Fill in defaults, and replace values that violate the schema with their defaults, in place.
 
     Parameters
