@@ -140,7 +140,7 @@ def test_mismatched_inputs_are_rejected():
         ([model], x[:, 1:], WindowViews(), "windows of 24 bases and depth 5, but these have 23"),
         ([model], x[..., :4], WindowViews(), "depth 4"),
         ([heads], x, WindowViews(), "has 2 heads: choose one with"),
-        ([model, network(rank=3)], x, WindowViews(), "2 models with 2 different shapes"),
+        ([model, network(rank=3)], x, WindowViews(), "cannot average 2 models: .* 2 different shapes"),
         ([], x, WindowViews(), "0 models"),
         ([model], x, WindowViews(strand_pair=[0, 1]), "each of the 4 tasks"),
         ([model], x, WindowViews(strand_pair=[1, 2, 0, 3]), "each of the 4 tasks"),

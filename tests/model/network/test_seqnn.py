@@ -360,11 +360,11 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
             r"unet_conv \(trunk block 1\) cannot be built: no earlier block has length 64",
         ),
         ({"trunk": [{"name": "conv_tower", "filters_init": 4, "filters_end": 0, "repeat": 3}]}, "cannot be built"),
-        ({"head": [{"name": "final", "units": 2}]}, r"the output of head has shape \(2,\) for 3 tasks"),
+        ({"head": [{"name": "final", "units": 2}]}, r"the output of head has shape \(2,\), but there are 3 tasks"),
         ({"head": [{"name": "final"}, {"name": "final", "activation": "softpluss"}]}, r"final \(head block 2\)"),
         # Keys of contact maps and of Saluki.
         ({"diagonal_offset": 2}, "diagonal_offset.*contact maps"),
-        ({"head": [{"name": "one_to_two"}]}, r"one_to_two \(head block 1\): it makes contact maps"),
+        ({"head": [{"name": "one_to_two"}]}, r"one_to_two \(head block 1\): contact maps are not supported"),
         ({"trunk": [{"name": "Cropping2D", "cropping": 2}]}, "contact maps"),
         ({"trunk": [{"name": "swin_transformer"}]}, "not supported: use transformer_tower"),
         ({"trunk": [{"name": "fpn1_unet"}]}, "not supported: use unet_conv"),
