@@ -82,8 +82,10 @@ def start(directory: Path, *arguments: str | Path, snakefile: Path = ROOT / "Sna
     # Rules call `python`, which must be the interpreter of the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"PATH": path}
+    # The profile hides the rules of a plan.
+    shown = ["--quiet", "host"] if "--dry-run" in arguments else []
     done = subprocess.run(
-        [*command, *arguments],
+        [*command, *arguments, *shown],
         cwd=directory,
         env=environment,
         stdout=subprocess.PIPE,

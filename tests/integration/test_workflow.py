@@ -322,7 +322,8 @@ def test_an_equivalent_run_has_nothing_to_do(done: Path, snakemake: Run, how: st
     config = yaml.safe_load((done / "config.yaml").read_text())
     (done / "other.yaml").write_text(yaml.safe_dump(SAME[how](config), sort_keys=False))
     printed = snakemake(done, "--dry-run", "--configfile", "other.yaml")
-    assert "Nothing to be done" in printed, printed
+    scores = printed.partition("Nothing to be done")[2]
+    assert "Report: results/small/report.html" in scores and "Pearson r over held-out genes" in scores, printed
 
 
 @pytest.mark.slow
@@ -434,5 +435,8 @@ def test_a_failed_job_leaves_no_output_and_reports_the_reason(
     assert not [path.name for path in results.iterdir() if path.name not in ("logs", "benchmarks", "config", "inputs")]
     last = (results / "logs" / "select_genes.log").read_text().splitlines()[-1]
     assert "'oops'" in last and "G9z" in last
+    reason, log, *_ = printed.partition("select_genes failed:\n")[2].splitlines()
+    assert reason.strip() == last.split("error: ")[1] and log.strip() == "log: results/foreign/logs/select_genes.log"
+    assert "CalledProcessError" not in printed and printed.count("log: ") == 1, "told once"
     assert "Traceback" not in printed.replace("Traceback (most recent call last) omitted", "")
     assert os.path.exists(tiny.matrix), "inputs stay"
