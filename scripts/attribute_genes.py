@@ -1,7 +1,7 @@
-"""Attribute the predictions of one shard of genes to the bases of their windows, for every contrast.
+"""Compute how much each base of a gene's window contributes to its predictions, for one shard (part) of the genes.
 
-Each gene is attributed by the models of its own fold, and the attributions are averaged over replicates. All contrasts share
-the forward passes. Writes one file per contrast.
+Each gene is attributed with the models of its own fold, and the attributions are averaged over replicates. All contrasts are
+computed together, which is faster than one after the other. One file per contrast is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cisnake import configuration, program
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "attribute_genes")
-    p.add_argument("--dataset", type=Path, required=True, metavar="H5")
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="windows of the genes: dataset.h5 or genes.h5")
     program.add_model_options(p)
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with the groups used in contrasts")
     p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")

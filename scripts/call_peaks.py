@@ -1,9 +1,9 @@
-"""Call peaks of attribution: short spans of the window of a gene that increase or decrease its score.
+"""Call peaks of attribution: short stretches of a gene's window that increase or decrease its score.
 
-recursive_seqlets calls spans in which every sub-span is unlikely given the distribution of all attributions of the file;
-find_attr_peaks calls the highest local maxima of each gene; tfmodisco_seqlets calls windows whose sum is larger than expected
-under a fitted null distribution. All methods call peaks of either sign. If the file has attributions of shuffled windows, each
-peak gets an empirical q-value.
+The method recursive_seqlets calls spans in which every shorter span is also unlikely, given the distribution of all
+attributions in the file; find_attr_peaks calls the highest local maxima of each gene; tfmodisco_seqlets calls spans of fixed
+width whose sum is larger than expected under a fitted null distribution. All methods call positive and negative peaks. If the
+file has attributions of shuffled windows, each peak is given a q-value estimated from them.
 """
 
 from __future__ import annotations

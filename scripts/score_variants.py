@@ -1,9 +1,9 @@
 """Score variants: predict the effect of each variant on every gene whose window it overlaps.
 
-Reads a VCF (plain or compressed), checks REF against the genome, builds each gene's window with and without the variant while
-keeping the TSS in place, and predicts both with the models of the gene's fold. The effect per task is prediction(ALT) -
-prediction(REF), as mean over replicates, standard deviation, and individual replicates. Every variant is in the output; for
-variants that were not scored, the status gives the reason (see cisnake.variants.vcf.read_variants).
+The program reads a VCF (plain or compressed), checks REF against the genome, builds each gene's window with and without the
+variant while keeping the TSS in place, and predicts both with the models of the gene's fold. The effect on a task is
+prediction(ALT) - prediction(REF). It is given as the mean over replicates, their standard deviation, and the value of each
+replicate. Every variant is in the output; if a variant was not scored, its status gives the reason (docs/troubleshooting.md).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from cisnake.variants import find_genes, read_variants, replicate_names, score_v
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     p.add_argument("--vcf", type=Path, required=True, metavar="VCF", help="variants, .vcf or .vcf.gz")
-    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="genome on which the genes were selected")
-    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="the genome used to select the genes")
+    p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="the genes.tsv of the run")
     p.add_argument(
         "--dataset", type=Path, required=True, metavar="H5", help="data set, for the task names and the window length"
     )

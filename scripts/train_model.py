@@ -1,9 +1,9 @@
 """Train one replicate of a model on the training genes of one fold.
 
-Stops when the validation score (mean Pearson r + R² / 4 over tasks, or the score in train.monitor) no longer improves, and
-writes the model of the best epoch. After an interruption, training resumes from the checkpoint folder and reaches the same
-final weights. If it is started once on each of several nodes, by srun or with TF_CONFIG, each batch is distributed over the
-nodes.
+Training stops when the validation score (mean Pearson r + R² / 4 over tasks, or the score in train.monitor) no longer improves,
+and the model of the best epoch is written. After an interruption, training resumes from the checkpoint folder and reaches the
+same final weights. To train on several nodes, start the program once on each node, by srun or with TF_CONFIG: each batch is
+then divided among the nodes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from cisnake.model import read_params, replicate_seed
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "train_model")
-    p.add_argument("--dataset", type=Path, required=True, metavar="H5")
+    p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="training data: dataset.h5")
     p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
     p.add_argument("--replicate", type=int, default=0, help="number of the replicate, which sets its random seed (default: 0)")
     p.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
     p.add_argument("--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints")
-    p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="folder for the files of trackers")
-    p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
-    p.add_argument("--output-params", type=Path, required=True, metavar="YAML")
-    p.add_argument("--output-history", type=Path, required=True, metavar="TSV")
+    p.add_argument("--tracking", type=Path, default=Path("tracking"), metavar="DIR", help="folder for training curves")
+    p.add_argument("--output-model", type=Path, required=True, metavar="KERAS", help="trained model")
+    p.add_argument("--output-params", type=Path, required=True, metavar="YAML", help="its complete parameters")
+    p.add_argument("--output-history", type=Path, required=True, metavar="TSV", help="loss and scores per epoch")
     return p
 
 
