@@ -51,11 +51,11 @@ and chromosomes or tasks that the files do not contain are all reported together
 PARAMETERS = """\
 ## Parameter files
 
-The parameter file in `model.params` has the sections `model` (the network), `train` (its training) and, optionally, `transfer`
-(the pretrained weights from which training starts). There are examples in `config/models`, and `docs/training.md` explains the
-sections. The file can be YAML or JSON; a params.json from Basenji or Baskerville works unchanged. `model.overrides` changes
-individual parameters by dotted name, such as `train.learning_rate` or `model.trunk.0.filters`. The parameters of a trained
-model are saved beside it in params.yaml.
+You need this part only if you want to change the network or how it is trained. The parameter file in `model.params` has the
+sections `model` (the network), `train` (its training) and, optionally, `transfer` (the pretrained weights from which training
+starts). There are examples in `config/models`, and `docs/training.md` explains the sections. The file can be YAML or JSON; a
+params.json from Basenji or Baskerville works unchanged. `model.overrides` changes individual parameters by dotted name, such
+as `train.learning_rate` or `model.trunk.0.filters`. The parameters of a trained model are saved beside it in params.yaml.
 
 ### model
 
