@@ -27,7 +27,7 @@ def test_models_of_a_folder_are_those_of_the_configuration(tmp_path: Path) -> No
     # Models left by an earlier run with more replicates are not used.
     assert find_models([tmp_path], sections(None, 1)) == made[:1]
     assert find_models(made[2:4], sections(None, 1)) == made[2:4]
-    with pytest.raises(InputError, match=r"fold_0/replicate_2/model\.keras is not there .*train\.replicates: 3"):
+    with pytest.raises(InputError, match=r"fold_0/replicate_2/model\.keras does not exist .*train\.replicates: 3"):
         find_models([tmp_path], sections(3, 3))
 
 

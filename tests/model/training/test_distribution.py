@@ -177,4 +177,4 @@ def test_nodes_without_a_shared_folder_are_rejected(tmp_path):
     workers, _ = start(tmp_path, epochs=3, shared=False)
     for index, worker in enumerate(workers):
         assert worker.wait(timeout=300) != 0
-        assert "put it in a folder that all nodes" in (tmp_path / f"{index}.log").read_text()
+        assert "use a folder that is shared by" in (tmp_path / f"{index}.log").read_text()
