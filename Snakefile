@@ -15,7 +15,6 @@ sys.path.insert(0, str(SCRIPTS))
 import cisnake
 from cisnake import configuration, terminal
 from cisnake.errors import InputError
-from cisnake.report import score_lines
 
 VERSION = cisnake.__version__
 LIBRARY = Path(cisnake.__file__).resolve().parent
@@ -61,14 +60,8 @@ include: "workflow/rules/variants.smk"
 include: "workflow/rules/report.smk"
 
 
-def show_scores():
-    """Print the path of the report and the main scores."""
-    for line in score_lines(Path(R), HELD_OUT):
-        logger.info(line)
-
-
 # A workflow that takes these rules as a module prints its own lines: Snakemake calls no hook of a module.
-STEPS = None if not workflow.modifier.is_main_snakefile() else terminal.follow(workflow, logger, [R], show_scores)
+STEPS = terminal.follow(workflow, logger, [R], show_scores) if workflow.modifier.is_main_snakefile() else None
 
 
 onsuccess:

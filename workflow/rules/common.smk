@@ -4,6 +4,7 @@ import shlex
 from urllib.parse import urlsplit
 
 from cisnake.data.matrix import matrix_files
+from cisnake.report import score_lines
 
 R = f"results/{config['run']['name']}"
 # Programs read this file. Jobs do not depend on the file, only on the keys that affect their output (`settings`).
@@ -181,3 +182,9 @@ def network_time(wildcards, attempt):
 def table_time(wildcards, input, attempt):
     """Return the time limit in minutes of a job that reads its input a few times; a motif scan takes 1 s per 100 kB."""
     return attempt * (30 + int(sum(map(megabytes, besides_genome(input))) / 3))
+
+
+def show_scores():
+    """Print the path of the report and the main scores."""
+    for line in score_lines(Path(R), HELD_OUT):
+        logger.info(line)
