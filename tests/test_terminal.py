@@ -190,6 +190,33 @@ def test_failures_are_kept_and_end_with_their_error(logger: Any, clock: Any, tmp
     ]
 
 
+def fail(logger: Any, job: int, rule: str, message: str | None = None) -> None:
+    extra = {"event": LogEvent.JOB_ERROR, "jobid": job, "rule_name": rule, "log": [], "rule_msg": message}
+    logger.error("Error", extra=extra)
+
+
+def test_a_step_that_succeeds_in_a_later_attempt_has_not_failed(logger: Any, clock: Any) -> None:
+    steps = terminal.follow(workflow(Kind.RULES), logger, [])
+    assert steps is not None
+    start(logger, 1, "train_model")
+    fail(logger, 1, "train_model")
+    fail(logger, 1, "train_model")
+    start(logger, 2, "scan_motifs")
+    fail(logger, 2, "scan_motifs")
+    assert [failure.step for failure in steps.failures] == ["train_model", "scan_motifs"]
+    finish(logger, 1)
+    assert [failure.step for failure in steps.failures] == ["scan_motifs"]
+
+
+def test_the_status_of_a_job_on_a_cluster_is_shown(logger: Any, clock: Any) -> None:
+    steps = terminal.follow(workflow(Kind.RULES), logger, [])
+    assert steps is not None
+    fail(logger, 1, "train_model", "SLURM status is: OUT_OF_MEMORY")
+    assert logger.shown[-1] == "train_model: failed (SLURM status is: OUT_OF_MEMORY)"
+    lines = failure_lines(steps.failures)
+    assert lines[:2] == ["train_model failed:", "  SLURM status is: OUT_OF_MEMORY"] and "has no log" in lines[2]
+
+
 def test_without_an_error_the_last_lines_of_the_log_are_shown(tmp_path: Path) -> None:
     log, empty = tmp_path / "job.log", tmp_path / "empty.log"
     log.write_text("".join(f"line {i}\n" for i in range(50)))

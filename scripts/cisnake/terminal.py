@@ -13,8 +13,9 @@ from typing import Any
 
 from cisnake.program import duration
 
-# Seconds that a step of each rule took in the demo on two cores. They give a first estimate, by their ratios alone, for rules
-# that this results folder has no time of; training and what uses networks dominate every run.
+# Seconds that a step of each rule took in the demo on two cores of a virtual machine. Only their ratios count: for a first estimate
+# of rules without a measured time. Those of discover_patterns, make_track, write_coverage and evaluate_coverage, which the demo
+# does not run, are guesses.
 TYPICAL_SECONDS = {
     "train_model": 200.0,
     "attribute_genes": 125.0,
@@ -113,10 +114,11 @@ class TimeLeft:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed step and its log files."""
+    """A failed step: its log files, and what the executor reports of it (such as a job status of SLURM)."""
 
     step: str
     logs: tuple[str, ...]
+    message: str = ""
 
 
 class StepHandler(logging.Handler):
@@ -143,13 +145,19 @@ class StepHandler(logging.Handler):
     ) -> None:
         super().__init__()
         self.logger, self.printing, self.when_done_before = logger, printing, when_done_before
-        self.failures: list[Failure] = []
+        # By job: an attempt that failed is forgotten once the job succeeds.
+        self._failed: dict[int, Failure] = {}
         self._earlier = earlier_seconds(benchmarks)
         self._begin = time.monotonic()
         self._left = TimeLeft({}, self._earlier)
         self._steps: dict[int, tuple[str, str]] = {}
         self._started: dict[int, float] = {}
         self._done, self._total = 0, 0
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Steps that failed and did not succeed in a later attempt."""
+        return list(self._failed.values())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Follow one message of Snakemake."""
@@ -173,6 +181,7 @@ class StepHandler(logging.Handler):
 
     def _finish(self, job: int) -> None:
         now = time.monotonic()
+        self._failed.pop(job, None)
         rule, step = self._steps.get(job, ("step", "step"))
         if rule == "all":
             return
@@ -189,9 +198,10 @@ class StepHandler(logging.Handler):
     def _fail(self, job: Mapping[str, Any]) -> None:
         _, step = self._steps.get(job["jobid"], ("", job["rule_name"]))
         self._started.pop(job["jobid"], None)
-        self.failures.append(Failure(step, tuple(map(str, job["log"]))))
+        message = str(job.get("rule_msg") or "")
+        self._failed[job["jobid"]] = Failure(step, tuple(map(str, job["log"])), message)
         if self.printing:
-            self._print(f"{step}: failed", logging.ERROR)
+            self._print(f"{step}: failed{f' ({message})' if message else ''}", logging.ERROR)
 
     def _print(self, line: str, level: int = logging.INFO) -> None:
         self.logger.log(level, line)
@@ -283,6 +293,7 @@ def failure_lines(failures: Iterable[Failure]) -> list[str]:
     lines = []
     for failure in failures:
         lines.append(f"{failure.step} failed:")
+        lines += _indented(failure.message.splitlines())
         texts = {path: _read(Path(path)) for path in failure.logs}
         for text in texts.values():
             if _ERROR_LINE.search(text):
@@ -290,7 +301,10 @@ def failure_lines(failures: Iterable[Failure]) -> list[str]:
                 break
         else:
             written = next((text for text in reversed(texts.values()) if text.strip()), "")
-            lines += _indented(written.splitlines()[-_MOST_LINES:] or ["no message: it was killed, or could not be started"])
+            unknown = (
+                "its log is empty: it was killed or did not start" if failure.logs else "it has no log: see the messages above"
+            )
+            lines += _indented(written.splitlines()[-_MOST_LINES:] or [unknown])
         lines += [f"  log: {path}" for path in failure.logs]
     return lines
 

@@ -52,9 +52,10 @@ def test_a_simulated_run_has_what_was_found_of_the_truth(tmp_path: Path) -> None
     (tmp_path / "recovery.json").write_text(json.dumps(RECOVERY))
     found = values(score_lines(tmp_path))
     assert [value.strip() for value in found.values()] == ["0.90", "5 of 6", "0.75", "1.00", "–"]
-    (tmp_path / "recovery.json").write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
-        score_lines(tmp_path)
+    for damaged in ("{", "{}", "[]"):
+        (tmp_path / "recovery.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"recovery\.json is damaged"):
+            score_lines(tmp_path)
 
 
 def test_a_run_without_a_report_has_no_scores_to_print(tmp_path: Path) -> None:

@@ -186,5 +186,8 @@ def table_time(wildcards, input, attempt):
 
 def show_scores():
     """Print the path of the report and the main scores."""
-    for line in score_lines(Path(R), HELD_OUT):
-        logger.info(line)
+    try:
+        for line in score_lines(Path(R), HELD_OUT):
+            logger.info(line)
+    except InputError as error:
+        logger.error(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +41,17 @@ def score_lines(results: Path, split: str = "test") -> list[str]:
     if folder:
         for file, unit in (("summary.json", "genes"), ("bins.json", "bins")):
             if (folder / file).is_file():
-                rows.append(_score(_read(folder / file), unit, folder.name))
+                rows += _rows(folder / file, partial(_score, unit=unit, split=folder.name))
     if (results / "recovery.json").is_file():
-        rows += _recovery(_read(results / "recovery.json"))
+        rows += _rows(results / "recovery.json", _recovery)
     width = max((len(name) for name, _ in rows), default=0)
     return [f"Report: {results / 'report.html'}", *(f"  {name:<{width}}  {value}" for name, value in rows)]
 
 
-def _score(summary: dict[str, Any], unit: str, split: str) -> tuple[str, str]:
+def _score(summary: dict[str, Any], unit: str, split: str) -> list[tuple[str, str]]:
     model, ridge = summary["model"]["pearson_median"], summary["baselines"]["kmer_ridge"]["pearson_median"]
     name = f"Pearson r over {'held-out' if split == 'test' else 'validation'} {unit}"
-    return name, f"{number(model, 2)} (k-mer ridge baseline: {number(ridge, 2)})"
+    return [(name, f"{number(model, 2)} (k-mer ridge baseline: {number(ridge, 2)})")]
 
 
 def _recovery(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,8 +64,9 @@ def _recovery(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _rows(path: Path, show: Callable[[dict[str, Any]], list[tuple[str, str]]]) -> list[tuple[str, str]]:
+    """Return the rows that `show` makes of a JSON file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+        return show(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: delete it and run the workflow again.") from error

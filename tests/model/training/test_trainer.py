@@ -257,6 +257,21 @@ def test_windows_of_another_length_are_an_error(dataset, tmp_path):
         train(dataset, tmp_path, params=params)
 
 
+def test_a_long_epoch_reports_loss_and_time_left_between_its_ends(dataset, tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, logger="cisnake")
+    monkeypatch.setattr(trainer, "line_due", lambda now, last, start: True)
+    trainer.log.addHandler(caplog.handler)
+    try:
+        train(dataset, tmp_path, params=settings(LINEAR, train_epochs_max=2))
+    finally:
+        trainer.log.removeHandler(caplog.handler)
+    lines = list(dict.fromkeys(message for message in caplog.messages if ", batch " in message))
+    assert len(lines) > 2
+    for line in lines:
+        found = re.fullmatch(r"epoch ([12])/2, batch (\d+)/(\d+): loss (\S+); at most \d+ s left", line)
+        assert found and 1 < int(found[2]) <= int(found[3]) and float(found[4]) > 0, line
+
+
 def test_tensorboard_and_progress(dataset, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="cisnake")
     trainer.log.addHandler(caplog.handler)
