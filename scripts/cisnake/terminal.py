@@ -13,9 +13,9 @@ from typing import Any
 
 from cisnake.program import duration
 
-# Seconds that a step of each rule took in the demo on two cores of a virtual machine. Only their ratios count: they give a first
-# estimate for rules without a measured time. Those of discover_patterns, make_track, write_coverage and evaluate_coverage, which
-# the demo does not run, are guesses.
+# Seconds that a step of each rule took in the demo, on two cores of a virtual machine. Only their ratios count, for a first
+# estimate of rules without a measured time. Those of discover_patterns, make_track, write_coverage and evaluate_coverage are
+# guesses: the demo does not run them.
 TYPICAL_SECONDS = {
     "train_model": 200.0,
     "attribute_genes": 125.0,
