@@ -54,6 +54,7 @@ rule all:
 
 include: "workflow/rules/inputs.smk"
 include: f"workflow/rules/{'coverage' if COVERAGE_RUN else 'dataset'}.smk"
+include: "workflow/rules/scout.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/interpret.smk"
 include: "workflow/rules/variants.smk"

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
     "report": (*DATA, "interpret", "interpret.attribution"),
     "report.page": (*DATA, "interpret.patterns", "report"),
+    "scout": (*DATA, "model", "model.network", "evaluate", "interpret", "report", "report.page"),
 }
 
 # Jobs that use these run without TensorFlow and start within a second. "data" includes all its folders.
@@ -56,10 +57,12 @@ LIGHT = (
     "interpret.motifs",
     "interpret.patterns",
     "report",
+    "scout",
     "program",
     "variants.vcf",
 )
 LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "interpret.attribution.file", "model.params")
+LIGHT += ("model.network.steps", "evaluate.kmers", "evaluate.ridge", "evaluate.scores")
 
 
 def dotted(path: Path, root: Path) -> str:

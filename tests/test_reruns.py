@@ -70,4 +70,4 @@ def test_the_network_is_compared_by_parameters_and_not_by_path(tmp_path: Path) -
     assert write_reruns.signatures(config | {"model": {"params": str(moved)}}, tmp_path) == before
     moved.write_text(moved.read_text().replace('"filters": 4', '"filters": 5'))
     after = write_reruns.signatures(config | {"model": {"params": str(moved)}}, tmp_path)
-    assert [rule for rule in before if before[rule] != after[rule]] == ["train_model"]
+    assert [rule for rule in before if before[rule] != after[rule]] == ["scout", "train_model"]

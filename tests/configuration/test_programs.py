@@ -77,7 +77,7 @@ def test_a_key_affects_only_the_programs_for_which_it_is_listed(key: str) -> Non
         listed = any(key == name or key.startswith(f"{name}.") for name in read.deciding)
         if key == "targets.cells":
             # `layer` and `gene_column` then refer to the cells.
-            listed = program in ("select_genes", "write_dataset", "export_predictions")
+            listed = program in ("select_genes", "scout", "write_dataset", "export_predictions")
         decides = listed and key not in PATHS - {"targets.cells"} | OTHER_METHODS
         differs = canonical(deciding(config, program)) != canonical(deciding(BASE, program))
         assert differs == decides, (program, key)

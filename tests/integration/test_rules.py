@@ -20,8 +20,10 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def planned(folder: Path, snakefile: Path = ROOT / "Snakefile") -> tuple[list[Job], list[Rule]]:
-    """All planned jobs of a run, and all rules."""
+def planned(
+    folder: Path, snakefile: Path = ROOT / "Snakefile", targets: frozenset[str] = frozenset({"all", "scout"})
+) -> tuple[list[Job], list[Rule]]:
+    """All planned jobs of a run, with those that have to be asked for, and all rules."""
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -29,7 +31,7 @@ def planned(folder: Path, snakefile: Path = ROOT / "Snakefile") -> tuple[list[Jo
             snakefile=snakefile,
             workdir=folder,
         )
-        workflow.dag(DAGSettings(forceall=True)).execute_workflow(executor="dryrun")
+        workflow.dag(DAGSettings(targets=targets, forceall=True)).execute_workflow(executor="dryrun")
         return list(workflow._workflow.dag.jobs), list(workflow._workflow.rules)
 
 
@@ -149,7 +151,7 @@ def test_an_ancient_input_made_by_a_rule_is_detected(tmp_path: Path, monkeypatch
         "rule all:\n    input: chosen, ancient('given.txt')\n"
         "rule make:\n    output: 'made.txt'\n    shell: 'touch {output}'\n"
     )
-    assert made_and_ancient(*planned(tmp_path, tmp_path / "Snakefile")) == ["all: made.txt"]
+    assert made_and_ancient(*planned(tmp_path, tmp_path / "Snakefile", frozenset())) == ["all: made.txt"]
 
 
 @pytest.mark.parametrize("sized", [simulated, coverage])

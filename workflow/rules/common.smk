@@ -144,9 +144,14 @@ def network_memory(wildcards, input, attempt):
 
 def table_memory(wildcards, input, attempt):
     """Return the memory of a job that loads tables; genomes, attributions and hits are streamed and need none."""
-    streamed = (".h5", ".bw", "hits.tsv", "effects.tsv")
+    streamed = (".h5", ".bw", ".bigwig", ".bigWig", "hits.tsv", "effects.tsv")
     held = [path for path in besides_genome(input) if not str(path).endswith(streamed)]
     return attempt * (2000 + int(5 * sum(map(megabytes, held))))
+
+
+def scout_memory(wildcards, input, attempt):
+    """Return the memory of a job that counts words in windows around genes; 2 GB hold 20,000 genes."""
+    return table_memory(wildcards, input, attempt) + 2000 * attempt
 
 
 def besides_genome(input):

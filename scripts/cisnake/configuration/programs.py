@@ -43,6 +43,10 @@ class ProgramKeys:
 _MATRIX = ("targets.layer", "targets.gene_column")
 _WINDOW = ("windows.upstream", "windows.downstream")
 _BINS = ("targets.bin_size", "targets.crop")
+_TRANSFORM_OF_TRACKS = (
+    *("targets.transform_order", "targets.missing_chromosome", "targets.interpolate_nan"),
+    *("targets.blacklist_quantile", "targets.umap_clip"),
+)
 _MODELS = ("splits.folds", "train.replicates", "resources.batch_size")
 
 PROGRAMS: dict[str, ProgramKeys] = {
@@ -54,6 +58,23 @@ PROGRAMS: dict[str, ProgramKeys] = {
         ("targets.cells", "attribution.contrasts"),
     ),
     "write_dataset": ProgramKeys(("targets.transform", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)),
+    # The rule compares contrasts, and in coverage runs the settings of `write_coverage`, by params of its own.
+    "scout": ProgramKeys(
+        ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform", *_MATRIX),
+        (
+            *(
+                "run.name",
+                "run.data_dir",
+                "targets.kind",
+                "targets.cells",
+                "attribution.contrasts",
+                "model",
+                "train.replicates",
+            ),
+            *("evaluate.baseline.upstream", "evaluate.baseline.downstream", "resources.threads"),
+            *(*_BINS, *_TRANSFORM_OF_TRACKS),
+        ),
+    ),
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
     "check_network": ProgramKeys((*_WINDOW, *_BINS), ("model",)),
@@ -62,11 +83,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "write_coverage": ProgramKeys(
         (
             *_BINS,
-            "targets.transform_order",
-            "targets.missing_chromosome",
-            "targets.interpolate_nan",
-            "targets.blacklist_quantile",
-            "targets.umap_clip",
+            *_TRANSFORM_OF_TRACKS,
             "targets.clip_pct",
             "windows.max_shift",
             "splits.folds",

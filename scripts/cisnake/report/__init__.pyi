@@ -1,3 +1,8 @@
+from .figures import BLUE as BLUE
+from .figures import ORANGE as ORANGE
+from .figures import VERMILION as VERMILION
+from .figures import draw_counts as draw_counts
+from .figures import svg_canvas as svg_canvas
 from .recovery import ContrastFindings as ContrastFindings
 from .recovery import contrast_effect as contrast_effect
 from .recovery import measure_recovery as measure_recovery
@@ -8,3 +13,5 @@ from .recovery import read_expression as read_expression
 from .recovery import read_findings as read_findings
 from .recovery import read_true_effects as read_true_effects
 from .terminal_scores import score_lines as score_lines
+from .words import count as count
+from .words import number as number

@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 from cisnake.errors import InputError
+from cisnake.model.network import tower_filters
 from cisnake.model.network.attention_layers import MultiheadAttention
 from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
 from cisnake.model.network.context import BlockContext, Defaults
-from cisnake.model.network.convolution_blocks import tower_filters
 from cisnake.model.network.layers import Scale, SoftmaxPool1D
 
 LENGTH = 24

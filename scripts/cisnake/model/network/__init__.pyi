@@ -9,3 +9,5 @@ from .seqnn import build_model as build_model
 from .seqnn import check_single_head as check_single_head
 from .seqnn import head_model as head_model
 from .seqnn import head_names as head_names
+from .steps import dilations as dilations
+from .steps import tower_filters as tower_filters

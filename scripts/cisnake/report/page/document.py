@@ -10,24 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from cisnake.data import read_meme
-from cisnake.report import figures, igv, logos
+from cisnake.report import igv
 from cisnake.report.page.contrasts import show_contrasts
 from cisnake.report.page.headline import write_headline
 from cisnake.report.page.inputs import show_inputs
 from cisnake.report.page.scores import show_coverage, show_evaluation
+from cisnake.report.page.shell import html_environment
 from cisnake.report.page.training import show_training
 from cisnake.report.page.trust import draw_quality
 from cisnake.report.page.variants import show_variants
 from cisnake.report.page.versions import list_versions
 from cisnake.report.results import read_results
-from cisnake.report.shown_genes import LOGO_BASES
-from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
-from cisnake.report.words import count, number, share, signed
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
@@ -64,45 +58,28 @@ def write_report(
     results = read_results(folder, config)
     matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}
     contrasts = show_contrasts(results, matrices, folder / "variants/effects.tsv", n_genes, n_motifs)
-    return _page().render(
-        title=title,
-        main=results.evaluations[0],
-        recovery=results.recovery,
-        recovery_json=_json(results.recovery),
-        headline=write_headline(results),
-        inputs=show_inputs(results),
-        training=show_training(results.trainings),
-        folds=len({training.fold for training in results.trainings}),
-        evaluations=[show_evaluation(evaluation) for evaluation in results.evaluations],
-        coverage=[show_coverage(coverage) for coverage in results.coverage],
-        contrasts=contrasts,
-        quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
-        browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
-        variants=show_variants(results.variants),
-        versions=list_versions(),
-        config=_json(config),
+    return (
+        html_environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            main=results.evaluations[0],
+            recovery=results.recovery,
+            recovery_json=_json(results.recovery),
+            headline=write_headline(results),
+            inputs=show_inputs(results),
+            training=show_training(results.trainings),
+            folds=len({training.fold for training in results.trainings}),
+            evaluations=[show_evaluation(evaluation) for evaluation in results.evaluations],
+            coverage=[show_coverage(coverage) for coverage in results.coverage],
+            contrasts=contrasts,
+            quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
+            browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
+            variants=show_variants(results.variants),
+            versions=list_versions(),
+            config=_json(config),
+        )
     )
-
-
-def _page() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(num=number, count=count, share=share, signed=signed)
-    environment.globals.update(
-        policy=igv.POLICY,
-        definitions=logos.definitions(),
-        colours=logos.COLOURS,
-        logo_bases=LOGO_BASES,
-        track_bins=figures.TRACK_BINS,
-        enriched_q=ENRICHED_Q,
-        sure_q=SURE_Q,
-    )
-    return environment.get_template("page.html")
 
 
 def _json(value: Any) -> str:

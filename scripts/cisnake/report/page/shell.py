@@ -1,0 +1,36 @@
+"""What all pages share: templates, number formats and constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from cisnake.report import figures, igv, logos
+from cisnake.report.shown_genes import LOGO_BASES
+from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
+from cisnake.report.words import count, number, share, signed
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def html_environment() -> jinja2.Environment:
+    """Return the environment of the templates of pages, with the filters num, count, share and signed."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(num=number, count=count, share=share, signed=signed)
+    environment.globals.update(
+        policy=igv.POLICY,
+        definitions=logos.definitions(),
+        colours=logos.COLOURS,
+        logo_bases=LOGO_BASES,
+        track_bins=figures.TRACK_BINS,
+        enriched_q=ENRICHED_Q,
+        sure_q=SURE_Q,
+    )
+    return environment
