@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "model.network": (),
     "model": (*DATA, "model.network"),
     "model.training": (*DATA, "model", "model.network"),
-    "evaluate": (*DATA, *MODEL),
+    "evaluate": (*DATA, *MODEL, "interpret"),
     "variants": (*DATA, *MODEL),
     "interpret": DATA,
     "interpret.attribution": (*DATA, *MODEL, "interpret"),
@@ -44,8 +44,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "interpret.probe": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
     "configuration": (*DATA, "data.simulation", "model", "interpret"),
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
-    "report": (*DATA, "interpret", "interpret.attribution"),
-    "report.page": (*DATA, "interpret.patterns", "report"),
+    "report": (*DATA, "evaluate", "interpret", "interpret.attribution"),
+    "report.page": (*DATA, "evaluate", "interpret", "interpret.patterns", "report"),
     "scout": (*DATA, "model", "model.network", "evaluate", "interpret", "report", "report.page"),
 }
 
@@ -61,8 +61,10 @@ LIGHT = (
     "program",
     "variants.vcf",
 )
+LIGHT += ("evaluate.scores", "evaluate.kmers", "evaluate.ridge", "evaluate.baselines", "evaluate.fitted_baselines")
+LIGHT += ("evaluate.intervals", "evaluate.ceiling", "evaluate.verdicts")
 LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "interpret.attribution.file", "model.params")
-LIGHT += ("model.network.steps", "evaluate.kmers", "evaluate.ridge", "evaluate.scores")
+LIGHT += ("model.network.steps",)
 
 
 def dotted(path: Path, root: Path) -> str:

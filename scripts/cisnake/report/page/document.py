@@ -13,7 +13,7 @@ from typing import Any
 from cisnake.data import read_meme
 from cisnake.report import igv
 from cisnake.report.page.contrasts import show_contrasts
-from cisnake.report.page.headline import write_headline
+from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
 from cisnake.report.page.scores import show_coverage, show_evaluation
 from cisnake.report.page.shell import html_environment
@@ -58,27 +58,25 @@ def write_report(
     results = read_results(folder, config)
     matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}
     contrasts = show_contrasts(results, matrices, folder / "variants/effects.tsv", n_genes, n_motifs)
-    return (
-        html_environment()
-        .get_template("page.html")
-        .render(
-            title=title,
-            main=results.evaluations[0],
-            recovery=results.recovery,
-            recovery_json=_json(results.recovery),
-            headline=write_headline(results),
-            inputs=show_inputs(results),
-            training=show_training(results.trainings),
-            folds=len({training.fold for training in results.trainings}),
-            evaluations=[show_evaluation(evaluation) for evaluation in results.evaluations],
-            coverage=[show_coverage(coverage) for coverage in results.coverage],
-            contrasts=contrasts,
-            quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
-            browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
-            variants=show_variants(results.variants),
-            versions=list_versions(),
-            config=_json(config),
-        )
+    page = html_environment().get_template("page.html")
+    return page.render(
+        title=title,
+        main=results.evaluations[0],
+        recovery=results.recovery,
+        recovery_json=_json(results.recovery),
+        headline=write_headline(results),
+        warnings=warnings(results),
+        inputs=show_inputs(results),
+        training=show_training(results.trainings),
+        folds=len({training.fold for training in results.trainings}),
+        evaluations=[show_evaluation(evaluation) for evaluation in results.evaluations],
+        coverage=[show_coverage(coverage) for coverage in results.coverage],
+        contrasts=contrasts,
+        quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
+        browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
+        variants=show_variants(results.variants),
+        versions=list_versions(),
+        config=_json(config),
     )
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import jinja2
 
+from cisnake.evaluate import NOT_TO_INTERPRET
 from cisnake.report import figures, igv, logos
+from cisnake.report.page.trust import MAX_CONTRASTS
 from cisnake.report.shown_genes import LOGO_BASES
 from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
 from cisnake.report.words import count, number, share, signed
@@ -31,6 +33,8 @@ def html_environment() -> jinja2.Environment:
         logo_bases=LOGO_BASES,
         track_bins=figures.TRACK_BINS,
         enriched_q=ENRICHED_Q,
+        not_to_interpret=NOT_TO_INTERPRET,
+        max_contrasts=MAX_CONTRASTS,
         sure_q=SURE_Q,
     )
     return environment
