@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.patches import Rectangle
 
 from cisnake.report import BLUE, ORANGE, VERMILION, number, svg_canvas
 from cisnake.scout.grid import Grid
@@ -58,9 +61,7 @@ def draw_grid(name: str, title: str, grid: Grid, cells: pd.DataFrame, column: st
     return canvas.svg
 
 
-def _frame(corner: tuple[float, float], colour: str, width: float, style: object) -> object:
-    from matplotlib.patches import Rectangle
-
+def _frame(corner: tuple[float, float], colour: str, width: float, style: Any) -> Rectangle:
     return Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=width, linestyle=style)
 
 
@@ -117,6 +118,6 @@ def draw_contexts(windows: pd.DataFrame) -> Markup:
         axes.set(
             xlabel="bases around the middle of a bin",
             ylabel="r over validation bins",
-            ylim=(min(0, windows["score"].min()), None),
+            ylim=(min(0, windows["score"].min()), 1.08 * max(windows["score"].max(), 0.1)),
         )
     return canvas.svg

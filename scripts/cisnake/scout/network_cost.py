@@ -13,7 +13,7 @@ from cisnake.errors import InputError
 from cisnake.model import read_params
 from cisnake.model.network import dilations, tower_filters
 
-CPU_SPEED = (20e9, 100e9)
+CPU_SPEED = (25e9, 200e9)
 """Floating-point operations per second and thread: slow and fast."""
 
 GPU_SPEED = 5e12
