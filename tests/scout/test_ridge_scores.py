@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cisnake.evaluate import pearson
-from cisnake.scout import smallest_good
-from cisnake.scout.ridge_scores import MAX_TASKS, Fitted, Prediction, choose_columns, predict_from_words, standard_errors
+from cisnake.scout import enclosing, smallest_good
+from cisnake.scout.ridge_scores import MAX_FITTED_TASKS, Fitted, Prediction, choose_columns, predict_from_words, standard_errors
 
 
 def fitted(n: int, seed: int = 0) -> tuple[Fitted, np.ndarray, np.ndarray]:
@@ -53,9 +53,9 @@ def test_labels_without_values_or_spread_are_left_out() -> None:
     chosen = choose_columns(train, val, {"good": known, "flat": (known[0], np.zeros(30))})
     assert (chosen.n_levels, chosen.contrasts) == (1, ("good",))
     assert np.array_equal(chosen.train, np.column_stack([train[:, 3], known[0]]))
-    wide = rng.normal(size=(50, 3 * MAX_TASKS))
+    wide = rng.normal(size=(50, 3 * MAX_FITTED_TASKS))
     assert np.array_equal(choose_columns(wide, wide, {}).train[:, [0, -1]], wide[:, [0, -1]])
-    assert choose_columns(wide, wide, {}).n_levels == MAX_TASKS
+    assert choose_columns(wide, wide, {}).n_levels == MAX_FITTED_TASKS
 
 
 def test_the_smallest_window_as_good_as_the_best() -> None:
@@ -65,3 +65,20 @@ def test_the_smallest_window_as_good_as_the_best() -> None:
     assert smallest_good(sizes, np.array([0.30, 0.0, 0.0, 0.32]), np.array([0.03, 0, 0, 0])) == 0
     assert smallest_good(sizes, np.array([np.nan, 0.2, np.nan, 0.1]), np.zeros(4)) == 1
     assert smallest_good(sizes, np.full(4, np.nan), np.zeros(4)) in range(4)
+
+
+def test_the_recommended_window_contains_all_good_ones() -> None:
+    cells = [(0, 500), (250, 0), (250, 500), (500, 0), (500, 500), (4000, 500)]
+    levels, contrasts = np.array([0.1, 0.3, 0.2, 0.2, 0.2, 0.1]), np.array([0.1, 0.1, 0.1, 0.4, 0.1, 0.1])
+    assert enclosing(cells, levels[:, None])[1] == (250, 0)
+    # Each kind of score counts by itself, also if it is lower in all windows.
+    as_good, window = enclosing(cells, np.column_stack([levels, contrasts]))
+    assert window == (500, 0) and np.flatnonzero(as_good).tolist() == [1, 3]
+    levels[0] = 0.2901
+    assert enclosing(cells, levels[:, None])[1] == (250, 500)
+    # A kind that is defined nowhere, and windows without a score, do not count.
+    nothing = np.full(6, np.nan)
+    assert enclosing(cells, np.column_stack([levels, nothing]))[1] == (250, 500)
+    levels[1] = np.nan
+    assert enclosing(cells, levels[:, None])[1] == (0, 500)
+    assert not enclosing(cells, nothing[:, None])[0].any()

@@ -2,6 +2,9 @@ from .advice import coverage_lines as coverage_lines
 from .advice import expression_lines as expression_lines
 from .advice import write_coverage_advice as write_coverage_advice
 from .advice import write_expression_advice as write_expression_advice
+from .cost import NetworkCost as NetworkCost
+from .cost import estimate_training as estimate_training
+from .cost import network_cost as network_cost
 from .coverage import CoverageFindings as CoverageFindings
 from .coverage import choose_tiles as choose_tiles
 from .coverage import choose_tracks as choose_tracks
@@ -17,10 +20,8 @@ from .grid import WordCounts as WordCounts
 from .grid import place_grid as place_grid
 from .labels import LabelSummary as LabelSummary
 from .labels import summarize_labels as summarize_labels
-from .network_cost import NetworkCost as NetworkCost
-from .network_cost import estimate_training as estimate_training
-from .network_cost import network_cost as network_cost
 from .page import coverage_page as coverage_page
 from .page import expression_page as expression_page
 from .page import write_scout as write_scout
+from .ridge_scores import enclosing as enclosing
 from .ridge_scores import smallest_good as smallest_good

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from cisnake.report import count, number
@@ -31,6 +32,7 @@ def expression_lines(found: ExpressionFindings) -> list[str]:
         lines.append(
             f"The network pools {found.divisor} bases into one position, so the window was lengthened to {found.length:,} bp."
         )
+    lines += _smallest(found)
     if found.composition:
         parts = [f"{number(r, 2)} from words of {k}" for k, r in found.composition.items()]
         lines.append(f"In this window, r is {', '.join(parts)} {'bases' if max(found.composition) > 1 else 'base'}.")
@@ -44,17 +46,27 @@ def _window(upstream: int, downstream: int) -> str:
 
 
 def _reason(found: ExpressionFindings) -> str:
-    best, chosen = found.best, found.chosen
-    if chosen["length"] == best["length"]:
-        return f"It has the highest score (r = {number(best['score'], 2)}), and no smaller window is as good."
-    how = (
-        f"less than {TOLERANCE}" if chosen["below_best"] <= TOLERANCE
-        else f"less than the standard error of the difference, {number(chosen['standard_error'])},"
-    )  # fmt: skip
+    chosen, kinds = found.chosen, "levels and contrasts" if np.isfinite(found.windows["contrasts"]).any() else "levels"
+    best = found.windows.loc[found.windows["levels"].fillna(-np.inf).idxmax()]
     return (
-        f"It is the smallest window whose score (r = {number(chosen['score'])}) is {how} below the best "
-        f"(r = {number(best['score'])} with {best['upstream']:,} and {best['downstream']:,} bp)."
+        f"It is the smallest that contains every window whose r for {kinds} is at most {TOLERANCE} below the best. For levels, "
+        f"its r is {number(chosen['levels'])}; the best is {number(best['levels'])}, with {_sides(best)}."
     )
+
+
+def _smallest(found: ExpressionFindings) -> list[str]:
+    """Return what the smallest useful window is, if it is not the recommended one."""
+    smallest, best = found.smallest, found.best
+    if smallest["recommended"]:
+        return []
+    return [
+        f"At the least, windows need {_sides(smallest)}: the smallest whose score, {number(smallest['score'])}, is no more than "
+        f"{TOLERANCE} or a standard error below the best, {number(best['score'])}."
+    ]
+
+
+def _sides(row: pd.Series) -> str:
+    return f"{row['upstream']:,} and {row['downstream']:,} bp"
 
 
 def compare_tss(found: ExpressionFindings) -> str:

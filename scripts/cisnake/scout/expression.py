@@ -16,16 +16,16 @@ from cisnake.errors import InputError
 from cisnake.evaluate import count_kmers
 from cisnake.model import read_params
 from cisnake.program import Progress, log
+from cisnake.scout.cost import TrainingTime, estimate_training, network_cost
 from cisnake.scout.genes import Measurements, ScoutedGenes, read_windows_of, scout_genes
 from cisnake.scout.grid import Grid, WordCounts
 from cisnake.scout.labels import LabelSummary, summarize_labels
-from cisnake.scout.network_cost import TrainingTime, estimate_training, network_cost
 from cisnake.scout.ridge_scores import (
     NOTHING,
-    TOLERANCE,
     Fitted,
     Prediction,
     choose_columns,
+    enclosing,
     predict_from_words,
     smallest_good,
     standard_errors,
@@ -72,8 +72,9 @@ class ExpressionFindings:
     k: int
         Length of the words.
     windows: pandas.DataFrame
-        One row per window of the grid: upstream, downstream, length, levels, one column `contrast:<name>` per contrast, score,
-        below_best, standard_error, as_good (as the best window), recommended.
+        One row per window of the grid: upstream, downstream, length, levels, one column `contrast:<name>` per contrast,
+        contrasts (their mean), score, below_best and standard_error of the score, as_good, smallest (of those whose score is
+        at most a standard error below the best), recommended.
     n_levels: int
         Number of tasks that were fitted.
     composition: dict of int to float
@@ -112,8 +113,13 @@ class ExpressionFindings:
 
     @property
     def chosen(self) -> pd.Series:
-        """The smallest row of `windows` that is as good as the best."""
+        """The row of `windows` that is recommended, before it is lengthened."""
         return self.windows[self.windows["recommended"]].iloc[0]
+
+    @property
+    def smallest(self) -> pd.Series:
+        """The row of the smallest window whose score is about as high as the best."""
+        return self.windows[self.windows["smallest"]].iloc[0]
 
     @property
     def predicts_nothing(self) -> bool:
@@ -160,12 +166,14 @@ def scout_expression(
     scores = table["score"].to_numpy()
     best = int(np.nanargmax(scores)) if np.isfinite(scores).any() else 0
     errors = standard_errors(fitted, predictions[best], predictions)
-    chosen = smallest_good(table["length"].tolist(), scores, errors)
+    as_good, window = enclosing(cells, table[["levels", "contrasts"]].to_numpy())
+    chosen, numbers = cells.index(window), np.arange(len(table))
     table = table.assign(
         below_best=scores[best] - scores,
         standard_error=errors,
-        as_good=scores[best] - scores <= np.maximum(TOLERANCE, errors),
-        recommended=np.arange(len(table)) == chosen,
+        as_good=as_good,
+        smallest=numbers == smallest_good(table["length"].tolist(), scores, errors),
+        recommended=numbers == chosen,
     )
     own = next(iter(files))
     model = read_params(own, dict(files[own]))["model"]
@@ -230,7 +238,7 @@ def _fitted(genes: ScoutedGenes) -> Fitted:
 
 def _row(prediction: Prediction) -> dict[str, float]:
     contrasts = {f"contrast:{name}": r for name, r in prediction.contrasts.items()}
-    return {"levels": prediction.level, **contrasts, "score": prediction.score}
+    return {"levels": prediction.level, **contrasts, "contrasts": prediction.contrast, "score": prediction.score}
 
 
 def _score_grid(genes: ScoutedGenes, genome: Genome, fitted: Fitted, k: int) -> tuple[pd.DataFrame, list[Prediction]]:

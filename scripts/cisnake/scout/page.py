@@ -11,10 +11,10 @@ from cisnake.report import draw_counts
 from cisnake.report.page import html_environment, list_versions
 from cisnake.scout import figures
 from cisnake.scout.advice import compare_tss, coverage_lines, expression_lines
+from cisnake.scout.cost import CPU_SPEED, GPU_SPEED, TrainingTime
 from cisnake.scout.coverage import CLIP_PCT, EXTREME_SHARE, CoverageFindings
 from cisnake.scout.expression import ExpressionFindings
-from cisnake.scout.network_cost import CPU_SPEED, GPU_SPEED, TrainingTime
-from cisnake.scout.ridge_scores import MAX_CONTRASTS, MAX_TASKS, TOLERANCE
+from cisnake.scout.ridge_scores import MAX_FITTED_CONTRASTS, MAX_FITTED_TASKS, TOLERANCE
 
 _MAX_ROWS = 12
 
@@ -59,7 +59,7 @@ def expression_page(title: str, found: ExpressionFindings, advice: str, configur
         maps=maps,
         n={"train": int(genes.train.sum()), "val": int((~genes.train).sum()), "tasks": len(genes.tasks)},
         n_contrasts=len(genes.contrasts),
-        limits={"tasks": MAX_TASKS, "contrasts": MAX_CONTRASTS, "tolerance": TOLERANCE},
+        limits={"tasks": MAX_FITTED_TASKS, "contrasts": MAX_FITTED_CONTRASTS, "tolerance": TOLERANCE},
         composition=list(found.composition.items()),
         tss=compare_tss(found) if found.tss is not None else "",
         labels=figures.draw_labels(genes.labels[genes.train], labels.tasks),

@@ -9,10 +9,10 @@ import numpy as np
 
 from cisnake.evaluate import Ridge, kmer_features, pearson
 
-MAX_TASKS = 64
+MAX_FITTED_TASKS = 64
 """Largest number of tasks that are fitted; of more, as many at even distances in the table are."""
 
-MAX_CONTRASTS = 12
+MAX_FITTED_CONTRASTS = 12
 """Largest number of contrasts that are fitted: the first ones."""
 
 TOLERANCE = 0.01
@@ -70,10 +70,10 @@ def choose_columns(train: np.ndarray, val: np.ndarray, contrasts: dict[str, tupl
         )
 
     levels = np.flatnonzero(usable(train, val))
-    if len(levels) > MAX_TASKS:
-        levels = levels[np.linspace(0, len(levels) - 1, MAX_TASKS).round().astype(int)]
+    if len(levels) > MAX_FITTED_TASKS:
+        levels = levels[np.linspace(0, len(levels) - 1, MAX_FITTED_TASKS).round().astype(int)]
     names = [name for name, (of_train, of_val) in contrasts.items() if usable(of_train[:, None], of_val[:, None])[0]]
-    names = names[:MAX_CONTRASTS]
+    names = names[:MAX_FITTED_CONTRASTS]
     parts = [
         np.column_stack([labels[:, levels], *(contrasts[name][i] for name in names)]).astype(np.float64)
         for i, labels in enumerate((train, val))
@@ -104,9 +104,14 @@ class Prediction:
     contrasts: dict[str, float]
 
     @property
+    def contrast(self) -> float:
+        """Mean score of the contrasts that have one; NaN if none has."""
+        return _mean_defined(list(self.contrasts.values()))
+
+    @property
     def score(self) -> float:
         """Mean of the score of the levels and of the mean score of the contrasts, as far as they are defined."""
-        return float(_mean_defined([self.level, _mean_defined(list(self.contrasts.values()))]))
+        return _mean_defined([self.level, self.contrast])
 
 
 def _mean_defined(values: Sequence[float]) -> float:
@@ -187,6 +192,40 @@ def _weighted_scores(fitted: Fitted, predicted: np.ndarray, weights: np.ndarray)
     parts = [np.median(r[:, :n], axis=1)] if n else []
     parts += [r[:, n:].mean(axis=1)] if r.shape[1] > n else []
     return np.mean(parts, axis=0)
+
+
+def enclosing(cells: Sequence[tuple[int, int]], scores: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return which windows are as good as the best by any score, and the smallest window that contains them all.
+
+    A window is as good as the best if its score is at most `TOLERANCE` lower. What a shorter window lacks, no network can
+    learn; sequence that does not even confuse a regression does a network no harm.
+
+    Parameters
+    ----------
+    cells: sequence of tuple of int
+        Bases upstream and downstream.
+    scores: numpy.ndarray, shape=(windows, kinds)
+        NaN where undefined.
+
+    Returns
+    -------
+    as_good: numpy.ndarray, shape=(windows,), dtype=bool
+        All False if no score is defined.
+    window: tuple of int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.scout import enclosing
+    >>> as_good, window = enclosing([(0, 500), (250, 0), (250, 500), (4000, 0)], np.array([[0.305], [0.31], [0.29], [0.1]]))
+    >>> as_good.tolist(), window
+    ([True, True, False, False], (250, 500))
+    """
+    known = np.where(np.isfinite(scores), scores, -np.inf)
+    best = known.max(axis=0)
+    as_good = ((known >= best - TOLERANCE) & np.isfinite(best)).any(axis=1)
+    chosen = [cell for cell, good in zip(cells, as_good, strict=True) if good] or list(cells[:1])
+    return as_good, (max(upstream for upstream, _ in chosen), max(downstream for _, downstream in chosen))
 
 
 def smallest_good(sizes: Sequence[int], scores: np.ndarray, errors: np.ndarray) -> int:
