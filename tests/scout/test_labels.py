@@ -57,4 +57,6 @@ def test_replicates_are_compared_within_groups_only() -> None:
     tasks = pd.DataFrame({"task": list("abcde"), "group": ["good", "bad", "alone", "good", "bad"]})
     table = compare_replicates(labels, tasks)
     assert table["group"].tolist() == ["bad", "good"] and table["n_tasks"].tolist() == [2, 2]
+    conditions = compare_replicates(labels, tasks.assign(replicate_of=["x", "", "", "x", ""]))
+    assert conditions["group"].tolist() == ["x"] and conditions["pearson"][0] > 0.9
     assert table["pearson"][1] == pytest.approx(0.99, abs=0.01) and abs(table["pearson"][0]) < 0.2

@@ -35,7 +35,7 @@ def expression_lines(found: ExpressionFindings) -> list[str]:
     lines += _smallest(found)
     if found.composition:
         parts = [f"{number(r, 2)} from words of {k}" for k, r in found.composition.items()]
-        lines.append(f"In this window, r is {', '.join(parts)} {'bases' if max(found.composition) > 1 else 'base'}.")
+        lines.append(f"The score in this window is {', '.join(parts)} {'bases' if max(found.composition) > 1 else 'base'}.")
     if found.tss is not None:
         lines.append(compare_tss(found))
     return lines
@@ -60,7 +60,7 @@ def _smallest(found: ExpressionFindings) -> list[str]:
     if smallest["recommended"]:
         return []
     return [
-        f"At the least, windows need {_sides(smallest)}: the smallest whose score, {number(smallest['score'])}, is no more than "
+        f"At the least, windows need {_sides(smallest)}: the smallest whose score, {number(smallest['score'])}, is at most "
         f"{TOLERANCE} or a standard error below the best, {number(best['score'])}."
     ]
 
@@ -73,7 +73,7 @@ def compare_tss(found: ExpressionFindings) -> str:
     """Return which source of TSSs predicts better."""
     assert found.tss is not None
     measured, annotated, error = found.tss.measured, found.tss.annotated, found.tss.error
-    text = f"Around measured TSSs r is {number(measured)}, around annotated 5' ends {number(annotated)}"
+    text = f"Around measured TSSs the score is {number(measured)}, around annotated 5' ends {number(annotated)}"
     genes = f" ({count(found.tss.n_train)} training and {count(found.tss.n_val)} validation genes that have both)"
     if abs(measured - annotated) <= max(error, TOLERANCE):
         return f"{text}{genes}: it makes no difference."

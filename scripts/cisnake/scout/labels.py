@@ -74,21 +74,22 @@ def summarize_labels(
 
 
 def compare_replicates(labels: np.ndarray, tasks: pd.DataFrame) -> pd.DataFrame:
-    """Return the median correlation over genes between the tasks of each group.
+    """Return the median correlation over genes between the replicates of each condition, or else the tasks of each group.
 
     Parameters
     ----------
     labels: numpy.ndarray, shape=(genes, tasks)
     tasks: pandas.DataFrame
-        task, group.
+        task, group, and replicate_of (the condition), if it is known.
 
     Returns
     -------
     pandas.DataFrame
-        group, n_tasks, pearson; at most 50 groups of at least two tasks, of each at most 20 tasks, the lowest first.
+        group (or condition), n_tasks, pearson; at most 50 groups of at least two tasks, of each at most 20 tasks, the lowest first.
     """
     rows = []
-    groups = tasks.reset_index(drop=True).groupby("group", sort=False).groups
+    names = tasks.get("replicate_of", tasks["group"]).reset_index(drop=True)
+    groups = names[names != ""].groupby(names, sort=False).groups
     for group, members in [item for item in groups.items() if len(item[1]) > 1][:_MAX_GROUPS]:
         part = labels[:, list(members)[:_MAX_REPLICATES]]
         r = np.concatenate([_correlate(part[:, i + 1 :], part[:, [i]]) for i in range(part.shape[1] - 1)])
