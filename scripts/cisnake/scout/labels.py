@@ -85,7 +85,7 @@ def compare_replicates(labels: np.ndarray, tasks: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        group (or condition), n_tasks, pearson; at most 50 groups of at least two tasks, of each at most 20 tasks, the lowest first.
+        group (or condition), n_tasks, pearson; at most 50 groups of at least two tasks, of each at most 20 tasks, lowest first.
     """
     rows = []
     names = tasks.get("replicate_of", tasks["group"]).reset_index(drop=True)
