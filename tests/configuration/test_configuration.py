@@ -195,7 +195,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
 
 def test_values_override_defaults() -> None:
     config = completion.complete(changed(SIMULATED, evaluate__baseline__k=3, peaks={"threshold": 0.5}))
-    assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["upstream"]) == (3, 500)
+    assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["alpha"]) == (3, "auto")
     assert (config["peaks"]["threshold"], config["peaks"]["min_length"]) == (0.5, 4)
 
 
@@ -641,13 +641,21 @@ def test_remote_files_are_not_looked_for(given: dict[str, Any]) -> None:
 
 def test_the_baseline_stays_inside_the_window() -> None:
     windows = {"upstream": 300, "downstream": 50}
-    assert completion.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]["upstream"] == 300
+    assert "upstream" not in completion.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]
     message = refusal(changed(SIMULATED, windows=windows, evaluate__baseline={"upstream": 500, "downstream": 51}))
     assert "evaluate.baseline.upstream is 500, more than windows.upstream (300)" in message
     assert "evaluate.baseline.downstream is 51, more than windows.downstream (50)" in message
-    assert "upstream plus downstream is shorter than k" in refusal(
-        changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1})
-    )
+    message = refusal(changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1}))
+    assert "its window of 3 bp is shorter than k (6)" in message
+    message = refusal(changed(SIMULATED, windows={"upstream": 5, "downstream": 50}, evaluate__baseline={"window": "promoter"}))
+    assert "its window of 5 bp is shorter than k (6)" in message
+    message = refusal(changed(SIMULATED, evaluate__baseline={"window": "whole", "upstream": 300}))
+    assert "has a window, and upstream or downstream: remove one of them" in message
+
+
+@pytest.mark.parametrize("alpha", ["best", -1, 0, "nan"])
+def test_the_penalty_is_a_number_above_zero_or_auto(alpha: Any) -> None:
+    assert "evaluate.baseline.alpha" in refusal(changed(SIMULATED, evaluate__baseline={"alpha": alpha}))
 
 
 def test_peaks_have_a_range_of_lengths() -> None:

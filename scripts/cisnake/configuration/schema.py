@@ -129,6 +129,8 @@ def _typed(value: Any, kind: Any) -> Any:
     YAML reads 1e-4 as text, and Snakemake reads everything inside the braces of `--config 'peaks={threshold: 0.02}'` as text.
     Numbers are normalised, so that a change from 300 to 300.0 does not trigger a rerun.
     """
+    if kind == ["number", "string"]:
+        kind = "number"
     if kind == "boolean" and isinstance(value, str):
         return {"true": True, "false": False}.get(value.lower(), value)
     if kind not in ("integer", "number") or isinstance(value, bool) or not isinstance(value, (str, int, float)):
