@@ -232,7 +232,7 @@ def test_exons_are_the_union_of_all_transcripts(gtf, gene_row, monkeypatch):
     assert read_exons(path).values.tolist() == expected
     monkeypatch.setattr("cisnake.data.annotation.gtf._BLOCK_ROWS", 2)
     assert read_exons(path).values.tolist() == expected
-    assert read_genes(path, feature="CDS").values[:, 4:6].tolist() == [[0, 500], [750, 780], [40, 50]]
+    assert read_genes(path, feature="CDS").values[:, 4:6].tolist() == [[20, 200], [750, 780], [40, 50]]
 
 
 def test_spans_do_not_depend_on_blocks(gtf, gene_row, monkeypatch):
