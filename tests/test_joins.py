@@ -21,7 +21,11 @@ from cisnake.joins import alike, explain_mismatch
         (["rna-NM_1"], ["NM_1"], "a prefix such as gene: or transcript:"),
         (["1", "X"], ["chrX"], "They differ in the prefix chr (X, chrX)"),
         (["AAAC-1"], ["AAAC"], "They differ in a numeric suffix such as -1 (AAAC-1, AAAC)"),
-        (["gene:At1"], ["AT1"], "They differ in upper and lower case and a prefix such as gene: or transcript: (gene:At1, AT1)"),
+        (
+            ["gene:At1"],
+            ["AT1"],
+            "They differ in upper and lower case and a prefix such as gene: or transcript: (gene:At1, AT1)",
+        ),
         (["Chr1"], ["1"], "the prefix chr (Chr1, 1)"),
     ],
 )

@@ -31,7 +31,7 @@ def explain_mismatch(
     second_names: Iterable[str],
     causes: Mapping[str, tuple[Iterable[str], Iterable[str]]] | None = None,
 ) -> str:
-    """Say how the names of two files differ: examples of names without a match on either side, and the difference if it is known.
+    """Say how the names of two files differ: examples without a match from either side, and the difference if it is known.
 
     Parameters
     ----------

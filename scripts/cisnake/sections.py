@@ -80,6 +80,7 @@ class AnnotationSection:
 
     gtf: Source
     feature: str
+    match_by: str
     tss_bed: Source
     tss_max_distance: int
     biotypes: Names

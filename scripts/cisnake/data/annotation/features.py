@@ -92,7 +92,9 @@ def _narrow_to_coding(genes: pd.DataFrame, path: Path, is_gff: bool) -> pd.DataF
     blocks = [_union(block, _ON_CHROM) for block in _gene_rows(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
     if not blocks:
         return genes
-    extent = _within(pd.concat(blocks), genes, _ON_CHROM).groupby("row").agg({"start": "min", "end": "max"}).reindex(genes.index)
+    extent = (
+        _within(pd.concat(blocks), genes, _ON_CHROM).groupby("row").agg({"start": "min", "end": "max"}).reindex(genes.index)
+    )
     start = np.maximum(genes["start"], extent["start"].fillna(genes["start"]).astype("int64"))
     return genes.assign(start=start, end=np.minimum(genes["end"], extent["end"].fillna(genes["end"]).astype("int64")))
 
@@ -249,7 +251,9 @@ def _loci(transcripts: pd.DataFrame, starts: pd.DataFrame) -> pd.DataFrame:
     copies = copies[copies.duplicated(keys, keep=False)]
     if len(copies):
         repeated = pd.MultiIndex.from_frame(transcripts[keys]).isin(pd.MultiIndex.from_frame(copies[keys]))
-        copies = copies.merge(transcripts.reset_index()[[*keys, "line", "feature", "attributes"]].drop_duplicates(keys), on=keys)
+        copies = copies.merge(
+            transcripts.reset_index()[[*keys, "line", "feature", "attributes"]].drop_duplicates(keys), on=keys
+        )
         transcripts = pd.concat([transcripts[~repeated], copies.set_index("line")])
     loci = _union(transcripts, _ON_STRAND).reset_index(drop=True)
     first = _within(transcripts.rename_axis("line").reset_index(), loci, _ON_STRAND).sort_values("line", kind="stable")

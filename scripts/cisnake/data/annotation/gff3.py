@@ -44,8 +44,8 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
     """Return the gene id of each gene row, or of each transcript row if the file has no gene rows, as matrices write it.
 
     The id is the attribute gene_id, else geneID, else locus_tag (only if the file has no gene rows), else ID. A prefix that
-    some databases add, such as `gene:`, is removed. Copies in the pseudoautosomal region of Y, to which older releases of GENCODE
-    give the gene_id of the copy on X, get the suffix of their ID, as in the GTF files of the same releases: `_PAR_Y`.
+    some databases add, such as `gene:`, is removed. Copies in the pseudoautosomal region of Y, to which older releases of
+    GENCODE give the gene_id of the copy on X, get the suffix of their ID, `_PAR_Y`, as in the GTF files of these releases.
 
     Examples
     --------
