@@ -167,6 +167,7 @@ class TargetsSection:
     tasks: Source
     task_columns: TaskColumnsSection
     transform: str
+    library: str
     tracks: str | None
     bin_size: int
     crop: int
