@@ -7,7 +7,6 @@ from typing import Any
 from cisnake.report import figures
 from cisnake.report.results import Results
 
-
 # Why a measured TSS is not used, in the order of `gene_windows.TSS_OUTCOMES`.
 _UNUSED_TSS = {
     "unknown_id": "of no annotated gene",
@@ -29,7 +28,7 @@ def show_inputs(results: Results) -> dict[str, Any]:
         "summary": summary,
         "reasons": [(reason, n, details.get(reason, "")) for reason, n in reasons.items()],
         "kept": figures.draw_counts("kept", {"kept": summary["n_kept"], **reasons}, "genes", highlight="kept"),
-        "tss_used": tss.get("used", 0),
+        "tss_used": tss.get("used", 0) if tss else None,
         "tss_unused": [(tss[outcome], words) for outcome, words in _UNUSED_TSS.items() if outcome in tss],
         "splits": figures.draw_splits(results.genes),
         "split": {split: int((results.genes["split"] == split).sum()) for split in ("train", "val", "test")},
