@@ -50,7 +50,7 @@ rule attribute_genes:
         gpu=min(GPUS, 1),
     params:
         settings=settings("attribute_genes"),
-        genes=optional("--genes", "genes"),
+        genes=optional("--gene-list", "genes"),
         folder=subpath(output[0], ancestor=2),
         models=models_folder,
         config=config_file,
@@ -133,7 +133,7 @@ rule scan_motifs:
         runtime=table_time,
     params:
         settings=settings("scan_motifs"),
-        genes=optional("--genes", "genes"),
+        genes=optional("--gene-list", "genes"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
