@@ -49,13 +49,13 @@ def main(args: argparse.Namespace) -> None:
     annotated, tss = read_annotation(args, annotation)
     ids, tasks, values = read_matrix(args.matrix, *matrix_keys(targets))
     described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
-    task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns))
+    task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns), ids)
     values, task_table, tasks_dropped = filter_tasks(values, task_table, targets.filters.tasks)
     # Check contrasts again: filters may have dropped a task, or the matrix did not exist when the run started.
     resolve_contrasts(configured.attribution.contrasts or {}, task_table)
-    matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes))
+    matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes), tasks)
     kept, dropped, summary = select_genes(annotated, tss, genome, annotation, windows, matrix)
-    require_genes(kept, dropped, " Check that annotation and matrix use the same gene ids.")
+    require_genes(kept, dropped)
     kept = assign_splits(kept, splits, list(genome.sizes), windows.max_shift)
     if not splits.allow_overlap:
         check_overlap(kept, splits.folds or 1, windows.max_shift)

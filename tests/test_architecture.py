@@ -14,7 +14,7 @@ from .import_graph import imported, module_file
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 
-GROUND = ("errors", "files", "processes", "program", "sections", "terminal", "text_files")
+GROUND = ("errors", "files", "joins", "processes", "program", "sections", "terminal", "text_files")
 DATA = ("data", "data.genome", "data.annotation", "data.matrix", "data.windows", "data.coverage", "data.dataset")
 MODEL = ("model", "model.network", "model.training")
 

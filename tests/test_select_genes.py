@@ -141,3 +141,36 @@ def test_folds_hold_out_every_gene(select):
     genes = read_table(folder / "genes")
     assert sorted(genes["fold"].unique()) == ["0", "1", "2"] and set(genes["split"]) == {"test"}
     assert genes.groupby("chrom")["fold"].nunique().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("library", ["matrix", "annotation"])
+def test_labels_do_not_depend_on_rows_that_are_no_genes(tiny, select, library: str) -> None:
+    """Summaries of htseq-count never count; ids that the annotation lacks count only with `matrix`."""
+    rng = np.random.default_rng(4)
+    ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
+    counts = pd.DataFrame(rng.poisson(50, (12, 3)), pd.Index(ids, name="gene"), ["heat", "cold", "acid"])
+    summary = pd.DataFrame(rng.poisson(500, (3, 3)), ["__no_feature", "ambiguous", "N_unmapped"], counts.columns)
+    spikes = pd.DataFrame(rng.poisson(900, (1, 3)), ["ERCC-1"], counts.columns)
+    splits, labels = {"val": ["chr2"], "test": ["chr3"]}, {}
+    for name, tables in (("clean", [counts]), ("summary", [summary, counts]), ("spikes", [counts, spikes])):
+        pd.concat(tables).to_csv(tiny.matrix, sep="\t", index_label="gene")
+        # A gene that is dropped by a filter still counts in the library.
+        sections = {"targets": {"filters": {"genes": {"min_total": int(counts.sum(axis=1).min()) + 1}}}}
+        folder = select(splits, sections=sections)
+        options = [f"--dropped={folder / 'dropped'}", f"--set=targets.library={library}", "--set=targets.transform=log1p_cpm"]
+        with layout.open_dataset(write(tiny, folder, *options)) as file:
+            kept, labels[name] = layout.read_windows(file)["gene_id"], layout.read_labels(file)
+            assert 0 < len(kept) < 12
+    np.testing.assert_allclose(labels["clean"], np.log1p(1e6 * (counts / counts.sum()).loc[kept]), rtol=1e-6)
+    np.testing.assert_array_equal(labels["summary"], labels["clean"])
+    assert np.array_equal(labels["spikes"], labels["clean"]) == (library == "annotation")
+    if library == "annotation":
+        with pytest.raises(InputError, match="requires --dropped"):
+            write(tiny, folder, *options[1:])
+
+
+def test_a_transposed_matrix_is_recognised(tiny, select) -> None:
+    table = pd.read_csv(tiny.matrix, sep="\t", index_col=0).T.rename_axis("task")
+    table.to_csv(tiny.matrix, sep="\t")
+    with pytest.raises(InputError, match="The matrix is transposed"):
+        select({"val": ["chr2"], "test": ["chr3"]})

@@ -170,6 +170,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
     section, _, last = key.partition(".")
     if last in METHODS.get(section, {}):
         before.setdefault(section, {})["method"] = METHODS[section][last]
+    if key == "targets.library":
+        before["targets"]["transform"] = "cpm"
     if key == "attribution.hypothetical":
         before["motifs"]["patterns"] = {"discover": False}
     if section == "splits" and last in ("folds", "val_fraction", "test_fraction"):

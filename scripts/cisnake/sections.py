@@ -80,6 +80,7 @@ class AnnotationSection:
 
     gtf: Source
     feature: str
+    match_by: str
     tss_bed: Source
     tss_max_distance: int
     biotypes: Names
@@ -167,6 +168,7 @@ class TargetsSection:
     tasks: Source
     task_columns: TaskColumnsSection
     transform: str
+    library: str
     tracks: str | None
     bin_size: int
     crop: int

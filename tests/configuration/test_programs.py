@@ -65,9 +65,11 @@ def changed(key: str, part: Any) -> dict[str, Any]:
 
 # Paths: the workflow compares the files.
 PATHS = {".".join(source) for source in configuration.SOURCES}
-# Options of methods that the demo does not use.
+# Options of methods and transforms that the demo does not use.
 OTHER_METHODS = {f"peaks.{key}" for key in ("n", "min_dist", "height", "window", "flank", "precision")}
-OTHER_METHODS |= {f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")}
+OTHER_METHODS |= {"targets.library"} | {
+    f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")
+}
 
 
 @pytest.mark.parametrize("key", [key for key, _ in keys(load_schema())])

@@ -72,6 +72,7 @@ MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
 PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
+CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
 
 PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.

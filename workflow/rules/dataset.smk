@@ -43,6 +43,7 @@ rule select_genes:
 rule write_dataset:
     input:
         genes=f"{R}/genes.tsv",
+        dropped=f"{R}/genes_dropped.tsv",
         tasks=f"{R}/tasks.tsv",
         genome=GENOME,
         matrix=MATRIX,
@@ -65,4 +66,4 @@ rule write_dataset:
         version=VERSION,
     shell:
         "python {params.scripts:q}/write_dataset.py --config {params.config} --genes {input.genes} --genome {input.genome:q} "
-        "--matrix {input.matrix:q} --tasks {input.tasks} --output {output} --log {log}"
+        "--matrix {input.matrix:q} --tasks {input.tasks} --dropped {input.dropped} --output {output} --log {log}"

@@ -103,7 +103,7 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
     for section, key in SOURCES:
         yield _missing_source(config, section, key)
     for function in (
-        *(_transform, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
+        *(_transform, _keys_of_matrix, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
         *(_network, _chromosomes, _splits, _counts_of_tracks, _contrasts),
@@ -233,6 +233,13 @@ def _key_of_expression(config: Config, section: str, key: str) -> Iterator[str]:
 def _transform(config: Config) -> Iterator[str]:
     if _of_coverage(config) and config["targets"]["transform"] != "none":
         yield "targets.transform requires targets.kind expression: use sum_stat, scale and clip_soft in the table of tracks"
+
+
+def _keys_of_matrix(config: Config) -> Iterator[str]:
+    """Check keys with a default that say how a matrix is read."""
+    for section, key, default in (("annotation", "match_by", "gene_id"), ("targets", "library", "matrix")):
+        if _of_coverage(config) and config[section][key] != default:
+            yield f"{section}.{key} requires targets.kind expression: remove the key"
 
 
 def _shift(config: Config) -> Iterator[str]:

@@ -53,7 +53,9 @@ PROGRAMS: dict[str, ProgramKeys] = {
         ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
         ("targets.cells", "attribution.contrasts"),
     ),
-    "write_dataset": ProgramKeys(("targets.transform", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)),
+    "write_dataset": ProgramKeys(
+        ("targets.transform", "targets.library", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)
+    ),
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
     "check_network": ProgramKeys((*_WINDOW, *_BINS), ("model",)),
@@ -141,8 +143,8 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested like the configuration, with defaults. Options of methods that are not chosen are left out; so are paths and
-        URLs, because the workflow compares the files.
+        Nested like the configuration, with defaults. Options of methods and transforms that are not chosen are left out; so are
+        paths and URLs, because the workflow compares the files.
     """
     picked: dict[str, Any] = {}
     for key in PROGRAMS[program].deciding:
@@ -158,6 +160,8 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
         if "method" in picked.get(section, {}):
             unused = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
             picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
+    if not str(picked.get("targets", {}).get("transform")).endswith("cpm"):
+        picked.get("targets", {}).pop("library", None)
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:
             picked.get("targets", {}).pop(key.partition(".")[2], None)

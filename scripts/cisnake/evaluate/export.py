@@ -12,6 +12,7 @@ import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
+from cisnake.joins import explain_mismatch
 
 # Layers of predictions.h5ad and the layers to export them to. The second one exists only if labels were transformed.
 LAYERS = {"predicted": "cisnake_predicted", "predicted_original": "cisnake_predicted_original"}
@@ -96,12 +97,14 @@ def _collect(
             obs, var, uns = (anndata.io.read_elem(file[name]) for name in ("obs", "var", "uns"))
             rows = tasks.get_indexer(obs.index.astype(str))
             if (rows < 0).any():
-                raise unknown_name(f"task of {path} (not in {matrix})", obs.index[int(np.argmax(rows < 0))], tasks)
-            columns = var.index.astype(str).map(matrix_id).map(places).to_numpy(np.float64)
+                why = explain_mismatch("the file of predictions", obs.index.astype(str), "the matrix", tasks)
+                raise InputError(f"{matrix} lacks {int((rows < 0).sum())} of the tasks of {path}: {why}.")
+            wanted = pd.Series(var.index.astype(str))
+            wanted = wanted.map(matrix_id).fillna(wanted)
+            columns = wanted.map(places).to_numpy(np.float64)
             if np.isnan(columns).all():
-                raise InputError(
-                    f"{matrix} has none of the genes of {path} (such as {var.index[0]}): are both files from the same run?"
-                )
+                why = explain_mismatch("the file of predictions", wanted, "the matrix", places.index)
+                raise InputError(f"{matrix} has none of the genes of {path}: {why}. Use files of the same run.")
             new = np.flatnonzero(~np.isnan(columns))
             new = new[~taken[columns[new].astype(int)]]
             at = columns[new].astype(int)

@@ -165,3 +165,26 @@ def test_no_tensorflow_is_needed():
     code += "cisnake.data.matrix.pseudobulks; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("block", [6, 10**6])
+def test_the_library_is_over_all_rows_or_over_annotated_genes(caplog, monkeypatch, block):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    monkeypatch.setattr(expression_transform, "_BLOCK_CELLS", block)
+    values = np.array([[60, 80, 10], [30, np.nan, 70], [5, 1, 11], [5, 19, 9]], np.float32)
+    genes, annotated = pd.Index(["a", "b", "ERCC-1", "ERCC-2"]), np.array([True, True, False, False])
+    given = ("cpm", values, np.arange(2), genes, None, annotated)
+    # 10, 20 and 20 % of the counts.
+    assert fit_transform(*given).library == (100, 100, 100)
+    assert (
+        "2 ids that the annotation lacks, most of all ERCC-2, ERCC-1, hold 20 % of the counts of the median task" in caplog.text
+    )
+    assert "between 10 % and 20 %" in caplog.text and "set targets.library to annotation" in caplog.text
+    caplog.clear()
+    assert fit_transform(*given, only_annotated=True).library == (90, 80, 80)
+    values[2:] /= 4
+    fit_transform(*given)
+    fit_transform("cpm", values, np.arange(2), genes)
+    assert "annotation lacks" not in caplog.text
+    with pytest.raises(InputError, match="task 1 of the matrix has no counts"):
+        fit_transform("cpm", values, np.arange(2), genes, None, np.array([False, True, False, False]), only_annotated=True)

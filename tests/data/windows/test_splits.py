@@ -69,8 +69,13 @@ def test_by_table(tmp_path: Path):
         return assign_splits(table, by(genes=str(path)), CHROMOSOMES)["split"].tolist()
 
     assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
-    with pytest.raises(InputError, match="no split to 1 genes, for example g1"):
+    with pytest.raises(InputError, match=r"no split to 1 of 3 genes: genes\.tsv has g1; the table has no others\. Add them"):
         assign("g2\ttest\ng0\ttrain\n")
+    with pytest.raises(InputError, match=r"no split to 3 of 3 genes: .* They differ in upper and lower case \(g0, G0\)"):
+        assign("G2\ttest\nG0\ttrain\nG1\tval\n")
+    table["gene_name"] = ["one", "two", "three"]
+    with pytest.raises(InputError, match="It has gene names: name genes by their gene_id"):
+        assign("one\ttest\ntwo\ttrain\nthree\tval\n")
     with pytest.raises(InputError, match="'tests'"):
         assign("g2\ttests\ng0\ttrain\ng1\tval\n")
     with pytest.raises(InputError, match="g0 to two splits"):

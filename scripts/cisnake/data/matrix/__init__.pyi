@@ -12,6 +12,7 @@ from .measurements import read_task_names as read_task_names
 from .measurements import read_tasks_table as read_tasks_table
 from .pseudobulks import aggregate_cells as aggregate_cells
 from .pseudobulks import write_pseudobulks as write_pseudobulks
+from .summary_rows import find_summary_rows as find_summary_rows
 from .transform import KINDS as KINDS
 from .transform import ExpressionTransform as ExpressionTransform
 from .transform import fit_transform as fit_transform

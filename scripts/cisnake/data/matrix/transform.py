@@ -16,6 +16,8 @@ KINDS = ("none", "log1p", "zscore", "cpm", "log1p_cpm")
 _COUNTS = ("log1p", "cpm", "log1p_cpm")
 _STATISTICS = {"zscore": ("mean", "sd"), "cpm": ("library",), "log1p_cpm": ("library",)}
 _BLOCK_CELLS = 4_000_000
+# Share of the counts of the median task above which ids that the annotation lacks are reported.
+_LARGE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ExpressionTransform:
     mean, sd: sequence of float, optional
         For "zscore": mean and standard deviation per task; sd above 0.
     library: sequence of float, optional
-        For "cpm" and "log1p_cpm": sum per task over all genes of the matrix, including genes not used in the run; above 0.
+        For "cpm" and "log1p_cpm": sum per task over the genes that count, including genes not used in the run; above 0.
 
     Raises
     ------
@@ -134,7 +136,13 @@ class ExpressionTransform:
 
 
 def fit_transform(
-    kind: str, values: np.ndarray, train: np.ndarray, genes: pd.Index | None = None, tasks: list[str] | None = None
+    kind: str,
+    values: np.ndarray,
+    train: np.ndarray,
+    genes: pd.Index | None = None,
+    tasks: list[str] | None = None,
+    annotated: np.ndarray | None = None,
+    only_annotated: bool = False,
 ) -> ExpressionTransform:
     """Fit a transform to a matrix.
 
@@ -150,6 +158,10 @@ def fit_transform(
         Names of the rows in error messages. Default: row numbers.
     tasks: list of str, optional
         Names of the columns in error messages. Default: column numbers.
+    annotated: numpy.ndarray, shape=(genes,), dtype=bool, optional
+        Which rows are genes of the annotation. A warning tells if others hold a large share of the counts. Default: all.
+    only_annotated: bool
+        Whether library sizes include only annotated genes. Default False.
 
     Returns
     -------
@@ -178,7 +190,8 @@ def fit_transform(
         mean, sd = _mean_and_sd(values, train, tasks)
         return ExpressionTransform(kind, mean=mean, sd=sd)
     if kind in ("cpm", "log1p_cpm"):
-        return ExpressionTransform(kind, library=_library(kind, values, tasks))
+        annotated = np.ones(len(values), bool) if annotated is None else annotated
+        return ExpressionTransform(kind, library=_library(kind, values, genes, tasks, annotated, only_annotated))
     return ExpressionTransform(kind)
 
 
@@ -200,24 +213,44 @@ def _refuse_negative(kind: str, values: np.ndarray, genes: pd.Index, tasks: list
             )
 
 
-def _library(kind: str, values: np.ndarray, tasks: list[str]) -> list[float]:
-    """Return the sum of each task over all genes."""
-    library, all_integer = np.zeros(values.shape[1]), True
-    for _, block in _blocks(values):
-        measured = np.isfinite(block)
-        library += np.sum(block, axis=0, dtype=np.float64, where=measured)
+def _library(
+    kind: str, values: np.ndarray, genes: pd.Index, tasks: list[str], annotated: np.ndarray, only_annotated: bool
+) -> list[float]:
+    """Return the sum of each task over all genes, or over annotated genes only."""
+    known, unknown, all_integer = np.zeros(values.shape[1]), np.zeros(values.shape[1]), True
+    for first, block in _blocks(values):
+        measured, of_block = np.isfinite(block), annotated[first : first + len(block), None]
+        known += np.sum(block, axis=0, dtype=np.float64, where=measured & of_block)
+        unknown += np.sum(block, axis=0, dtype=np.float64, where=measured & ~of_block)
         all_integer = all_integer and bool(((block == np.floor(block)) | ~measured).all())
     if not all_integer:
         log.warning(
             "targets.transform %s requires counts, but the matrix has non-integer values: if they are normalised, set "
             "targets.layer to the matrix of counts, or use another transform.", kind,
         )  # fmt: skip
+    if not only_annotated:
+        _warn_of_unannotated(values, genes, annotated, unknown / np.maximum(known + unknown, 1))
+    library = known if only_annotated else known + unknown
     if not library.all():
         raise InputError(
             f"task {tasks[int(np.argmin(library))]} of the matrix has no counts: counts per million are undefined; drop such "
             "tasks with targets.filters.tasks.min_total."
         )
     return library.tolist()
+
+
+def _warn_of_unannotated(values: np.ndarray, genes: pd.Index, annotated: np.ndarray, shares: np.ndarray) -> None:
+    """Warn if ids that the annotation lacks hold a large share of the counts; `shares` is their share of each task."""
+    if (share := float(np.median(shares))) < _LARGE_SHARE:
+        return
+    rows = np.flatnonzero(~annotated)
+    totals = np.concatenate([np.nansum(block, axis=1, dtype=np.float64) for _, block in _blocks(values)])[rows]
+    largest = genes[rows[np.argsort(-totals, kind="stable")[:3]]]
+    log.warning(
+        "%d ids that the annotation lacks, most of all %s, hold %.0f %% of the counts of the median task, between %.0f %% and "
+        "%.0f %%: counts per million are relative to sums that include them. To leave them out, set targets.library to "
+        "annotation.", len(rows), ", ".join(map(str, largest)), 100 * share, 100 * shares.min(), 100 * shares.max(),
+    )  # fmt: skip
 
 
 def _mean_and_sd(values: np.ndarray, train: np.ndarray, tasks: list[str]) -> tuple[list[float], list[float]]:

@@ -2,6 +2,7 @@ from .contigs import break_contigs as break_contigs
 from .contigs import find_unknown as find_unknown
 from .contigs import make_contigs as make_contigs
 from .contigs import separate_contigs as separate_contigs
+from .gene_choice import check_list as check_list
 from .gene_choice import choose_genes as choose_genes
 from .gene_selection import add_selection_options as add_selection_options
 from .gene_selection import read_annotation as read_annotation

@@ -10,6 +10,7 @@ import pandas as pd
 from cisnake.data.genome import overlaps
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
+from cisnake.joins import explain_mismatch
 from cisnake.sections import SplitsSection
 
 SPLITS = ("train", "val", "test")
@@ -69,9 +70,9 @@ def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[
         genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
         unassigned = genes["gene_id"][genes["split"].isna()]
         if len(unassigned):
-            raise InputError(
-                f"{splits.genes} assigns no split to {len(unassigned)} genes, for example {unassigned.iloc[0]}: add them."
-            )
+            causes = {"It has gene names: name genes by their gene_id": (table["gene_id"], genes.get("gene_name", ()))}
+            why = explain_mismatch("genes.tsv", genes["gene_id"], "the table", table["gene_id"], causes)
+            raise InputError(f"{splits.genes} assigns no split to {len(unassigned)} of {len(genes)} genes: {why}. Add them.")
     else:
         genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
     _check_all_splits(genes)
