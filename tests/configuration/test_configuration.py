@@ -113,7 +113,7 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ),
         ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but coverage runs have no gene-body channel"),
         ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than the windows (1024 bp)"),
-        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave no training tiles"),
+        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing for training"),
         ({"targets__matrix": "matrix.tsv"}, "targets.matrix requires targets.kind expression"),
         ({"targets__transform": "log1p"}, "targets.transform requires targets.kind expression"),
         ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv does not exist"),

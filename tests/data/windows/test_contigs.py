@@ -23,6 +23,8 @@ def by(**keys: Any) -> SplitsSection:
 
 
 Places = list[tuple]
+LONG = 1_000_000
+SIZES = dict.fromkeys(["chr1", "chr2", "chr3"], LONG)
 
 
 def table(places: Places) -> pd.DataFrame:
@@ -146,22 +148,22 @@ def test_fractions_and_folds_against_the_plain_procedure(seed):
             aim = [0.65 * total, 0.1 * total, 0.25 * total]
             part = plain_deal(length, aim, [False, True, True], [1, 0, 0], seed)
             wanted = contigs.assign(split=[("train", "val", "test")[i] for i in part], fold=0)
-        found = divide_contigs(contigs, by(**splits), ["chr1", "chr2", "chr3"], seed)
+        found = divide_contigs(contigs, by(**splits), SIZES, seed)
         assert places(found) == sorted(places(found))
         for key, group in wanted.groupby(["split", "fold"]):
             of_key = found[(found["split"] == key[0]) & (found["fold"] == key[1])]
             assert places(of_key[["chrom", "start", "end"]]) == runs(bases(places(group)))
-        again = divide_contigs(contigs, by(**splits), ["chr1", "chr2"], seed)
+        again = divide_contigs(contigs, by(**splits), {"chr1": LONG, "chr2": LONG}, seed)
         assert found.equals(again)
-        assert not found.equals(divide_contigs(contigs, by(**splits), ["chr1", "chr2"], seed + 1))
+        assert not found.equals(divide_contigs(contigs, by(**splits), {"chr1": LONG, "chr2": LONG}, seed + 1))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shares_are_close_to_their_targets(seed):
     contigs = random_contigs(seed, n=500)
     length = (contigs["end"] - contigs["start"]).sum()
-    by_fraction = divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.2), ["chr1", "chr2"], seed)
-    by_fold = divide_contigs(contigs, by(folds=5), ["chr1", "chr2"], seed)
+    by_fraction = divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.2), {"chr1": LONG, "chr2": LONG}, seed)
+    by_fold = divide_contigs(contigs, by(folds=5), {"chr1": LONG, "chr2": LONG}, seed)
     for found, key, aims in (
         (by_fraction, "split", {"train": 0.7, "val": 0.1, "test": 0.2}),
         (by_fold, "fold", dict.fromkeys(range(5), 0.2)),
@@ -175,27 +177,27 @@ def test_shares_are_close_to_their_targets(seed):
 def test_by_chromosome():
     contigs = table([("chr1", 0, 50), ("chr1", 50, 90), ("chr2", 0, 40), ("chr3", 5, 9)])
     splits = {"val": ["chr3"], "test": ["chr2"]}
-    assert places(divide_contigs(contigs, by(**splits), ["chr1", "chr2", "chr3"], 0)) == [
+    assert places(divide_contigs(contigs, by(**splits), SIZES, 0)) == [
         ("chr1", 0, 90, "train", 0),
         ("chr2", 0, 40, "test", 0),
         ("chr3", 5, 9, "val", 0),
     ]
     with pytest.raises(InputError, match=r"splits\.val 'chr4'"):
-        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3"], 0)
+        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), SIZES, 0)
     with pytest.raises(InputError, match=r"splits\.genes does not apply to tiles"):
-        divide_contigs(contigs, by(genes="splits.tsv"), ["chr1", "chr2", "chr3"], 0)
+        divide_contigs(contigs, by(genes="splits.tsv"), SIZES, 0)
     with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bp, was assigned to val"):
-        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3", "chr4"], 0)
+        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), SIZES | {"chr4": 9}, 0)
 
 
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
     with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):
-        divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"val_fraction \+ test_fraction is 1:"):
-        divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), ["chr1"], 0)
+        divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), {"chr1": LONG}, 0)
+    with pytest.raises(InputError, match=r"together are 1 of the bases"):
+        divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), {"chr1": LONG}, 0)
     with pytest.raises(InputError, match=r"was assigned to fold"):
-        divide_contigs(contigs[:2], by(folds=3), ["chr1"], 0)
+        divide_contigs(contigs[:2], by(folds=3), {"chr1": LONG}, 0)
 
 
 def near(places: Places, distance: int) -> set[tuple[str, int]]:

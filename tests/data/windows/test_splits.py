@@ -20,7 +20,7 @@ def by(**keys: Any) -> SplitsSection:
     return configuration.section("splits", **keys)
 
 
-CHROMOSOMES = ["chr1", "chr2", "chr3"]
+CHROMOSOMES = dict.fromkeys(["chr1", "chr2", "chr3"], 5000)
 
 
 def windows(*places: tuple[str, int, int], split: str = "train") -> pd.DataFrame:
@@ -46,10 +46,10 @@ def shared_bases(table: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool:
 
 def test_by_chromosome():
     table = random_windows(0)
-    found = assign_splits(table, by(val=["chr2"], test=["chr3"]), CHROMOSOMES)
+    found, dropped = assign_splits(table, by(val=["chr2"], test=["chr3"]), CHROMOSOMES, max_shift=1000)
     role = {"chr1": "train", "chr2": "val", "chr3": "test"}
     assert found["split"].tolist() == [role[chrom] for chrom in table["chrom"]]
-    assert (found["fold"] == 0).all()
+    assert (found["fold"] == 0).all() and dropped.empty
     check_overlap(found, 1, 1000)
 
 
@@ -58,7 +58,7 @@ def test_unknown_chromosome_and_empty_split():
     with pytest.raises(InputError, match=r"splits\.test 'chr33'.*chr3"):
         assign_splits(table, by(val=["chr2"], test=["chr33"]), CHROMOSOMES)
     with pytest.raises(InputError, match="no genes are left for the split val"):
-        assign_splits(table, by(val=["chr4"], test=["chr3"]), [*CHROMOSOMES, "chr4"])
+        assign_splits(table, by(val=["chr4"], test=["chr3"]), CHROMOSOMES | {"chr4": 9})
 
 
 def test_by_table(tmp_path: Path):
@@ -66,7 +66,7 @@ def test_by_table(tmp_path: Path):
 
     def assign(text: str) -> list[str]:
         path.write_text("gene_id\tsplit\n" + text)
-        return assign_splits(table, by(genes=str(path)), CHROMOSOMES)["split"].tolist()
+        return assign_splits(table, by(genes=str(path)), CHROMOSOMES)[0]["split"].tolist()
 
     assert assign("g2\ttest\nx\tval\ng0\ttrain\ng1\tval\n") == ["train", "val", "test"]
     with pytest.raises(InputError, match="no split to 1 genes, for example g1"):
@@ -84,7 +84,8 @@ def test_by_table(tmp_path: Path):
 @pytest.mark.parametrize("seed", range(4))
 def test_folds_share_no_base_and_hold_out_every_gene_once(seed, chromosomes, max_shift):
     table = random_windows(seed, chromosomes=chromosomes)
-    found = assign_splits(table, by(folds=4), [f"chr{i + 1}" for i in range(chromosomes)], max_shift)
+    found, dropped = assign_splits(table, by(folds=4), {}, max_shift)
+    assert dropped.empty
     roles = np.stack([split_for_fold(found, fold, 4) for fold in range(4)])
     assert set(found["fold"]) == {0, 1, 2, 3} and (found["split"] == "test").all()
     assert ((roles == "test").sum(axis=0) == 1).all() and ((roles == "val").sum(axis=0) == 1).all()
@@ -97,16 +98,16 @@ def test_folds_share_no_base_and_hold_out_every_gene_once(seed, chromosomes, max
 def test_folds_do_not_depend_on_the_order_of_genes_in_the_table():
     table = random_windows(3, chromosomes=1)
     mixed = table.sample(frac=1, random_state=0)
-    found = assign_splits(table, by(folds=3), CHROMOSOMES).set_index("gene_id")["fold"]
-    again = assign_splits(mixed, by(folds=3), CHROMOSOMES).set_index("gene_id")["fold"]
+    found = assign_splits(table, by(folds=3), CHROMOSOMES)[0].set_index("gene_id")["fold"]
+    again = assign_splits(mixed, by(folds=3), CHROMOSOMES)[0].set_index("gene_id")["fold"]
     assert (found == again[found.index]).all()
 
 
 def test_too_few_groups_for_the_folds():
     # Two groups of windows, but one if training can shift them together.
     table = windows(("chr1", 0, 10), ("chr1", 5, 15), ("chr1", 17, 30), ("chr1", 29, 40), ("chr2", 0, 10))
-    assert assign_splits(table, by(folds=3), CHROMOSOMES)["fold"].nunique() == 3
-    assert assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=2)["fold"].nunique() == 3
+    assert assign_splits(table, by(folds=3), CHROMOSOMES)[0]["fold"].nunique() == 3
+    assert assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=2)[0]["fold"].nunique() == 3
     with pytest.raises(InputError, match="more than 2 groups"):
         assign_splits(table, by(folds=3), CHROMOSOMES, max_shift=3)
 

@@ -80,6 +80,7 @@ def test_tiles_by_chromosome(genome):
         "gaps": 1500,
         "outside_limit": 0,
         "short_contigs": 500,
+        "outside_regions": 0,
         "near_other_split": 0,
     }
     assert summary["dropped_tiles"] == {"too_many_n": 2, "not_sampled": 0}
@@ -159,6 +160,7 @@ def test_limit_gaps_and_excluded_chromosomes(genome):
         "gaps": 1500,
         "outside_limit": 20000 - 1500 - 2900 + 5000,
         "short_contigs": 0,
+        "outside_regions": 0,
         "near_other_split": 0,
     }
     assert summary["notices"] == ["tiles.exclude_chromosomes: 'chrX' is not in the genome."]
