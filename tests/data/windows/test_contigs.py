@@ -190,6 +190,50 @@ def test_by_chromosome():
         divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), SIZES | {"chr4": 9}, 0)
 
 
+def test_contigs_are_cut_at_the_borders_of_regions(tmp_path: Path):
+    contigs = table([("chr1", 5, 50), ("chr1", 50, 90), ("chr2", 0, 40)])
+    found = divide_contigs(contigs, by(val=["chr1:1-10", "chr1:31-60"], test=["chr2:11-20"]), {"chr1": 90, "chr2": 40}, 0)
+    assert places(found) == [
+        ("chr1", 5, 10, "val", 0),
+        ("chr1", 10, 30, "train", 0),
+        ("chr1", 30, 60, "val", 0),
+        ("chr1", 60, 90, "train", 0),
+        ("chr2", 0, 10, "train", 0),
+        ("chr2", 10, 20, "test", 0),
+        ("chr2", 20, 40, "train", 0),
+    ]
+    path = tmp_path / "regions.tsv"
+    path.write_text("chrom\tstart\tend\tsplit\nchr1\t0\t30\ttrain\nchr1\t40\t60\tval\nchr2\t10\t40\ttest\n")
+    found = divide_contigs(contigs, by(regions=str(path)), {"chr1": 90, "chr2": 40}, 0)
+    assert places(found) == [("chr1", 5, 30, "train", 0), ("chr1", 40, 60, "val", 0), ("chr2", 10, 40, "test", 0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fractions_of_all_bases_are_held_out_beside_regions(seed):
+    contigs = random_contigs(seed, n=500)
+    sizes = {"chr1": LONG, "chr2": LONG}
+    total = (contigs["end"] - contigs["start"]).sum()
+    test = contigs[(contigs["chrom"] == "chr2") & (contigs["end"] <= 20000)]
+    aim = (test["end"] - test["start"]).sum() / total
+    for splits, held_out in (
+        ({"val_fraction": 0.1, "test": ["chr2:1-20000"]}, "val"),
+        ({"test_fraction": 0.1, "val": ["chr2:1-20000"]}, "test"),
+    ):
+        found = divide_contigs(contigs, by(**splits), sizes, seed)
+        share = (found["end"] - found["start"]).groupby(found["split"]).sum() / total
+        assert share.sum() == pytest.approx(1) and share[held_out] == pytest.approx(0.1, abs=0.02)
+        fixed = found[found["split"] == ("test" if held_out == "val" else "val")]
+        assert bases(places(fixed)) == {(c, i) for c, i in bases(places(contigs)) if c == "chr2" and i < 20000}
+        assert aim - 0.01 < share[fixed["split"].iloc[0]] < aim + 0.01
+        assert found.equals(divide_contigs(contigs, by(**splits), sizes, seed))
+
+
+def test_a_fraction_that_leaves_nothing_beside_a_chromosome_is_refused():
+    contigs = table([("chr1", 0, 50), ("chr2", 0, 950)])
+    with pytest.raises(InputError, match=r"together are 1\.05 of the bases: nothing is left for training"):
+        divide_contigs(contigs, by(val_fraction=0.1, test=["chr2"]), {"chr1": 50, "chr2": 950}, 0)
+
+
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
     with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):

@@ -246,3 +246,119 @@ def test_a_split_without_genes_is_named():
         assign_genes(genes, tiles)
     kept, dropped = assign_genes(genes.assign(window_start=[5, 40, 29]), tiles)
     assert kept["split"].tolist() == ["train", "val", "test"] and dropped.empty and "reason" in dropped
+
+
+def crowded_genome(seed: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Genes on both strands whose windows overlap their neighbours', up to both ends of each chromosome."""
+    rng = np.random.default_rng(seed)
+    sizes = {f"chr{i + 1}": int(rng.integers(1500, 3000)) for i in range(3)}
+    places = [(chrom, int(start), int(start) + 40) for chrom, size in sizes.items() for start in rng.integers(0, size - 40, 60)]
+    places += [(chrom, start, start + 40) for chrom, size in sizes.items() for start in (0, size - 40)]
+    return windows(*places).assign(strand=rng.choice(["+", "-"], len(places))), sizes
+
+
+WAYS = [
+    {"val": ["chr2"], "test": ["chr3"]},
+    {"val": ["chr1:1-500"], "test": ["chr1:501-1,000"]},
+    {"val": ["chr1:1-500"], "test": ["chr2:700-1200", "chr3"]},
+    {"val": ["chr2:301-600", "chr2:1001-1300"], "test_fraction": 0.15},
+    {"val_fraction": 0.15, "test": ["chr3"]},
+    {"val_fraction": 0.15, "test": ["chr3:201-700", "chr1:1-300"]},
+    {"val_fraction": 0.1, "test_fraction": 0.2},
+    {"regions": "regions.tsv"},
+]
+
+
+def chosen(splits: dict[str, Any], folder: Path) -> SplitsSection:
+    if "regions" not in splits:
+        return by(**splits)
+    path = folder / "regions.tsv"
+    rows = ["chr1\t0\t700\ttrain", "chr1\t700\t1000\tval", "chr1\t1100\t1400\ttest", "chr2\t0\t1500\ttrain"]
+    path.write_text("\n".join(["chrom\tstart\tend\tsplit", *rows]) + "\n")
+    return by(regions=str(path))
+
+
+@pytest.mark.parametrize("max_shift", [0, 13])
+@pytest.mark.parametrize("splits", WAYS, ids=str)
+@pytest.mark.parametrize("seed", range(6))
+def test_no_split_shares_a_base_with_another_and_no_gene_is_lost_silently(seed, splits, max_shift, tmp_path: Path):
+    genes, sizes = crowded_genome(seed)
+    kept, dropped = assign_splits(genes, chosen(splits, tmp_path), sizes, max_shift, seed)
+    assert set(kept["split"]) == {"train", "val", "test"} and (kept["fold"] == 0).all()
+    assert not shared_bases(kept, kept["split"].to_numpy(), max_shift)
+    check_overlap(kept, 1, max_shift)
+    # All others are dropped, with the split and the place in the detail.
+    order = {gene: i for i, gene in enumerate(genes["gene_id"])}
+    assert sorted([*kept["gene_id"], *dropped["gene_id"]], key=order.get) == genes["gene_id"].tolist()
+    assert kept["gene_id"].map(order).is_monotonic_increasing and dropped["gene_id"].map(order).is_monotonic_increasing
+    border = dropped[dropped["reason"] == "split_border"]
+    assert border["detail"].str.contains(r"\b(?:val|test)\b.*, chr\d:\d+-\d+$").all()
+    assert set(dropped["reason"]) - {"split_border"} == ({"outside_regions"} if "regions" in splits else set())
+    if splits == WAYS[0]:
+        assert dropped.empty
+
+
+@pytest.mark.parametrize("splits", WAYS, ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_training_or_validation_gene_is_dropped_without_need(seed, splits, tmp_path: Path):
+    genes, sizes = crowded_genome(seed)
+    section = chosen(splits, tmp_path)
+    kept, dropped = assign_splits(genes, section, sizes, 13, seed)
+    for gene in dropped[dropped["reason"] == "split_border"].itertuples():
+        if gene.detail.startswith("the window lies partly"):
+            first, last = map(int, gene.detail.rpartition(":")[2].split("-"))
+            assert gene.window_start <= first - 1 < last <= gene.window_end and last - first + 1 < 40
+        else:
+            others = kept[kept["chrom"] == gene.chrom]
+            near = (others["window_start"] < gene.window_end + 13) & (others["window_end"] > gene.window_start - 13)
+            assert set(others["split"][near]) & {"val", "test"}, gene
+
+
+def test_windows_belong_to_the_region_in_which_they_lie_entirely():
+    # Between the regions lie 20 bases of training; windows end and begin exactly at borders, and one base beyond.
+    places = [(0, 100), (1, 101), (99, 120), (100, 120), (120, 220), (119, 219), (121, 221), (220, 900), (880, 900)]
+    genes = windows(*(("chr1", *place) for place in places))
+    splits = by(val=["chr1:1-100"], test=["chr1:121-220"])
+    kept, dropped = assign_splits(genes, splits, {"chr1": 900})
+    assert dict(zip(kept["gene_id"], kept["split"])) == {
+        "g0": "val", "g3": "train", "g4": "test", "g7": "train", "g8": "train"
+    }  # fmt: skip
+    assert dict(zip(dropped["gene_id"], dropped["detail"])) == {
+        "g1": "the window lies partly in val, chr1:2-100",
+        "g2": "the window lies partly in val, chr1:100-100",
+        "g5": "the window lies partly in test, chr1:121-219",
+        "g6": "the window lies partly in test, chr1:122-220",
+    }
+    kept, dropped = assign_splits(genes, splits, {"chr1": 900}, max_shift=1)
+    assert dict(zip(kept["gene_id"], kept["split"])) == {"g0": "val", "g4": "test", "g8": "train"}
+    details = dict(zip(dropped["gene_id"], dropped["detail"]))
+    # The window of g3 touches both.
+    assert details["g3"] == "the window, shifted by up to 1 bp, shares bases with test gene g4, chr1:121-220"
+    assert details["g7"] == "the window, shifted by up to 1 bp, shares bases with test gene g4, chr1:121-220"
+
+
+def test_with_overlap_allowed_no_gene_is_dropped_at_borders():
+    genes = windows(("chr1", 0, 50), ("chr1", 40, 90), ("chr1", 90, 140), ("chr1", 95, 145), ("chr1", 150, 200))
+    splits = by(val=["chr1:1-60"], test=["chr1:61-142"], allow_overlap=True)
+    kept, dropped = assign_splits(genes, splits, {"chr1": 200}, max_shift=30)
+    assert kept["split"].tolist() == ["val", "val", "test", "train", "train"] and dropped.empty
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_fractions_are_of_all_genes(seed):
+    table = windows(*((chrom, 50 * i, 50 * i + 40) for chrom in CHROMOSOMES for i in range(100)))
+    for splits, wanted in (
+        ({"val_fraction": 0.1, "test_fraction": 0.2}, {"train": 210, "val": 30, "test": 60}),
+        ({"val_fraction": 0.1, "test": ["chr3"]}, {"train": 170, "val": 30, "test": 100}),
+        ({"val": ["chr2:1-1000"], "test_fraction": 0.3}, {"train": 190, "val": 20, "test": 90}),
+    ):
+        kept, dropped = assign_splits(table, by(**splits), CHROMOSOMES, 0, seed)
+        counts = kept["split"].value_counts()
+        assert all(abs(counts[split] - n) <= 10 for split, n in wanted.items()), counts
+        assert dropped.empty and len(kept) == 300
+
+
+def test_a_split_that_loses_all_genes_at_borders_is_explained():
+    genes = windows(("chr1", 0, 100), ("chr1", 90, 190), ("chr1", 200, 300))
+    with pytest.raises(InputError, match="no genes are left for the split train; the windows of 1 genes cross a border"):
+        assign_splits(genes, by(val=["chr1:1-100"], test=["chr1:195-300"]), {"chr1": 300})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cisnake.data.genome import intersect, parse_region, subtract
+from cisnake.data.genome import intersect, merge, parse_region, subtract
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
 from cisnake.sections import SplitsSection
@@ -145,9 +145,9 @@ def _wrong_region(place: str, region: pd.Series, sizes: Mapping[str, int]) -> In
 def _shared_bases(regions: pd.DataFrame, sizes: Mapping[str, int]) -> tuple[str, str, str] | None:
     """Return two splits that share bases and the first shared place, or None."""
     for first, second in itertools.combinations(SPLITS, 2):
-        shared = intersect(regions[regions["split"] == first], regions[regions["split"] == second])
+        shared = intersect(merge(regions[regions["split"] == first]), regions[regions["split"] == second])
         if len(shared):
-            chrom, start, end, _ = shared.iloc[0]
+            chrom, start, end = shared.iloc[0]
             return first, second, chrom if (start, end) == (0, sizes[chrom]) else place_in_words(chrom, start, end)
     return None
 

@@ -55,8 +55,8 @@ def hold_out_stretches(genes: pd.DataFrame, fractions: Mapping[str, float], tota
     wanted = sum(fractions.values()) * total
     if wanted >= len(run):
         raise InputError(
-            f"the fractions in splits hold out {wanted:.0f} genes, but the other keys leave only {len(run)}: nothing is left for "
-            "training; reduce them."
+            f"the fractions in splits hold out {wanted:.0f} genes, but the other keys leave only {len(run)}: nothing is left "
+            "for training; reduce them."
         )
     length = max(_MIN_GENES, round(min(fractions.values()) * total / _STRETCHES))
     n_genes = run.groupby(run).transform("size")
