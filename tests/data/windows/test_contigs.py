@@ -13,7 +13,14 @@ import pytest
 from cisnake import configuration
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.windows import contigs as module
-from cisnake.data.windows.contigs import break_contigs, divide_contigs, find_unknown, make_contigs, separate_contigs
+from cisnake.data.windows.contigs import (
+    break_contigs,
+    break_for_fractions,
+    divide_contigs,
+    find_unknown,
+    make_contigs,
+    separate_contigs,
+)
 from cisnake.errors import InputError
 from cisnake.sections import SplitsSection
 
@@ -236,7 +243,7 @@ def test_a_fraction_that_leaves_nothing_beside_a_chromosome_is_refused():
 
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
-    with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):
+    with pytest.raises(InputError, match=r"up to 900 bp, was assigned to val: use larger fractions, or regions.*20%"):
         divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), {"chr1": LONG}, 0)
     with pytest.raises(InputError, match=r"together are 1 of the bases"):
         divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), {"chr1": LONG}, 0)
@@ -279,3 +286,24 @@ def test_folds_are_separated_at_the_start_of_the_downstream_contig(seed, distanc
         if left[0] == right[0] and left[4] != right[4]:
             assert right[1] - left[2] >= distance
     assert found.groupby("chrom")["start"].is_monotonic_increasing.all()
+
+
+@pytest.mark.parametrize("splits", [{"val_fraction": 0.1, "test_fraction": 0.1}, {"val_fraction": 0.1, "test": ["chr3"]}])
+@pytest.mark.parametrize("seed", range(4))
+def test_fractions_of_a_genome_of_three_chromosomes(seed, splits):
+    sizes = {"chr1": 5_600_000, "chr2": 4_500_000, "chr3": 2_500_000}
+    contigs, _ = make_contigs(sizes, table([]), None, 2048, 786432)
+    found = divide_contigs(break_for_fractions(contigs, by(**splits), 2048), by(**splits), sizes, seed)
+    share = (found["end"] - found["start"]).groupby(found["split"]).sum() / sum(sizes.values())
+    assert 0.08 < share["val"] <= 0.1
+    assert 0.08 < share["test"] <= 0.1 if "test_fraction" in splits else share["test"] == pytest.approx(2.5 / 12.6)
+    # They are spread over the chromosomes.
+    assert found[found["split"] == "val"]["chrom"].nunique() == (3 if "test_fraction" in splits else 2)
+
+
+def test_long_contigs_are_halved_only_for_fractions():
+    contigs = table([("chr1", 0, 1000), ("chr2", 0, 30)])
+    assert break_for_fractions(contigs, by(folds=3), 10) is contigs
+    assert break_for_fractions(contigs, by(val=["chr1"], test=["chr2"]), 10) is contigs
+    halved = break_for_fractions(contigs, by(val_fraction=0.5, test=["chr2"]), 10)
+    assert (halved["end"] - halved["start"]).max() <= 20 and bases(places(halved)) == bases(places(contigs))

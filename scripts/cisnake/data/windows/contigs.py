@@ -20,6 +20,8 @@ from cisnake.sections import SplitsSection
 
 # A contig longer than this fraction of the bases that a held-out split still needs goes to training, to avoid overshooting.
 ABSTAIN = 0.2
+# With fractions, a contig is at most this part of a held-out split. With `ABSTAIN`, this fills at least four fifths of the split.
+_PART_OF_SPLIT = 1 / 25
 _BASES_AT_ONCE = 1 << 24
 
 
@@ -106,6 +108,24 @@ def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.Data
         pieces = pd.concat([left, pieces.assign(start=middle)[halved]])
 
 
+def break_for_fractions(contigs: pd.DataFrame, splits: SplitsSection, shortest: int) -> pd.DataFrame:
+    """Halve contigs that are too long to be held out by fractions, which concerns small genomes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake import configuration
+    >>> contigs = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [1000]})
+    >>> splits = configuration.section("splits", val_fraction=0.2, test_fraction=0.3)
+    >>> len(break_for_fractions(contigs, splits, shortest=5)), len(break_for_fractions(contigs, splits, shortest=200))
+    (128, 4)
+    """
+    fractions = [fraction for fraction in (splits.val_fraction, splits.test_fraction) if fraction]
+    if not fractions:
+        return contigs
+    return break_contigs(contigs, shortest, int(min(fractions) * _PART_OF_SPLIT * total_bases(contigs)))
+
+
 def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, sizes: Mapping[str, int], seed: int) -> pd.DataFrame:
     """Assign contigs, or parts of them, to splits or folds, and rejoin adjacent contigs of the same split.
 
@@ -135,6 +155,7 @@ def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, sizes: Mapping[
     if splits.genes:
         raise InputError("splits.genes does not apply to tiles: use chromosomes, regions, fractions, or folds instead.")
     rng = np.random.default_rng(seed)
+    advice = "other splits, or a smaller tiles.break_length"
     if splits.folds:
         length = (contigs["end"] - contigs["start"]).to_numpy()
         aim = np.full(splits.folds, np.ceil(length.sum() / splits.folds))
@@ -148,13 +169,15 @@ def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, sizes: Mapping[
         given = {split: fraction for split, fraction in fractions.items() if fraction}
         if given:
             divided["split"] = _hold_out_fractions(divided, given, rng)
+            advice = (
+                f"larger fractions, or regions instead. With fractions, a contig can go to val or test only if it is not "
+                f"longer than {ABSTAIN:.0%} of the bases still needed, and it cannot be shorter than a window"
+            )
         missing = [name for name in SPLITS if name not in set(divided["split"])]
     if missing:
         longest = (contigs["end"] - contigs["start"]).max() if len(contigs) else 0
         raise InputError(
-            f"none of the {len(contigs)} contigs, of up to {longest} bp, was assigned to {missing[0]}: check the "
-            "section splits, or reduce tiles.break_length. (With fractions, a contig can go to val or test only if it is not "
-            f"longer than {ABSTAIN:.0%} of the bases still needed.)"
+            f"none of the {len(contigs)} contigs, of up to {longest} bp, was assigned to {missing[0]}: use {advice}."
         )
     order = {chrom: rank for rank, chrom in enumerate(sizes)}
     joined = [merge(part).assign(split=split, fold=fold) for (split, fold), part in divided.groupby(["split", "fold"])]

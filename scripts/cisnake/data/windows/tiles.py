@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome, count_bases, count_bins, merge, total_bases
-from cisnake.data.windows.contigs import divide_contigs, find_unknown, make_contigs, separate_contigs
+from cisnake.data.windows.contigs import break_for_fractions, divide_contigs, find_unknown, make_contigs, separate_contigs
 from cisnake.data.windows.split_regions import SPLITS
 from cisnake.errors import InputError
 from cisnake.sections import SplitsSection, TilesSection
@@ -137,7 +137,7 @@ def make_tiles(
     gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP] if regions.gaps is None else regions.gaps
     contigs, outside = make_contigs(sizes, gaps, regions.limit, shape.binned, settings.break_length)
     bases = total_bases(contigs)
-    contigs = divide_contigs(contigs, splits, genome.sizes, seed)
+    contigs = divide_contigs(break_for_fractions(contigs, splits, shape.binned), splits, genome.sizes, seed)
     outside["outside_regions"] = bases - total_bases(contigs)
     apart = contigs if splits.allow_overlap else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
     dropped_bases |= outside | {"near_other_split": total_bases(contigs) - total_bases(apart)}
