@@ -20,7 +20,7 @@ from cisnake.sections import SplitsSection
 
 # A contig longer than this fraction of the bases that a held-out split still needs goes to training, to avoid overshooting.
 ABSTAIN = 0.2
-# With fractions, a contig is at most this part of a held-out split. With `ABSTAIN`, this fills at least four fifths of the split.
+# With fractions, a contig is at most this part of a held-out split. Despite `ABSTAIN`, four fifths of the split are filled.
 _PART_OF_SPLIT = 1 / 25
 _BASES_AT_ONCE = 1 << 24
 
