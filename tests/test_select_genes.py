@@ -174,3 +174,39 @@ def test_a_transposed_matrix_is_recognised(tiny, select) -> None:
     table.to_csv(tiny.matrix, sep="\t")
     with pytest.raises(InputError, match="The matrix is transposed"):
         select({"val": ["chr2"], "test": ["chr3"]})
+
+
+def test_genes_at_borders_are_dropped_counted_and_logged(tiny, select, tmp_path: Path, caplog):
+    # Windows of 50 bases around four TSSs, at 100 (+), 329 (-), 340 (+) and 499 (-) of each chromosome.
+    with caplog.at_level("INFO"):
+        folder = select({"val": ["chr1:1-200"], "test": ["chr1:330-600", "chr2"]})
+    genes, dropped = read_table(folder / "genes"), read_table(folder / "dropped")
+    assert genes.loc[genes["chrom"] == "chr1", ["gene_id", "split"]].values.tolist() == [["G1a", "val"], ["G1d", "test"]]
+    assert dropped[["gene_id", "reason"]].values.tolist() == [["G1b", "split_border"], ["G1c", "split_border"]]
+    assert dropped["detail"].tolist() == [
+        "the window lies partly in test, chr1:330-350",
+        "the window lies partly in test, chr1:330-370",
+    ]
+    summary = json.loads((folder / "summary").read_text())
+    assert summary["dropped"] == {"split_border": 2} and (summary["n_kept"], summary["n_dropped"]) == (10, 2)
+    assert summary["split"] == {"train": 4, "val": 1, "test": 5}
+    assert "10 genes kept, 2 dropped: {'split_border': 2}" in caplog.text
+
+
+def test_regions_come_from_a_table(select, tmp_path: Path):
+    (tmp_path / "regions.tsv").write_text(
+        "chrom\tstart\tend\tsplit\nchr1\t0\t300\tval\nchr1\t400\t600\ttest\nchr2\t0\t600\ttrain\n"
+    )
+    folder = select({"regions": "elsewhere.tsv"}, f"--regions={tmp_path / 'regions.tsv'}")
+    genes, dropped = read_table(folder / "genes"), read_table(folder / "dropped")
+    assert dict(zip(genes["gene_id"], genes["split"])) == {
+        "G1a": "val", "G1d": "test", **{f"G2{letter}": "train" for letter in "abcd"}
+    }  # fmt: skip
+    assert set(dropped["reason"]) == {"outside_regions"} and len(dropped) == 6
+
+
+def test_fractions_depend_on_the_seed_of_the_run(select, tmp_path: Path):
+    splits = {"val": ["chr1"], "test_fraction": 0.3}
+    drawn = {seed: read_table(select(splits, f"--set=run.seed={seed}") / "genes")["split"].tolist() for seed in (1, 2, 3, 4)}
+    assert drawn[1] == read_table(select(splits, "--set=run.seed=1") / "genes")["split"].tolist()
+    assert len(set(map(tuple, drawn.values()))) > 1

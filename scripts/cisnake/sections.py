@@ -221,6 +221,7 @@ class SplitsSection:
     test_fraction: float | None
     folds: int | None
     genes: Source
+    regions: Source
     allow_overlap: bool
 
 

@@ -113,7 +113,7 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ),
         ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but coverage runs have no gene-body channel"),
         ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than the windows (1024 bp)"),
-        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave no training tiles"),
+        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing for training"),
         ({"targets__matrix": "matrix.tsv"}, "targets.matrix requires targets.kind expression"),
         ({"targets__transform": "log1p"}, "targets.transform requires targets.kind expression"),
         ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv does not exist"),
@@ -356,6 +356,14 @@ def test_every_problem_is_reported_once() -> None:
         ({"folds": 2}, False),
         ({"val": [], "test": ["chr2"]}, False),
         ({"folds": 3}, True),
+        ({"val": ["chr1"], "test_fraction": 0.1}, True),
+        ({"val_fraction": 0.1, "test": ["chr2:1-500000", "chr3"]}, True),
+        ({"val_fraction": 0.1, "test_fraction": 0.1}, True),
+        ({"regions": "regions.tsv"}, True),
+        ({"val_fraction": 0.1}, False),
+        ({"val": ["chr1"], "val_fraction": 0.1, "test": ["chr2"]}, False),
+        ({"val": ["chr1"], "test": ["chr2"], "regions": "regions.tsv"}, False),
+        ({"genes": "genes.tsv", "regions": "regions.tsv"}, False),
     ],
 )
 def test_splits_are_given_in_exactly_one_way(splits: dict[str, Any], right: bool) -> None:
@@ -494,6 +502,49 @@ def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tm
     # Without an index, the chromosomes are checked by the job that reads the genome.
     (tmp_path / "genome.fa.fai").unlink()
     checks.check(completion.complete(changed(given, splits={"val": ["chra"], "test": ["chrD"]})))
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"val": ["chrA:1-5"], "test": ["chrB"]}, "splits.val: chrA:1-5 extends beyond the end of chrA, which has 4 bp"),
+        ({"val": ["chrA:0-2"], "test": ["chrB"]}, "positions count from 1"),
+        ({"val": ["chrA:2"], "test": ["chrB"]}, "chrA:2 is not a region"),
+        ({"val": ["chrD:1-2"], "test": ["chrB"]}, "unknown chromosome in splits.val 'chrD'"),
+        ({"val": ["chrB"], "test": ["chrB:3-4"]}, "splits.val and splits.test both contain chrB:3-4"),
+        ({"val": ["chrA:1-2"], "test": ["chrA:2-4"]}, "splits.val and splits.test both contain chrA:2-2"),
+        ({"val_fraction": 0.6, "test_fraction": 0.4}, "sum to 1 or more"),
+        ({"folds": 3, "val": ["chrA"]}, "splits.val cannot be combined with splits.folds: remove one of them"),
+        ({"regions": "s.tsv", "test_fraction": 0.1}, "splits.test_fraction cannot be combined with splits.regions"),
+        ({"regions": "s.tsv"}, "splits.regions: "),
+    ],
+)
+def test_splits_are_checked_before_anything_starts(given: dict[str, Any], splits: dict[str, Any], message: str) -> None:
+    assert message in refusal(changed(given, splits=splits))
+
+
+def test_shared_regions_are_found_without_an_index(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "genome.fa.fai").unlink()
+    shared = {"val": ["chrA:1-2,000"], "test": ["chrB", "chrA"]}
+    assert "splits.val and splits.test both contain chrA:1-2000" in refusal(changed(given, splits=shared))
+    checks.check(completion.complete(changed(given, splits={"val": ["chrA:1-2000"], "test": ["chrA:2001-3000"]})))
+
+
+def test_a_table_of_regions_is_checked_against_the_index(given: dict[str, Any], tmp_path: Path) -> None:
+    given = changed(given, splits={"regions": "regions.tsv"})
+    rows = ["chrom\tstart\tend\tsplit", "chrA\t0\t2\ttrain", "chrA\t2\t4\tval", "chrB\t0\t4\ttest"]
+    (tmp_path / "regions.tsv").write_text("\n".join(rows) + "\n")
+    checks.check(completion.complete(given))
+    (tmp_path / "regions.tsv").write_text("\n".join(rows).replace("2\t4", "1\t5") + "\n")
+    assert "line 3: 1-5 extends beyond the end of chrA, which has 4 bp" in refusal(given)
+    (tmp_path / "regions.tsv").write_text("\n".join(rows).replace("2\t4", "1\t4") + "\n")
+    assert "assigns chrA:2-2 to both train and val" in refusal(given)
+
+
+def test_commas_in_a_region_need_quotes(given: dict[str, Any]) -> None:
+    # So YAML reads `val: [chrA:1-4,000]`.
+    message = refusal(changed(given, splits__val=["chrA:1-4", 0]))
+    assert "splits.val.1: 0 is read as a number or boolean: put it in quotes; if it is part of a region, quote all" in message
 
 
 def test_an_index_of_another_genome_does_not_count(given: dict[str, Any], tmp_path: Path) -> None:

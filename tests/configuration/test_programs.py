@@ -85,6 +85,17 @@ def test_a_key_affects_only_the_programs_for_which_it_is_listed(key: str) -> Non
         assert differs == decides, (program, key)
 
 
+@pytest.mark.parametrize("key", ["val_fraction", "test_fraction"])
+def test_the_seed_decides_which_genes_are_held_out_only_with_fractions(key: str) -> None:
+    config = copy.deepcopy(DEMO)
+    config["run"]["seed"] += 1
+    assert deciding(config, "select_genes") == deciding(DEMO, "select_genes")
+    base = changed(f"splits.{key}", {"type": "number"})
+    config = copy.deepcopy(base)
+    config["run"]["seed"] += 1
+    assert deciding(config, "select_genes") != deciding(base, "select_genes")
+
+
 @pytest.mark.parametrize("method", ["recursive_seqlets", "find_attr_peaks", "tfmodisco_seqlets"])
 def test_options_of_other_methods_have_no_effect(method: str) -> None:
     parts = dict(keys(load_schema()))

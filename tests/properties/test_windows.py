@@ -127,9 +127,31 @@ def test_shared_bases_are_always_found(data, n_folds: int, max_shift: int) -> No
 @given(window_tables("none"), st.sampled_from([3, 4, 5]), st.integers(0, 6))
 def test_assigned_folds_never_share_bases(table: pd.DataFrame, n_folds: int, max_shift: int) -> None:
     try:
-        dealt = assign_splits(table, by(folds=n_folds), ["a", "b"], max_shift)
+        dealt, _ = assign_splits(table, by(folds=n_folds), {}, max_shift)
     except InputError as error:
         assert "groups that share no bases" in str(error)
         return
     assert set(dealt["fold"]) == set(range(n_folds)) and dealt["gene_id"].tolist() == table["gene_id"].tolist()
     assert not shares_bases(dealt, n_folds, max_shift)
+
+
+WAYS: list[dict[str, Any]] = [
+    {"val": ["a:1-40", "b:101-140"], "test": ["a:41-80"]},
+    {"val": ["a"], "test": ["b:21-90"]},
+    {"val_fraction": 0.3, "test": ["a:31-90"]},
+    {"val": ["b"], "test_fraction": 0.3},
+    {"val_fraction": 0.3, "test_fraction": 0.3},
+]
+
+
+@given(window_tables("none"), st.sampled_from(WAYS), st.integers(0, 6), st.integers(0, 9))
+def test_regions_and_fractions_never_share_bases(table: pd.DataFrame, splits: dict, max_shift: int, seed: int) -> None:
+    try:
+        kept, dropped = assign_splits(table, by(**splits), {"a": 200, "b": 200}, max_shift, seed)
+    except InputError as error:
+        assert "no genes are left for the split" in str(error) or "nothing is left for training" in str(error)
+        return
+    assert sorted([*kept["gene_id"], *dropped["gene_id"]]) == sorted(table["gene_id"])
+    assert set(dropped["reason"]) <= {"split_border"} and set(kept["split"]) == {"train", "val", "test"}
+    assert not shares_bases(kept, 1, max_shift)
+    check_overlap(kept, 1, max_shift)

@@ -64,6 +64,7 @@ def name_files(path):
 MATRIX_NAMES, CELL_NAMES = name_files(MATRIX), name_files(CELLS)
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
+SPLIT_REGIONS = source("splits", "regions")
 VCF = source("variants", "vcf", "variants.vcf")
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []

@@ -51,7 +51,8 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "fetch_motifs": ProgramKeys(("motifs.source",)),
     "select_genes": ProgramKeys(
         ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
-        ("targets.cells", "attribution.contrasts"),
+        # The seed has an effect only with fractions.
+        ("targets.cells", "attribution.contrasts", "run.seed"),
     ),
     "write_dataset": ProgramKeys(
         ("targets.transform", "targets.library", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)
@@ -160,8 +161,10 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
         if "method" in picked.get(section, {}):
             unused = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
             picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
-    if not str(picked.get("targets", {}).get("transform")).endswith("cpm"):
+    if "cpm" not in str(picked.get("targets", {}).get("transform")):
         picked.get("targets", {}).pop("library", None)
+    if program == "select_genes" and {"val_fraction", "test_fraction"} & config["splits"].keys():
+        picked["run"] = {"seed": config["run"]["seed"]}
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:
             picked.get("targets", {}).pop(key.partition(".")[2], None)
