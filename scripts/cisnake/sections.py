@@ -165,7 +165,7 @@ class TargetsSection:
     filters: FiltersSection
     tasks: Source
     task_columns: TaskColumnsSection
-    transform: str
+    transform: str | Names
     tracks: str | None
     bin_size: int
     crop: int

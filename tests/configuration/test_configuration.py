@@ -124,6 +124,18 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         assert message in refusal(changed(covered, **values))
 
 
+def test_transforms_are_checked_before_anything_starts(given: dict[str, Any]) -> None:
+    for transform in ("log2_cpm", ["log2_cpm", "zscore"], ["none"]):
+        checks.check(completion.complete(changed(given, targets__transform=transform)))
+    for transform, message in [
+        ("zscor", "unknown targets.transform 'zscor': did you mean zscore"),
+        (["zscore", "log1p"], "targets.transform has log1p after zscore: put zscore last"),
+        ([], "targets.transform is an empty list"),
+        ([1], "targets.transform.0: 1 is read as a number or boolean"),
+    ]:
+        assert message in refusal(changed(given, targets__transform=transform))
+
+
 def test_count_settings_come_from_the_row_of_a_track_or_are_common(covered: dict[str, Any], tmp_path: Path) -> None:
     for name in ("r.bam", "f.tsv.gz", "p.bed"):
         (tmp_path / name).write_bytes(b"")

@@ -207,6 +207,26 @@ def test_predictions_are_transformed_back_to_the_scale_of_the_matrix(written, tm
     assert list(predictions.obs["organ"]) == ["liver", "skin", "brain"] and predictions.uns["split"] == "test"
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_with_folds_measurements_have_the_scale_of_the_models_that_predict_them(written, tmp_path, split):
+    path, genes, labels, _ = written(3)
+    mean, sd = np.arange(9.0).reshape(3, 3) ** 2, np.arange(1.0, 10.0).reshape(3, 3)
+    copy = shutil.copy(path, tmp_path / "scaled.h5")
+    fold = genes["fold"].to_numpy()
+    with h5py.File(copy, "r+") as file:
+        file["target_transform"][()] = json.dumps(ExpressionTransform("zscore", mean=mean, sd=sd).to_dict())
+    predictions = evaluate(copy, save_models(tmp_path, 3, 1, constant=True), split)[3]
+    original = pd.DataFrame(labels * sd[fold] + mean[fold], genes["gene_id"]).loc[predictions.var_names].to_numpy()
+    # In the split val, genes of fold f are predicted by the models of fold f - 1.
+    model = (predictions.var["fold"].to_numpy() - (split == "val")) % 3
+    np.testing.assert_allclose(predictions.X.T, (original - mean[model]) / sd[model], rtol=1e-5, atol=1e-5)
+    predicted = predictions.layers["predicted"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(predictions.layers["predicted_original"].T, predicted, rtol=1e-6)
+    # The baselines learn labels on the same scale: their predictions, like the models', are comparable with X.
+    ridge = predictions.layers["kmer_ridge"].T * sd[model] + mean[model]
+    assert np.nanmean(np.abs(ridge - original)) < 2 * np.nanstd(original)
+
+
 def test_a_split_without_genes_is_refused(written, tmp_path):
     path = written(2)[0]
     with pytest.raises(InputError, match="no gene is in the split train"):

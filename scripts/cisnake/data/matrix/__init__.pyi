@@ -14,5 +14,6 @@ from .pseudobulks import aggregate_cells as aggregate_cells
 from .pseudobulks import write_pseudobulks as write_pseudobulks
 from .transform import KINDS as KINDS
 from .transform import ExpressionTransform as ExpressionTransform
+from .transform import check_kinds as check_kinds
 from .transform import fit_transform as fit_transform
 from .transform import transform_labels as transform_labels
