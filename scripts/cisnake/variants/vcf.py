@@ -248,9 +248,7 @@ def _records(path: str | Path, notify: Callable[..., None] | None = None) -> Ite
                 if notify is not None:
                     notify("%s has no line that starts with #CHROM: its columns are read as %s", path, ", ".join(_COLUMNS))
             if n > columns:
-                raise InputError(
-                    f"{path}, line {number}: {n} tab-separated columns, but {first} has {columns}: fix the file."
-                )
+                raise InputError(f"{path}, line {number}: {n} tab-separated columns, but {first} has {columns}: fix the file.")
             if n < columns and not complete and notify is not None:
                 notify(
                     "%s, line %d: %d of %d columns, as perhaps below: missing ones are read as '.'", path, number, n, columns

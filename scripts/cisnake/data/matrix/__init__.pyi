@@ -1,5 +1,6 @@
 from .filters import filter_genes as filter_genes
 from .filters import filter_tasks as filter_tasks
+from .h5ad import read_annotations as read_annotations
 from .market import is_market as is_market
 from .market import market_file as market_file
 from .market import market_files as market_files
