@@ -1,7 +1,7 @@
 """Evaluate the ensemble on the genes of one split, and compare it with baselines.
 
-The baselines are the mean of the training genes and a ridge regression on k-mers. Writes scores per task and per gene, a
-summary, and all predictions.
+The baselines are the mean of the training genes and the ridge regressions of fit_baselines.py. Writes scores per task, per
+contrast and per gene, a summary, and all predictions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from cisnake import configuration, program
 from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.data.matrix import read_tasks_table
-from cisnake.data.windows import SPLITS
+from cisnake.interpret import resolve_contrasts
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,15 +21,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", type=Path, required=True, metavar="H5")
     configuration.add_options(p, "evaluate_model")
     program.add_model_options(p)
-    p.add_argument("--split", choices=SPLITS, default="test", help="split to evaluate (default: test)")
+    p.add_argument("--split", choices=("val", "test"), default="test", help="split to evaluate (default: test)")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with groups")
+    p.add_argument("--baselines", type=Path, required=True, metavar="H5", help="predictions from fit_baselines.py")
+    p.add_argument("--baseline-choices", type=Path, required=True, metavar="TSV", help="choices from fit_baselines.py")
     p.add_argument("--output", type=Path, required=True, metavar="DIR")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cisnake.evaluate import evaluate_split, write_evaluation
+    from cisnake.evaluate import evaluate_split, read_baselines, read_choices, write_evaluation
     from cisnake.model import configure_devices
 
     configured = configuration.read(args, "evaluate_model")
@@ -37,12 +39,15 @@ def main(args: argparse.Namespace) -> None:
     program.log.info("evaluating on %s", configure_devices(args.threads))
     with open_dataset(args.dataset) as file:
         tasks = read_tasks_table(args.tasks, read_tasks(file))
-    baseline, anchor = configured.evaluate.baseline, configured.windows.upstream
-    results = evaluate_split(args.dataset, models, args.split, baseline, anchor, tasks, batch_size)
-    write_evaluation(args.output, *results)
+    contrasts = resolve_contrasts(configured.attribution.contrasts or {}, tasks)
+    ridges, choices = read_baselines(args.baselines, args.split), read_choices(args.baseline_choices)
+    evaluation = evaluate_split(args.dataset, models, args.split, ridges, choices, tasks, contrasts, batch_size)
+    write_evaluation(args.output, evaluation)
+    summary = evaluation.summary
     program.log.info(
-        "median Pearson r %s, k-mer ridge %s",
-        *(part["pearson_median"] for part in (results[0]["model"], results[0]["baselines"]["kmer_ridge"])),
+        "median Pearson r %s, k-mer ridge %s: %s",
+        *(part["pearson_median"] for part in (summary["model"], summary["baselines"]["kmer_ridge"])),
+        summary["verdict"],
     )
 
 

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "model.network": (),
     "model": (*DATA, "model.network"),
     "model.training": (*DATA, "model", "model.network"),
-    "evaluate": (*DATA, *MODEL),
+    "evaluate": (*DATA, *MODEL, "interpret"),
     "variants": (*DATA, *MODEL),
     "interpret": DATA,
     "interpret.attribution": (*DATA, *MODEL, "interpret"),
@@ -59,6 +59,8 @@ LIGHT = (
     "program",
     "variants.vcf",
 )
+LIGHT += ("evaluate.scores", "evaluate.kmers", "evaluate.ridge", "evaluate.baselines", "evaluate.fitted_baselines")
+LIGHT += ("evaluate.intervals", "evaluate.ceiling", "evaluate.verdicts")
 LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "interpret.attribution.file", "model.params")
 
 

@@ -127,6 +127,7 @@ class TaskColumnsSection:
 
     task: str | None
     group: str | None
+    replicate_of: str | None
     description: str | None
 
 
@@ -241,11 +242,13 @@ class TrainSection:
 class BaselineSection:
     """Section `evaluate.baseline`."""
 
-    k: int
+    window: str
     upstream: int | None
-    downstream: int
+    downstream: int | None
+    words: str
+    k: int
     counts: str
-    alpha: float
+    alpha: float | str
 
 
 @dataclass(frozen=True)
@@ -392,11 +395,6 @@ class Sections:
     variants: VariantsSection
     report: ReportSection
     resources: ResourcesSection
-
-
-def baseline_upstream(anchor: int) -> int:
-    """Return the default of `evaluate.baseline.upstream` for windows with `anchor` bases upstream of the anchor."""
-    return min(500, anchor)
 
 
 Section = TypeVar("Section")

@@ -1,50 +1,25 @@
-"""Baselines agree with independent implementations: the mean, k-mer counts and ridge regression."""
+"""The baselines: the training mean, and the ridge regression on k-mers that validation genes choose."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge as SklearnRidge
 
 from cisnake import configuration
 from cisnake.data.annotation import features
 from cisnake.data.dataset import layout, writer
-from cisnake.data.genome.bases import decode, encode, reverse_complement
+from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.matrix import measurements
 from cisnake.data.windows import gene_windows
-from cisnake.evaluate import baselines, scores
-from cisnake.evaluate.baselines import count_kmers, kmer_ridge, train_mean
-
-PAIR = str.maketrans("ACGT", "TGCA")
-
-
-def canonical(word: str) -> str:
-    return min(word, word.translate(PAIR)[::-1])
-
-
-def plain_counts(text: str, k: int) -> list[int]:
-    words = sorted({canonical("".join(letters)) for letters in itertools.product("ACGT", repeat=k)})
-    found = [canonical(text[i : i + k]) for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
-    return [found.count(word) for word in words]
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_kmer_counts_equal_those_from_strings(k):
-    rng = np.random.default_rng(k)
-    texts = ["".join(rng.choice(list("ACGTN"), 60, p=[0.24] * 4 + [0.04])) for _ in range(20)] + ["N" * 60, "A" * 60]
-    found = count_kmers(np.stack([encode(text) for text in texts]), k)
-    assert found.shape[1] == (4**k + (2**k if k % 2 == 0 else 0)) // 2
-    assert found.tolist() == [plain_counts(text, k) for text in texts]
-
-
-def test_reverse_complements_have_identical_counts():
-    codes = np.random.default_rng(0).integers(0, 5, (30, 80)).astype(np.int8)
-    np.testing.assert_array_equal(count_kmers(codes, 6), count_kmers(reverse_complement(codes), 6))
+from cisnake.evaluate import scores
+from cisnake.evaluate.baselines import candidate_windows, fit_kmer_ridges, train_mean
+from cisnake.evaluate.kmers import add_reverse_complements, count_kmers, kmer_features
+from cisnake.evaluate.ridge import PENALTIES, Ridge
 
 
 def test_train_mean_ignores_missing_values():
@@ -52,48 +27,93 @@ def test_train_mean_ignores_missing_values():
     assert found.tolist() == [[2, 5]] * 4 and found.dtype == np.float64
 
 
-def regression(n: int, missing: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planted(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return bases, 40 before the anchor and 20 from it, and labels: stranded upstream, canonical downstream, and noise."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 4, (n + 40, 200)).astype(np.int8)
-    counts = count_kmers(codes[:n], 3)
-    labels = counts @ rng.normal(size=(counts.shape[1], 4)) * 0.2 + rng.normal(size=(n, 4)) + [0, 5, -100, 1]
-    labels[rng.random(labels.shape) < missing] = np.nan
-    return codes[:n], labels.astype(np.float32), codes[n:]
+    codes = rng.integers(0, 4, (n, 60)).astype(np.int8)
+    upstream, downstream = (count_kmers(part, 2) for part in (codes[:, :40], codes[:, 40:]))
+    stranded = upstream @ rng.normal(size=16)
+    # Only words downstream count: over the whole window, they are mixed with those upstream.
+    canonical = add_reverse_complements(downstream) @ rng.normal(size=10)
+    return codes, np.stack([stranded, canonical, rng.normal(size=n)], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.3, 0.8])
-@pytest.mark.parametrize(("n", "k"), [(300, 3), (60, 4)])
-@pytest.mark.parametrize("alpha", [1.0, 100.0, 10_000.0])
-@pytest.mark.parametrize("kind", ["log1p", "counts"])
-def test_ridge_equals_a_fit_per_task_to_its_measured_genes(missing, n, k, alpha, kind):
-    """With more genes than k-mers, and with fewer."""
-    train, labels, held_out = regression(n, missing)
-    found = kmer_ridge(train, labels, held_out, k=k, counts=kind, alpha=alpha)
-    scale = np.log1p if kind == "log1p" else np.asarray
-    x, x_held_out = (scale(count_kmers(codes, k).astype(np.float64)) for codes in (train, held_out))
-    for task in range(4):
-        measured = np.isfinite(labels[:, task])
-        one = Ridge(alpha=alpha).fit(x[measured], labels[measured, task].astype(np.float64))
-        expected = one.predict(x_held_out)
-        spread = np.nanstd(labels[:, task])
-        np.testing.assert_allclose(found[:, task], expected, rtol=0, atol=1e-5 * spread)
+def fit(codes: np.ndarray, labels: np.ndarray, groups: list[int], **settings):
+    roles = {"train": np.arange(300), "val": np.arange(300, 450), "predicted": np.arange(450, 600)}
+    baseline = configuration.section("evaluate.baseline", **{"k": 2, "counts": "counts"} | settings)
+    windows = candidate_windows(baseline, 40, 20)
+    return fit_kmer_ridges(
+        lambda rows, before, after: codes[rows, 40 - before : 40 + after], labels, np.array(groups), roles, windows, baseline
+    )
 
 
-def test_tasks_are_independent_and_a_task_without_labels_is_nan():
-    train, labels, held_out = regression(100, 0.3)
-    alone = kmer_ridge(train, labels[:, :1], held_out, k=3, alpha=50)
-    labels[:, 2] = np.nan
-    found = kmer_ridge(train, labels, held_out, k=3, alpha=50)
-    np.testing.assert_allclose(found[:, :1], alone, atol=1e-9)
-    assert np.isnan(found[:, 2]).all() and np.isfinite(found[:, [0, 1, 3]]).all()
+def test_each_group_gets_the_window_words_and_penalty_that_predict_its_validation_genes():
+    codes, labels = planted()
+    predicted, chosen = fit(codes, labels, [0, 1, 2])
+    assert (chosen[0].upstream, chosen[0].downstream, chosen[0].words) == (40, 0, "stranded")
+    assert (chosen[1].upstream, chosen[1].downstream) == (40, 20)
+    assert chosen[0].val_pearson > 0.99 and chosen[1].val_pearson > 0.3 and chosen[2].val_pearson < 0.3
+    assert scores.pearson(labels[450:], predicted)[0] > 0.99
 
 
-def test_fits_that_do_not_converge_are_reported(monkeypatch, caplog):
-    train, labels, held_out = regression(100, 0.6)
-    monkeypatch.setattr(baselines, "_MAX_FITS", 2)
-    monkeypatch.setattr(baselines.log, "propagate", True)
-    kmer_ridge(train, labels, held_out, k=3, alpha=50)
-    assert "4 tasks" in caplog.text
+def test_no_other_candidate_has_a_higher_validation_score():
+    codes, labels = planted(seed=3)
+    _, (best,) = fit(codes, labels, [0, 0, 0])
+    others = [
+        fit(codes, labels, [0, 0, 0], window=window, words=words, alpha=penalty)[1][0].val_pearson
+        for window in ("promoter", "whole")
+        for words in ("stranded", "canonical")
+        for penalty in PENALTIES
+    ]
+    assert best.val_pearson == pytest.approx(max(others))
+
+
+def test_the_choice_ignores_labels_of_genes_to_predict():
+    codes, labels = planted()
+    before = fit(codes, labels, [0, 0, 1])
+    labels[450:] = np.nan
+    after = fit(codes, labels, [0, 0, 1])
+    np.testing.assert_array_equal(before[0], after[0])
+    assert before[1] == after[1]
+
+
+def test_settings_are_used_as_they_are():
+    codes, labels = planted()
+    predicted, (chosen,) = fit(codes, labels, [0, 0, 0], upstream=10, downstream=5, words="canonical", alpha=30.0)
+    x = add_reverse_complements(count_kmers(codes[:, 30:45], 2)).astype(np.float64)
+    expected = SklearnRidge(alpha=30.0).fit(x[:300], labels[:300].astype(np.float64)).predict(x[450:])
+    np.testing.assert_allclose(predicted, expected, atol=1e-8)
+    assert (chosen.upstream, chosen.downstream, chosen.words, chosen.penalty) == (10, 5, "canonical", 30.0)
+    expected_val = SklearnRidge(alpha=30.0).fit(x[:300], labels[:300].astype(np.float64)).predict(x[300:450])
+    assert chosen.val_pearson == pytest.approx(np.median(scores.pearson(labels[300:450], expected_val)))
+
+
+def test_a_task_without_training_labels_is_nan_and_one_without_validation_labels_is_predicted():
+    codes, labels = planted()
+    labels[:300, 0] = np.nan
+    labels[300:450, 1] = np.nan
+    predicted, chosen = fit(codes, labels, [0, 1, 2])
+    assert np.isnan(predicted[:, 0]).all() and np.isfinite(predicted[:, 1:]).all()
+    assert np.isnan([chosen[0].val_pearson, chosen[1].val_pearson]).all() and len(chosen) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [(500, 0), (2000, 1000)]),
+        ({"window": "promoter"}, [(500, 0)]),
+        ({"window": "whole"}, [(2000, 1000)]),
+        ({"downstream": 100}, [(500, 100)]),
+        ({"upstream": 0, "downstream": 100}, [(0, 100)]),
+    ],
+)
+def test_candidate_windows(settings, expected):
+    assert candidate_windows(configuration.section("evaluate.baseline", **settings), 2000, 1000) == expected
+
+
+def test_a_window_without_promoter_is_used_whole():
+    assert candidate_windows(configuration.section("evaluate.baseline"), 0, 300) == [(0, 300)]
+    assert candidate_windows(configuration.section("evaluate.baseline"), 300, 0) == [(300, 0)]
 
 
 # Yeast genes with an intron after the A of the start codon (YIL111W has the rare donor GC).
@@ -138,7 +158,9 @@ def test_yeast_ridge_reaches_its_known_score(yeast_genes, exclude, median):
     places = kept[["chrom", "window_start", "window_end", "strand"]].itertuples(index=False, name=None)
     codes = np.stack([genome.codes(*place) for place in places])[:, :500]
     held_out = kept["chrom"].isin(["chrIV", "chrVIII", "chrXIII"]).to_numpy()
-    predicted = kmer_ridge(codes[~held_out], labels[~held_out], codes[held_out])
+    counts = [kmer_features(count_kmers(part, 6), "canonical", "log1p") for part in (codes[~held_out], codes[held_out])]
+    ridge = Ridge(counts[0])
+    predicted = ridge.predict(ridge.fill_missing(labels[~held_out], 10_000), ridge.rotate(counts[1]), 10_000)
     found = pd.Series(scores.pearson(labels[held_out], predicted))
     assert found.notna().all() and len(found) == 173
     assert found.median() == pytest.approx(median, abs=0.01)

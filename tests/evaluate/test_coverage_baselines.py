@@ -4,7 +4,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from cisnake.data.genome.bases import decode
-from cisnake.evaluate.coverage_baselines import KmerRidge, Tiles, TrainMean, TssProfile, nearest_signed
+from cisnake.evaluate.coverage_baselines import BinRidge, Tiles, TrainMean, TssProfile, nearest_signed
 
 PAD, CROP, BIN, BINS, TASKS = 3, 8, 4, 10, 2
 RNG = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def distance_class(block, row, b, genes):
 @pytest.mark.parametrize("counts", ["log1p", "counts"])
 def test_the_ridge_does_not_depend_on_the_blocks(counts):
     blocks = [(tiles(9), labels(9)), (tiles(6), labels(6))]
-    ours = KmerRidge(TASKS, k=2, counts=counts, alpha=3.0, span=11)
+    ours = BinRidge(TASKS, k=2, counts=counts, penalty=3.0, span=11)
     for block, y in blocks:
         ours.add(block, y)
     held_out = tiles(4)
@@ -99,7 +99,7 @@ def complement(word):
 
 
 def test_sampled_bins_are_spread_over_all_blocks():
-    ours = KmerRidge(TASKS, k=2, counts="log1p", alpha=1.0, span=11, sample=0.3)
+    ours = BinRidge(TASKS, k=2, counts="log1p", penalty=1.0, span=11, sample=0.3)
     for _ in range(10):
         ours.add(tiles(1), np.zeros((1, BINS, TASKS), np.float32))
     assert ours._n == 30

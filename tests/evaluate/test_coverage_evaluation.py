@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.evaluate import scores
 from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
+from cisnake.evaluate.intervals import draw_scores, median_over_tasks, neighbour_blocks, percentile_interval, sum_blocks
+from cisnake.evaluate.ridge import PENALTIES
 
 TASKS, BIN, CROP, BINS, PAD = ["plus", "minus"], 4, 6, 5, 2
 LENGTH = 2 * CROP + BIN * BINS
@@ -153,3 +156,59 @@ def test_gene_profiles_use_the_most_variable_genes(tmp_path, genome):
         expected.append(correlation[variance >= np.quantile(variance, 0.8)].mean())
     # One of the correlations is near 0, where float32 has few exact digits.
     np.testing.assert_allclose(gene_profiles(path, paths, "test", 4), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_penalty_is_that_with_the_best_score_over_validation_bins(tmp_path, genome):
+    path = write(tmp_path, genome)[0]
+    paths, _ = save_models(tmp_path, 1, 1)
+    summary = evaluate_tiles(path, paths, "test", genes(), TABLE, configuration.section("evaluate.baseline", k=2), 64)[0]
+    (chosen,) = summary["baselines"]["kmer_ridge"]["ridges"]
+    # Scored as a split, validation tiles give the score of each penalty; bins are few, so that all of them are used.
+    scored = {}
+    for penalty in PENALTIES:
+        fixed = configuration.section("evaluate.baseline", k=2, alpha=penalty)
+        scored[penalty] = evaluate_tiles(path, paths, "val", genes(), TABLE, fixed, 64)[0]["baselines"]["kmer_ridge"]
+    best = max(scored, key=lambda penalty: scored[penalty]["pearson_median"])
+    assert chosen["penalty"] == best
+    assert chosen["val_pearson"] == pytest.approx(scored[best]["pearson_median"], abs=1e-3)
+    assert scored[best]["ridges"][0]["penalty"] == best and scored[best]["ridges"][0]["val_pearson"] is None
+
+
+def test_strand_pairs_are_also_scored_against_the_partner(tmp_path, genome):
+    path, windows, labels = write(tmp_path, genome)
+    paths, models = save_models(tmp_path, 1, 1)
+    alone, by_task, _ = evaluate_tiles(path, paths, "test", genes(), TABLE, BASELINE, 64)
+    assert "partner_strand" not in alone and "partner_strand_pearson" not in by_task
+    with h5py.File(path, "r+") as file:
+        file["strand_pair"] = np.int32([1, 0])
+    summary, by_task, _ = evaluate_tiles(path, paths, "test", genes(), TABLE, BASELINE, 64)
+    rows = np.flatnonzero(windows["split"] == "test")
+    predicted = np.asarray(models[0, 0](one_hot(genome, windows.iloc[rows]))).reshape(-1, 2)
+    true = labels[rows].transpose(0, 2, 1).reshape(-1, 2)
+    np.testing.assert_allclose(by_task["partner_strand_pearson"], scores.pearson(true[:, ::-1], predicted), atol=1e-6)
+    assert summary["partner_strand"]["pearson_median"] == pytest.approx(by_task["partner_strand_pearson"].median())
+    assert summary["model"] == alone["model"]
+
+
+def test_intervals_of_bins_are_those_of_blocks_of_tiles(tmp_path, genome):
+    path, windows, labels = write(tmp_path, genome)
+    paths, models = save_models(tmp_path, 1, 1)
+    # A fifth of the tiles is too few for intervals.
+    assert evaluate_tiles(path, paths, "test", genes(), TABLE, BASELINE, 64)[0]["intervals"] is None
+    with h5py.File(path, "r+") as file:
+        table = file["genes"][:]
+        table[:, 1] = np.where(np.arange(len(table)) % 10 < 7, b"test", table[:, 1])
+        file["genes"][:] = table
+    split = np.where(np.arange(len(windows)) % 10 < 7, "test", windows["split"])
+    rows = np.flatnonzero(split == "test")
+    summary = evaluate_tiles(path, paths, "test", genes(), TABLE, BASELINE, 64)[0]
+    scored = windows.iloc[rows].assign(start=windows["window_start"] + CROP, end=windows["window_end"] - CROP)
+    blocks = np.repeat(neighbour_blocks(scored), BINS)
+    predicted = np.asarray(models[0, 0](one_hot(genome, windows.iloc[rows]))).reshape(-1, 2)
+    true = labels[rows].transpose(0, 2, 1).reshape(-1, 2)
+    expected = draw_scores(sum_blocks(true, [predicted], blocks, blocks.max() + 1, np.zeros(2)))
+    for name, values in (("pearson", expected.pearson[0]), ("r2", expected.r2[0])):
+        np.testing.assert_allclose(
+            summary["intervals"][name], percentile_interval(median_over_tasks(values)), rtol=1e-3, atol=1e-4
+        )
+    assert summary["verdict"] in ("no better than the mean", "below the baseline", "at the baseline", "well above the baseline")

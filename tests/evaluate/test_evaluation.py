@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -15,13 +16,17 @@ from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.matrix.transform import ExpressionTransform
 from cisnake.errors import InputError
-from cisnake.evaluate import baselines
 from cisnake.evaluate.evaluation import evaluate_split, write_evaluation
+from cisnake.evaluate.fitted_baselines import fit_baselines, read_baselines, read_choices, write_baselines
+from cisnake.evaluate.kmers import count_kmers, kmer_features
+from cisnake.evaluate.ridge import Ridge
 from cisnake.evaluate.scores import SUMMARY_KEYS, specificity
 from cisnake.files import read_table
+from cisnake.interpret import Contrast
 
 LENGTH, PAD, ANCHOR, TASKS, N = 30, 3, 20, ["t0", "t1", "t2"], 36
-BASELINE = configuration.section("evaluate.baseline", k=2, upstream=15, downstream=5, alpha=1.0)
+BASELINE = configuration.section("evaluate.baseline", k=2, upstream=15, downstream=5, alpha=1.0, words="canonical")
+CONTRASTS = [Contrast("a_only", ("t0", "t1"), ("t2",), "specificity"), Contrast("last", ("t2",), (), "aggregate")]
 TASK_TABLE = pd.DataFrame({"task": TASKS, "group": ["a", "a", "b"], "description": ""})
 
 
@@ -75,8 +80,9 @@ def save_models(folder, n_folds, n_replicates, constant=False):
     return paths
 
 
-def evaluate(path, models, split):
-    return evaluate_split(path, models, split, BASELINE, ANCHOR, TASK_TABLE, 8)
+def evaluate(path, models, split, tasks=TASK_TABLE):
+    predictions, choices = fit_baselines(path, [split], BASELINE, ANCHOR, CONTRASTS)
+    return evaluate_split(path, models, split, predictions[split], choices, tasks, CONTRASTS, 8)
 
 
 def each_task(true, predicted, score):
@@ -91,7 +97,8 @@ def r2(t, p):
 def test_scores_equal_those_of_scipy(written, tmp_path):
     path, genes, labels, codes = written(1)
     models = save_models(tmp_path, 1, 2)
-    summary, by_task, by_gene, predictions = evaluate(path, models, "test")
+    done = evaluate(path, models, "test")
+    summary, by_task, by_gene, predictions = done.summary, done.by_task, done.by_gene, done.predictions
     rows = np.flatnonzero(genes["split"] == "test")
     one_hot = np.eye(5, 4, dtype=np.float32)[codes[rows]]
     replicates = [np.asarray(keras.saving.load_model(model)(one_hot)) for model in models]
@@ -117,12 +124,18 @@ def test_scores_equal_those_of_scipy(written, tmp_path):
     np.testing.assert_allclose(by_gene["mse"], np.nanmean((true - mean) ** 2, axis=1), rtol=1e-5)
     np.testing.assert_array_equal(predictions.X, true.T)
     np.testing.assert_allclose(predictions.layers["predicted"], mean.T, atol=1e-6)
+    contrast = np.nanmean(true[:, :2], axis=1) - true[:, 2], mean[:, :2].mean(axis=1) - mean[:, 2]
+    first = done.by_contrast.set_index("contrast").loc["a_only"]
+    assert first["pearson"] == pytest.approx(pearsonr(*contrast)[0], rel=1e-5)
+    assert first["spearman"] == pytest.approx(spearmanr(*contrast)[0], rel=1e-5)
+    assert first["r2"] == pytest.approx(r2(*contrast), rel=1e-5)
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, split):
     path, genes, labels, codes = written(3)
-    _, by_task, by_gene, predictions = evaluate(path, save_models(tmp_path, 3, 2, constant=True), split)
+    done = evaluate(path, save_models(tmp_path, 3, 2, constant=True), split)
+    by_task, by_gene, predictions = done.by_task, done.by_gene, done.predictions
     assert sorted(by_gene["gene_id"]) == sorted(genes["gene_id"])
     row_of = {gene: row for row, gene in enumerate(genes["gene_id"])}
     rows = [row_of[gene] for gene in by_gene["gene_id"]]
@@ -143,8 +156,10 @@ def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, 
         train = ~genes["fold"].isin([fold, (fold + 1) % 3]).to_numpy()
         rows_of_fold = np.flatnonzero(model_fold == fold)
         mean[rows_of_fold] = np.nanmean(labels[train].astype(np.float64), axis=0)
-        held_out = region[np.array(rows)[rows_of_fold]]
-        ridge[rows_of_fold] = baselines.kmer_ridge(region[train], labels[train], held_out, k=2, counts="log1p", alpha=1.0)
+        features = kmer_features(count_kmers(region, 2), "canonical", "log1p")
+        fitted = Ridge(features[train])
+        held_out = fitted.rotate(features[np.array(rows)[rows_of_fold]])
+        ridge[rows_of_fold] = fitted.predict(fitted.fill_missing(labels[train], 1.0), held_out, 1.0)
     np.testing.assert_allclose(predictions.layers["kmer_ridge"], ridge.T, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(by_task["train_mean_r2"], each_task(labels[rows], mean, r2), rtol=1e-5)
     np.testing.assert_allclose(by_task["kmer_ridge_r2"], each_task(labels[rows], ridge, r2), rtol=1e-3)
@@ -152,16 +167,28 @@ def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, 
 
 def test_files(written, tmp_path):
     path = written(1)[0]
-    results = evaluate(path, save_models(tmp_path, 1, 2), "val")
-    write_evaluation(tmp_path / "out", *results)
+    write_evaluation(tmp_path / "out", evaluate(path, save_models(tmp_path, 1, 2), "val"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert set(summary) == {"split", "n_genes", "n_tasks", "model", "baselines", "replicates"}
+    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "ceiling", "intervals", "verdict", "contrasts"]
+    assert list(summary) == keys
     assert set(summary["baselines"]) == {"train_mean", "kmer_ridge"}
+    (ridge,) = summary["baselines"]["kmer_ridge"].pop("ridges")
+    assert (ridge["fold"], ridge["upstream"], ridge["downstream"], ridge["words"], ridge["penalty"]) == (
+        0,
+        15,
+        5,
+        "canonical",
+        1,
+    )
     for scores in (summary["model"], *summary["baselines"].values(), *summary["replicates"]):
         assert tuple(scores) == SUMMARY_KEYS
     assert len(summary["replicates"]) == 2
     assert summary["baselines"]["train_mean"]["pearson_median"] is None
     assert summary["baselines"]["train_mean"]["r2_median"] is not None
+    # Twelve genes are too few for intervals, and no replicates are named.
+    assert summary["intervals"] is None and summary["ceiling"] == "unknown"
+    assert list(summary["contrasts"]) == ["a_only", "last"]
+    assert summary["contrasts"]["last"]["pearson_low"] is None and len(summary["contrasts"]["last"]["ridges"]) == 1
     columns = [
         "task",
         "group",
@@ -174,15 +201,65 @@ def test_files(written, tmp_path):
         "kmer_ridge_r2",
         "train_mean_r2",
         "specificity_pearson",
+        "ceiling",
     ]
     by_task = read_table(tmp_path / "out" / "tasks.tsv")
     assert list(by_task.columns) == [*columns, "replicate_0_pearson", "replicate_1_pearson"]
+    by_contrast = read_table(tmp_path / "out" / "contrasts.tsv")
+    assert by_contrast["contrast"].tolist() == ["a_only", "last"] and (by_contrast["ceiling"] == "").all()
     assert list(read_table(tmp_path / "out" / "genes.tsv").columns) == ["gene_id", "fold", "n", "pearson", "mse"]
     predictions = anndata.read_h5ad(tmp_path / "out" / "predictions.h5ad")
     assert list(predictions.obs_names) == TASKS
     assert list(predictions.obs["group"]) == ["a", "a", "b"]
     # anndata 0.13 lists X among the layers, as None.
     assert set(predictions.layers) - {None} == {"predicted", "kmer_ridge", "replicate_0", "replicate_1"}
+
+
+def test_replicates_that_are_named_give_ceilings(written, tmp_path):
+    path, genes, labels, _ = written(1)
+    done = evaluate(path, save_models(tmp_path, 1, 1), "test", TASK_TABLE.assign(replicate_of=["x", "x", "y"]))
+    true = labels[genes["split"] == "test"]
+    both = np.isfinite(true[:, :2]).all(axis=1)
+    expected = np.sqrt(max(pearsonr(true[both, 0], true[both, 1])[0], 0))
+    np.testing.assert_allclose(done.by_task["ceiling"], [expected, expected, np.nan], rtol=1e-5)
+    assert done.summary["ceiling"] == pytest.approx(expected, rel=1e-5)
+    # One side of the first contrast has a single replicate.
+    assert done.by_contrast["ceiling"].isna().all()
+
+
+def test_baselines_survive_writing_and_belong_to_their_genes(written, tmp_path):
+    path = written(3)[0]
+    predictions, choices = fit_baselines(path, ["val", "test"], BASELINE, ANCHOR, CONTRASTS)
+    write_baselines(predictions, choices, tmp_path / "predictions.h5", tmp_path / "choices.tsv")
+    for split in ("val", "test"):
+        read = read_baselines(tmp_path / "predictions.h5", split)
+        np.testing.assert_array_equal(read.rows, np.arange(N))
+        np.testing.assert_array_equal(read.tasks, predictions[split].tasks)
+        np.testing.assert_array_equal(read.contrasts, predictions[split].contrasts)
+        assert read.names == ["a_only", "last"]
+    pd.testing.assert_frame_equal(read_choices(tmp_path / "choices.tsv"), choices, rtol=1e-6, check_dtype=False)
+    assert choices["target"].tolist() == ["levels", "a_only", "last"] * 3
+    with pytest.raises(InputError, match="no predictions for the split train, only for test, val"):
+        read_baselines(tmp_path / "predictions.h5", "train")
+    models = save_models(tmp_path, 1, 1)
+    with pytest.raises(InputError, match="belong to another data set"):
+        few = dataclasses.replace(read, rows=read.rows[:3])
+        evaluate_split(written(1)[0], models, "test", few, choices, TASK_TABLE, CONTRASTS, 8)
+
+
+@pytest.mark.parametrize("name", ["a_only", "last"])
+def test_the_ridge_of_a_contrast_is_fitted_to_the_measured_contrast(written, name):
+    path, genes, labels, codes = written(1)
+    contrast = next(contrast for contrast in CONTRASTS if contrast.name == name)
+    predictions, _ = fit_baselines(path, ["test"], BASELINE, ANCHOR, CONTRASTS)
+    train, test = (np.flatnonzero(genes["split"] == split) for split in ("train", "test"))
+    measured = contrast.measured(labels[train], TASKS)[:, None]
+    features = kmer_features(count_kmers(codes[:, ANCHOR - 15 : ANCHOR + 5], 2), "canonical", "log1p")
+    known = np.isfinite(measured[:, 0])
+    fitted = Ridge(features[train][known])
+    expected = fitted.predict(measured[known], fitted.rotate(features[test]), 1.0)
+    found = predictions["test"].contrasts[:, predictions["test"].names.index(name)]
+    np.testing.assert_allclose(found, expected[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_folds_with_different_numbers_of_replicates_are_refused(written, tmp_path):
@@ -194,13 +271,13 @@ def test_folds_with_different_numbers_of_replicates_are_refused(written, tmp_pat
 def test_predictions_are_transformed_back_to_the_scale_of_the_matrix(written, tmp_path):
     path = written(1)[0]
     models = save_models(tmp_path, 1, 2)
-    assert "predicted_original" not in evaluate(path, models, "test")[3].layers
+    assert "predicted_original" not in evaluate(path, models, "test").predictions.layers
     transform = ExpressionTransform("zscore", mean=[1.0, -2.0, 3.0], sd=[2.0, 1.0, 0.5])
     copy = shutil.copy(path, tmp_path / "transformed.h5")
     with h5py.File(copy, "r+") as file:
         file["target_transform"][()] = json.dumps(transform.to_dict())
     tasks = TASK_TABLE.assign(organ=["liver", "skin", "brain"])
-    predictions = evaluate_split(copy, models, "test", BASELINE, ANCHOR, tasks, 8)[3]
+    predictions = evaluate(copy, models, "test", tasks).predictions
     expected = predictions.layers["predicted"].T * [2.0, 1.0, 0.5] + [1.0, -2.0, 3.0]
     np.testing.assert_allclose(predictions.layers["predicted_original"], expected.T, rtol=1e-6)
     assert predictions.layers["predicted_original"].dtype == np.float32
@@ -215,16 +292,21 @@ def test_with_folds_measurements_have_the_scale_of_the_models_that_predict_them(
     fold = genes["fold"].to_numpy()
     with h5py.File(copy, "r+") as file:
         file["target_transform"][()] = json.dumps(ExpressionTransform("zscore", mean=mean, sd=sd).to_dict())
-    predictions = evaluate(copy, save_models(tmp_path, 3, 1, constant=True), split)[3]
+    predictions = evaluate(copy, save_models(tmp_path, 3, 1, constant=True), split).predictions
     original = pd.DataFrame(labels * sd[fold] + mean[fold], genes["gene_id"]).loc[predictions.var_names].to_numpy()
     # In the split val, genes of fold f are predicted by the models of fold f - 1.
     model = (predictions.var["fold"].to_numpy() - (split == "val")) % 3
     np.testing.assert_allclose(predictions.X.T, (original - mean[model]) / sd[model], rtol=1e-5, atol=1e-5)
     predicted = predictions.layers["predicted"].T * sd[model] + mean[model]
     np.testing.assert_allclose(predictions.layers["predicted_original"].T, predicted, rtol=1e-6)
-    # The baselines learn labels on the same scale: their predictions, like the models', are comparable with X.
-    ridge = predictions.layers["kmer_ridge"].T * sd[model] + mean[model]
-    assert np.nanmean(np.abs(ridge - original)) < 2 * np.nanstd(original)
+    # A ridge follows any change of scale of its labels, so it is the one of the untransformed measurements.
+    plain = shutil.copy(path, tmp_path / "plain.h5")
+    with h5py.File(plain, "r+") as file:
+        file["labels"][:] = (labels * sd[fold] + mean[fold])[:, :, None]
+    ridge = fit_baselines(plain, [split], BASELINE, ANCHOR, CONTRASTS)[0][split]
+    at = [list(genes["gene_id"]).index(gene) for gene in predictions.var_names]
+    found = predictions.layers["kmer_ridge"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(found, ridge.tasks[np.searchsorted(ridge.rows, at)], rtol=1e-3, atol=1e-2)
 
 
 def test_a_split_without_genes_is_refused(written, tmp_path):

@@ -78,6 +78,7 @@ PRETRAINED = configuration.pretrained(config)
 NETWORK = configuration.network_digest(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
+EVALUATION_FILES = ("summary.json", "tasks.tsv", "contrasts.tsv", "genes.tsv", "predictions.h5ad")
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []
 BROWSER = expand(f"{R}/browser/{{name}}", name=["hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml"])
 
@@ -140,6 +141,11 @@ def remote_sha256(wildcards):
 def network_memory(wildcards, input, attempt):
     """Return the memory of a job that runs a network: a base plus the data set (training caches up to 2 GB per split)."""
     return attempt * (config["resources"]["mem_mb"] + min(int(8 * megabytes(input.dataset)), 6000))
+
+
+def ridge_memory(wildcards, input, attempt):
+    """Return the memory of a job that fits k-mer ridges: a few matrices of genes by words."""
+    return attempt * (4000 + min(int(20 * megabytes(input.dataset)), 12000))
 
 
 def table_memory(wildcards, input, attempt):

@@ -126,7 +126,7 @@ rule write_report:
         expand(
             f"{R}/evaluation/{{split}}/{{name}}",
             split=config["evaluate"]["splits"],
-            name=["summary.json", "tasks.tsv", "genes.tsv", "predictions.h5ad"],
+            name=EVALUATION_FILES,
         ),
         expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "effects", "pairs"]),
         expand(

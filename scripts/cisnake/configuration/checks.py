@@ -335,14 +335,20 @@ def _missing_genes(config: Config) -> Iterator[str]:
 def _baseline(config: Config) -> Iterator[str]:
     windows, baseline = config["windows"], config["evaluate"]["baseline"]
     for side in ("upstream", "downstream"):
-        if baseline[side] > windows[side]:
+        if baseline.get(side, 0) > windows[side]:
             yield f"evaluate.baseline.{side} is {baseline[side]}, more than windows.{side} ({windows[side]}): reduce it"
+    if ("upstream" in baseline or "downstream" in baseline) and baseline["window"] != "best":
+        yield "evaluate.baseline has a window, and upstream or downstream: remove one of them"
 
 
 def _words(config: Config) -> Iterator[str]:
-    baseline = config["evaluate"]["baseline"]
-    if baseline["upstream"] + baseline["downstream"] < baseline["k"]:
-        yield "evaluate.baseline: upstream plus downstream is shorter than k: increase them, or reduce k"
+    windows, baseline = config["windows"], config["evaluate"]["baseline"]
+    if "upstream" in baseline or "downstream" in baseline:
+        length = baseline.get("upstream", min(500, windows["upstream"])) + baseline.get("downstream", 0)
+    else:
+        length = min(500, windows["upstream"]) if baseline["window"] == "promoter" else _length(config)
+    if length < baseline["k"]:
+        yield f"evaluate.baseline: its window of {length} bp is shorter than k ({baseline['k']}): increase it, or reduce k"
 
 
 def _nodes(config: Config) -> Iterator[str]:

@@ -15,7 +15,6 @@ from cisnake.configuration.task_table import forget_tracks, known_tasks
 from cisnake.data.matrix import market_file
 from cisnake.errors import InputError
 from cisnake.interpret import each_group
-from cisnake.sections import baseline_upstream
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +49,6 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     forget_tracks()
     config = copy.deepcopy(config)
     problems, unsound = fill_defaults(config, load_schema())
-    config["evaluate"]["baseline"].setdefault("upstream", baseline_upstream(config["windows"]["upstream"]))
     _resolve_paths(config, problems, unsound)
     if unsound:
         config = sound_part(config, unsound)

@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import linalg
 
 from cisnake.data.genome import N
-from cisnake.evaluate.baselines import count_kmers
+from cisnake.evaluate.kmers import add_reverse_complements, count_kmers
+from cisnake.evaluate.ridge import PENALTIES
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def nearest_signed(position: np.ndarray, starts: np.ndarray, strand: np.ndarray)
     return (position - starts[nearest]) * strand[nearest]
 
 
-class KmerRidge:
+class BinRidge:
     """Ridge regression of bin labels on counts of canonical k-mers around the bin.
 
     Parameters
@@ -170,31 +171,32 @@ class KmerRidge:
         K-mer length.
     counts: str
         "log1p" for log(1 + count), or "counts".
-    alpha: float
-        Strength of the L2 penalty.
+    penalty: float, optional
+        Weight of the sum of squared coefficients. None: call `choose_penalty` before `predict`.
     span: int
         Number of bases, centred on the bin, in which k-mers are counted. Default 500.
     sample: float
-        Fraction of the training bins used for the fit, spread evenly over the tiles. Default 1.
+        Fraction of the bins that are used, spread evenly over the tiles. Default 1.
 
     Examples
     --------
     >>> import numpy as np
     >>> from cisnake.data.genome import encode
-    >>> from cisnake.evaluate import KmerRidge, Tiles
+    >>> from cisnake.evaluate import BinRidge, Tiles
     >>> codes = encode("AAAACCAC")[None]
     >>> tiles = Tiles(np.array(["chr1"]), np.array([0]), codes, pad=0, crop=0, bin_size=2, n_bins=4)
-    >>> ridge = KmerRidge(tasks=1, k=1, counts="counts", alpha=1e-9, span=2)
+    >>> ridge = BinRidge(tasks=1, k=1, counts="counts", penalty=1e-9, span=2)
     >>> ridge.add(tiles, np.array([[[0.0], [0.0], [2.0], [1.0]]]))
     >>> ridge.predict(tiles).round(3).tolist()
     [[[0.0], [0.0], [2.0], [1.0]]]
     """
 
-    def __init__(self, tasks: int, k: int, counts: str, alpha: float, span: int = 500, sample: float = 1.0) -> None:
-        self.k, self.counts, self.alpha, self.span, self.sample = k, counts, alpha, span, sample
+    def __init__(self, tasks: int, k: int, counts: str, penalty: float | None, span: int = 500, sample: float = 1.0) -> None:
+        self.k, self.counts, self.penalty, self.span, self.sample = k, counts, penalty, span, sample
         n_kmers = (4**k + (4 ** (k // 2) if k % 2 == 0 else 0)) // 2
         self._gram, self._cross = np.zeros((n_kmers, n_kmers)), np.zeros((n_kmers, tasks))
         self._kmer_sums, self._label_sums, self._n = np.zeros(n_kmers), np.zeros(tasks), 0
+        self._label_squares = np.zeros(tasks)
         self._seen = 0
         self._weights: np.ndarray | None = None
 
@@ -209,18 +211,51 @@ class KmerRidge:
         self._cross += kmers.T @ y.astype(np.float32)
         self._kmer_sums += kmers.sum(axis=0, dtype=np.float64)
         self._label_sums += y.sum(axis=0)
+        self._label_squares += (y**2).sum(axis=0)
         self._n += len(y)
         self._weights = None
 
+    def choose_penalty(self, validation: BinRidge) -> float | None:
+        """Choose the penalty with the highest correlation over other bins: the median over tasks.
+
+        Parameters
+        ----------
+        validation: BinRidge
+            With the validation tiles, and the same k-mers; only its sums are used.
+
+        Returns
+        -------
+        float or None
+            That correlation; None if it is undefined for all penalties, which gives the middle one.
+        """
+        gram, cross = self._centred()
+        val_gram, val_cross = validation._centred()
+        spread = validation._label_squares - validation._label_sums**2 / max(validation._n, 1)
+        scores = np.full(len(PENALTIES), -np.inf)
+        for i, penalty in enumerate(PENALTIES):
+            weights = _solve(gram, cross, penalty)
+            size = spread * np.einsum("kt,kt->t", weights, val_gram @ weights)
+            known = size > 0
+            if known.any():
+                scores[i] = np.median(np.einsum("kt,kt->t", weights, val_cross)[known] / np.sqrt(size[known]))
+        best = int(np.argmax(scores)) if np.isfinite(scores).any() else len(PENALTIES) // 2
+        self.penalty, self._weights = PENALTIES[best], None
+        return float(scores[best]) if np.isfinite(scores[best]) else None
+
     def predict(self, tiles: Tiles) -> np.ndarray:
         if self._weights is None:
-            n = max(self._n, 1)
-            gram = self._gram - np.outer(self._kmer_sums, self._kmer_sums) / n
-            gram[np.diag_indices_from(gram)] += self.alpha
-            self._weights = linalg.solve(gram, self._cross - np.outer(self._kmer_sums, self._label_sums) / n, assume_a="pos")
+            if self.penalty is None:
+                raise ValueError("call choose_penalty before predict")
+            self._weights = _solve(*self._centred(), self.penalty)
         every = np.ones(len(tiles.start) * tiles.n_bins, bool)
         centred = self._count(tiles, every) - self._kmer_sums / max(self._n, 1)
         return (centred @ self._weights + self._label_sums / max(self._n, 1)).reshape(len(tiles.start), tiles.n_bins, -1)
+
+    def _centred(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return sums of products of k-mers with k-mers, and with labels, after subtracting their means."""
+        n = max(self._n, 1)
+        gram = self._gram - np.outer(self._kmer_sums, self._kmer_sums) / n
+        return gram, self._cross - np.outer(self._kmer_sums, self._label_sums) / n
 
     def _count(self, tiles: Tiles, chosen: np.ndarray) -> np.ndarray:
         """Count k-mers around the chosen bins; shape=(chosen, k-mers), dtype=float32."""
@@ -229,8 +264,15 @@ class KmerRidge:
         codes = np.pad(tiles.codes, ((0, 0), (self.span, self.span)), constant_values=N)
         around = np.lib.stride_tricks.sliding_window_view(codes, self.span, axis=1)
         row, at = np.unravel_index(np.flatnonzero(chosen), (len(tiles.start), tiles.n_bins))
-        kmers = count_kmers(around[row, first[at] + self.span], self.k)
+        kmers = add_reverse_complements(count_kmers(around[row, first[at] + self.span], self.k))
         return np.log1p(kmers) if self.counts == "log1p" else kmers
+
+
+def _solve(gram: np.ndarray, cross: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the coefficients of a ridge regression; shape=(k-mers, tasks)."""
+    penalised = gram.copy()
+    penalised[np.diag_indices_from(penalised)] += penalty
+    return linalg.solve(penalised, cross, assume_a="pos", overwrite_a=True)
 
 
 class _Means:

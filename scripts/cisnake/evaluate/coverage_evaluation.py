@@ -11,10 +11,20 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.coverage import TargetTransform
-from cisnake.data.dataset import model_input, open_dataset, read_codes, read_label_rows, read_transform, read_windows
+from cisnake.data.dataset import (
+    model_input,
+    open_dataset,
+    read_codes,
+    read_label_rows,
+    read_strand_pair,
+    read_transform,
+    read_windows,
+)
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
-from cisnake.evaluate.coverage_baselines import CoverageBaseline, KmerRidge, Tiles, TrainMean, TssProfile
+from cisnake.evaluate.coverage_baselines import BinRidge, CoverageBaseline, Tiles, TrainMean, TssProfile
+from cisnake.evaluate.evaluation import bound_and_judge
+from cisnake.evaluate.intervals import BlockSums, draw_scores, neighbour_blocks, sum_blocks
 from cisnake.evaluate.scores import pearson, summarize_scores
 from cisnake.model import R2, PearsonR, load_model, models_by_fold, predict_batches
 from cisnake.program import Progress
@@ -56,13 +66,15 @@ def evaluate_tiles(
     tasks: pandas.DataFrame
         task, group, description, in the order of the data set.
     baseline: BaselineSection
-        Settings of the k-mer ridge: `k`, `counts` and `alpha`.
+        Settings of the k-mer ridge: `k`, `counts`, and `alpha` ("auto": chosen on the validation tiles).
     batch_size: int
 
     Returns
     -------
     summary: dict
-        split, n_tiles, n_bins (measured bins of the task that has the most), n_tasks, model, baselines, replicates.
+        split, n_tiles, n_bins (measured bins of the task that has the most), n_tasks, model, baselines, replicates, intervals
+        and verdict (see `bound_and_judge`); partner_strand: scores of the predictions against the measurements of the other
+        strand, where tracks have strand pairs.
     by_task: pandas.DataFrame
         One row per task.
     examples: pandas.DataFrame
@@ -76,15 +88,19 @@ def evaluate_tiles(
         No tile is in the split.
     """
     folds = models_by_fold(models)
-    totals = _Totals(len(tasks), len(next(iter(folds.values()))))
     with open_dataset(dataset) as file:
-        windows = read_windows(file)
+        windows, pair = read_windows(file), read_strand_pair(file)
+        if pair is not None and (pair == np.arange(len(pair))).all():
+            pair = None
+        totals = _Totals(len(tasks), len(next(iter(folds.values()))), pair, _blocks_of_tiles(file, windows, split))
+        penalties = []
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows = np.flatnonzero(role == split)
             if not len(rows):
                 raise InputError(f"no tile is in the split {split}: check the section 'splits' of the configuration.")
-            baselines = _fit(file, windows, np.flatnonzero(role == "train"), genes, baseline)
+            baselines, chosen = _fit(file, windows, role, genes, baseline)
+            penalties.append({"fold": fold, **chosen})
             loaded = [load_model(path) for path in paths]
             progress = Progress(f"{split} tiles scored", len(rows))
             for block, tiles, labels in _blocks(file, windows, rows):
@@ -98,15 +114,20 @@ def evaluate_tiles(
         ]
     examples = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EXAMPLE_COLUMNS)
     summary, by_task = totals.scores(tasks)
+    summary["baselines"]["kmer_ridge"]["ridges"] = penalties
     return {"split": split, "n_tiles": len(by_tile)} | summary, by_task, examples[EXAMPLE_COLUMNS]
 
 
 class _Totals:
     """Scores of the ensemble, of each replicate and of the baselines, accumulated over tiles."""
 
-    def __init__(self, n_tasks: int, n_replicates: int) -> None:
+    def __init__(self, n_tasks: int, n_replicates: int, pair: np.ndarray | None, blocks: dict[int, int] | None) -> None:
         self._replicates = [f"replicate_{i}" for i in range(n_replicates)]
-        names = ("model", *self._replicates, *COVERAGE_BASELINES)
+        self._pair, self._blocks = pair, blocks
+        self._shift: np.ndarray | None = None
+        n_blocks = 1 + max(blocks.values()) if blocks else 0
+        self._sums = BlockSums(np.zeros((3, n_blocks, n_tasks)), np.zeros((2, 3, n_blocks, n_tasks)))
+        names = ("model", *self._replicates, *COVERAGE_BASELINES, *(("partner_strand",) if pair is not None else ()))
         self._metrics = {name: [kind(n_tasks, summarize=False) for kind in (PearsonR, R2)] for name in names}
         self._n_bins = np.zeros(n_tasks, np.int64)
         self._tiles: list[pd.DataFrame] = []
@@ -130,8 +151,22 @@ class _Totals:
         for name, predicted in predictions.items():
             for metric in self._metrics[name]:
                 metric.update_state(labels, predicted)
+        if self._pair is not None:
+            for metric in self._metrics["partner_strand"]:
+                metric.update_state(labels[..., self._pair], ensemble)
+        if self._blocks is not None:
+            self._add_sums(rows, labels, [ensemble, baselines["kmer_ridge"]])
         self._n_bins += np.isfinite(labels).sum(axis=(0, 1))
         self._tiles.append(pd.DataFrame({"row": rows, "fold": fold, "pearson": _by_tile(labels, ensemble)}))
+
+    def _add_sums(self, rows: np.ndarray, labels: np.ndarray, predictors: list[np.ndarray]) -> None:
+        flat, *predicted = (values.reshape(-1, values.shape[-1]) for values in (labels, *predictors))
+        if self._shift is None:
+            self._shift = np.where(np.isfinite(flat), flat, 0.0).mean(axis=0, dtype=np.float64)
+        present, local = np.unique([(self._blocks or {})[row] for row in rows], return_inverse=True)
+        sums = sum_blocks(flat, predicted, np.repeat(local, labels.shape[1]), len(present), self._shift)
+        self._sums.true[:, present] += sums.true
+        self._sums.predicted[:, :, present] += sums.predicted
 
     def by_tile(self) -> pd.DataFrame:
         """Return one row per tile: row, fold and pearson (median over tasks)."""
@@ -146,6 +181,9 @@ class _Totals:
         # A constant has no correlation. With several folds, each with its own constant, a correlation would only reflect
         # differences between folds.
         tables["train_mean"]["pearson"] = np.nan
+        if self._pair is not None:
+            alone = self._pair == np.arange(len(self._pair))
+            tables["partner_strand"].loc[alone] = np.nan
         by_task = tasks[["task", "group", "description"]].reset_index(drop=True).assign(n=self._n_bins)
         others = [table.add_prefix(f"{name}_") for name, table in tables.items() if name != "model"]
         by_task = pd.concat([by_task, tables["model"], *others], axis=1).drop(columns="train_mean_pearson")
@@ -156,7 +194,19 @@ class _Totals:
             "baselines": {name: summarize_scores(tables[name]) for name in COVERAGE_BASELINES},
             "replicates": [summarize_scores(tables[name]) for name in self._replicates],
         }
-        return summary, by_task
+        if self._pair is not None:
+            summary["partner_strand"] = summarize_scores(tables["partner_strand"])
+        return summary | bound_and_judge(summary, None if self._blocks is None else draw_scores(self._sums)), by_task
+
+
+def _blocks_of_tiles(file: h5py.File, windows: pd.DataFrame, split: str) -> dict[int, int] | None:
+    """Return the block of each tile of a split; None if there are too few blocks. Tiles are scored without their crop."""
+    n_folds, crop = int(file.attrs["n_folds"]), int(file.attrs["crop"])
+    roles = np.stack([split_for_fold(windows, fold, n_folds) == split for fold in range(n_folds)])
+    rows = np.flatnonzero(roles.any(axis=0))
+    tiles = windows.iloc[rows]
+    blocks = neighbour_blocks(tiles.assign(start=tiles["start"] + crop, end=tiles["end"] - crop)) if len(rows) else None
+    return None if blocks is None else dict(zip(rows.tolist(), blocks.tolist(), strict=True))
 
 
 def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size: int) -> np.ndarray:
@@ -203,21 +253,36 @@ def gene_profiles(gene_windows: Path, models: list[Path], split: str, batch_size
 
 
 def _fit(
-    file: h5py.File, windows: pd.DataFrame, train: np.ndarray, genes: pd.DataFrame, baseline: BaselineSection
-) -> dict[str, CoverageBaseline]:
+    file: h5py.File, windows: pd.DataFrame, role: np.ndarray, genes: pd.DataFrame, baseline: BaselineSection
+) -> tuple[dict[str, CoverageBaseline], dict[str, Any]]:
+    """Return the baselines of a fold, and the penalty of the ridge with its correlation over validation bins."""
     n_tasks, n_bins = file["labels"].shape[1:]
-    sample = min(1.0, _RIDGE_BINS / max(1, len(train) * n_bins))
+    train, val = np.flatnonzero(role == "train"), np.flatnonzero(role == "val")
+    penalty = None if baseline.alpha == "auto" else float(baseline.alpha)
+
+    def ridge(rows: np.ndarray) -> BinRidge:
+        return BinRidge(
+            n_tasks, baseline.k, baseline.counts, penalty, sample=min(1.0, _RIDGE_BINS / max(1, len(rows) * n_bins))
+        )
+
+    fitted = ridge(train)
     baselines: dict[str, CoverageBaseline] = {
         "train_mean": TrainMean(n_tasks),
         "tss_profile": TssProfile(genes, int(file.attrs["bin_size"]), n_tasks),
-        "kmer_ridge": KmerRidge(n_tasks, baseline.k, baseline.counts, baseline.alpha, sample=sample),
+        "kmer_ridge": fitted,
     }
     progress = Progress("training tiles added to the baselines", len(train))
     for block, tiles, labels in _blocks(file, windows, train):
-        for fitted in baselines.values():
-            fitted.add(tiles, labels)
+        for one in baselines.values():
+            one.add(tiles, labels)
         progress.advance(len(block))
-    return baselines
+    val_pearson = None
+    if penalty is None:
+        validation = ridge(val)
+        for _, tiles, labels in _blocks(file, windows, val):
+            validation.add(tiles, labels)
+        val_pearson = fitted.choose_penalty(validation)
+    return baselines, {"span": fitted.span, "words": "canonical", "penalty": fitted.penalty, "val_pearson": val_pearson}
 
 
 def _blocks(file: h5py.File, windows: pd.DataFrame, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tiles, np.ndarray]]:

@@ -17,16 +17,36 @@ from cisnake.data.dataset import measured_values, open_dataset, read_codes, read
 from cisnake.data.matrix import ExpressionTransform
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
-from cisnake.evaluate import baselines, scores
+from cisnake.evaluate.baselines import train_mean
+from cisnake.evaluate.ceiling import ceiling_of_tasks, replicates_of
+from cisnake.evaluate.contrast_scores import score_contrasts
+from cisnake.evaluate.fitted_baselines import LEVELS, BaselinePredictions, rows_among
+from cisnake.evaluate.intervals import (
+    BootstrapScores,
+    draw_scores,
+    median_over_tasks,
+    neighbour_blocks,
+    percentile_interval,
+    sum_blocks,
+)
+from cisnake.evaluate.scores import score_genes, score_tasks, specificity, summarize_scores
+from cisnake.evaluate.verdicts import judge
 from cisnake.files import write_json, write_table, write_whole
+from cisnake.interpret import Contrast
 from cisnake.model import gene_readout, load_model, models_by_fold, predict_with_model
 from cisnake.program import Progress
-from cisnake.sections import BaselineSection, baseline_upstream
 
 
 def evaluate_split(
-    dataset: Path, models: list[Path], split: str, baseline: BaselineSection, anchor: int, tasks: pd.DataFrame, batch_size: int
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, anndata.AnnData]:
+    dataset: Path,
+    models: list[Path],
+    split: str,
+    ridges: BaselinePredictions,
+    choices: pd.DataFrame,
+    tasks: pd.DataFrame,
+    contrasts: Sequence[Contrast],
+    batch_size: int,
+) -> SplitEvaluation:
     """Score an ensemble and the baselines on the genes of a split.
 
     Each gene is predicted by the models of the fold that has the gene in this split. The baselines are fitted to the training
@@ -38,30 +58,20 @@ def evaluate_split(
     models: list of Path
         `.../fold_<i>/replicate_<j>/model.keras`, with the same number of replicates in each fold.
     split: str
-        "train", "val" or "test".
-    baseline: BaselineSection
-        Settings of the k-mer ridge; `upstream` and `downstream` are numbers of bases around the anchor.
-    anchor: int
-        Position of the anchor in the window.
+        "val" or "test".
+    ridges: BaselinePredictions
+        Predictions of the k-mer ridges for the genes of the split.
+    choices: pandas.DataFrame
+        The k-mer ridges, as `fit_baselines` returns them.
     tasks: pandas.DataFrame
-        task, group, description: one row per task, in the order of the data set.
+        task, group, description, and replicate_of if replicates are named: one row per task, in the order of the data set.
+    contrasts: sequence of Contrast
     batch_size: int
-
-    Returns
-    -------
-    summary: dict
-        The content of summary.json.
-    by_task, by_gene: pandas.DataFrame
-        `specificity_pearson` compares a task with all other tasks, as all tasks of a run are of the same kind.
-    predictions: anndata.AnnData
-        obs: tasks, with all columns of `tasks`; var: genes. X holds the measurements, and the layers `predicted`, `kmer_ridge`
-        and `replicate_<i>` the predictions, all on the scale of the labels. If labels were transformed, the layer
-        `predicted_original` holds the predictions on the scale of the matrix.
 
     Raises
     ------
     InputError
-        The folds have different numbers of replicates, or no gene is in the split.
+        The folds have different numbers of replicates, no gene is in the split, or the ridges belong to other genes.
     """
     folds = models_by_fold(models)
     n_replicates = len(next(iter(folds.values())))
@@ -80,38 +90,63 @@ def evaluate_split(
             measured.append(labels[rows])
             scale += [fold] * len(rows)
             replicates = _predict_replicates(file, windows, rows, paths, batch_size, progress)
-            ridge = _predict_kmer_ridge(file, labels, train, rows, baseline, anchor)
-            parts.append(_Predictions(rows, replicates, ridge, baselines.train_mean(labels[train], len(rows))))
+            parts.append(_Predictions(rows, replicates, train_mean(labels[train], len(rows))))
     predictions = _Predictions.join(parts)
     genes, true = windows.iloc[predictions.rows], np.concatenate(measured)
-    summary, by_task = _score(true, predictions, tasks)
-    by_gene = pd.concat(
-        [genes[["gene_id", "fold"]].reset_index(drop=True), scores.score_genes(true, predictions.ensemble)], axis=1
-    )
-    data = _as_anndata(true, predictions, genes, tasks, transform, np.array(scale), split)
-    return {"split": split} | summary, by_task, by_gene, data
+    at = rows_among(ridges, predictions.rows)
+    blocks = neighbour_blocks(genes)
+    summary, by_task = _score(true, predictions, ridges.tasks[at], tasks, blocks)
+    of_target = {target: table.drop(columns="target").to_dict("records") for target, table in choices.groupby("target")}
+    summary["baselines"]["kmer_ridge"]["ridges"] = of_target[LEVELS]
+    by_contrast = score_contrasts(true, predictions.ensemble, ridges.contrasts[at], contrasts, tasks, blocks)
+    rows = by_contrast.astype(object).where(by_contrast.notna(), None).set_index("contrast").to_dict("index")
+    summary["contrasts"] = {name: {**row, "ridges": of_target[name]} for name, row in rows.items()}
+    by_gene = pd.concat([genes[["gene_id", "fold"]].reset_index(drop=True), score_genes(true, predictions.ensemble)], axis=1)
+    table = _as_anndata(true, predictions, ridges.tasks[at], genes, tasks, transform, np.array(scale), split)
+    return SplitEvaluation({"split": split} | summary, by_task, by_contrast, by_gene, table)
+
+
+@dataclass(frozen=True)
+class SplitEvaluation:
+    """Scores and predictions of the genes of a split.
+
+    Attributes
+    ----------
+    summary: dict
+        The content of summary.json.
+    by_task, by_contrast, by_gene: pandas.DataFrame
+        In `by_task`, `specificity_pearson` compares a task with all other tasks, as all tasks of a run are of the same kind.
+        For `by_contrast` see `score_contrasts`.
+    predictions: anndata.AnnData
+        obs: tasks, with all columns of the task table; var: genes. X holds the measurements, and the layers `predicted`,
+        `kmer_ridge` and `replicate_<i>` the predictions, all on the scale of the labels. If labels were transformed, the layer
+        `predicted_original` holds the predictions on the scale of the matrix.
+    """
+
+    summary: dict[str, Any]
+    by_task: pd.DataFrame
+    by_contrast: pd.DataFrame
+    by_gene: pd.DataFrame
+    predictions: anndata.AnnData
 
 
 @dataclass(frozen=True)
 class _Predictions:
-    """Predictions of models and baselines for genes.
+    """Predictions of models for genes.
 
-    rows: shape=(n,), rows of the genes in the data set; replicates: shape=(replicates, n, tasks), dtype=float32; kmer_ridge,
-    train_mean: shape=(n, tasks).
+    rows: shape=(n,), rows of the genes in the data set; replicates: shape=(replicates, n, tasks), dtype=float32; train_mean:
+    shape=(n, tasks).
     """
 
     rows: np.ndarray
     replicates: np.ndarray
-    kmer_ridge: np.ndarray
     train_mean: np.ndarray
 
     @classmethod
     def join(cls, parts: Sequence[_Predictions]) -> _Predictions:
         """Concatenate the predictions of several folds."""
-        rows, ridge, mean = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "kmer_ridge", "train_mean")
-        )
-        return cls(rows, np.concatenate([part.replicates for part in parts], axis=1), ridge, mean)
+        rows, mean = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "train_mean"))
+        return cls(rows, np.concatenate([part.replicates for part in parts], axis=1), mean)
 
     @cached_property
     def ensemble(self) -> np.ndarray:
@@ -133,47 +168,75 @@ def _predict_replicates(
     return np.stack(replicates)
 
 
-def _predict_kmer_ridge(
-    file: h5py.File, labels: np.ndarray, train: np.ndarray, rows: np.ndarray, baseline: BaselineSection, anchor: int
-) -> np.ndarray:
-    """Fit the k-mer ridge around the anchor of training genes, and predict `rows`; shape=(n, tasks), dtype=float64."""
-    middle = int(file["pad"][()]) + anchor
-    upstream = baseline_upstream(anchor) if baseline.upstream is None else baseline.upstream
-    region = middle - upstream, middle + baseline.downstream
-    train_codes, codes = (read_codes(file, genes, *region) for genes in (train, rows))
-    return baselines.kmer_ridge(train_codes, labels[train], codes, baseline.k, baseline.counts, baseline.alpha)
-
-
-def _score(true: np.ndarray, predictions: _Predictions, tasks: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
+def _score(
+    true: np.ndarray, predictions: _Predictions, kmer_ridge: np.ndarray, tasks: pd.DataFrame, blocks: np.ndarray | None
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return the summary of all scores, and the scores per task."""
     ensemble = predictions.ensemble
-    model, ridge, mean = (
-        scores.score_tasks(true, predicted) for predicted in (ensemble, predictions.kmer_ridge, predictions.train_mean)
-    )
+    model, ridge, mean = (score_tasks(true, predicted) for predicted in (ensemble, kmer_ridge, predictions.train_mean))
     # A constant has no correlation. With several folds, each with its own constant, a correlation would only reflect
     # differences between folds.
     mean[["pearson", "spearman"]] = np.nan
-    replicates = [scores.score_tasks(true, predicted) for predicted in predictions.replicates]
+    replicates = [score_tasks(true, predicted) for predicted in predictions.replicates]
     by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
         kmer_ridge_pearson=ridge["pearson"],
         kmer_ridge_r2=ridge["r2"],
         train_mean_r2=mean["r2"],
-        specificity_pearson=scores.specificity(true, ensemble, [""] * len(tasks)),
+        specificity_pearson=specificity(true, ensemble, [""] * len(tasks)),
+        ceiling=ceiling_of_tasks(true, replicates_of(tasks)),
         **{f"replicate_{i}_pearson": table["pearson"] for i, table in enumerate(replicates)},
     )
     summary = {
         "n_genes": len(true),
         "n_tasks": len(tasks),
-        "model": scores.summarize_scores(model),
-        "baselines": {"train_mean": scores.summarize_scores(mean), "kmer_ridge": scores.summarize_scores(ridge)},
-        "replicates": [scores.summarize_scores(table) for table in replicates],
+        "model": summarize_scores(model),
+        "baselines": {"train_mean": summarize_scores(mean), "kmer_ridge": summarize_scores(ridge)},
+        "replicates": [summarize_scores(table) for table in replicates],
     }
-    return summary, by_task
+    known = by_task["ceiling"].dropna()
+    summary |= {"ceiling": float(known.median()) if len(known) else "unknown"}
+    return summary | bound_and_judge(summary, None if blocks is None else _draw(true, [ensemble, kmer_ridge], blocks)), by_task
+
+
+def _draw(true: np.ndarray, predictors: list[np.ndarray], blocks: np.ndarray) -> BootstrapScores:
+    measured = np.isfinite(true)
+    shift = np.where(measured, true, 0.0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
+    return draw_scores(sum_blocks(true, predictors, blocks, int(blocks.max()) + 1, shift))
+
+
+def bound_and_judge(summary: dict[str, Any], draws: BootstrapScores | None) -> dict[str, Any]:
+    """Return the intervals of the medians over tasks, and the verdict, for a summary.
+
+    Parameters
+    ----------
+    summary: dict
+        model and baselines.kmer_ridge, as `summarize_scores` returns them.
+    draws: BootstrapScores, optional
+        Of the model and the k-mer ridge. None if there are too few blocks.
+
+    Returns
+    -------
+    dict
+        intervals: None, or the 95% intervals of pearson, r2 (model), kmer_ridge_pearson and difference (pearson of model
+        minus k-mer ridge), each of the median over tasks; verdict: see `judge`.
+    """
+    intervals = None
+    if draws is not None:
+        pearson, ridge = (median_over_tasks(values) for values in draws.pearson)
+        by_score = {"pearson": pearson, "r2": median_over_tasks(draws.r2[0])}
+        by_score |= {"kmer_ridge_pearson": ridge, "difference": pearson - ridge}
+        intervals = {name: percentile_interval(values) for name, values in by_score.items()}
+    model, ridge_score = summary["model"], summary["baselines"]["kmer_ridge"]["pearson_median"]
+    return {
+        "intervals": intervals,
+        "verdict": judge(model["pearson_median"], model["r2_median"], ridge_score, intervals),
+    }
 
 
 def _as_anndata(
     true: np.ndarray,
     predictions: _Predictions,
+    kmer_ridge: np.ndarray,
     genes: pd.DataFrame,
     tasks: pd.DataFrame,
     transform: dict[str, Any],
@@ -184,7 +247,7 @@ def _as_anndata(
 
     `transform` describes how labels were transformed, and `folds` is the fold whose models predicted each gene.
     """
-    layers = {"predicted": predictions.ensemble.T, "kmer_ridge": predictions.kmer_ridge.T.astype(np.float32)}
+    layers = {"predicted": predictions.ensemble.T, "kmer_ridge": kmer_ridge.T}
     layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(predictions.replicates)}
     if transform["kind"] not in ("none", "coverage"):
         # A prediction can exceed every measurement by so much that the inverse of log1p overflows to infinity.
@@ -201,20 +264,18 @@ def _as_anndata(
     )
 
 
-def write_evaluation(
-    folder: Path, summary: dict[str, Any], by_task: pd.DataFrame, by_gene: pd.DataFrame, predictions: anndata.AnnData
-) -> None:
-    """Write summary.json, tasks.tsv, genes.tsv and predictions.h5ad.
+def write_evaluation(folder: Path, evaluation: SplitEvaluation) -> None:
+    """Write summary.json, tasks.tsv, contrasts.tsv, genes.tsv and predictions.h5ad.
 
     Parameters
     ----------
     folder: Path
         Created if it does not exist.
-    summary, by_task, by_gene, predictions
-        As returned by `evaluate_split`.
+    evaluation: SplitEvaluation
     """
     with write_whole(folder / "predictions.h5ad") as part:
-        predictions.write_h5ad(part)
-    write_table(by_task, folder / "tasks.tsv")
-    write_table(by_gene, folder / "genes.tsv")
-    write_json(summary, folder / "summary.json")
+        evaluation.predictions.write_h5ad(part)
+    write_table(evaluation.by_task, folder / "tasks.tsv")
+    write_table(evaluation.by_contrast, folder / "contrasts.tsv")
+    write_table(evaluation.by_gene, folder / "genes.tsv")
+    write_json(evaluation.summary, folder / "summary.json")

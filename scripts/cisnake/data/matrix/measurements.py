@@ -167,7 +167,7 @@ def read_tasks_table(
     tasks: list of str
         Tasks of the matrix, in the order of the result.
     columns: mapping, optional
-        Names of the columns `task`, `group` and `description` in the table; None for the default name.
+        Names of the columns `task`, `group`, `replicate_of` and `description` in the table; None for the default name.
 
     Raises
     ------

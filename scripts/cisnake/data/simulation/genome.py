@@ -55,11 +55,13 @@ class Simulation:
 
     @cached_property
     def tasks(self) -> pd.DataFrame:
-        """Task, group and description, in the order of the expression table's columns."""
+        """Task, group, replicate_of (the group) and description, in the order of the expression table's columns."""
         rows = [
             (f"{g.name}_{i + 1}", g.name, f"{g.name}, sample {i + 1}") for g in self.settings.groups for i in range(g.n_tasks)
         ]
-        return pd.DataFrame(rows, columns=["task", "group", "description"])
+        table = pd.DataFrame(rows, columns=["task", "group", "description"])
+        table.insert(2, "replicate_of", table["group"])
+        return table
 
     @cached_property
     def windows(self) -> np.ndarray:
