@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys, programs, stored, task_table
+from cisnake.configuration import checks, completion, keys, programs, reading, stored, task_table
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.errors import InputError
 
@@ -795,3 +795,14 @@ def test_the_optional_part_of_the_template_is_right() -> None:
         assert filled[section][key] == plain[section][key], "comments show the default"
     assert filled["motifs"]["source"] == plain["motifs"]["source"]
     assert filled["resources"] == plain["resources"]
+
+
+@pytest.mark.parametrize("indent", ["\t", "  "])
+def test_configurations_in_json_are_read_whatever_their_indentation(tmp_path: Path, indent: str) -> None:
+    path = tmp_path / "mine.json"
+    values = {"run": {"name": "mine"}, "evaluate": {"baseline": {"k": 4}}}
+    path.write_text(json.dumps(values, indent=indent), encoding="utf-8")
+    assert reading.read_file(path) == values
+    path.write_text('{\n\t"run": {"name": "mine" "seed": 1}\n}')
+    with pytest.raises(InputError, match=r"cannot be read as a configuration in YAML or JSON: .*line 2 column 24"):
+        reading.read_file(path)
