@@ -44,8 +44,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "interpret.probe": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
     "configuration": (*DATA, "data.simulation", "model", "interpret"),
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
-    "report": (*DATA, "interpret", "interpret.attribution"),
-    "report.page": (*DATA, "interpret.patterns", "report"),
+    "report": (*DATA, "evaluate", "interpret", "interpret.attribution"),
+    "report.page": (*DATA, "evaluate", "interpret", "interpret.patterns", "report"),
 }
 
 # Jobs that use these run without TensorFlow and start within a second. "data" includes all its folders.

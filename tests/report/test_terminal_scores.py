@@ -24,10 +24,18 @@ RECOVERY = {
 }
 
 
-def write_scores(results: Path, split: str, model: float, ridge: float | None, name: str = "summary.json") -> None:
+ABOVE, FLAT = "well above the baseline", "no better than the mean"
+
+
+def write_scores(
+    results: Path, split: str, model: float, ridge: float | None, name: str = "summary.json", verdict: str = ABOVE, **contrasts
+) -> None:
     folder = results / "evaluation" / split
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {"model": {"pearson_median": model}, "baselines": {"kmer_ridge": {"pearson_median": ridge}}}
+    scores = {"model": {"pearson_median": model}, "baselines": {"kmer_ridge": {"pearson_median": ridge}}, "verdict": verdict}
+    scores["contrasts"] = {
+        name: {"pearson": 0.5, "kmer_ridge_pearson": None, "verdict": verdict} for name, verdict in contrasts.items()
+    }
     (folder / name).write_text(json.dumps(scores))
 
 
@@ -41,10 +49,27 @@ def test_scores_of_any_run_stand_beside_their_baseline(tmp_path: Path) -> None:
     write_scores(tmp_path, "val", 0.5, None)
     lines = score_lines(tmp_path)
     assert lines[0] == f"Report: {tmp_path}/report.html"
-    assert values(lines) == {"Pearson r over held-out genes": "0.81 (k-mer ridge baseline: 0.70)"}
-    assert values(score_lines(tmp_path, "val")) == {"Pearson r over validation genes": "0.50 (k-mer ridge baseline: –)"}
+    assert values(lines) == {"Pearson r over held-out genes": f"0.81 (k-mer ridge baseline: 0.70), {ABOVE}"}
+    assert values(score_lines(tmp_path, "val")) == {
+        "Pearson r over validation genes": f"0.50 (k-mer ridge baseline: –), {ABOVE}"
+    }
     write_scores(tmp_path, "test", 0.3, 0.25, "bins.json")
-    assert values(score_lines(tmp_path))["Pearson r over held-out bins"] == "0.30 (k-mer ridge baseline: 0.25)"
+    assert values(score_lines(tmp_path))["Pearson r over held-out bins"] == f"0.30 (k-mer ridge baseline: 0.25), {ABOVE}"
+
+
+def test_what_must_not_be_interpreted_is_said_last(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("")
+    good = dict.fromkeys(("a", "b", "c", "d", "e", "f"), ABOVE)
+    write_scores(tmp_path, "test", 0.8, 0.7, **good, flat=FLAT, low="below the baseline", few="unknown")
+    found = values(score_lines(tmp_path))
+    assert found["contrast flat"] == f"0.50 (k-mer ridge baseline: –), {FLAT}" and "contrast low" in found
+    assert found["4 more contrasts"] == "in evaluation/test/contrasts.tsv"
+    assert list(found.items())[-1] == ("Do not interpret", "peaks, motifs and genes of flat, low")
+    write_scores(tmp_path, "test", 0.8, 0.7, few="unknown")
+    assert values(score_lines(tmp_path))["contrast few"].endswith(", too few genes for a verdict")
+    assert "Do not interpret" not in values(score_lines(tmp_path))
+    write_scores(tmp_path, "test", 0.0, 0.7, verdict=FLAT)
+    assert values(score_lines(tmp_path))["Do not interpret"] == "any peaks, motifs and genes of this run"
 
 
 def test_a_simulated_run_has_what_was_found_of_the_truth(tmp_path: Path) -> None:

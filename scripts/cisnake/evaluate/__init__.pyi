@@ -38,4 +38,5 @@ from .scores import score_tasks as score_tasks
 from .scores import spearman as spearman
 from .scores import specificity as specificity
 from .scores import summarize_scores as summarize_scores
+from .verdicts import NOT_TO_INTERPRET as NOT_TO_INTERPRET
 from .verdicts import judge as judge

@@ -2,6 +2,10 @@ from .contrasts import Contrast as Contrast
 from .contrasts import each_group as each_group
 from .contrasts import resolve_contrast as resolve_contrast
 from .contrasts import resolve_contrasts as resolve_contrasts
+from .correctness import CORRECT as CORRECT
+from .correctness import correct_by_chance as correct_by_chance
+from .correctness import judge_predictions as judge_predictions
+from .correctness import thirds as thirds
 from .nulls import dinucleotide_shuffle as dinucleotide_shuffle
 from .nulls import markov_bases as markov_bases
 from .q_values import bh_q_values as bh_q_values

@@ -41,6 +41,7 @@ class Evaluation:
     split: str
     summary: dict[str, Any]
     tasks: pd.DataFrame
+    contrasts: pd.DataFrame
     predictions: Path | None
 
 
@@ -184,10 +185,10 @@ def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
         if not (path / "summary.json").is_file():
             continue
         tasks = _numbers(read_table(_required(path / "tasks.tsv", "evaluate_model")), ("task", "group", "description"))
+        contrasts = _numbers(read_table(_required(path / "contrasts.tsv", "evaluate_model")), ("contrast", "verdict"))
         predictions = path / "predictions.h5ad"
-        evaluations.append(
-            Evaluation(split, _read_json(path / "summary.json"), tasks, predictions if predictions.is_file() else None)
-        )
+        found = predictions if predictions.is_file() else None
+        evaluations.append(Evaluation(split, _read_json(path / "summary.json"), tasks, contrasts, found))
     if not evaluations:
         raise InputError(f"the report requires {folder}/evaluation/<split>/summary.json: run the rule evaluate_model first.")
     return evaluations

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cisnake.interpret import CORRECT, correct_by_chance, judge_predictions
+
 LOGO_BASES = 110
 
 
@@ -42,63 +44,67 @@ class ShownGene:
     variants: pd.DataFrame | None = None
 
 
-def choose_shown_genes(windows: pd.DataFrame, score: str, n: int) -> tuple[pd.DataFrame, str]:
-    """Choose the genes that best illustrate a contrast.
+def choose_shown_genes(windows: pd.DataFrame, n: int) -> tuple[pd.DataFrame, str]:
+    """Choose the genes that best illustrate a contrast, from both of its ends.
 
-    Correctly predicted held-out genes come first, then correctly predicted training genes, then all others. Within each class,
-    genes are sorted by decreasing absolute value of the predicted contrast. A prediction is correct if the measured contrast
-    has the same sign and at least half the absolute value. An `aggregate` score has no natural zero, so the median over all
-    genes is subtracted first.
+    Half of the genes have a high predicted contrast, half a low one, counted from the median over genes. At either end,
+    correctly predicted held-out genes come first, then correctly predicted training genes, then all others; within each class,
+    those farthest from the median. See `judge_predictions` for what is correct.
 
     Parameters
     ----------
     windows: pandas.DataFrame
         gene_id, split, predicted and measured (NaN for missing values). With several folds, the split of every gene is `test`,
         because it is predicted by models that were not trained on it.
-    score: str
-        "specificity" or "aggregate".
     n: int
         Maximum number of genes.
 
     Returns
     -------
     chosen: pandas.DataFrame
-        Up to `n` rows of `windows`, with the additional columns row (in the file), unseen and correct.
+        Up to `n` rows of `windows`, those at the high end first, with the additional columns row (in the file), unseen and
+        prediction.
     how: str
         A description of the choice for the report.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> scores = {"predicted": [2.0, 1.0, 3.0], "measured": [1.8, 0.9, -0.1]}
-    >>> windows = pd.DataFrame({"gene_id": ["a", "b", "c"], "split": ["train", "test", "test"], **scores})
-    >>> chosen, how = choose_shown_genes(windows, "specificity", 3)
-    >>> chosen["gene_id"].tolist()
-    ['b', 'a', 'c']
+    >>> scores = {"predicted": [2.0, 0.0, 1.0, -1.0, -2.0], "measured": [1.8, 0.1, -2.0, -0.9, -1.0]}
+    >>> windows = pd.DataFrame({"gene_id": list("abcde"), "split": "test", **scores})
+    >>> choose_shown_genes(windows, 4)[0]["gene_id"].tolist()
+    ['a', 'c', 'e', 'd']
     """
-    predicted, measured = windows["predicted"].astype(float), windows["measured"].astype(float)
-    if score == "aggregate":
-        predicted, measured = predicted - predicted.median(), measured - measured.median()
-    correct = (predicted * measured > 0) & (measured.abs() >= predicted.abs() / 2)
-    table = windows.assign(
-        row=np.arange(len(windows)), unseen=windows["split"] != "train", correct=correct, size=predicted.abs()
+    windows = windows.reset_index(drop=True)
+    table = windows.assign(row=windows.index, unseen=windows["split"] != "train", prediction=judge_predictions(windows))
+    correct = table["prediction"] == CORRECT
+    table["class"] = np.where(correct, np.where(table["unseen"], 0, 1), 2)
+    table["size"] = (table["predicted"] - table["predicted"].median()).astype(float)
+    table = table[table["size"].notna()].sort_values(["class", "gene_id"])
+    high, low = (
+        table[ends]
+        .assign(far=lambda end: end["size"].abs())
+        .sort_values(["class", "far"], ascending=[True, False], kind="stable")
+        for ends in (table["size"] >= 0, table["size"] < 0)
     )
-    table = table[predicted.notna().to_numpy()]
-    table["class"] = np.where(table["correct"], np.where(table["unseen"], 0, 1), 2)
-    chosen = table.sort_values(["class", "size", "gene_id"], ascending=[True, False, True]).head(n)
-    from_median = ", counted from the median over genes" if score == "aggregate" else ""
-    pool = int((table["class"] == 0).sum())
+    n_low = min(len(low), max(n // 2, n - len(high)))
+    chosen = pd.concat([high.head(n - n_low), low.head(n_low)])
+    held_out = windows[windows["split"] != "train"]
+    n_measured, pool = int(held_out["measured"].notna().sum()), int((table["class"] == 0).sum())
     how = (
-        f"Of {len(windows):,} genes with attributions, {pool:,} are held out and correctly predicted (the measured contrast "
-        f"has the sign of the predicted one and at least half its size{from_median}). Shown are those with the largest "
-        "predicted contrast"
+        f"Of {n_measured:,} measured held-out genes, {pool:,} are correctly predicted (measured and predicted contrast in the "
+        f"same third of the genes); shuffled predictions would give {correct_by_chance(held_out) * n_measured:,.0f}. "
+        if n_measured
+        else "No held-out gene is measured. "
     )
+    how += "Shown are genes from both ends: those with the highest predicted contrast, then those with the lowest"
     n_seen, n_wrong = int((chosen["class"] == 1).sum()), int((chosen["class"] == 2).sum())
-    if n_seen:
-        how += f", filled up with {n_seen} correctly predicted from the training split, which the model has seen"
-    if n_wrong:
-        how += f"{' and' if n_seen else ', filled up with'} {n_wrong} whose prediction is not borne out by a measurement"
-    return chosen.drop(columns=["class", "size"]), how + "."
+    others = [
+        *([f"{n_seen} of the training split, which the model has seen"] if n_seen else []),
+        *([f"{n_wrong} predicted poorly or not measured"] if n_wrong else []),
+    ]
+    how += f"; among them {' and '.join(others)}" if others else ""
+    return chosen.drop(columns=["class", "size", "far"]), how + "."
 
 
 def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.errors import InputError
+from cisnake.evaluate import NOT_TO_INTERPRET
 from cisnake.report.words import count, number
+
+_MAX_CONTRASTS = 5
+
+_IN_WORDS = {"unknown": "too few genes for a verdict"}
 
 
 def score_lines(results: Path, split: str = "test") -> list[str]:
@@ -49,9 +54,26 @@ def score_lines(results: Path, split: str = "test") -> list[str]:
 
 
 def _score(summary: dict[str, Any], unit: str, split: str) -> list[tuple[str, str]]:
+    over = f"over {'held-out' if split == 'test' else 'validation'} {unit}"
     model, ridge = summary["model"]["pearson_median"], summary["baselines"]["kmer_ridge"]["pearson_median"]
-    name = f"Pearson r over {'held-out' if split == 'test' else 'validation'} {unit}"
-    return [(name, f"{number(model, 2)} (k-mer ridge baseline: {number(ridge, 2)})")]
+    rows = [(f"Pearson r {over}", _compare(model, ridge, summary["verdict"]))]
+    # Contrasts that were not predicted come first: they are what must not be overlooked.
+    contrasts = sorted(summary.get("contrasts", {}).items(), key=lambda item: item[1]["verdict"] not in NOT_TO_INTERPRET)
+    for name, scores in contrasts[:_MAX_CONTRASTS]:
+        rows.append((f"contrast {name}", _compare(scores["pearson"], scores["kmer_ridge_pearson"], scores["verdict"])))
+    if len(contrasts) > _MAX_CONTRASTS:
+        rows.append((f"{len(contrasts) - _MAX_CONTRASTS} more contrasts", f"in evaluation/{split}/contrasts.tsv"))
+    not_predicted = [name for name, scores in contrasts if scores["verdict"] in NOT_TO_INTERPRET]
+    if summary["verdict"] in NOT_TO_INTERPRET:
+        rows.append(("Do not interpret", "any peaks, motifs and genes of this run"))
+    elif not_predicted:
+        more = f" and {len(not_predicted) - _MAX_CONTRASTS} more" if len(not_predicted) > _MAX_CONTRASTS else ""
+        rows.append(("Do not interpret", f"peaks, motifs and genes of {', '.join(not_predicted[:_MAX_CONTRASTS])}{more}"))
+    return rows
+
+
+def _compare(model: float | None, ridge: float | None, verdict: str) -> str:
+    return f"{number(model, 2)} (k-mer ridge baseline: {number(ridge, 2)}), {_IN_WORDS.get(verdict, verdict)}"
 
 
 def _recovery(found: dict[str, Any]) -> list[tuple[str, str]]:

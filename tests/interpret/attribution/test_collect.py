@@ -7,7 +7,7 @@ import collect_attributions
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.interpret.attribution import collect
-from cisnake.interpret.attribution.collect import collect_shards, judge_predictions, write_bigwig
+from cisnake.interpret.attribution.collect import collect_shards, write_bigwig
 from cisnake.interpret.attribution.file import QUALITY_COLUMNS, AttributionFile, write_attributions
 
 LENGTH, SIZES = 30, {"chr2": 400, "chr1": 300, "chr3": 100}
@@ -160,18 +160,6 @@ def test_shards_of_different_cuts_are_not_joined(tmp_path):
     assert not (tmp_path / "joined.h5").exists()
 
 
-def test_predictions_worse_than_the_mean_are_poor():
-    measured = pd.Series([0.0, 2.0, 4.0, np.nan, 6.0])
-    spread = np.sqrt(5)
-    predicted = pd.Series([spread - 0.01, 2 - spread - 0.01, 4 + spread + 0.01, 100, 6])
-    assert list(judge_predictions(measured, predicted)) == ["good", "poor", "poor", "not_measured", "good"]
-    assert list(judge_predictions(measured[3:4], predicted[3:4])) == ["not_measured"]
-    # A NaN prediction is not good, and a single measurement has no spread.
-    assert list(judge_predictions(measured[:2], pd.Series([np.nan, np.inf]))) == ["poor", "poor"]
-    assert list(judge_predictions(measured[1:2], pd.Series([2.0]))) == ["good"]
-    assert list(judge_predictions(measured[:0], predicted[:0])) == []
-
-
 def test_only_empty_shards(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / f"{name}.h5", [])
@@ -194,5 +182,5 @@ def test_program(tmp_path):
     assert list(table["gene_id"]) == [f"0000{i}" for i in range(4)]
     np.testing.assert_allclose(table["ism"], attributions[:, 0, 0], rtol=1e-6)
     assert table["strands"].isna().all()
-    # All genes were measured and predicted as 0.
-    assert (table["prediction"] == "good").all()
+    # All genes were measured and predicted as 0, and are in the middle third.
+    assert (table["prediction"] == "correct").all()

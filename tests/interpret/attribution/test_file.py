@@ -111,7 +111,7 @@ def test_everything_that_a_file_can_have_is_read_back(tmp_path, dtype):
             append(*parts, hypothetical=hypothetical[rows], spread=spread[rows])
         append.null(nulls[2:])
         append.quality(
-            pd.DataFrame({"gene_id": windows(7)["gene_id"], "ism": measured, "prediction": ["good", "poor"] * 3 + ["?"]})
+            pd.DataFrame({"gene_id": windows(7)["gene_id"], "ism": measured, "prediction": ["correct", "poor"] * 3 + ["?"]})
         )
     file = AttributionFile(tmp_path / "heat.h5")
     assert (file.dtype, file.has_hypothetical, file.has_spread) == (dtype, True, True)
@@ -128,7 +128,7 @@ def test_everything_that_a_file_can_have_is_read_back(tmp_path, dtype):
         greatest = np.abs(expected).max(axis=tuple(range(1, expected.ndim)), keepdims=True)
         assert (np.abs(got - expected) <= (2e-3 if dtype == "float16" else 1e-6) * greatest).all()
     assert list(file.quality["gene_id"]) == file.genes
-    assert list(file.quality["prediction"]) == ["good", "poor"] * 3 + ["?"]
+    assert list(file.quality["prediction"]) == ["correct", "poor"] * 3 + ["?"]
     np.testing.assert_array_equal(file.quality["ism"], measured.astype(np.float32))
     assert file.quality["strands"].isna().all()
 

@@ -292,7 +292,7 @@ def test_checks_do_not_depend_on_shards(folder, tmp_path):
             whole.quality[column].notna() == whole.quality["ism"].notna() | (column in ("completeness", "replicates"))
         ).all()
     assert (whole.quality["prediction"] == "not_measured").all()
-    assert set(joined["prediction"]) <= {"good", "poor", "not_measured"}
+    assert set(joined["prediction"]) <= {"correct", "poor", "not_measured"}
     assert (joined["prediction"] == "not_measured").sum() == 1
 
 

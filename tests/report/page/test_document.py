@@ -190,12 +190,10 @@ def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whol
         section = text.split(f'<h3 id="genes-{i}">')[1].split("<h3 id")[0].split("</section>")[0]
         shown = re.findall(r'<span class="small">(Y\d+W)</span>', section)
         table = AttributionFile(whole / f"attributions/{contrast}.h5").windows
-        good = table[
-            (table["split"] != "train")
-            & (np.sign(table["predicted"]) == np.sign(table["measured"]))
-            & (table["measured"].abs() >= table["predicted"].abs() / 2)
-        ]
-        best = good.loc[good["predicted"].abs().sort_values(ascending=False).index].head(3)
+        held_out = table[table["split"] != "train"]
+        third = {name: pd.qcut(held_out[name].rank(), 3, labels=False) for name in ("measured", "predicted")}
+        good = held_out[third["measured"] == third["predicted"]]
+        best = pd.concat([good.nlargest(2, "predicted"), good.nsmallest(1, "predicted")])
         assert shown == list(best["gene_id"])
         for row in best.itertuples():
             assert f"predicted {words.number(row.predicted)}, measured {words.number(row.measured)}" in section
@@ -234,20 +232,36 @@ def windows(predicted, measured, split) -> pd.DataFrame:
     return pd.DataFrame({"gene_id": ids, "predicted": predicted, "measured": measured, "split": split})
 
 
-def test_choice_of_genes_prefers_held_out_then_seen_then_wrong():
-    table = windows([9.0, 8.0, 1.0, -2.0, 7.0], [9.0, -8.0, 1.0, -2.0, np.nan], ["train", "test", "val", "test", "test"])
-    chosen, how = shown_genes.choose_shown_genes(table, "specificity", 5)
-    assert list(chosen["gene_id"]) == ["g3", "g2", "g0", "g1", "g4"]
-    assert list(chosen["correct"]) == [True, True, True, False, False]
-    assert "1 correctly predicted from the training split" in how and "2 whose prediction is not borne out" in how
-    assert list(shown_genes.choose_shown_genes(table, "specificity", 2)[0]["gene_id"]) == ["g3", "g2"]
+def test_choice_of_genes_prefers_held_out_then_seen_then_wrong_at_either_end():
+    predicted = [9.0, 8.0, 7.0, 6.0, -6.0, -7.0, -8.0, 0.5, 0.4, 20.0]
+    measured = [9.0, -8.0, 7.0, 6.0, -6.0, -7.0, 8.0, 0.5, 0.4, np.nan]
+    split = ["train", "test", "test", "test", "test", "test", "test", "train", "train", "test"]
+    table = windows(predicted, measured, split)
+    chosen, how = shown_genes.choose_shown_genes(table, 10)
+    of_ends = {gene: table["prediction"] for gene, table in chosen.set_index("gene_id").iterrows()}
+    assert next(iter(of_ends)) == "g2" and of_ends["g1"] == "poor" and of_ends["g9"] == "not_measured"
+    high = [gene for gene in of_ends if predicted[int(gene[1:])] > np.median(predicted)]
+    assert list(of_ends)[: len(high)] == high, "the high end comes first"
+    ranks = [{"correct": 0 if split[int(gene[1:])] == "test" else 1}.get(of_ends[gene], 2) for gene in high]
+    assert ranks == sorted(ranks) and set(ranks) == {0, 1, 2}
+    few = shown_genes.choose_shown_genes(table, 4)[0]["predicted"] - np.median(predicted)
+    assert (few.iloc[:2] > 0).all() and (few.iloc[2:] < 0).all()
+    assert "of the training split, which the model has seen" in how and "predicted poorly or not measured" in how
 
 
-def test_the_median_of_an_aggregate_score_is_subtracted():
-    table = windows([10.0, 11.0, 12.0, 20.0, 9.0], [10.0, 11.0, 12.0, 19.0, 10.5], "test")
-    chosen, how = shown_genes.choose_shown_genes(table, "aggregate", 5)
-    assert chosen["gene_id"].iloc[0] == "g3" and "median" in how
-    assert not chosen.set_index("gene_id")["correct"]["g1"], "the median itself has no sign"
+def test_an_offset_of_the_contrast_does_not_change_the_choice():
+    rng = np.random.default_rng(0)
+    measured = rng.normal(size=60)
+    predicted = 0.5 * measured + rng.normal(size=60)
+    plain, how = shown_genes.choose_shown_genes(windows(predicted, measured, "test"), 10)
+    moved, how_moved = shown_genes.choose_shown_genes(windows(predicted + 100, measured - 3, "test"), 10)
+    assert list(plain["gene_id"]) == list(moved["gene_id"]) and how == how_moved
+
+
+def test_one_end_fills_the_places_of_the_other():
+    table = windows([1.0, 1.0, 1.0, 5.0], [1.0, 1.0, 1.0, 5.0], "test")
+    assert sorted(shown_genes.choose_shown_genes(table, 4)[0]["gene_id"]) == ["g0", "g1", "g2", "g3"]
+    assert len(shown_genes.choose_shown_genes(table, 2)[0]) == 2
 
 
 def test_hostile_names_are_escaped(tmp_path, make_results):
@@ -308,7 +322,8 @@ def test_undefined_scores_are_shown_as_dashes(results):
     path = results / "evaluation/test/summary.json"
     summary = json.loads(path.read_text())
     for scores in (summary["model"], summary["baselines"]["kmer_ridge"], *summary["replicates"]):
-        scores.update(dict.fromkeys(scores))
+        scores.update(dict.fromkeys(scores.keys() - {"ridges"}))
+    summary.update(intervals=None, ceiling="unknown", verdict="unknown")
     path.write_text(json.dumps(summary))
     tasks = results / "evaluation/test/tasks.tsv"
     table = read_table(tasks)
@@ -320,12 +335,27 @@ def test_undefined_scores_are_shown_as_dashes(results):
     assert not re.search(r"\b(nan|NaN|None)\b", visible)
 
 
-def test_headline_reports_a_network_that_is_no_better_than_the_baseline(results):
+@pytest.mark.parametrize("verdict", ["no better than the mean", "below the baseline"])
+def test_a_model_that_must_not_be_interpreted_opens_the_page_with_its_verdict(results, verdict):
     path = results / "evaluation/test/summary.json"
-    summary = json.loads(path.read_text())
-    summary["model"]["pearson_median"] = summary["baselines"]["kmer_ridge"]["pearson_median"] - 0.1
-    path.write_text(json.dumps(summary))
-    assert "the network is no better" in write(results, n_genes=1)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": verdict}))
+    text = write(results, n_genes=1)
+    first = text.index('class="alert"')
+    assert f"The model is {verdict} on held-out genes" in text[first:] and first < text.index('class="tiles"')
+
+
+def test_contrasts_that_must_not_be_interpreted_carry_their_verdict_everywhere(text):
+    head, rest = text.split('class="tiles"')[0], text.split('id="trust"')[1]
+    assert "The contrast acid is predicted no better than by the mean." in head and "heat" not in head.split('id="headline"')[1]
+    for section in ("motifs", "genes"):
+        acid, heat = rest.split(f'<h3 id="{section}-0"')[1].split(f'<h3 id="{section}-1"')
+        assert 'class="alert"' in acid and 'class="alert"' not in heat.split("</section>")[0]
+    assert rest.split("</table>")[0].count('badge warn">no better than the mean') == 1
+
+
+def test_scores_of_contrasts_stand_in_the_first_section(text):
+    first = text.split('id="headline"')[1].split("</section>")[0]
+    assert "0.390 to 0.490" in first and "0.440" in first and "unknown" in first
 
 
 @pytest.mark.parametrize(

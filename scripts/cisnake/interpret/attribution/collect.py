@@ -11,6 +11,7 @@ import pyBigWig
 from cisnake.data.genome import to_genome
 from cisnake.errors import InputError
 from cisnake.files import write_whole
+from cisnake.interpret import judge_predictions
 from cisnake.interpret.attribution.file import AttributionFile, write_attributions
 
 # Values passed to pyBigWig in one call.
@@ -58,37 +59,7 @@ def collect_shards(shards: list[Path], output: Path) -> None:
     ) as append:
         for file in files:
             append.copy(file.path)
-        append.quality(quality.assign(prediction=judge_predictions(windows["measured"], windows["predicted"])))
-
-
-def judge_predictions(measured: pd.Series, predicted: pd.Series) -> np.ndarray:
-    """Classify the prediction of each gene as "good", "poor" or "not_measured".
-
-    A prediction is poor if its error exceeds the standard deviation of all measured scores. Predicting the mean for every gene
-    would then not be much worse, and the attribution of such a prediction says little about the gene.
-
-    Parameters
-    ----------
-    measured, predicted: pandas.Series, shape=(n,)
-        Scores of a contrast; NaN in `measured` is a missing value.
-
-    Returns
-    -------
-    numpy.ndarray, shape=(n,), dtype=object
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from cisnake.interpret.attribution.collect import judge_predictions
-    >>> judge_predictions(pd.Series([0.0, 4.0, 8.0, np.nan]), pd.Series([1.0, 4.5, 1.0, 2.0])).tolist()
-    ['good', 'good', 'poor', 'not_measured']
-    """
-    measured, predicted = (np.asarray(values, np.float64) for values in (measured, predicted))
-    known = np.isfinite(measured)
-    # Negated <= rather than >: a NaN prediction is poor.
-    poor = ~(np.abs(predicted - measured) <= (measured[known].std() if known.any() else np.nan))
-    return np.select([~known, poor], ["not_measured", "poor"], "good").astype(object)
+        append.quality(quality.assign(prediction=judge_predictions(windows)))
 
 
 def quality_table(file: AttributionFile) -> pd.DataFrame:

@@ -55,7 +55,7 @@ class AttributionFile:
         One row per gene: gene_id, the window on the genome (chrom, start, end, strand), mask_start and mask_end in the
         window, fold, split, and the score of the contrast: predicted (mean over replicates), predicted_sd and measured.
     quality: pandas.DataFrame
-        One row per gene: gene_id, prediction ("good", "poor" or "not_measured"), and the numbers of `QUALITY_NUMBERS`,
+        One row per gene: gene_id, prediction ("correct", "poor" or "not_measured"), and the numbers of `QUALITY_NUMBERS`,
         float32, NaN if not computed.
     attrs: dict
         contrast, score, on_tasks, off_tasks; method, method_options (a dict), reverse_complement, shifts; models (digests),

@@ -33,9 +33,9 @@ def show_contrasts(
     n_genes, n_motifs: int
         Maximum number of genes and of motif clusters to show per contrast.
     """
-    chosen = [
-        choose_shown_genes(c.attributions.windows, str(c.attributions.attrs["score"]), n_genes) for c in results.contrasts
-    ]
+    chosen = [choose_shown_genes(c.attributions.windows, n_genes) for c in results.contrasts]
+    scored = results.evaluations[0].contrasts
+    verdicts = dict(zip(scored["contrast"], scored["verdict"], strict=True))
     gene_ids = {gene for windows, _ in chosen for gene in windows["gene_id"]}
     variants = None if results.variants is None else igv_views.read_strongest_effects(effects, gene_ids)
     shown = []
@@ -46,6 +46,7 @@ def show_contrasts(
                 "index": i,
                 "name": contrast.name,
                 "attrs": contrast.attributions.attrs,
+                "verdict": verdicts.get(contrast.name, ""),
                 "how": how,
                 "genes": genes,
                 "views": views,
@@ -64,7 +65,7 @@ def _count_peaks(contrast: ContrastResults) -> dict[str, Any]:
         "n_positive": int((peaks["attribution"] > 0).sum()),
         "n_sure": int((peaks["q_value"] <= SURE_Q).sum()) if peaks["q_value"].notna().any() else None,
         "n_null": attributions.n_null,
-        "quality": count_quality(attributions.quality),
+        "quality": count_quality(attributions.quality, attributions.windows),
     }
 
 
@@ -75,7 +76,6 @@ def _genes(
     attributions = contrast.attributions
     hits = None if contrast.hits is None else read_hits_of_genes(contrast.hits, windows["gene_id"])
     labels = {} if hits is None else best_hits(hits)
-    prediction = attributions.quality.set_index("gene_id")["prediction"]
     genes, views = [], []
     for i, (_, window) in enumerate(windows.iterrows()):
         gene_id = window["gene_id"]
@@ -83,7 +83,6 @@ def _genes(
         values, sequences = attributions.read_block(window["row"], window["row"] + 1)
         scores = values[0].sum(axis=0)
         gene = ShownGene(window, sequences[0], scores, best_region(scores), *tables)
-        poor = prediction[gene_id] == "poor"
-        genes.append({**show_gene(f"{name}g{i}", gene, labels, annotation), "poor": poor})
+        genes.append(show_gene(f"{name}g{i}", gene, labels, annotation))
         views.append(igv_views.make_view(contrast.name, gene, annotation))
     return genes, views

@@ -13,13 +13,14 @@ from typing import Any
 import jinja2
 
 from cisnake.data import read_meme
+from cisnake.evaluate import NOT_TO_INTERPRET
 from cisnake.report import figures, igv, logos
 from cisnake.report.page.contrasts import show_contrasts
-from cisnake.report.page.headline import write_headline
+from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
 from cisnake.report.page.scores import show_coverage, show_evaluation
 from cisnake.report.page.training import show_training
-from cisnake.report.page.trust import draw_quality
+from cisnake.report.page.trust import MAX_CONTRASTS, draw_quality
 from cisnake.report.page.variants import show_variants
 from cisnake.report.page.versions import list_versions
 from cisnake.report.results import read_results
@@ -70,6 +71,7 @@ def write_report(
         recovery=results.recovery,
         recovery_json=_json(results.recovery),
         headline=write_headline(results),
+        warnings=warnings(results),
         inputs=show_inputs(results),
         training=show_training(results.trainings),
         folds=len({training.fold for training in results.trainings}),
@@ -100,6 +102,8 @@ def _page() -> jinja2.Template:
         logo_bases=LOGO_BASES,
         track_bins=figures.TRACK_BINS,
         enriched_q=ENRICHED_Q,
+        not_to_interpret=NOT_TO_INTERPRET,
+        max_contrasts=MAX_CONTRASTS,
         sure_q=SURE_Q,
     )
     return environment.get_template("page.html")

@@ -39,7 +39,7 @@ def show_gene(name: str, gene: ShownGene, labels: Mapping[str, str], annotation:
         "gene_name": gene_name,
         "window": f"{window['chrom']}:{start}{DASH}{end}",
         "strand": strand,
-        **{key: window[key] for key in ("split", "unseen", "correct", "predicted", "measured")},
+        **{key: window[key] for key in ("split", "unseen", "prediction", "predicted", "measured")},
         "n_peaks": len(gene.peaks),
         "region": place,
         "from_tss": [position - int(window["mask_start"]) for position in (first, last)],

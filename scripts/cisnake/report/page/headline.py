@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cisnake.evaluate import NOT_TO_INTERPRET
 from cisnake.report.results import Results
 from cisnake.report.words import count, number
 
@@ -13,33 +14,62 @@ _HELD_OUT = {
     "train": "the models were trained on",
 }
 
+_IN_WORDS = {"test": "held-out", "val": "validation", "train": "training"}
+_MAX_NAMES = 8
+_MEANING = {
+    "well above the baseline": "the network is well above this baseline.",
+    "at the baseline": "the network is at this baseline, not clearly above it.",
+    "below the baseline": "the network is below this baseline.",
+    "no better than the mean": "the network is no better than predicting the mean.",
+    "unknown": "whether the network is better cannot be told from these genes.",
+}
+_PREDICTED = {"no better than the mean": "no better than by the mean", "below the baseline": "worse than by the baseline"}
+_ADVICE = "Do not interpret the peaks, motifs and genes below before it predicts better."
+
 
 def write_headline(results: Results) -> str:
     """Return the sentences that interpret the numbers at the top of the page."""
     main = results.evaluations[0]
-    model = main.summary["model"]["pearson_median"]
-    ridge = main.summary["baselines"]["kmer_ridge"]["pearson_median"]
+    summary = main.summary
+    intervals = summary["intervals"] or {}
     parts = [
-        f"On {count(main.summary['n_genes'])} genes that {_HELD_OUT[main.split]}, predicted and measured values of the median "
-        f"task correlate over genes with r = {number(model)}."
+        f"On {count(summary['n_genes'])} genes that {_HELD_OUT[main.split]}, predicted and measured values of the median "
+        f"task correlate over genes with r = {bounded(summary['model']['pearson_median'], intervals.get('pearson'))}. "
+        f"A ridge regression on k-mer counts, which knows what the sequence contains but not where, reaches "
+        f"{bounded(summary['baselines']['kmer_ridge']['pearson_median'], intervals.get('kmer_ridge_pearson'))}: "
+        f"{_MEANING[summary['verdict']]}"
     ]
-    if model is not None and ridge is not None:
-        parts.append(_compare(model, ridge))
+    if summary["ceiling"] != "unknown":
+        parts.append(f"Replicates agree so well that no prediction can exceed r = {number(summary['ceiling'])}.")
+    if not intervals:
+        parts.append("Fewer than 30 groups of neighbouring genes were scored, too few for intervals.")
     if results.recovery:
         parts.append(_recovered(results.recovery))
     return " ".join(parts)
 
 
-def _compare(model: float, ridge: float) -> str:
-    if model > ridge:
-        return (
-            f"A ridge regression on k-mer counts, which knows what the sequence holds but not where, reaches {number(ridge)}: "
-            f"the difference of {number(model - ridge)} is what the network adds."
-        )
-    return (
-        f"A ridge regression on k-mer counts reaches {number(ridge)}: the network is no better than that, so do not trust the "
-        "motifs and effects below before it is."
-    )
+def warnings(results: Results) -> list[str]:
+    """Return the sentences that must be read first: what the model does not predict, and therefore does not explain."""
+    main = results.evaluations[0]
+    found = []
+    if main.summary["verdict"] in NOT_TO_INTERPRET:
+        found.append(f"The model is {main.summary['verdict']} on {_IN_WORDS[main.split]} genes. {_ADVICE}")
+    for verdict in NOT_TO_INTERPRET:
+        names = main.contrasts.loc[main.contrasts["verdict"] == verdict, "contrast"].tolist()
+        if names:
+            shown = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
+            is_or_are = "The contrast" if len(names) == 1 else "The contrasts"
+            found.append(
+                f"{is_or_are} {shown} {'is' if len(names) == 1 else 'are'} predicted {_PREDICTED[verdict]}. "
+                "Do not interpret the peaks, motifs and genes of "
+                f"{'this contrast' if len(names) == 1 else 'these contrasts'}."
+            )
+    return found
+
+
+def bounded(value: float | None, interval: Any) -> str:
+    """Return a score with its 95% interval, if there is one."""
+    return number(value) + (f" ({number(interval[0])} to {number(interval[1])})" if interval else "")
 
 
 def _recovered(recovery: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "summary": summary,
         "rows": [
             *_predictors(summary),
-            ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
+            (_ridge(summary), summary["baselines"]["kmer_ridge"]),
             ("mean of the training genes", summary["baselines"]["train_mean"]),
         ],
         "single_mean": mean,
@@ -46,6 +46,16 @@ def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "n_tasks": len(tasks),
         "replicates": [column for column in tasks if column.startswith("replicate_") and column.endswith("_pearson")],
     }
+
+
+def _ridge(summary: dict[str, Any]) -> str:
+    """Return the name of the baseline, with its window and penalty if all folds chose the same."""
+    chosen = {(ridge["upstream"], ridge["downstream"], ridge["words"], ridge["penalty"]) for ridge in
+              summary["baselines"]["kmer_ridge"]["ridges"]}  # fmt: skip
+    if len(chosen) > 1:
+        return "ridge regression on k-mers (chosen by fold)"
+    upstream, downstream, words, penalty = chosen.pop()
+    return f"ridge regression on {words} k-mers, −{upstream} to +{downstream} bp, penalty {penalty:,.0f}"
 
 
 def _predictors(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -79,6 +89,7 @@ def show_coverage(coverage: Coverage) -> dict[str, Any]:
         "summary": summary,
         "rows": [
             *_predictors(summary),
+            *([("scored against the other strand", summary["partner_strand"])] if "partner_strand" in summary else []),
             ("ridge regression on k-mers", summary["baselines"]["kmer_ridge"]),
             ("mean profile around TSSs", summary["baselines"]["tss_profile"]),
             ("mean of the training tiles", summary["baselines"]["train_mean"]),

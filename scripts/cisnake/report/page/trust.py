@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from cisnake.interpret import correct_by_chance
 from cisnake.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION, svg_canvas
 
 # Column, label, colour and marker of each check, in drawing order.
@@ -51,25 +52,30 @@ def draw_quality(checks: Mapping[str, pd.DataFrame]) -> Markup:
     return canvas.svg
 
 
-def count_quality(checks: pd.DataFrame) -> dict[str, Any]:
-    """Return the medians of the checks of one contrast, and the number of poorly predicted genes.
+def count_quality(checks: pd.DataFrame, windows: pd.DataFrame) -> dict[str, Any]:
+    """Return the medians of the checks of one contrast, and the number of correctly predicted genes.
 
     Parameters
     ----------
     checks: pandas.DataFrame
         `AttributionFile.quality`.
+    windows: pandas.DataFrame
+        `AttributionFile.windows`, in the same order.
 
     Returns
     -------
     dict
         completeness, replicates, strands, ism and random_weights are medians over genes, NaN for checks that were not made.
-        n_checked is the number of genes with in-silico mutagenesis. n_poor is the number of poorly predicted genes among the
-        n_measured genes that have a measurement.
+        n_checked is the number of genes with in-silico mutagenesis. n_correct is the number of correctly predicted genes among
+        the n_measured held-out genes that have a measurement, and by_chance the share that shuffled predictions would give.
     """
     columns = ("completeness", "replicates", "strands", "ism", "random_weights")
+    held_out = (windows["split"] != "train").to_numpy()
+    prediction = checks["prediction"][held_out]
     return {
         **{column: float(checks[column].dropna().median()) for column in columns},
         "n_checked": int(checks["ism"].notna().sum()),
-        "n_poor": int((checks["prediction"] == "poor").sum()),
-        "n_measured": int((checks["prediction"] != "not_measured").sum()),
+        "n_correct": int((prediction == "correct").sum()),
+        "n_measured": int((prediction != "not_measured").sum()),
+        "by_chance": correct_by_chance(windows[held_out]),
     }
