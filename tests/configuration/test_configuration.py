@@ -804,5 +804,5 @@ def test_configurations_in_json_are_read_whatever_their_indentation(tmp_path: Pa
     path.write_text(json.dumps(values, indent=indent), encoding="utf-8")
     assert reading.read_file(path) == values
     path.write_text('{\n\t"run": {"name": "mine" "seed": 1}\n}')
-    with pytest.raises(InputError, match=r"cannot be read as a configuration in YAML or JSON: .*line 2 column 24"):
+    with pytest.raises(InputError, match=r"cannot be read as a configuration in YAML or JSON: .*line 2 column 25"):
         reading.read_file(path)
