@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data.windows": ("data.genome", "data.annotation"),
     "data.simulation": ("data", "data.genome", "data.windows"),
     "data.coverage": ("data.genome", "data.annotation", "data.windows"),
-    "data.dataset": ("data.genome", "data.windows", "data.coverage"),
+    "data.dataset": ("data.genome", "data.matrix", "data.windows", "data.coverage"),
     "data.basenji": ("data.genome", "data.windows", "data.coverage", "data.dataset"),
     "model.network": (),
     "model": (*DATA, "model.network"),

@@ -73,6 +73,21 @@ def test_zscores_are_of_training_genes(tiny, select):
     assert abs(labels[windows["split"] != "train"][:, 0].mean()) > 1e-3
 
 
+def test_with_folds_labels_have_the_scale_of_the_fold_that_holds_the_gene_out(tiny, select):
+    folder = select({"folds": 3})
+    options = ("--set=targets.transform=[zscore]", "--set=splits.folds=3")
+    with layout.open_dataset(write(tiny, folder, *options)) as file:
+        windows, labels = layout.read_windows(file), layout.read_labels(file)
+        transform = ExpressionTransform.from_dict(layout.read_transform(file))
+    x = pd.read_csv(tiny.matrix, sep="\t", index_col=0).loc[windows["gene_id"]].to_numpy()
+    for fold in range(3):
+        test = (windows["fold"] == fold).to_numpy()
+        train = x[windows["fold"] == (fold + 2) % 3]
+        sd = np.where(np.nanstd(train, axis=0) > 0, np.nanstd(train, axis=0), 1)
+        np.testing.assert_allclose(labels[test], ((x - np.nanmean(train, axis=0)) / sd)[test], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(transform.inverse(labels, folds=windows["fold"].to_numpy()), x, rtol=1e-5, atol=1e-6)
+
+
 def test_kept_pseudobulks_become_log_counts_per_million(tiny, select, tmp_path: Path):
     rng = np.random.default_rng(0)
     ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]

@@ -167,7 +167,7 @@ class TargetsSection:
     filters: FiltersSection
     tasks: Source
     task_columns: TaskColumnsSection
-    transform: str
+    transform: str | Names
     library: str
     tracks: str | None
     bin_size: int

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys, programs, stored, task_table
+from cisnake.configuration import checks, completion, keys, programs, reading, stored, task_table
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.errors import InputError
 
@@ -122,6 +122,18 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ({"genome": {"simulate": {}}}, "genome.simulate supports only expression, not coverage"),
     ]:
         assert message in refusal(changed(covered, **values))
+
+
+def test_transforms_are_checked_before_anything_starts(given: dict[str, Any]) -> None:
+    for transform in ("log2_cpm", ["log2_cpm", "zscore"], ["none"]):
+        checks.check(completion.complete(changed(given, targets__transform=transform)))
+    for transform, message in [
+        ("zscor", "unknown targets.transform 'zscor': did you mean zscore"),
+        (["zscore", "log1p"], "targets.transform has log1p after zscore: put zscore last"),
+        ([], "targets.transform is an empty list"),
+        ([1], "targets.transform.0: 1 is read as a number or boolean"),
+    ]:
+        assert message in refusal(changed(given, targets__transform=transform))
 
 
 def test_count_settings_come_from_the_row_of_a_track_or_are_common(covered: dict[str, Any], tmp_path: Path) -> None:
@@ -842,3 +854,14 @@ def test_the_optional_part_of_the_template_is_right() -> None:
         assert filled[section][key] == plain[section][key], "comments show the default"
     assert filled["motifs"]["source"] == plain["motifs"]["source"]
     assert filled["resources"] == plain["resources"]
+
+
+@pytest.mark.parametrize("indent", ["\t", "  "])
+def test_configurations_in_json_are_read_whatever_their_indentation(tmp_path: Path, indent: str) -> None:
+    path = tmp_path / "mine.json"
+    values = {"run": {"name": "mine"}, "evaluate": {"baseline": {"k": 4}}}
+    path.write_text(json.dumps(values, indent=indent), encoding="utf-8")
+    assert reading.read_file(path) == values
+    path.write_text('{\n\t"run": {"name": "mine" "seed": 1}\n}')
+    with pytest.raises(InputError, match=r"cannot be read as a configuration in YAML or JSON: .*line 2 column 25"):
+        reading.read_file(path)

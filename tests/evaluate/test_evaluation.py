@@ -284,6 +284,31 @@ def test_predictions_are_transformed_back_to_the_scale_of_the_matrix(written, tm
     assert list(predictions.obs["organ"]) == ["liver", "skin", "brain"] and predictions.uns["split"] == "test"
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_with_folds_measurements_have_the_scale_of_the_models_that_predict_them(written, tmp_path, split):
+    path, genes, labels, _ = written(3)
+    mean, sd = np.arange(9.0).reshape(3, 3) ** 2, np.arange(1.0, 10.0).reshape(3, 3)
+    copy = shutil.copy(path, tmp_path / "scaled.h5")
+    fold = genes["fold"].to_numpy()
+    with h5py.File(copy, "r+") as file:
+        file["target_transform"][()] = json.dumps(ExpressionTransform("zscore", mean=mean, sd=sd).to_dict())
+    predictions = evaluate(copy, save_models(tmp_path, 3, 1, constant=True), split).predictions
+    original = pd.DataFrame(labels * sd[fold] + mean[fold], genes["gene_id"]).loc[predictions.var_names].to_numpy()
+    # In the split val, genes of fold f are predicted by the models of fold f - 1.
+    model = (predictions.var["fold"].to_numpy() - (split == "val")) % 3
+    np.testing.assert_allclose(predictions.X.T, (original - mean[model]) / sd[model], rtol=1e-5, atol=1e-5)
+    predicted = predictions.layers["predicted"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(predictions.layers["predicted_original"].T, predicted, rtol=1e-6)
+    # A ridge follows any change of scale of its labels, so it is the one of the untransformed measurements.
+    plain = shutil.copy(path, tmp_path / "plain.h5")
+    with h5py.File(plain, "r+") as file:
+        file["labels"][:] = (labels * sd[fold] + mean[fold])[:, :, None]
+    ridge = fit_baselines(plain, [split], BASELINE, ANCHOR, CONTRASTS)[0][split]
+    at = [list(genes["gene_id"]).index(gene) for gene in predictions.var_names]
+    found = predictions.layers["kmer_ridge"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(found, ridge.tasks[np.searchsorted(ridge.rows, at)], rtol=1e-3, atol=1e-2)
+
+
 def test_a_split_without_genes_is_refused(written, tmp_path):
     path = written(2)[0]
     with pytest.raises(InputError, match="no gene is in the split train"):

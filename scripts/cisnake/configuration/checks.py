@@ -18,7 +18,7 @@ from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
 from cisnake.data.genome import chromosome_of, fits
-from cisnake.data.matrix import describes_tasks, is_market, market_files
+from cisnake.data.matrix import check_kinds, describes_tasks, is_market, market_files
 from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
 from cisnake.errors import InputError
@@ -237,6 +237,7 @@ def _key_of_expression(config: Config, section: str, key: str) -> Iterator[str]:
 
 
 def _transform(config: Config) -> Iterator[str]:
+    check_kinds(config["targets"]["transform"])
     if _of_coverage(config) and config["targets"]["transform"] != "none":
         yield "targets.transform requires targets.kind expression: use sum_stat, scale and clip_soft in the table of tracks"
 

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from cisnake.data.matrix import read_annotations
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 from cisnake.joins import explain_mismatch
@@ -59,7 +60,10 @@ def export_predictions(
         shutil.copyfile(matrix, part)
         part.chmod(0o644)
         with h5py.File(part, "r+") as file:
-            obs, var = (anndata.io.read_elem(file[name]) for name in ("obs", "var"))
+            obs, var = (read_annotations(file, name) for name in ("obs", "var"))
+            if isinstance(file["obs"], h5py.Dataset):
+                # AnnData would look for the categories of the new var in uns, as in old files.
+                anndata.io.write_elem(file, "obs", obs)
             if gene_column is not None and gene_column not in var:
                 raise unknown_name(f"column of var of {matrix}", gene_column, map(str, var.columns))
             ids = pd.Index((var.index if gene_column is None else var[gene_column]).astype(str))

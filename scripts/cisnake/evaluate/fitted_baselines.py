@@ -82,8 +82,6 @@ def fit_baselines(
         windows, tasks = read_windows(file), read_tasks(file)
         pad, length, n_folds = int(file["pad"][()]), int(file["seq_len"][()]), int(file.attrs["n_folds"])
         candidates = candidate_windows(baseline, upstream, length - upstream)
-        labels = measured_values(file).astype(np.float64)
-        targets = np.concatenate([labels, *(contrast.measured(labels, tasks)[:, None] for contrast in contrasts)], axis=1)
         groups = np.concatenate([np.zeros(len(tasks), int), 1 + np.arange(len(contrasts))])
 
         def codes(rows: np.ndarray, before: int, after: int) -> np.ndarray:
@@ -91,6 +89,8 @@ def fit_baselines(
 
         progress = Progress("folds with a fitted k-mer ridge", n_folds)
         for fold in range(n_folds):
+            labels = measured_values(file, fold=fold).astype(np.float64)
+            targets = np.concatenate([labels, *(contrast.measured(labels, tasks)[:, None] for contrast in contrasts)], axis=1)
             role = split_for_fold(windows, fold, n_folds)
             rows = {split: np.flatnonzero(role == split) for split in ("train", "val", *splits)}
             for split in splits:
