@@ -238,13 +238,39 @@ def test_baselines_survive_writing_and_belong_to_their_genes(written, tmp_path):
         np.testing.assert_array_equal(read.contrasts, predictions[split].contrasts)
         assert read.names == ["a_only", "last"]
     pd.testing.assert_frame_equal(read_choices(tmp_path / "choices.tsv"), choices, rtol=1e-6, check_dtype=False)
-    assert choices["target"].tolist() == ["levels", "a_only", "last"] * 3
+    assert choices["target"].tolist() == ["all tasks", "a_only", "last"] * 3
     with pytest.raises(InputError, match="no predictions for the split train, only for test, val"):
         read_baselines(tmp_path / "predictions.h5", "train")
     models = save_models(tmp_path, 1, 1)
     with pytest.raises(InputError, match="belong to another data set"):
         few = dataclasses.replace(read, rows=read.rows[:3])
         evaluate_split(written(1)[0], models, "test", few, choices, TASK_TABLE, CONTRASTS, 8)
+
+
+def test_in_coverage_runs_training_genes_that_share_bases_with_held_out_genes_are_not_used(written, tmp_path, monkeypatch):
+    """Genes 1 and 2 are for validation and testing; a training gene is moved onto each, and one beside."""
+    path, genes, labels, codes = written(1)
+    moved = tmp_path / "genes.h5"
+    shutil.copy(path, moved)
+    train = np.flatnonzero(genes["split"] == "train")
+    start = genes["window_start"].to_numpy().copy()
+    start[train[:3]] = start[1] + LENGTH - 1, start[2] - LENGTH + 1, start[5] + LENGTH
+    with h5py.File(moved, "r+") as file:
+        file["windows/start"][:], file["windows/end"][:] = start, start + LENGTH
+    as_expression = fit_baselines(moved, ["test"], BASELINE, ANCHOR, CONTRASTS)[0]["test"].tasks
+    with h5py.File(moved, "r+") as file:
+        file["gene_bins"] = np.ones((N, 1), np.int8)
+    features = kmer_features(count_kmers(codes[:, ANCHOR - 15 : ANCHOR + 5], 2), "canonical", "log1p")
+
+    def expected(rows):
+        fitted = Ridge(features[rows])
+        known = fitted.fill_missing(labels[rows], 1.0)
+        return fitted.predict(known, fitted.rotate(features[genes["split"] == "test"]), 1.0)
+
+    np.testing.assert_allclose(as_expression, expected(train), rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr("cisnake.evaluate.fitted_baselines.measured_values", lambda file, fold: labels)
+    found = fit_baselines(moved, ["test"], BASELINE, ANCHOR, CONTRASTS)[0]["test"].tasks
+    np.testing.assert_allclose(found, expected(train[2:]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["a_only", "last"])
