@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="windows of the genes: dataset.h5 or genes.h5")
     program.add_model_options(p)
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with the groups used in contrasts")
+    p.add_argument("--gene-list", type=Path, metavar="FILE", help="one gene id per line (default: attribution.genes)")
     p.add_argument("--shard", type=int, default=0, help="number of the shard, from 0 (default: 0)")
     p.add_argument("--output", type=Path, required=True, metavar="DIR", help="output folder; files are <contrast>/<shard>.h5")
     return p
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     options = configuration.chosen_options("attribution", vars(attribution))
     views = WindowViews(attribution.shifts, attribution.reverse_complement)
     settings = AttributionSettings(attribution.method, options, views, extras)
-    shard = GeneShard(attribution.genes, args.shard, attribution.n_shards)
+    shard = GeneShard(str(args.gene_list or attribution.genes), args.shard, attribution.n_shards)
     models = program.find_models(args.models, configured)
     attribute_shard(args.dataset, models, args.tasks, attribution.contrasts, shard, settings, batch_size, args.output)
 

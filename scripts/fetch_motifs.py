@@ -1,7 +1,8 @@
 """Collect motifs into one MEME file.
 
-The source is a MEME file, which is validated and normalised, or JASPAR by release and taxonomic group (the latest version of
-every motif in the CORE collection). JASPAR works offline, because the databases are part of pyjaspar.
+The source is a file in the format of MEME, JASPAR, TRANSFAC or HOMER, which is validated and normalised, or JASPAR by release
+and taxonomic group (the latest version of every motif in the CORE collection). JASPAR works offline, because the databases are
+part of pyjaspar.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Tile the genome with the windows on which coverage models are trained.
 
-Chromosomes are cut at gaps into contigs, contigs are assigned to splits (or folds) by chromosome or by fraction of the bases,
-and each contig is tiled with windows. Contigs of different splits are far enough apart that training windows do not overlap
-windows of other splits. Writes one row per window, and a summary of what was dropped and why.
+Chromosomes are cut at gaps into contigs, contigs are assigned to splits (or folds) by region or by fraction of the bases, and
+each contig is tiled with windows. Contigs of different splits are far enough apart that training windows do not overlap windows
+of other splits. Writes one row per window, and a summary of what was dropped and why.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -23,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--gaps", type=Path, metavar="BED", help="gaps of the assembly (default: long runs of N)")
     p.add_argument("--limit", type=Path, metavar="BED", help="regions that must contain all bins (default: the whole genome)")
     p.add_argument("--unmappable", type=Path, metavar="BED", help="unmappable regions")
+    p.add_argument("--regions", type=Path, metavar="TSV", help="table of splits per region, if set (splits.regions)")
     p.add_argument("--output", type=Path, required=True, metavar="TSV")
     p.add_argument("--output-summary", type=Path, required=True, metavar="JSON")
     return p
@@ -30,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "make_tiles")
-    windows, targets, splits = configured.windows, configured.targets, configured.splits
+    windows, targets = configured.windows, configured.targets
+    splits = dataclasses.replace(configured.splits, regions=args.regions and str(args.regions))
     genome = Genome(args.genome)
     beds = {name: getattr(args, name) for name in ("gaps", "limit", "unmappable")}
     regions = TileRegions(**{name: bed and read_regions(bed, genome.sizes) for name, bed in beds.items()})

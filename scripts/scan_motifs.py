@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "scan_motifs")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="windows, from write_dataset.py")
     p.add_argument("--motifs", type=Path, required=True, metavar="MEME", help="motifs, from fetch_motifs.py")
+    p.add_argument("--gene-list", type=Path, metavar="FILE", help="one gene id per line (default: attribution.genes)")
     p.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
     p.add_argument("--output", type=Path, required=True, metavar="H5", help="file of all hits")
     return p
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     collection = read_meme(args.motifs)
     scan = scan_genes(
         args.dataset,
-        settings.attribution.genes,
+        str(args.gene_list or settings.attribution.genes),
         collection,
         args.output,
         p_threshold=settings.motifs.p_threshold,

@@ -1,8 +1,8 @@
 """Select the genes of a run and place their windows.
 
 Combines annotation, genome and matrix. Writes one row per selected gene (its TSS, its window, the gene body in the window, its
-split), one row per dropped gene with the reason, the counts of both, and the same for tasks. Splits that share bases are an
-error.
+split), one row per dropped gene with the reason, the counts of both, and the same for tasks. Genes at borders between regions
+of different splits are dropped; genes that share bases although a table assigns them to different splits are an error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from cisnake import configuration, program
 from cisnake.data.genome import Genome
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="task table (default: annotations in an h5ad or GCT matrix)")
     p.add_argument("--splits", type=Path, metavar="TSV", help="table of splits per gene, if set (splits.genes)")
+    p.add_argument("--regions", type=Path, metavar="TSV", help="table of splits per region, if set (splits.regions)")
     p.add_argument("--output-tasks-dropped", type=Path, required=True, metavar="TSV")
     return p
 
@@ -44,19 +46,21 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "select_genes")
     annotation, windows, targets = configured.annotation, configured.windows, configured.targets
-    splits = dataclasses.replace(configured.splits, genes=args.splits and str(args.splits))
+    table, regions = (path and str(path) for path in (args.splits, args.regions))
+    splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
     genome = Genome(args.genome)
     annotated, tss = read_annotation(args, annotation)
     ids, tasks, values = read_matrix(args.matrix, *matrix_keys(targets))
     described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
-    task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns))
+    task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns), ids)
     values, task_table, tasks_dropped = filter_tasks(values, task_table, targets.filters.tasks)
     # Check contrasts again: filters may have dropped a task, or the matrix did not exist when the run started.
     resolve_contrasts(configured.attribution.contrasts or {}, task_table)
-    matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes))
+    matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes), tasks)
     kept, dropped, summary = select_genes(annotated, tss, genome, annotation, windows, matrix)
-    require_genes(kept, dropped, " Check that annotation and matrix use the same gene ids.")
-    kept = assign_splits(kept, splits, list(genome.sizes), windows.max_shift)
+    require_genes(kept, dropped)
+    kept, at_borders = assign_splits(kept, splits, genome.sizes, windows.max_shift, configured.run.seed)
+    dropped = pd.concat([dropped, at_borders[dropped.columns]])
     if not splits.allow_overlap:
         check_overlap(kept, splits.folds or 1, windows.max_shift)
     write_table(tasks_dropped, args.output_tasks_dropped)

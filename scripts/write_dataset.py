@@ -1,8 +1,8 @@
 """Write the HDF5 data set: windows, gene bodies and labels of the selected genes.
 
 Sequences are read from the genome on the strand of the gene, labels from the matrix. Labels are transformed with statistics of
-the training genes only (with folds, whose training genes differ, of all genes), and counts per million with the sums over all
-genes of the matrix.
+the training genes only (with folds, of the training genes of the fold in which the gene is held out), and counts per million
+with the sums over all genes of the matrix, or over those of the annotation.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from cisnake import __version__, configuration, program
 from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
 from cisnake.data.matrix import find_rows, fit_transform, matrix_files, matrix_keys, read_matrix, transform_labels
-from cisnake.data.windows import read_genes_table
-from cisnake.errors import unknown_name
+from cisnake.data.windows import read_genes_table, split_for_fold
+from cisnake.errors import InputError
 from cisnake.files import digest, file_sha256, read_table
+from cisnake.joins import explain_mismatch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--tasks", type=Path, metavar="TSV", help="tasks.tsv from select_genes.py (default: all tasks of the matrix)"
     )
+    p.add_argument("--dropped", type=Path, metavar="TSV", help="genes_dropped.tsv from select_genes.py, for targets.library")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
 
@@ -39,15 +41,22 @@ def main(args: argparse.Namespace) -> None:
     matrix_genes, tasks, values = read_matrix(args.matrix, *matrix_keys(configured.targets))
     if args.tasks:
         chosen = read_table(args.tasks)["task"].tolist()
-        for task in set(chosen) - set(tasks):
-            raise unknown_name(f"task in {args.tasks}, missing from {args.matrix},", task, tasks)
+        if missing := set(chosen) - set(tasks):
+            why = explain_mismatch("the table", chosen, "the matrix", tasks)
+            raise InputError(f"{args.matrix} lacks {len(missing)} of the tasks in {args.tasks}: {why}.")
         if chosen != tasks:
             values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
     rows = find_rows(matrix_genes, genes["matrix_id"])
-    # With folds, one file serves models with different training genes: its statistics then cover all genes.
-    in_training = (genes["split"] == "train").to_numpy() | (folds > 1)
-    transform = fit_transform(configured.targets.transform, values, rows[in_training], matrix_genes, tasks)
-    labels = transform_labels(values[rows], transform)
+    train = [rows[split_for_fold(genes, fold, folds) == "train"] for fold in range(folds)]
+    only_annotated = configured.targets.library == "annotation"
+    annotated = None
+    if args.dropped:
+        annotated = matrix_genes.isin({*genes["matrix_id"], *read_table(args.dropped)["matrix_id"]})
+    elif only_annotated:
+        raise InputError("targets.library is annotation, which requires --dropped: name genes_dropped.tsv.")
+    kinds = configured.targets.transform
+    transform = fit_transform(kinds, values, train, matrix_genes, tasks, annotated, only_annotated)
+    labels = transform_labels(values[rows], transform, genes["fold"].to_numpy())
     del values
     files = matrix_files(args.matrix)
     attributes = {

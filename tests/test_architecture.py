@@ -14,7 +14,7 @@ from .import_graph import imported, module_file
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts"
 
-GROUND = ("errors", "files", "processes", "program", "sections", "terminal", "text_files")
+GROUND = ("errors", "files", "joins", "processes", "program", "sections", "terminal", "text_files")
 DATA = ("data", "data.genome", "data.annotation", "data.matrix", "data.windows", "data.coverage", "data.dataset")
 MODEL = ("model", "model.network", "model.training")
 
@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data.windows": ("data.genome", "data.annotation"),
     "data.simulation": ("data", "data.genome", "data.windows"),
     "data.coverage": ("data.genome", "data.annotation", "data.windows"),
-    "data.dataset": ("data.genome", "data.windows", "data.coverage"),
+    "data.dataset": ("data.genome", "data.matrix", "data.windows", "data.coverage"),
     "data.basenji": ("data.genome", "data.windows", "data.coverage", "data.dataset"),
     "model.network": (),
     "model": (*DATA, "model.network"),

@@ -71,3 +71,16 @@ def test_yeast(yeast, tmp_path: Path, splits):
     assert 12157105 - 85779 > sum(part["bases"] for part in summary["splits"].values()) > 8_000_000
     again, _ = run(tmp_path, genome, splits, *options, break_length=32768)
     assert found.equals(read_genes_table(again))
+
+
+def test_regions_come_from_a_table(tiny, tmp_path: Path):
+    (tmp_path / "regions.tsv").write_text(
+        "chrom\tstart\tend\tsplit\nchr1\t0\t350\tval\nchr1\t350\t600\ttest\nchr2\t0\t600\ttrain\n"
+    )
+    tiles, regions = {"break_length": 600, "snap": 1, "stride_train": 1}, f"--regions={tmp_path / 'regions.tsv'}"
+    path, summary = run(tmp_path, tiny.fasta, {"regions": "elsewhere.tsv"}, *WINDOW, regions, **tiles)
+    found = read_genes_table(path).groupby("split")["gene_id"].apply(list)
+    assert found["val"] == ["chr1:0-100", "chr1:100-200", "chr1:200-300"]
+    assert found["test"] == ["chr1:350-450", "chr1:450-550"]
+    assert found["train"] == [f"chr2:{i}-{i + 100}" for i in range(0, 600, 100)]
+    assert summary["dropped_bases"]["outside_regions"] == 600

@@ -73,6 +73,21 @@ def test_zscores_are_of_training_genes(tiny, select):
     assert abs(labels[windows["split"] != "train"][:, 0].mean()) > 1e-3
 
 
+def test_with_folds_labels_have_the_scale_of_the_fold_that_holds_the_gene_out(tiny, select):
+    folder = select({"folds": 3})
+    options = ("--set=targets.transform=[zscore]", "--set=splits.folds=3")
+    with layout.open_dataset(write(tiny, folder, *options)) as file:
+        windows, labels = layout.read_windows(file), layout.read_labels(file)
+        transform = ExpressionTransform.from_dict(layout.read_transform(file))
+    x = pd.read_csv(tiny.matrix, sep="\t", index_col=0).loc[windows["gene_id"]].to_numpy()
+    for fold in range(3):
+        test = (windows["fold"] == fold).to_numpy()
+        train = x[windows["fold"] == (fold + 2) % 3]
+        sd = np.where(np.nanstd(train, axis=0) > 0, np.nanstd(train, axis=0), 1)
+        np.testing.assert_allclose(labels[test], ((x - np.nanmean(train, axis=0)) / sd)[test], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(transform.inverse(labels, folds=windows["fold"].to_numpy()), x, rtol=1e-5, atol=1e-6)
+
+
 def test_kept_pseudobulks_become_log_counts_per_million(tiny, select, tmp_path: Path):
     rng = np.random.default_rng(0)
     ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
@@ -141,3 +156,72 @@ def test_folds_hold_out_every_gene(select):
     genes = read_table(folder / "genes")
     assert sorted(genes["fold"].unique()) == ["0", "1", "2"] and set(genes["split"]) == {"test"}
     assert genes.groupby("chrom")["fold"].nunique().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("library", ["matrix", "annotation"])
+def test_labels_do_not_depend_on_rows_that_are_no_genes(tiny, select, library: str) -> None:
+    """Summaries of htseq-count never count; ids that the annotation lacks count only with `matrix`."""
+    rng = np.random.default_rng(4)
+    ids = [line.split("\t")[0] for line in tiny.matrix.read_text().splitlines()[1:]]
+    counts = pd.DataFrame(rng.poisson(50, (12, 3)), pd.Index(ids, name="gene"), ["heat", "cold", "acid"])
+    summary = pd.DataFrame(rng.poisson(500, (3, 3)), ["__no_feature", "ambiguous", "N_unmapped"], counts.columns)
+    spikes = pd.DataFrame(rng.poisson(900, (1, 3)), ["ERCC-1"], counts.columns)
+    splits, labels = {"val": ["chr2"], "test": ["chr3"]}, {}
+    for name, tables in (("clean", [counts]), ("summary", [summary, counts]), ("spikes", [counts, spikes])):
+        pd.concat(tables).to_csv(tiny.matrix, sep="\t", index_label="gene")
+        # A gene that is dropped by a filter still counts in the library.
+        sections = {"targets": {"filters": {"genes": {"min_total": int(counts.sum(axis=1).min()) + 1}}}}
+        folder = select(splits, sections=sections)
+        options = [f"--dropped={folder / 'dropped'}", f"--set=targets.library={library}", "--set=targets.transform=log1p_cpm"]
+        with layout.open_dataset(write(tiny, folder, *options)) as file:
+            kept, labels[name] = layout.read_windows(file)["gene_id"], layout.read_labels(file)
+            assert 0 < len(kept) < 12
+    np.testing.assert_allclose(labels["clean"], np.log1p(1e6 * (counts / counts.sum()).loc[kept]), rtol=1e-6)
+    np.testing.assert_array_equal(labels["summary"], labels["clean"])
+    assert np.array_equal(labels["spikes"], labels["clean"]) == (library == "annotation")
+    if library == "annotation":
+        with pytest.raises(InputError, match="requires --dropped"):
+            write(tiny, folder, *options[1:])
+
+
+def test_a_transposed_matrix_is_recognised(tiny, select) -> None:
+    table = pd.read_csv(tiny.matrix, sep="\t", index_col=0).T.rename_axis("task")
+    table.to_csv(tiny.matrix, sep="\t")
+    with pytest.raises(InputError, match="The matrix is transposed"):
+        select({"val": ["chr2"], "test": ["chr3"]})
+
+
+def test_genes_at_borders_are_dropped_counted_and_logged(tiny, select, tmp_path: Path, caplog):
+    # Windows of 50 bases around four TSSs, at 100 (+), 329 (-), 340 (+) and 499 (-) of each chromosome.
+    with caplog.at_level("INFO"):
+        folder = select({"val": ["chr1:1-200"], "test": ["chr1:330-600", "chr2"]})
+    genes, dropped = read_table(folder / "genes"), read_table(folder / "dropped")
+    assert genes.loc[genes["chrom"] == "chr1", ["gene_id", "split"]].values.tolist() == [["G1a", "val"], ["G1d", "test"]]
+    assert dropped[["gene_id", "reason"]].values.tolist() == [["G1b", "split_border"], ["G1c", "split_border"]]
+    assert dropped["detail"].tolist() == [
+        "the window lies partly in test, chr1:330-350",
+        "the window lies partly in test, chr1:330-370",
+    ]
+    summary = json.loads((folder / "summary").read_text())
+    assert summary["dropped"] == {"split_border": 2} and (summary["n_kept"], summary["n_dropped"]) == (10, 2)
+    assert summary["split"] == {"train": 4, "val": 1, "test": 5}
+    assert "10 genes kept, 2 dropped: {'split_border': 2}" in caplog.text
+
+
+def test_regions_come_from_a_table(select, tmp_path: Path):
+    (tmp_path / "regions.tsv").write_text(
+        "chrom\tstart\tend\tsplit\nchr1\t0\t300\tval\nchr1\t400\t600\ttest\nchr2\t0\t600\ttrain\n"
+    )
+    folder = select({"regions": "elsewhere.tsv"}, f"--regions={tmp_path / 'regions.tsv'}")
+    genes, dropped = read_table(folder / "genes"), read_table(folder / "dropped")
+    assert dict(zip(genes["gene_id"], genes["split"])) == {
+        "G1a": "val", "G1d": "test", **{f"G2{letter}": "train" for letter in "abcd"}
+    }  # fmt: skip
+    assert set(dropped["reason"]) == {"outside_regions"} and len(dropped) == 6
+
+
+def test_fractions_depend_on_the_seed_of_the_run(select, tmp_path: Path):
+    splits = {"val": ["chr1"], "test_fraction": 0.3}
+    drawn = {seed: read_table(select(splits, f"--set=run.seed={seed}") / "genes")["split"].tolist() for seed in (1, 2, 3, 4)}
+    assert drawn[1] == read_table(select(splits, "--set=run.seed=1") / "genes")["split"].tolist()
+    assert len(set(map(tuple, drawn.values()))) > 1

@@ -126,7 +126,7 @@ that reads it. For a parameter file (`model.params`), only the parameters are co
 
 The table lists the rules that a key affects directly; rules that depend on their results rerun as well. A dash means that
 nothing reruns. An empty field means that the key is not allowed in that kind of run. Options of a method are shown for runs
-that use the method.
+that use the method. With `splits.val_fraction` or `splits.test_fraction`, `run.seed` affects `select_genes` too.
 
 Programs read the configuration from `results/<run>/config/<checksum>.yaml`, which the workflow writes when it starts. The
 file is named by its content and never modified. To repeat a step by hand, copy its command from the Snakemake log; to try a
@@ -170,6 +170,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
     section, _, last = key.partition(".")
     if last in METHODS.get(section, {}):
         before.setdefault(section, {})["method"] = METHODS[section][last]
+    if key == "targets.library":
+        before["targets"]["transform"] = "cpm"
     if key == "attribution.hypothetical":
         before["motifs"]["patterns"] = {"discover": False}
     if section == "splits" and last in ("folds", "val_fraction", "test_fraction"):

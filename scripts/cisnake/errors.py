@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 
+from cisnake.joins import alike
+
 
 class InputError(Exception):
     """Raise for invalid user input. The message states what is wrong, where, and what to do.
@@ -48,6 +50,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 def nearest(name: str, known: Collection[str]) -> list[str]:
-    """Return up to three known names that are similar to `name`, most similar first."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return near or [other for other in known if other.casefold() == name.casefold()][-1:]
+    """Return up to three known names that are similar to `name`, most similar first.
+
+    If names differ from it only in spelling, such as in case or in a prefix, only these are returned.
+    """
+    return alike(name, known)[:3] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -80,6 +80,7 @@ class AnnotationSection:
 
     gtf: Source
     feature: str
+    match_by: str
     tss_bed: Source
     tss_max_distance: int
     biotypes: Names
@@ -166,7 +167,8 @@ class TargetsSection:
     filters: FiltersSection
     tasks: Source
     task_columns: TaskColumnsSection
-    transform: str
+    transform: str | Names
+    library: str
     tracks: str | None
     bin_size: int
     crop: int
@@ -219,6 +221,7 @@ class SplitsSection:
     test_fraction: float | None
     folds: int | None
     genes: Source
+    regions: Source
     allow_overlap: bool
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
+
+import yaml
 
 from cisnake.errors import InputError
 
 _GZIP = b"\x1f\x8b"
+_BEGINS_AS_JSON = re.compile(r'\s*\{\s*"')
 
 
 def is_gzipped(path: str | Path) -> bool:
@@ -99,3 +104,39 @@ def open_text(path: str | Path, errors: str = "strict", newline: str | None = No
     """Open a UTF-8 text file for reading, plain or gzipped; `errors` and `newline` as in `open`."""
     form = {"encoding": "utf-8", "errors": errors, "newline": newline}
     return gzip.open(path, "rt", **form) if is_gzipped(path) else open(path, **form)  # type: ignore[call-overload]
+
+
+def parse_yaml(text: str, loader: Any) -> Any:
+    r"""Parse JSON as JSON and all other text as YAML; JSON may be indented with tabs, which YAML rejects.
+
+    Parameters
+    ----------
+    text: str
+    loader: type
+        A loader of PyYAML.
+
+    Raises
+    ------
+    json.JSONDecodeError, yaml.YAMLError
+        The text is neither.
+
+    Examples
+    --------
+    >>> import yaml
+    >>> from cisnake.text_files import parse_yaml
+    >>> parse_yaml('{\n\t"a": [1]}', yaml.SafeLoader), parse_yaml("a: [1]", yaml.SafeLoader)
+    ({'a': [1]}, {'a': [1]})
+    """
+    if not text.lstrip().startswith("{"):
+        return yaml.load(text, loader)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        json_error = error
+    try:
+        # YAML in braces also starts with "{", and some invalid JSON is valid YAML.
+        return yaml.load(text, loader)
+    except yaml.YAMLError:
+        if _BEGINS_AS_JSON.match(text):
+            raise json_error from None
+        raise

@@ -296,6 +296,16 @@ CASES = [
         "motifs.source",
         "motifs.meme",
     ),
+    *_each(
+        {
+            "no motifs, but text": _bytes(lambda whole: b"MA0001.1 is a motif\n"),
+            "JASPAR, three rows": _bytes(lambda whole: b">a\nA 1\nC 1\nG 1\n"),
+        },
+        "motif file",
+        "fetch_motifs",
+        "motifs.source",
+        "motifs.meme",
+    ),
     *_each(_ANY | {"truncated": _half}, "attributions", "call_peaks", "attributions", "attributions.h5"),
     *_each(_ANY | {"truncated": _half}, "data set", "scan_motifs", "dataset", "results/dataset.h5"),
     *_each(_ANY | {"truncated": _half}, "hits, HDF5", "export_hits", "hits", "hits.h5"),
@@ -307,8 +317,8 @@ NETWORK_CASES = [
     *_each(_TEXT, "VCF", "score_variants", "vcf", "variants.vcf"),
     *_each(
         {
-            "no header": _bytes(lambda whole: whole.splitlines()[-1] + b"\n"),
-            "a missing column": _bytes(lambda whole: whole.rstrip(b"\n").rsplit(b"\t", 1)[0] + b"\n"),
+            "four columns": _first_columns(4),
+            "spaces instead of tabs": _text("\t", " ", -1),
             "an invalid position": _text("\t100\t", "\tx\t"),
             "gzip, truncated": _gzip_half,
         },

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 import write_config_docs
-from cisnake.configuration import checks, completion, keys, programs, stored, task_table
+from cisnake.configuration import checks, completion, keys, programs, reading, stored, task_table
 from cisnake.data.coverage.tracks import read_tracks
 from cisnake.errors import InputError
 
@@ -113,7 +113,7 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ),
         ({"model__params": "config/models/small.yaml"}, "has seq_depth 5, but coverage runs have no gene-body channel"),
         ({"tiles": {"break_length": 1000}}, "tiles.break_length is 1000, shorter than the windows (1024 bp)"),
-        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave no training tiles"),
+        ({"splits": {"val_fraction": 0.5, "test_fraction": 0.5}}, "leave nothing for training"),
         ({"targets__matrix": "matrix.tsv"}, "targets.matrix requires targets.kind expression"),
         ({"targets__transform": "log1p"}, "targets.transform requires targets.kind expression"),
         ({"targets__tracks": "trakcs.tsv"}, "trakcs.tsv does not exist"),
@@ -122,6 +122,18 @@ def test_a_coverage_run_is_checked_before_anything_starts(covered: dict[str, Any
         ({"genome": {"simulate": {}}}, "genome.simulate supports only expression, not coverage"),
     ]:
         assert message in refusal(changed(covered, **values))
+
+
+def test_transforms_are_checked_before_anything_starts(given: dict[str, Any]) -> None:
+    for transform in ("log2_cpm", ["log2_cpm", "zscore"], ["none"]):
+        checks.check(completion.complete(changed(given, targets__transform=transform)))
+    for transform, message in [
+        ("zscor", "unknown targets.transform 'zscor': did you mean zscore"),
+        (["zscore", "log1p"], "targets.transform has log1p after zscore: put zscore last"),
+        ([], "targets.transform is an empty list"),
+        ([1], "targets.transform.0: 1 is read as a number or boolean"),
+    ]:
+        assert message in refusal(changed(given, targets__transform=transform))
 
 
 def test_count_settings_come_from_the_row_of_a_track_or_are_common(covered: dict[str, Any], tmp_path: Path) -> None:
@@ -195,7 +207,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
 
 def test_values_override_defaults() -> None:
     config = completion.complete(changed(SIMULATED, evaluate__baseline__k=3, peaks={"threshold": 0.5}))
-    assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["upstream"]) == (3, 500)
+    assert (config["evaluate"]["baseline"]["k"], config["evaluate"]["baseline"]["alpha"]) == (3, "auto")
     assert (config["peaks"]["threshold"], config["peaks"]["min_length"]) == (0.5, 4)
 
 
@@ -356,6 +368,14 @@ def test_every_problem_is_reported_once() -> None:
         ({"folds": 2}, False),
         ({"val": [], "test": ["chr2"]}, False),
         ({"folds": 3}, True),
+        ({"val": ["chr1"], "test_fraction": 0.1}, True),
+        ({"val_fraction": 0.1, "test": ["chr2:1-500000", "chr3"]}, True),
+        ({"val_fraction": 0.1, "test_fraction": 0.1}, True),
+        ({"regions": "regions.tsv"}, True),
+        ({"val_fraction": 0.1}, False),
+        ({"val": ["chr1"], "val_fraction": 0.1, "test": ["chr2"]}, False),
+        ({"val": ["chr1"], "test": ["chr2"], "regions": "regions.tsv"}, False),
+        ({"genes": "genes.tsv", "regions": "regions.tsv"}, False),
     ],
 )
 def test_splits_are_given_in_exactly_one_way(splits: dict[str, Any], right: bool) -> None:
@@ -494,6 +514,49 @@ def test_chromosomes_of_splits_are_those_of_the_genome(given: dict[str, Any], tm
     # Without an index, the chromosomes are checked by the job that reads the genome.
     (tmp_path / "genome.fa.fai").unlink()
     checks.check(completion.complete(changed(given, splits={"val": ["chra"], "test": ["chrD"]})))
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"val": ["chrA:1-5"], "test": ["chrB"]}, "splits.val: chrA:1-5 extends beyond the end of chrA, which has 4 bp"),
+        ({"val": ["chrA:0-2"], "test": ["chrB"]}, "positions count from 1"),
+        ({"val": ["chrA:2"], "test": ["chrB"]}, "chrA:2 is not a region"),
+        ({"val": ["chrD:1-2"], "test": ["chrB"]}, "unknown chromosome in splits.val 'chrD'"),
+        ({"val": ["chrB"], "test": ["chrB:3-4"]}, "splits.val and splits.test both contain chrB:3-4"),
+        ({"val": ["chrA:1-2"], "test": ["chrA:2-4"]}, "splits.val and splits.test both contain chrA:2-2"),
+        ({"val_fraction": 0.6, "test_fraction": 0.4}, "sum to 1 or more"),
+        ({"folds": 3, "val": ["chrA"]}, "splits.val cannot be combined with splits.folds: remove one of them"),
+        ({"regions": "s.tsv", "test_fraction": 0.1}, "splits.test_fraction cannot be combined with splits.regions"),
+        ({"regions": "s.tsv"}, "splits.regions: "),
+    ],
+)
+def test_splits_are_checked_before_anything_starts(given: dict[str, Any], splits: dict[str, Any], message: str) -> None:
+    assert message in refusal(changed(given, splits=splits))
+
+
+def test_shared_regions_are_found_without_an_index(given: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "genome.fa.fai").unlink()
+    shared = {"val": ["chrA:1-2,000"], "test": ["chrB", "chrA"]}
+    assert "splits.val and splits.test both contain chrA:1-2000" in refusal(changed(given, splits=shared))
+    checks.check(completion.complete(changed(given, splits={"val": ["chrA:1-2000"], "test": ["chrA:2001-3000"]})))
+
+
+def test_a_table_of_regions_is_checked_against_the_index(given: dict[str, Any], tmp_path: Path) -> None:
+    given = changed(given, splits={"regions": "regions.tsv"})
+    rows = ["chrom\tstart\tend\tsplit", "chrA\t0\t2\ttrain", "chrA\t2\t4\tval", "chrB\t0\t4\ttest"]
+    (tmp_path / "regions.tsv").write_text("\n".join(rows) + "\n")
+    checks.check(completion.complete(given))
+    (tmp_path / "regions.tsv").write_text("\n".join(rows).replace("2\t4", "1\t5") + "\n")
+    assert "line 3: 1-5 extends beyond the end of chrA, which has 4 bp" in refusal(given)
+    (tmp_path / "regions.tsv").write_text("\n".join(rows).replace("2\t4", "1\t4") + "\n")
+    assert "assigns chrA:2-2 to both train and val" in refusal(given)
+
+
+def test_commas_in_a_region_need_quotes(given: dict[str, Any]) -> None:
+    # So YAML reads `val: [chrA:1-4,000]`.
+    message = refusal(changed(given, splits__val=["chrA:1-4", 0]))
+    assert "splits.val.1: 0 is read as a number or boolean: put it in quotes; if it is part of a region, quote all" in message
 
 
 def test_an_index_of_another_genome_does_not_count(given: dict[str, Any], tmp_path: Path) -> None:
@@ -641,13 +704,21 @@ def test_remote_files_are_not_looked_for(given: dict[str, Any]) -> None:
 
 def test_the_baseline_stays_inside_the_window() -> None:
     windows = {"upstream": 300, "downstream": 50}
-    assert completion.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]["upstream"] == 300
+    assert "upstream" not in completion.complete(changed(SIMULATED, windows=windows))["evaluate"]["baseline"]
     message = refusal(changed(SIMULATED, windows=windows, evaluate__baseline={"upstream": 500, "downstream": 51}))
     assert "evaluate.baseline.upstream is 500, more than windows.upstream (300)" in message
     assert "evaluate.baseline.downstream is 51, more than windows.downstream (50)" in message
-    assert "upstream plus downstream is shorter than k" in refusal(
-        changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1})
-    )
+    message = refusal(changed(SIMULATED, evaluate__baseline={"upstream": 2, "downstream": 1}))
+    assert "its window of 3 bp is shorter than k (6)" in message
+    message = refusal(changed(SIMULATED, windows={"upstream": 5, "downstream": 50}, evaluate__baseline={"window": "promoter"}))
+    assert "its window of 5 bp is shorter than k (6)" in message
+    message = refusal(changed(SIMULATED, evaluate__baseline={"window": "whole", "upstream": 300}))
+    assert "has a window, and upstream or downstream: remove one of them" in message
+
+
+@pytest.mark.parametrize("alpha", ["best", -1, 0, "nan"])
+def test_the_penalty_is_a_number_above_zero_or_auto(alpha: Any) -> None:
+    assert "evaluate.baseline.alpha" in refusal(changed(SIMULATED, evaluate__baseline={"alpha": alpha}))
 
 
 def test_peaks_have_a_range_of_lengths() -> None:
@@ -783,3 +854,14 @@ def test_the_optional_part_of_the_template_is_right() -> None:
         assert filled[section][key] == plain[section][key], "comments show the default"
     assert filled["motifs"]["source"] == plain["motifs"]["source"]
     assert filled["resources"] == plain["resources"]
+
+
+@pytest.mark.parametrize("indent", ["\t", "  "])
+def test_configurations_in_json_are_read_whatever_their_indentation(tmp_path: Path, indent: str) -> None:
+    path = tmp_path / "mine.json"
+    values = {"run": {"name": "mine"}, "evaluate": {"baseline": {"k": 4}}}
+    path.write_text(json.dumps(values, indent=indent), encoding="utf-8")
+    assert reading.read_file(path) == values
+    path.write_text('{\n\t"run": {"name": "mine" "seed": 1}\n}')
+    with pytest.raises(InputError, match=r"cannot be read as a configuration in YAML or JSON: .*line 2 column 25"):
+        reading.read_file(path)

@@ -65,9 +65,11 @@ def changed(key: str, part: Any) -> dict[str, Any]:
 
 # Paths: the workflow compares the files.
 PATHS = {".".join(source) for source in configuration.SOURCES}
-# Options of methods that the demo does not use.
+# Options of methods and transforms that the demo does not use.
 OTHER_METHODS = {f"peaks.{key}" for key in ("n", "min_dist", "height", "window", "flank", "precision")}
-OTHER_METHODS |= {f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")}
+OTHER_METHODS |= {"targets.library"} | {
+    f"attribution.{key}" for key in ("correct_mean", "n_shuffles", "n_samples", "sample_prob", "seed")
+}
 
 
 @pytest.mark.parametrize("key", [key for key, _ in keys(load_schema())])
@@ -81,6 +83,17 @@ def test_a_key_affects_only_the_programs_for_which_it_is_listed(key: str) -> Non
         decides = listed and key not in PATHS - {"targets.cells"} | OTHER_METHODS
         differs = canonical(deciding(config, program)) != canonical(deciding(BASE, program))
         assert differs == decides, (program, key)
+
+
+@pytest.mark.parametrize("key", ["val_fraction", "test_fraction"])
+def test_the_seed_decides_which_genes_are_held_out_only_with_fractions(key: str) -> None:
+    config = copy.deepcopy(DEMO)
+    config["run"]["seed"] += 1
+    assert deciding(config, "select_genes") == deciding(DEMO, "select_genes")
+    base = changed(f"splits.{key}", {"type": "number"})
+    config = copy.deepcopy(base)
+    config["run"]["seed"] += 1
+    assert deciding(config, "select_genes") != deciding(base, "select_genes")
 
 
 @pytest.mark.parametrize("method", ["recursive_seqlets", "find_attr_peaks", "tfmodisco_seqlets"])

@@ -238,13 +238,39 @@ def test_baselines_survive_writing_and_belong_to_their_genes(written, tmp_path):
         np.testing.assert_array_equal(read.contrasts, predictions[split].contrasts)
         assert read.names == ["a_only", "last"]
     pd.testing.assert_frame_equal(read_choices(tmp_path / "choices.tsv"), choices, rtol=1e-6, check_dtype=False)
-    assert choices["target"].tolist() == ["levels", "a_only", "last"] * 3
+    assert choices["target"].tolist() == ["all tasks", "a_only", "last"] * 3
     with pytest.raises(InputError, match="no predictions for the split train, only for test, val"):
         read_baselines(tmp_path / "predictions.h5", "train")
     models = save_models(tmp_path, 1, 1)
     with pytest.raises(InputError, match="belong to another data set"):
         few = dataclasses.replace(read, rows=read.rows[:3])
         evaluate_split(written(1)[0], models, "test", few, choices, TASK_TABLE, CONTRASTS, 8)
+
+
+def test_in_coverage_runs_training_genes_that_share_bases_with_held_out_genes_are_not_used(written, tmp_path, monkeypatch):
+    """Genes 1 and 2 are for validation and testing; a training gene is moved onto each, and one beside."""
+    path, genes, labels, codes = written(1)
+    moved = tmp_path / "genes.h5"
+    shutil.copy(path, moved)
+    train = np.flatnonzero(genes["split"] == "train")
+    start = genes["window_start"].to_numpy().copy()
+    start[train[:3]] = start[1] + LENGTH - 1, start[2] - LENGTH + 1, start[5] + LENGTH
+    with h5py.File(moved, "r+") as file:
+        file["windows/start"][:], file["windows/end"][:] = start, start + LENGTH
+    as_expression = fit_baselines(moved, ["test"], BASELINE, ANCHOR, CONTRASTS)[0]["test"].tasks
+    with h5py.File(moved, "r+") as file:
+        file["gene_bins"] = np.ones((N, 1), np.int8)
+    features = kmer_features(count_kmers(codes[:, ANCHOR - 15 : ANCHOR + 5], 2), "canonical", "log1p")
+
+    def expected(rows):
+        fitted = Ridge(features[rows])
+        known = fitted.fill_missing(labels[rows], 1.0)
+        return fitted.predict(known, fitted.rotate(features[genes["split"] == "test"]), 1.0)
+
+    np.testing.assert_allclose(as_expression, expected(train), rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr("cisnake.evaluate.fitted_baselines.measured_values", lambda file, fold: labels)
+    found = fit_baselines(moved, ["test"], BASELINE, ANCHOR, CONTRASTS)[0]["test"].tasks
+    np.testing.assert_allclose(found, expected(train[2:]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["a_only", "last"])
@@ -282,6 +308,31 @@ def test_predictions_are_transformed_back_to_the_scale_of_the_matrix(written, tm
     np.testing.assert_allclose(predictions.layers["predicted_original"], expected.T, rtol=1e-6)
     assert predictions.layers["predicted_original"].dtype == np.float32
     assert list(predictions.obs["organ"]) == ["liver", "skin", "brain"] and predictions.uns["split"] == "test"
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_with_folds_measurements_have_the_scale_of_the_models_that_predict_them(written, tmp_path, split):
+    path, genes, labels, _ = written(3)
+    mean, sd = np.arange(9.0).reshape(3, 3) ** 2, np.arange(1.0, 10.0).reshape(3, 3)
+    copy = shutil.copy(path, tmp_path / "scaled.h5")
+    fold = genes["fold"].to_numpy()
+    with h5py.File(copy, "r+") as file:
+        file["target_transform"][()] = json.dumps(ExpressionTransform("zscore", mean=mean, sd=sd).to_dict())
+    predictions = evaluate(copy, save_models(tmp_path, 3, 1, constant=True), split).predictions
+    original = pd.DataFrame(labels * sd[fold] + mean[fold], genes["gene_id"]).loc[predictions.var_names].to_numpy()
+    # In the split val, genes of fold f are predicted by the models of fold f - 1.
+    model = (predictions.var["fold"].to_numpy() - (split == "val")) % 3
+    np.testing.assert_allclose(predictions.X.T, (original - mean[model]) / sd[model], rtol=1e-5, atol=1e-5)
+    predicted = predictions.layers["predicted"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(predictions.layers["predicted_original"].T, predicted, rtol=1e-6)
+    # A ridge follows any change of scale of its labels, so it is the one of the untransformed measurements.
+    plain = shutil.copy(path, tmp_path / "plain.h5")
+    with h5py.File(plain, "r+") as file:
+        file["labels"][:] = (labels * sd[fold] + mean[fold])[:, :, None]
+    ridge = fit_baselines(plain, [split], BASELINE, ANCHOR, CONTRASTS)[0][split]
+    at = [list(genes["gene_id"]).index(gene) for gene in predictions.var_names]
+    found = predictions.layers["kmer_ridge"].T * sd[model] + mean[model]
+    np.testing.assert_allclose(found, ridge.tasks[np.searchsorted(ridge.rows, at)], rtol=1e-3, atol=1e-2)
 
 
 def test_a_split_without_genes_is_refused(written, tmp_path):

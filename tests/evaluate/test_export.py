@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,8 +91,25 @@ def test_gene_ids_can_be_in_a_column_of_var(matrix: Path, tmp_path: Path) -> Non
 
 def test_predictions_from_another_run_are_refused(matrix: Path, tmp_path: Path) -> None:
     one = predicted(tmp_path / "test.h5ad", "test", ["a", "aa"], ["G1"], 3, False)
-    with pytest.raises(InputError, match=r"task of .* 'aa': did you mean a"):
+    with pytest.raises(InputError, match=r"lacks 1 of the tasks of .*: the file of predictions has aa; the matrix has"):
         export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")
     one = predicted(tmp_path / "test.h5ad", "test", ["a"], ["X1"], 3, False)
-    with pytest.raises(InputError, match=r"none of the genes of .*such as X1"):
+    with pytest.raises(InputError, match=r"none of the genes of .*: the file of predictions has .*; the matrix has"):
         export_predictions(matrix, [one], GENES, tmp_path / "out.h5ad")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_files_of_old_versions_of_anndata_are_exported_too(tmp_path: Path) -> None:
+    path = tmp_path / "old.h5ad"
+    with h5py.File(path, "w") as file:
+        file["obs"] = np.array([(b"b", 1), (b"a", 0)], [("index", "S1"), ("organ", "i1")])
+        file["var"] = np.array([(b"g1", 1), (b"g3", 0), (b"g9", 1)], [("index", "S2"), ("kind", "i1")])
+        file["uns/organ_categories"], file["uns/kind_categories"] = np.array([b"x", b"y"]), np.array([b"p", b"q"])
+        file["X"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+    predictions = predicted(tmp_path / "p.h5ad", "test", ["a", "b"], ["G3", "G1"], 1, False)
+    assert export_predictions(path, [predictions], GENES, tmp_path / "out.h5ad") == 2
+    after = anndata.read_h5ad(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(after.X, np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(after.layers["cisnake_predicted"], [[4, 3, np.nan], [2, 1, np.nan]])
+    assert after.obs["organ"].tolist() == ["y", "x"] and after.var["kind"].tolist() == ["q", "p", "q"]
+    assert after.var["cisnake_split"].tolist() == ["test", "test", ""]

@@ -77,6 +77,7 @@ def coverage(many: int) -> dict[str, Any]:
         "model": {"params": "config/models/small.yaml", "overrides": {"model.seq_depth": 4}},
         "tiles": {"gaps": "gaps.bed", "limit": "limit.bed"},
         "train": {"replicates": many},
+        "splits": {"regions": "regions.tsv"},
     }
 
 
@@ -95,6 +96,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
         "unmappable.bed",
         "gaps.bed",
         "limit.bed",
+        "regions.tsv",
         "reads.bed",
         "signal.bw",
     ]
@@ -115,7 +117,8 @@ KINDS = {
     "simulated": simulated(2),
     "coverage": coverage(2),
     "matrix": of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")}),
-    "cells": of_files({"cells": remote("cells.h5ad"), "cell_table": remote("cells.tsv"), "pseudobulks": {"by": ["type"]}}),
+    "cells": of_files({"cells": remote("cells.h5ad"), "cell_table": remote("cells.tsv"), "pseudobulks": {"by": ["type"]}})
+    | {"splits": {"regions": remote("regions.tsv")}},
 }
 
 

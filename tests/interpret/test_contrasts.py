@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,10 +28,45 @@ def test_groups_and_names_give_tasks_once():
     assert contrast == Contrast("mine", ("heat_5", "heat_20", "acid_5"), ("control",), "specificity")
 
 
-def test_a_task_goes_before_a_group_of_the_same_name():
-    table = pd.DataFrame({"task": ["a", "b", "c"], "group": ["x", "a", "a"]})
-    contrast = resolve_contrast("mine", ContrastSection(("a",), None, "specificity"), table)
-    assert contrast.on_tasks == ("a",)
+BOTH = pd.DataFrame({"task": ["liver", "liver.1", "blood", "skin"], "group": ["liver", "liver", "skin", "skin's"]})
+
+
+@pytest.mark.parametrize("side", ["on_tasks", "off_tasks"])
+@pytest.mark.parametrize(
+    ("names", "name", "other", "as_task", "as_group"),
+    [
+        (["liver"], "liver", "liver.1", {"liver"}, {"liver", "liver.1"}),
+        (["skin"], "skin", "blood", {"skin"}, {"blood"}),
+        (["skin's", "liver"], "liver", "liver.1", {"skin", "liver"}, {"skin", "liver", "liver.1"}),
+    ],
+)
+def test_a_name_that_is_a_task_and_a_group_is_refused_with_both_spellings(side, names, name, other, as_task, as_group):
+    def select(chosen):
+        section = {"score": "aggregate"}
+        if side == "off_tasks":
+            free = [task for task in BOTH["task"] if task not in as_task | as_group]
+            section = {"score": "specificity", "on_tasks": f"task == {free[0]!r}"}
+        return resolve_contrast("mine", as_section(ContrastSection, section | {side: chosen}), BOTH)
+
+    with pytest.raises(
+        InputError, match=rf"contrast mine: '{name}' in {side} is a task, and also a group .*\({other}\)"
+    ) as error:
+        select(names)
+    queries = re.findall(rf'{side}: "(.+?)" for', str(error.value))
+    for query, expected in zip(queries, (as_task, as_group), strict=True):
+        assert set(getattr(select(query), side)) == expected
+
+
+def test_a_name_that_is_a_task_and_a_group_is_no_matter_if_both_select_the_same():
+    alone = pd.DataFrame({"task": ["a", "b", "c"], "group": ["a", "x", "x"]})
+    assert resolve_contrast("mine", ContrastSection(("a",), None, "specificity"), alone).on_tasks == ("a",)
+    whole = ContrastSection(("liver", "liver.1"), None, "specificity")
+    assert resolve_contrast("mine", whole, BOTH).on_tasks == ("liver", "liver.1")
+
+
+def test_each_group_means_groups_whatever_the_names_of_tasks():
+    contrasts = {contrast.name: contrast.on_tasks for contrast in resolve_contrasts("each_group", BOTH)}
+    assert contrasts == {"liver": ("liver", "liver.1"), "skin": ("blood",), "skin_s": ("skin",)}
 
 
 @pytest.mark.parametrize("off", [{}, {"off_tasks": []}, {"off_tasks": None}])

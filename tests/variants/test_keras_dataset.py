@@ -326,7 +326,11 @@ def test_another_genome_is_refused(tiny, genes, dataset, tmp_path: Path):
         ({"chrom": ["chr1"] * 2, "pos": [1, "x"], "ref": "A", "alt": "C"}, {}, "row 2 of the table of variants: pos is 'x'"),
         ({"chrom": ["chr1"] * 2, "pos": [1, 1.5], "ref": "A", "alt": "C"}, {}, "pos is '1.5', which is not an integer"),
         ({"chrom": ["chr9"], "pos": [1], "ref": "A", "alt": "C"}, {}, "no chromosome of the table of variants"),
-        ({"gene": ["g77"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {}, "unknown gene 'g77': did you mean g"),
+        (
+            {"gene": ["g77"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"},
+            {},
+            "has no gene of the data set: the table has g77; the data set has g",
+        ),
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"convention": "new"}, "unknown convention 'new'"),
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"batch_size": 0}, "batch_size is 0"),
         ({"gene": ["g7"], "rel_pos": [1], "ref_tx": "A", "alt_tx": "C"}, {"max_seq_shift": 7}, "too few"),

@@ -86,8 +86,13 @@ def test_a_file_without_variants_gives_an_empty_table(tmp_path, genome):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no line that starts with #CHROM"),
-        ("chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: record before"),
+        ("", "no records and no line that starts with #CHROM"),
+        (HEADER, "no records and no line that starts with #CHROM"),
+        ("chr1\t1\t.\tA\n", "line 1: 4 tab-separated columns, but a VCF has at least five"),
+        (COLUMNS.replace("\t", " ") + "chr1\t1\t.\tA\tG\t.\t.\t.\n", "line 1: 1 tab-separated columns"),
+        (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\tGT\n", "line 4: 9 tab-separated columns, but the header has 8"),
+        ("chr1\t1\t.\tA\tG\nchr1\t1\t.\tA\tG\t.\t.\t.\tGT\n", "line 2: 9 .*, but the first record has 8"),
+        ("##CHROM\nchr1\tx\t.\tA\tG\n", "line 2: POS is 'x'"),
         (HEADER + COLUMNS + "chr1 1 . A G . . .\n", "line 4: 1 tab-separated columns"),
         (HEADER + COLUMNS + "chr1\t1\t.\tA\tG\t.\t.\t.\nchr1\t1\t.\tA\n", "line 5: 4 tab-separated columns"),
         (HEADER + COLUMNS + "chr1\tone\t.\tA\tG\t.\t.\t.\n", "line 4: POS is 'one', which is not a position"),
@@ -154,3 +159,57 @@ def test_an_unsorted_file_is_written_as_it_is_without_an_index(tmp_path, genome)
     with gzip.open(out, "rt") as handle:
         assert [line.split("\t")[1] for line in handle if not line.startswith("#")] == ["5", "1"]
     assert sorted(p.name for p in tmp_path.iterdir() if "b.vcf" in p.name) == ["b.vcf.gz"]
+
+
+@pytest.mark.parametrize("n", [5, 6, 7, 8])
+@pytest.mark.parametrize(
+    "header",
+    ["", HEADER, HEADER + COLUMNS, HEADER + "#CHROM\tPOS\tID\tREF\tALT\n", "# made by hand\n#chrom\tpos\tid\tref\talt\n"],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_five_columns_and_no_header_are_enough(tmp_path, genome, header, n, end, caplog, monkeypatch):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    caplog.set_level("INFO", "cisnake")
+    rows = [record("chr1", 1, "A", "G", "rs1", "DP=3")[:n], record("chr1", 2, "C", "T")[:n], record("chr2", 1, "T", "G")]
+    path = tmp_path / "a.vcf"
+    path.write_bytes((header + "".join("\t".join(map(str, row)) + "\n" for row in rows)).replace("\n", end).encode())
+    table = vcf.read_variants(path, genome)
+    assert table["status"].tolist() == ["ok"] * 3 and table["variant_id"].tolist() == ["rs1", "chr1:2:C:T", "chr2:1:T:G"]
+    notices = [message.getMessage() for message in caplog.records]
+    without = "#CHROM" not in header.upper()
+    assert sum("no line that starts with #CHROM" in notice for notice in notices) == without
+    assert sum("missing ones are read as '.'" in notice for notice in notices) == (n < 8)
+    assert len(notices) == without + (n < 8)
+
+    caplog.clear()
+    out = tmp_path / "b.vcf.gz"
+    vcf.write_annotated(path, out, [["x"], ["y"], ["z"]])
+    assert not caplog.records, "a notice is given once, when the file is read"
+    with gzip.open(out, "rt") as handle:
+        lines = handle.read().splitlines()
+    assert lines[0].startswith("##fileformat=VCFv4") and lines.count(COLUMNS.rstrip("\n")) == 1
+    assert sum(line.startswith("#") and not line.startswith("##") for line in lines) == 1
+    with pysam.VariantFile(str(out)) as file:
+        found = list(file.fetch("chr1"))
+        assert [variant.info["CISNAKE"] for variant in found] == [("x",), ("y",)]
+        assert [variant.qual for variant in found] == [None, None]
+        assert list(found[0].filter) == (["PASS"] if n > 6 else [])
+    after = [line.split("\t") for line in lines if not line.startswith("#")]
+    for row, fields in zip(rows, after, strict=True):
+        padded = [*map(str, row), *["."] * (8 - len(row))]
+        assert fields[:7] == padded[:7]
+        assert fields[7].rpartition(";")[0] == ("" if padded[7] == "." else padded[7])
+
+
+def test_samples_without_a_header_and_records_without_samples_are_read(tmp_path, genome):
+    rows = ["chr1\t1\t\tA\tG\t.\tPASS\t\tGT\t0|1", "chr1\t2\t.\tC\tT"]
+    path, out = tmp_path / "a.vcf", tmp_path / "b.vcf.gz"
+    path.write_text("\n".join(rows))
+    assert vcf.read_variants(path, genome)["variant_id"].tolist() == ["chr1:1:A:G", "chr1:2:C:T"]
+    vcf.write_annotated(path, out, [["x"], ["y"]])
+    with pysam.VariantFile(str(out)) as file:
+        first, second = file
+        assert list(file.header.samples) == ["sample_1"]
+    assert first.info["CISNAKE"] == ("x",) and second.info["CISNAKE"] == ("y",)
+    with gzip.open(out, "rt") as handle:
+        assert handle.read().splitlines()[-1] == "chr1\t2\t.\tC\tT\t.\t.\tCISNAKE=y\t.\t."

@@ -64,6 +64,7 @@ def name_files(path):
 MATRIX_NAMES, CELL_NAMES = name_files(MATRIX), name_files(CELLS)
 TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
+SPLIT_REGIONS = source("splits", "regions")
 VCF = source("variants", "vcf", "variants.vcf")
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
@@ -72,6 +73,7 @@ MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
 PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
+CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
 
 PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.

@@ -10,6 +10,7 @@ rule make_tiles:
         gaps=source("tiles", "gaps"),
         limit=source("tiles", "limit"),
         unmappable=source("targets", "unmappable"),
+        regions=SPLIT_REGIONS,
     output:
         tiles=f"{R}/tiles.tsv",
         summary=f"{R}/tiles_summary.json",
@@ -27,12 +28,13 @@ rule make_tiles:
         gaps=optional("--gaps", "gaps"),
         limit=optional("--limit", "limit"),
         unmappable=optional("--unmappable", "unmappable"),
+        regions=optional("--regions", "regions"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/make_tiles.py --config {params.config} --genome {input.genome:q} {params.gaps} {params.limit} "
-        "{params.unmappable} --output {output.tiles} --output-summary {output.summary} --log {log}"
+        "{params.unmappable} {params.regions} --output {output.tiles} --output-summary {output.summary} --log {log}"
 
 
 # Priority 1: a network that does not fit is reported before tracks are read for hours.

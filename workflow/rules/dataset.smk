@@ -10,6 +10,7 @@ rule select_genes:
         tss_bed=TSS_BED,
         tasks=TASKS,
         splits=SPLIT_TABLE,
+        regions=SPLIT_REGIONS,
     output:
         genes=f"{R}/genes.tsv",
         dropped=f"{R}/genes_dropped.tsv",
@@ -30,19 +31,21 @@ rule select_genes:
         tss_bed=optional("--tss-bed", "tss_bed"),
         tasks=optional("--tasks", "tasks"),
         splits=optional("--splits", "splits"),
+        regions=optional("--regions", "regions"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/select_genes.py --config {params.config} --genome {input.genome:q} --gtf {input.gtf:q} "
-        "--matrix {input.matrix:q} {params.tss_bed} {params.tasks} {params.splits} --output-genes {output.genes} "
-        "--output-dropped {output.dropped} --output-summary {output.summary} --output-tasks {output.tasks} "
-        "--output-tasks-dropped {output.tasks_dropped} --log {log}"
+        "--matrix {input.matrix:q} {params.tss_bed} {params.tasks} {params.splits} {params.regions} "
+        "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
+        "--output-tasks {output.tasks} --output-tasks-dropped {output.tasks_dropped} --log {log}"
 
 
 rule write_dataset:
     input:
         genes=f"{R}/genes.tsv",
+        dropped=f"{R}/genes_dropped.tsv",
         tasks=f"{R}/tasks.tsv",
         genome=GENOME,
         matrix=MATRIX,
@@ -65,4 +68,4 @@ rule write_dataset:
         version=VERSION,
     shell:
         "python {params.scripts:q}/write_dataset.py --config {params.config} --genes {input.genes} --genome {input.genome:q} "
-        "--matrix {input.matrix:q} --tasks {input.tasks} --output {output} --log {log}"
+        "--matrix {input.matrix:q} --tasks {input.tasks} --dropped {input.dropped} --output {output} --log {log}"

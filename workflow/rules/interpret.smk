@@ -1,12 +1,40 @@
 # Attributions, peaks, and motifs: scanning, enrichment, in-silico probing, pairs and patterns.
 
 
+if GENE_LIST:
+
+    # Priority 1: a wrong list is reported before training. Training does not depend on the list.
+    rule check_genes:
+        input:
+            genes=f"{R}/genes.tsv",
+            dropped=f"{R}/genes_dropped.tsv",
+            listed=GENE_LIST,
+        output:
+            CHECKED_GENES,
+        log:
+            f"{R}/logs/check_genes.log",
+        benchmark:
+            f"{R}/benchmarks/check_genes.tsv"
+        priority: 1
+        conda:
+            "../../envs/genomics.yaml"
+        resources:
+            mem_mb=table_memory,
+            runtime=table_time,
+        params:
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/check_genes.py --list {input.listed:q} --genes {input.genes} --dropped {input.dropped} "
+            "--output {output} --log {log}"
+
+
 rule attribute_genes:
     input:
         dataset=GENES_H5,
         tasks=f"{R}/tasks.tsv",
         models=MODELS,
-        genes=GENE_LIST,
+        genes=CHECKED_GENES,
     output:
         [f"{R}/attributions/{contrast}/{{shard}}.h5" for contrast in CONTRASTS],
     log:
@@ -22,6 +50,7 @@ rule attribute_genes:
         gpu=min(GPUS, 1),
     params:
         settings=settings("attribute_genes"),
+        genes=optional("--gene-list", "genes"),
         folder=subpath(output[0], ancestor=2),
         models=models_folder,
         config=config_file,
@@ -29,7 +58,7 @@ rule attribute_genes:
         version=VERSION,
     shell:
         "python {params.scripts:q}/attribute_genes.py --config {params.config} --dataset {input.dataset} --models {params.models} "
-        "--tasks {input.tasks} --shard {wildcards.shard} --threads {threads} --output {params.folder} --log {log}"
+        "--tasks {input.tasks} {params.genes} --shard {wildcards.shard} --threads {threads} --output {params.folder} --log {log}"
 
 
 rule collect_attributions:
@@ -89,7 +118,7 @@ rule scan_motifs:
     input:
         dataset=GENES_H5,
         motifs=MOTIFS,
-        genes=GENE_LIST,
+        genes=CHECKED_GENES,
     output:
         f"{R}/motifs/hits.h5",
     log:
@@ -104,12 +133,13 @@ rule scan_motifs:
         runtime=table_time,
     params:
         settings=settings("scan_motifs"),
+        genes=optional("--gene-list", "genes"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/scan_motifs.py --config {params.config} --dataset {input.dataset} --motifs {input.motifs} "
-        "--processes {threads} --output {output} --log {log}"
+        "{params.genes} --processes {threads} --output {output} --log {log}"
 
 
 rule enrich_motifs:

@@ -11,6 +11,7 @@ rule scout:
         names=[] if COVERAGE_RUN else MATRIX_NAMES,
         tasks=[] if COVERAGE_RUN else TASKS,
         splits=SPLIT_TABLE,
+        regions=SPLIT_REGIONS,
         tiles=f"{R}/tiles.tsv" if COVERAGE_RUN else [],
         tracks=config["targets"]["tracks"] if COVERAGE_RUN else [],
         blacklist=source("targets", "blacklist"),
@@ -38,6 +39,7 @@ rule scout:
         matrix=optional("--matrix", "matrix"),
         tasks=optional("--tasks", "tasks"),
         splits=optional("--splits", "splits"),
+        regions=optional("--regions", "regions"),
         tiles=optional("--tiles", "tiles"),
         tracks=optional("--tracks", "tracks"),
         converted=converted_tracks,
@@ -49,5 +51,5 @@ rule scout:
         version=VERSION,
     shell:
         "python {params.scripts:q}/scout.py --config {params.config} --genome {input.genome:q} --gtf {input.gtf:q} "
-        "{params.tss_bed} {params.matrix} {params.tasks} {params.splits} {params.tiles} {params.tracks} "
+        "{params.tss_bed} {params.matrix} {params.tasks} {params.splits} {params.regions} {params.tiles} {params.tracks} "
         "--converted {params.converted} {params.blacklist} {params.unmappable} --output {params.folder} --log {log}"

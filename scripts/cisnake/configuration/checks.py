@@ -17,22 +17,28 @@ from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCE
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
-from cisnake.data.genome import fits
-from cisnake.data.matrix import describes_tasks, is_market, market_files
+from cisnake.data.genome import chromosome_of, fits
+from cisnake.data.matrix import check_kinds, describes_tasks, is_market, market_files
 from cisnake.data.simulation import check_settings
-from cisnake.errors import InputError, unknown_name
+from cisnake.data.windows import find_held_out, read_split_regions
+from cisnake.errors import InputError
 from cisnake.interpret import resolve_contrast
 from cisnake.model import read_params
 from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 Config = dict[str, Any]
 # Keys that apply to only one kind of targets.
-_OF_COVERAGE = (("targets", "tracks"), ("targets", "blacklist"), ("targets", "unmappable"), ("splits", "val_fraction"))
+_OF_COVERAGE = (("targets", "tracks"), ("targets", "blacklist"), ("targets", "unmappable"))
 _OF_EXPRESSION = (
     *(("targets", key) for key in ("matrix", "layer", "gene_column", "cells", "cell_table", "tasks")),
     *(("targets", key) for key in ("task_columns", "pseudobulks", "filters")),
     ("splits", "genes"),
 )
+# Keys of splits that each assign everything, and those that assign one split.
+_OF_ALL_SPLITS = ("folds", "genes", "regions")
+_OF_ONE_SPLIT = ("val", "test", "val_fraction", "test_fraction")
+# Stands for the length of a chromosome before the genome is read.
+_UNKNOWN_LENGTH = 1 << 32
 
 
 def prepare(config: Config) -> Config:
@@ -103,10 +109,10 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
     for section, key in SOURCES:
         yield _missing_source(config, section, key)
     for function in (
-        *(_transform, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
+        *(_transform, _keys_of_matrix, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
-        *(_network, _chromosomes, _splits, _counts_of_tracks, _contrasts),
+        *(_network, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks, _contrasts),
     ):
         yield function(config)
 
@@ -123,7 +129,7 @@ def _genome(config: Config) -> Iterator[str]:
 
 
 def _simulated_source(config: Config, section: str, key: str) -> Iterator[str]:
-    if "simulate" in config["genome"] and key in config[section] and (section, key) != ("splits", "genes"):
+    if "simulate" in config["genome"] and key in config[section] and section != "splits":
         yield f"{section}.{key} is set, but genome.simulate generates this input: remove one of them"
 
 
@@ -231,8 +237,16 @@ def _key_of_expression(config: Config, section: str, key: str) -> Iterator[str]:
 
 
 def _transform(config: Config) -> Iterator[str]:
+    check_kinds(config["targets"]["transform"])
     if _of_coverage(config) and config["targets"]["transform"] != "none":
         yield "targets.transform requires targets.kind expression: use sum_stat, scale and clip_soft in the table of tracks"
+
+
+def _keys_of_matrix(config: Config) -> Iterator[str]:
+    """Check keys with a default that say how a matrix is read."""
+    for section, key, default in (("annotation", "match_by", "gene_id"), ("targets", "library", "matrix")):
+        if _of_coverage(config) and config[section][key] != default:
+            yield f"{section}.{key} requires targets.kind expression: remove the key"
 
 
 def _shift(config: Config) -> Iterator[str]:
@@ -253,12 +267,6 @@ def _gene_scores(config: Config) -> Iterator[str]:
         room = windows[side] - targets["crop"]
         if score[side] > room:
             yield f"targets.gene_score.{side} is {score[side]}, but windows have bins only up to {room} bp {side} of the TSS"
-
-
-def _fractions(config: Config) -> Iterator[str]:
-    splits = config["splits"]
-    if _of_coverage(config) and "val_fraction" in splits and splits["val_fraction"] + splits["test_fraction"] >= 1:
-        yield "splits.val_fraction and splits.test_fraction sum to 1 or more and leave no training tiles: reduce them"
 
 
 def _length(config: Config) -> int:
@@ -406,29 +414,53 @@ def _network(config: Config) -> Iterator[str]:
         yield (f"{file} has seq_depth {depth}, but coverage runs have no gene-body channel: remove seq_depth, or set it to 4")
 
 
-def _chromosomes(config: Config) -> Iterator[str]:
-    """Check the chromosomes in splits, if the genome is simulated or its index exists."""
+def _simulation(config: Config) -> Iterator[str]:
     if "simulate" in config["genome"]:
-        settings = as_section(SimulateSection, config["genome"]["simulate"])
-        check_settings(settings)
-        chromosomes = [f"chr{i}" for i in range(1, settings.n_chromosomes + 1)]
-    else:
+        check_settings(as_section(SimulateSection, config["genome"]["simulate"]))
+    yield from ()
+
+
+def _lengths(config: Config) -> dict[str, int] | None:
+    """Return the lengths of the chromosomes, if the genome is simulated (its lengths are not known yet) or has an index."""
+    with suppress(Unsound):
+        if "simulate" in config["genome"]:
+            n = as_section(SimulateSection, config["genome"]["simulate"]).n_chromosomes
+            return {f"chr{i}": _UNKNOWN_LENGTH for i in range(1, n + 1)}
         fasta = config["genome"].get("fasta")
         index = Path(f"{fasta}.fai")
         # An outdated index could lack chromosomes of the genome. It is rebuilt when the genome is read.
-        if not isinstance(fasta, str) or not fits(index, Path(fasta)):
-            return
-        chromosomes = [line.split("\t")[0] for line in index.read_text(encoding="utf-8").splitlines()]
-    for key in ("val", "test"):
-        for chrom in config["splits"].get(key, []):
-            if chrom not in chromosomes:
-                yield str(unknown_name(f"chromosome in splits.{key}", chrom, chromosomes))
+        if isinstance(fasta, str) and fits(index, Path(fasta)):
+            rows = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]
+            return {row[0]: int(row[1]) for row in rows}
+    return None
 
 
-def _splits(config: Config) -> Iterator[str]:
-    both = set(config["splits"].get("val", [])) & set(config["splits"].get("test", []))
-    if both:
-        yield f"splits.val and splits.test both contain {sorted(both)[0]}: remove it from one of them"
+def _fractions(config: Config) -> Iterator[str]:
+    splits = config["splits"]
+    if splits.get("val_fraction", 0) + splits.get("test_fraction", 0) >= 1:
+        yield "splits.val_fraction and splits.test_fraction sum to 1 or more and leave nothing for training: reduce them"
+
+
+def _forms_of_splits(config: Config) -> Iterator[str]:
+    for whole in _OF_ALL_SPLITS:
+        for key in _OF_ONE_SPLIT:
+            if whole in config["splits"] and key in config["splits"]:
+                yield f"splits.{key} cannot be combined with splits.{whole}: remove one of them"
+
+
+def _held_out(config: Config) -> Iterator[str]:
+    chosen = {key: config["splits"].get(key, []) for key in ("val", "test")}
+    known = _lengths(config)
+    # Without an index, shared bases are still found.
+    sizes = known or {chromosome_of(text): _UNKNOWN_LENGTH for texts in chosen.values() for text in texts}
+    yield from find_held_out(chosen, sizes)[1]
+
+
+def _split_regions(config: Config) -> Iterator[str]:
+    path, sizes = config["splits"].get("regions"), _lengths(config)
+    if isinstance(path, str) and Path(path).is_file() and sizes:
+        read_split_regions(path, sizes)
+    yield from ()
 
 
 def _contrasts(config: Config) -> Iterator[str]:

@@ -28,6 +28,7 @@ SOURCES = (
     ("tiles", "gaps"),
     ("tiles", "limit"),
     ("splits", "genes"),
+    ("splits", "regions"),
     ("variants", "vcf"),
 )
 

@@ -55,22 +55,18 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "fetch_motifs": ProgramKeys(("motifs.source",)),
     "select_genes": ProgramKeys(
         ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
-        ("targets.cells", "attribution.contrasts"),
+        # The seed has an effect only with fractions.
+        ("targets.cells", "attribution.contrasts", "run.seed"),
     ),
-    "write_dataset": ProgramKeys(("targets.transform", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)),
+    "write_dataset": ProgramKeys(
+        ("targets.transform", "targets.library", "windows.max_shift", "splits.folds", *_MATRIX), ("targets.cells",)
+    ),
     # The rule compares contrasts, and in coverage runs the settings of `write_coverage`, by params of its own.
     "scout": ProgramKeys(
         ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform", *_MATRIX),
         (
-            *(
-                "run.name",
-                "run.data_dir",
-                "targets.kind",
-                "targets.cells",
-                "attribution.contrasts",
-                "model",
-                "train.replicates",
-            ),
+            *("run.name", "run.seed", "run.data_dir", "targets.kind", "targets.cells", "attribution.contrasts"),
+            *("model", "train.replicates"),
             *("evaluate.baseline.upstream", "evaluate.baseline.downstream", "resources.threads"),
             *(*_BINS, *_TRANSFORM_OF_TRACKS),
         ),
@@ -158,8 +154,8 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nested like the configuration, with defaults. Options of methods that are not chosen are left out; so are paths and
-        URLs, because the workflow compares the files.
+        Nested like the configuration, with defaults. Options of methods and transforms that are not chosen are left out; so are
+        paths and URLs, because the workflow compares the files.
     """
     picked: dict[str, Any] = {}
     for key in PROGRAMS[program].deciding:
@@ -175,6 +171,10 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
         if "method" in picked.get(section, {}):
             unused = {option for options in methods.values() for option in options} - set(methods[picked[section]["method"]])
             picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
+    if "cpm" not in str(picked.get("targets", {}).get("transform")):
+        picked.get("targets", {}).pop("library", None)
+    if program == "select_genes" and {"val_fraction", "test_fraction"} & config["splits"].keys():
+        picked["run"] = {"seed": config["run"]["seed"]}
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:
             picked.get("targets", {}).pop(key.partition(".")[2], None)

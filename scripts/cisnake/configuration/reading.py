@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import textwrap
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -16,6 +17,7 @@ from cisnake.configuration.programs import PROGRAMS
 from cisnake.configuration.schema import apply_schema, load_schema, resolve
 from cisnake.errors import InputError, unknown_name
 from cisnake.sections import Sections, as_section
+from cisnake.text_files import parse_yaml
 
 _WIDTH = 110
 
@@ -108,7 +110,7 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The file does not exist, cannot be read, or is not YAML with sections.
+        The file does not exist, cannot be read, or is not YAML or JSON with sections.
     """
     if not path.exists():
         # A job that waited in a queue reads the configuration that the run has by then.
@@ -117,9 +119,9 @@ def read_file(path: Path) -> dict[str, Any]:
             "restart the run."
         )
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as a configuration in YAML: {error}") from error
+        values = parse_yaml(path.read_text(encoding="utf-8-sig"), yaml.CSafeLoader)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as a configuration in YAML or JSON: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} has no sections: a configuration starts with sections such as run and peaks.")
     return values

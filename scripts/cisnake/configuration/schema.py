@@ -129,6 +129,8 @@ def _typed(value: Any, kind: Any) -> Any:
     YAML reads 1e-4 as text, and Snakemake reads everything inside the braces of `--config 'peaks={threshold: 0.02}'` as text.
     Numbers are normalised, so that a change from 300 to 300.0 does not trigger a rerun.
     """
+    if kind == ["number", "string"]:
+        kind = "number"
     if kind == "boolean" and isinstance(value, str):
         return {"true": True, "false": False}.get(value.lower(), value)
     if kind not in ("integer", "number") or isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -159,7 +161,8 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
                 yield f"{place or 'the configuration'} is missing {key}"
     elif error.validator == "oneOf" and place == "splits":
         yield (
-            "splits needs exactly one of: val and test (chromosomes), folds, val_fraction and test_fraction, or genes (a table)"
+            "splits needs exactly one of: validation and test (val or val_fraction, and test or test_fraction), folds, genes "
+            "(a table), or regions (a table)"
         )
     elif error.validator == "oneOf" and isinstance(value, dict):
         for part in error.context or []:
@@ -168,7 +171,9 @@ def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
     elif error.validator == "oneOf":
         yield f"{place} must be a path, or a mapping with url and sha256, not {value!r}"
     elif error.validator == "type" and error.validator_value == "string" and isinstance(value, (int, float)):
-        yield f"{place}: {value!r} is read as a number or boolean: put it in quotes"
+        # In `[chr2:1-500,000]`, YAML reads the comma as the end of an entry.
+        region = "; if it is part of a region, quote all of it" if place.startswith(("splits.val", "splits.test")) else ""
+        yield f"{place}: {value!r} is read as a number or boolean: put it in quotes{region}"
     else:
         # Numbers are stored as floats: print 3.0 as 3, as the user wrote it.
         whole = isinstance(value, float) and value.is_integer()

@@ -1,4 +1,4 @@
-"""Load motifs from MEME files and from JASPAR, by release and taxonomic group.
+"""Load motifs from files (MEME, JASPAR, TRANSFAC, HOMER) and from JASPAR, by release and taxonomic group.
 
 This module has its own strict MEME reader: memelite (0.5.0) loses the last motif of a file without a final newline, and
 Biopython (1.88) does not name the line in its errors.
@@ -14,12 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cisnake.data.motif_formats import ROUNDING, find_format, read_angled, read_transfac
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 from cisnake.text_files import open_text
-
-# Tolerance of the sum of a row: probabilities may be rounded to two digits, so that four of them may miss 1 by this much.
-ROUNDING = 0.021
 
 _ATTRIBUTE = re.compile(r"(\w+)=\s*(\S+)")
 _STATISTICS = re.compile(r"\bwidth *= *\d")
@@ -65,21 +63,22 @@ class Motif:
 
 
 def load_motifs(source: str | Path) -> list[Motif]:
-    """Load motifs from JASPAR (`jaspar:<release>/<taxonomic group>`) or from a MEME file.
+    """Load motifs from JASPAR (`jaspar:<release>/<taxonomic group>`) or from a file.
 
     Parameters
     ----------
     source: str or Path
-        A JASPAR collection such as "jaspar:2026/fungi", or the path of a MEME file, plain or gzipped.
+        A JASPAR collection such as "jaspar:2026/fungi", or the path of a file in the format of MEME, JASPAR, TRANSFAC or
+        HOMER, plain or gzipped.
 
     Raises
     ------
     InputError
-        As for `fetch_jaspar` and `read_meme`.
+        As for `fetch_jaspar` and `read_motifs`.
     """
     text = str(source)
     if not text.startswith("jaspar:"):
-        return read_meme(source)
+        return read_motifs(source)
     release, slash, group = text.removeprefix("jaspar:").partition("/")
     if not slash or not release or not group:
         raise InputError(
@@ -129,6 +128,53 @@ def fetch_jaspar(release: str, group: str) -> list[Motif]:
     return motifs
 
 
+def read_motifs(path: str | Path) -> list[Motif]:
+    r"""Read a file of motifs, whose format is seen from its content.
+
+    Parameters
+    ----------
+    path: str or Path
+        In the format of MEME, JASPAR (with or without letters of the bases), TRANSFAC or HOMER, plain or gzipped. Counts are
+        divided by their sum at each position; no pseudocount is added.
+
+    Returns
+    -------
+    list of Motif
+        In the order of the file. Of HOMER's heading, the id is the second field, and the name its part before the first "/".
+
+    Raises
+    ------
+    InputError
+        The file is missing, in another format, empty of motifs or malformed, or an id occurs twice. The message names the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from cisnake.data import read_motifs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "motifs.jaspar")
+    ...     _ = path.write_text(">MA0001.1 AGL3\nA [ 3 0 ]\nC [ 0 1 ]\nG [ 1 1 ]\nT [ 0 2 ]\n")
+    ...     (motif,) = read_motifs(path)
+    >>> motif.id, motif.name, motif.n_sites, motif.probabilities.tolist()
+    ('MA0001.1', 'AGL3', 4, [[0.75, 0.0, 0.25, 0.0], [0.0, 0.25, 0.25, 0.5]])
+    """
+    path = Path(path)
+    lines = _Lines(path, _read_lines(path))
+    numbered = list(lines)
+    form = find_format(numbered)
+    if form == "meme":
+        return read_meme(path)
+    motifs: dict[str, Motif] = {}
+    for matrix in (read_angled if form == "angled" else read_transfac)(path, numbered):
+        if matrix.id in motifs:
+            raise lines.error(matrix.line, f"motif '{matrix.id}' occurs twice: remove one, or make the ids unique.")
+        totals = matrix.values.sum(axis=1, keepdims=True)
+        n_sites = round(float(totals[0, 0])) if matrix.counts else 0
+        motifs[matrix.id] = Motif(matrix.id, matrix.name, matrix.values / totals, n_sites)
+    return list(motifs.values())
+
+
 def read_meme(path: str | Path) -> list[Motif]:
     """Read a file in MEME's minimal motif format, plain or gzipped.
 
@@ -160,7 +206,9 @@ def read_meme(path: str | Path) -> list[Motif]:
         if line.split()[:2] == ["MEME", "version"]:
             version_seen = True
         elif not version_seen:
-            raise lines.error(number, "the first line must be 'MEME version <number>': is this a MEME file?")
+            raise lines.error(
+                number, "the first line must be 'MEME version <number>': formats are MEME, JASPAR, TRANSFAC, HOMER."
+            )
         elif line.startswith("ALPHABET"):
             _check_alphabet(line, number, lines)
         elif line.startswith("MOTIF"):

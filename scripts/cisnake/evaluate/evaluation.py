@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import measured_values, open_dataset, read_codes, read_transform, read_windows
-from cisnake.data.matrix import KINDS, ExpressionTransform
+from cisnake.data.matrix import ExpressionTransform
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate.baselines import train_mean
@@ -78,18 +78,21 @@ def evaluate_split(
     if any(len(paths) != n_replicates for paths in folds.values()):
         raise InputError("the folds have different numbers of replicates: pass all models of every fold.")
     with open_dataset(dataset) as file:
-        windows, labels, transform = read_windows(file), measured_values(file), read_transform(file)
+        windows, transform = read_windows(file), read_transform(file)
         progress = Progress(f"models evaluated on the {split} genes", len(models))
-        parts = []
+        parts, measured, scale = [], [], []
         for fold, paths in folds.items():
             role = split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             rows, train = np.flatnonzero(role == split), np.flatnonzero(role == "train")
             if not len(rows):
                 raise InputError(f"no gene is in the split {split}: check the section 'splits' of the configuration.")
+            labels = measured_values(file, fold=fold)
+            measured.append(labels[rows])
+            scale += [fold] * len(rows)
             replicates = _predict_replicates(file, windows, rows, paths, batch_size, progress)
             parts.append(_Predictions(rows, replicates, train_mean(labels[train], len(rows))))
     predictions = _Predictions.join(parts)
-    genes, true = windows.iloc[predictions.rows], labels[predictions.rows]
+    genes, true = windows.iloc[predictions.rows], np.concatenate(measured)
     at = rows_among(ridges, predictions.rows)
     blocks = neighbour_blocks(genes)
     summary, by_task = _score(true, predictions, ridges.tasks[at], tasks, blocks)
@@ -99,7 +102,7 @@ def evaluate_split(
     rows = by_contrast.astype(object).where(by_contrast.notna(), None).set_index("contrast").to_dict("index")
     summary["contrasts"] = {name: {**row, "ridges": of_target[name]} for name, row in rows.items()}
     by_gene = pd.concat([genes[["gene_id", "fold"]].reset_index(drop=True), score_genes(true, predictions.ensemble)], axis=1)
-    table = _as_anndata(true, predictions, ridges.tasks[at], genes, tasks, transform, split)
+    table = _as_anndata(true, predictions, ridges.tasks[at], genes, tasks, transform, np.array(scale), split)
     return SplitEvaluation({"split": split} | summary, by_task, by_contrast, by_gene, table)
 
 
@@ -237,15 +240,20 @@ def _as_anndata(
     genes: pd.DataFrame,
     tasks: pd.DataFrame,
     transform: dict[str, Any],
+    folds: np.ndarray,
     split: str,
 ) -> anndata.AnnData:
-    """Return measurements and predictions (obs: tasks, var: genes); `transform` describes how labels were transformed."""
+    """Return measurements and predictions (obs: tasks, var: genes).
+
+    `transform` describes how labels were transformed, and `folds` is the fold whose models predicted each gene.
+    """
     layers = {"predicted": predictions.ensemble.T, "kmer_ridge": kmer_ridge.T}
     layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(predictions.replicates)}
-    if transform["kind"] in KINDS and transform["kind"] != "none":
+    if transform["kind"] not in ("none", "coverage"):
         # A prediction can exceed every measurement by so much that the inverse of log1p overflows to infinity.
         with np.errstate(over="ignore"):
-            original = ExpressionTransform.from_dict(transform).inverse(predictions.ensemble.astype(np.float64))
+            ensemble = predictions.ensemble.astype(np.float64)
+            original = ExpressionTransform.from_dict(transform).inverse(ensemble, folds=folds)
             layers["predicted_original"] = original.astype(np.float32).T
     return anndata.AnnData(
         X=true.T,

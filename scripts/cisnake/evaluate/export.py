@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from cisnake.data.matrix import read_annotations
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
+from cisnake.joins import explain_mismatch
 
 # Layers of predictions.h5ad and the layers to export them to. The second one exists only if labels were transformed.
 LAYERS = {"predicted": "cisnake_predicted", "predicted_original": "cisnake_predicted_original"}
@@ -58,7 +60,10 @@ def export_predictions(
         shutil.copyfile(matrix, part)
         part.chmod(0o644)
         with h5py.File(part, "r+") as file:
-            obs, var = (anndata.io.read_elem(file[name]) for name in ("obs", "var"))
+            obs, var = (read_annotations(file, name) for name in ("obs", "var"))
+            if isinstance(file["obs"], h5py.Dataset):
+                # AnnData would look for the categories of the new var in uns, as in old files.
+                anndata.io.write_elem(file, "obs", obs)
             if gene_column is not None and gene_column not in var:
                 raise unknown_name(f"column of var of {matrix}", gene_column, map(str, var.columns))
             ids = pd.Index((var.index if gene_column is None else var[gene_column]).astype(str))
@@ -96,12 +101,14 @@ def _collect(
             obs, var, uns = (anndata.io.read_elem(file[name]) for name in ("obs", "var", "uns"))
             rows = tasks.get_indexer(obs.index.astype(str))
             if (rows < 0).any():
-                raise unknown_name(f"task of {path} (not in {matrix})", obs.index[int(np.argmax(rows < 0))], tasks)
-            columns = var.index.astype(str).map(matrix_id).map(places).to_numpy(np.float64)
+                why = explain_mismatch("the file of predictions", obs.index.astype(str), "the matrix", tasks)
+                raise InputError(f"{matrix} lacks {int((rows < 0).sum())} of the tasks of {path}: {why}.")
+            wanted = pd.Series(var.index.astype(str))
+            wanted = wanted.map(matrix_id).fillna(wanted)
+            columns = wanted.map(places).to_numpy(np.float64)
             if np.isnan(columns).all():
-                raise InputError(
-                    f"{matrix} has none of the genes of {path} (such as {var.index[0]}): are both files from the same run?"
-                )
+                why = explain_mismatch("the file of predictions", wanted, "the matrix", places.index)
+                raise InputError(f"{matrix} has none of the genes of {path}: {why}. Use files of the same run.")
             new = np.flatnonzero(~np.isnan(columns))
             new = new[~taken[columns[new].astype(int)]]
             at = columns[new].astype(int)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import measured_values, open_dataset, read_codes, read_tasks, read_windows
+from cisnake.data.genome import overlaps
 from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate.baselines import KmerRidge, candidate_windows, fit_kmer_ridges
@@ -19,8 +20,8 @@ from cisnake.interpret import Contrast
 from cisnake.program import Progress, log
 from cisnake.sections import BaselineSection
 
-LEVELS = "levels"
-"""Name of the tasks, which share one ridge, in the table of choices. Contrasts are listed by name."""
+LEVELS = "all tasks"
+"""Name of the tasks, which share one ridge, in the table of choices; no contrast can have a name with a blank."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def fit_baselines(
     """Fit the k-mer ridges of every fold to its training genes, and predict the genes of some splits.
 
     The window, the kind of words and the penalty are chosen on the validation genes of the fold: once for all tasks, and once
-    for each contrast.
+    for each contrast. In coverage runs, training genes whose windows share bases with those of held-out genes are left out.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def fit_baselines(
     predictions: dict of str to BaselinePredictions
         By split.
     choices: pandas.DataFrame
-        fold, target ("levels" or a contrast) and the attributes of `KmerRidge`.
+        fold, target ("all tasks" or a contrast) and the attributes of `KmerRidge`.
 
     Raises
     ------
@@ -82,8 +83,6 @@ def fit_baselines(
         windows, tasks = read_windows(file), read_tasks(file)
         pad, length, n_folds = int(file["pad"][()]), int(file["seq_len"][()]), int(file.attrs["n_folds"])
         candidates = candidate_windows(baseline, upstream, length - upstream)
-        labels = measured_values(file).astype(np.float64)
-        targets = np.concatenate([labels, *(contrast.measured(labels, tasks)[:, None] for contrast in contrasts)], axis=1)
         groups = np.concatenate([np.zeros(len(tasks), int), 1 + np.arange(len(contrasts))])
 
         def codes(rows: np.ndarray, before: int, after: int) -> np.ndarray:
@@ -91,13 +90,19 @@ def fit_baselines(
 
         progress = Progress("folds with a fitted k-mer ridge", n_folds)
         for fold in range(n_folds):
+            labels = measured_values(file, fold=fold).astype(np.float64)
+            targets = np.concatenate([labels, *(contrast.measured(labels, tasks)[:, None] for contrast in contrasts)], axis=1)
             role = split_for_fold(windows, fold, n_folds)
             rows = {split: np.flatnonzero(role == split) for split in ("train", "val", *splits)}
             for split in splits:
                 if not len(rows[split]):
                     raise InputError(f"no gene is in the split {split}: check the section 'splits' of the configuration.")
             held_out = np.concatenate([rows[split] for split in splits])
-            roles = {"train": rows["train"], "val": rows["val"], "predicted": held_out}
+            train = rows["train"]
+            if "gene_bins" in file:
+                # Networks of coverage runs train on tiles, but windows of training genes can extend into held-out tiles.
+                train = train[~overlaps(windows.iloc[train], windows.iloc[np.union1d(rows["val"], held_out)])]
+            roles = {"train": train, "val": rows["val"], "predicted": held_out}
             predicted, chosen = fit_kmer_ridges(codes, targets, groups, roles, candidates, baseline)
             ends = np.cumsum([len(rows[split]) for split in splits])[:-1]
             for split, part in zip(splits, np.split(predicted, ends), strict=True):

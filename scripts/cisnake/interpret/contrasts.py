@@ -91,8 +91,8 @@ def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -
     Raises
     ------
     InputError
-        A name is neither a task nor a group, a query is invalid, the score is unknown, a task is on both sides, or a side is
-        empty.
+        A name is neither a task nor a group, or could be either; a query is invalid, the score is unknown, a task is on both
+        sides, or a side is empty.
 
     Examples
     --------
@@ -183,7 +183,10 @@ def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 f"contrasts: each_group: the groups {group_by_name[name]} and {group} would both be named {name}: rename one, "
                 "or list the contrasts."
             )
-        sections[name] = {"on_tasks": members["task"].tolist(), "score": "specificity"}
+        on_tasks: list[str] | str = members["task"].tolist()
+        if _clashes(on_tasks, table):
+            on_tasks = _query_for("group", str(group))
+        sections[name] = {"on_tasks": on_tasks, "score": "specificity"}
         group_by_name[name] = str(group)
     if len(sections) < 2:
         raise InputError(
@@ -203,7 +206,31 @@ def _select_tasks(contrast: str, side: str, names: Sequence[str] | None, table: 
         if not members:
             raise unknown_name(f"task or group in contrast {contrast}", name, [*tasks, *dict.fromkeys(table["group"])])
         chosen.update(dict.fromkeys(members))
+    for name, others in _clashes(names or (), table).items():
+        as_task, as_group = (
+            " or ".join(
+                _query_for(column if other == name else "task" if other in known else "group", other) for other in names or ()
+            )
+            for column in ("task", "group")
+        )
+        raise InputError(
+            f"contrast {contrast}: {name!r} in {side} is a task, and also a group with other tasks ({', '.join(others[:3])}"
+            f'{", ..." if len(others) > 3 else ""}). Write {side}: "{as_task}" for the task, or {side}: "{as_group}" for '
+            "the group."
+        )
     return tuple(chosen)
+
+
+def _clashes(names: Sequence[str], table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the names of tasks that are also groups of other tasks, unless these are listed too, with the other tasks."""
+    listed = set(names)
+    both = listed & set(table["task"]) & set(table["group"])
+    others = {name: [task for task in table["task"][table["group"] == name] if task not in listed] for name in sorted(both)}
+    return {name: tasks for name, tasks in others.items() if tasks}
+
+
+def _query_for(column: str, value: str) -> str:
+    return f"{column} == {value!r}"
 
 
 def _query_tasks(contrast: str, side: str, query: str, table: pd.DataFrame) -> tuple[str, ...]:

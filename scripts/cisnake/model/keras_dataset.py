@@ -15,12 +15,14 @@ from cisnake.data.dataset import (
     WindowReader,
     check_strand_pair,
     draw_epoch,
+    fold_scale,
     open_dataset,
     read_strand_pair,
     read_tasks,
+    read_windows,
     turn_labels,
 )
-from cisnake.data.windows import SPLITS
+from cisnake.data.windows import SPLITS, split_for_fold
 from cisnake.errors import InputError, unknown_name
 
 AUGMENT_MODES = ("random", "serial", None)
@@ -39,7 +41,7 @@ class HDF5Dataset(keras.utils.PyDataset):
     Parameters
     ----------
     key: str or None
-        "train", "val" or "test"; None for all.
+        "train", "val" or "test"; None for all. In a file with folds, whose genes are all stored as "test", see `fold`.
     h5_file: str or Path
     seq_len: int, optional
         Length of the windows in bases, centred in the stored windows. Coverage requires the stored length, because its bins
@@ -64,6 +66,10 @@ class HDF5Dataset(keras.utils.PyDataset):
         for coverage, because expression follows the gene's direction. Default False.
     strand_pair: sequence of int, optional
         For each task, the index of the task that measures the opposite strand. Default: the pairs stored in the file.
+    fold: int, optional
+        In a file with folds, the fold f whose models are trained: test genes are those of fold f, validation genes those of
+        fold f + 1 (wrapping round), training genes all others, and labels are standardised by the latter. Default: the splits
+        and labels are those in the file.
     workers, use_multiprocessing, max_queue_size: int, bool, int
         Arguments of `keras.utils.PyDataset`: number of workers, processes instead of threads, and number of prefetched
         batches. Default: two threads and four batches.
@@ -105,6 +111,7 @@ class HDF5Dataset(keras.utils.PyDataset):
         shuffle: bool = False,
         reverse_complement: bool = False,
         strand_pair: Sequence[int] | None = None,
+        fold: int | None = None,
         workers: int = 2,
         use_multiprocessing: bool = False,
         max_queue_size: int = 4,
@@ -119,20 +126,22 @@ class HDF5Dataset(keras.utils.PyDataset):
         self._drawn: tuple[int, Draws] | None = None
         self._windows = WindowReader(h5_file, seq_len, self.max_seq_shift, depth)
         self.seq_len = self._windows.seq_len
-        self._open(strand_pair)
+        self._open(strand_pair, fold)
 
-    def _open(self, strand_pair: Sequence[int] | np.ndarray | None) -> None:
+    def _open(self, strand_pair: Sequence[int] | np.ndarray | None, fold: int | None) -> None:
         """Read the examples' genes and tasks, and their labels if these fit in memory."""
         with open_dataset(self.h5_file) as file:
-            genes = file["genes"].asstr()[:]
+            windows = read_windows(file)
+            self._scale = fold_scale(file, fold)
+            split = windows["split"] if fold is None else split_for_fold(windows, fold, int(file.attrs["n_folds"]))
             self.tasks = read_tasks(file)
             self._coverage = int(file.attrs.get("bin_size", 0)) > 0
             stored = int(file["seq_len"][()])
             self._label_reader = RowReader(file, "labels")
             if strand_pair is None:
                 strand_pair = read_strand_pair(file)
-        self.gene_index = np.arange(len(genes)) if self.key is None else np.flatnonzero(genes[:, 1] == self.key)
-        self.genes = genes[self.gene_index, 0].tolist()
+        self.gene_index = np.arange(len(windows)) if self.key is None else np.flatnonzero(split == self.key)
+        self.genes = windows["gene_id"].iloc[self.gene_index].tolist()
         self.n_seqs = len(self.gene_index)
         self._check_file(stored)
         self._strand_pair = None if strand_pair is None else check_strand_pair(strand_pair, len(self.tasks))
@@ -203,7 +212,10 @@ class HDF5Dataset(keras.utils.PyDataset):
             labels = self._labels[examples]
         else:
             labels = self._label_reader.read(self.gene_index[examples])
-        return np.ascontiguousarray(labels.swapaxes(1, 2)) if self._coverage else labels[:, :, 0]
+        if self._coverage:
+            return np.ascontiguousarray(labels.swapaxes(1, 2))
+        labels = labels[:, :, 0]
+        return labels if self._scale is None else self._scale.convert(labels, self.gene_index[examples])
 
 
 def _check_arguments(key: str | None, augment_mode: str | None, batch_size: int, reverse_complement: bool) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.program import log
+from cisnake.text_files import parse_yaml
 
 
 class ParamSetting(NamedTuple):
@@ -93,7 +94,6 @@ _KINDS = {
     str: "text",
     list: "a list",
 }
-_BEGINS_AS_JSON = re.compile(r'\s*\{\s*"')
 
 
 class _Loader(yaml.SafeLoader):
@@ -137,7 +137,7 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     """
     try:
         # Windows editors put a byte order mark before UTF-8, which the JSON parser rejects.
-        params = _parse(Path(path).read_text(encoding="utf-8-sig"))
+        params = parse_yaml(Path(path).read_text(encoding="utf-8-sig"), _Loader)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
         raise InputError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error
     if isinstance(params, dict):
@@ -154,23 +154,6 @@ def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> di
     if "transfer" in params:
         params["transfer"] = TRANSFER_DEFAULTS | _checked("transfer", params["transfer"], TRANSFER_SETTINGS, path)
     return params
-
-
-def _parse(text: str) -> Any:
-    """Parse text as JSON if possible, else as YAML; JSON may be indented with tabs, which YAML rejects."""
-    if not text.lstrip().startswith("{"):
-        return yaml.load(text, _Loader)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        json_error = error
-    try:
-        # YAML in braces also starts with "{", and some invalid JSON is valid YAML.
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        if _BEGINS_AS_JSON.match(text):
-            raise json_error from None
-        raise
 
 
 def _checked(section: str, values: dict[str, Any], settings: dict[str, ParamSetting], path: str | Path) -> dict[str, Any]:

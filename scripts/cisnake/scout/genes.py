@@ -118,7 +118,7 @@ def scout_genes(
         No gene is left, or a split is invalid.
     """
     # Whether a gene is measured is not asked here: that, too, is known of test genes only from their labels.
-    listed = MatrixGenes(matrix.ids, np.ones(len(matrix.ids), bool))
+    listed = MatrixGenes(matrix.ids, np.ones(len(matrix.ids), bool), tasks=matrix.tasks["task"].tolist())
 
     def select(upstream: int, downstream: int) -> tuple[pd.DataFrame, dict[str, Any]]:
         windows = dataclasses.replace(configured.windows, upstream=upstream, downstream=downstream)
@@ -131,7 +131,7 @@ def scout_genes(
     own = (configured.windows.upstream, configured.windows.downstream)
     grid = place_grid(*_room(smallest, genome, configured.windows.anchor), own)
     kept, summary = select(*grid.largest)
-    genes = assign_splits(kept, splits, list(genome.sizes), configured.windows.max_shift)
+    genes, at_borders = assign_splits(kept, splits, genome.sizes, configured.windows.max_shift, configured.run.seed)
     notices, folds = list(summary["notices"]), splits.folds or 1
     if not splits.allow_overlap:
         try:
@@ -153,7 +153,7 @@ def scout_genes(
     poor = filter_genes(values, configured.targets.filters.genes)["reason"].to_numpy(object)
     poor[(poor == "") & ~np.isfinite(values).any(axis=1)] = "no_label"
     genes, raw = genes[seen][poor == ""].reset_index(drop=True), values[poor == ""]
-    dropped = pd.Series(summary["dropped"]).add(pd.Series(poor[poor != ""], dtype=object).value_counts(), fill_value=0)
+    dropped = pd.Series(summary["dropped"]).add(at_borders["reason"].value_counts(), fill_value=0).add(pd.Series(poor[poor != ""], dtype=object).value_counts(), fill_value=0)
     for role in ("train", "val"):
         if not (genes["role"] == role).any():
             raise InputError(f"no {'training' if role == 'train' else 'validation'} gene has labels: check splits and filters.")
@@ -190,4 +190,4 @@ def read_measurements(matrix: Path, tasks: Path | None, targets: TargetsSection)
     """Read the matrix of a run and the table of its tasks (default: annotations in the matrix, if its format has any)."""
     ids, names, values = read_matrix(matrix, *matrix_keys(targets))
     described = tasks or (matrix if describes_tasks(matrix) else None)
-    return Measurements(ids, values, read_tasks_table(described, names, dataclasses.asdict(targets.task_columns)))
+    return Measurements(ids, values, read_tasks_table(described, names, dataclasses.asdict(targets.task_columns), ids))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cisnake.data.matrix import KINDS
+from cisnake.data.matrix import check_kinds
 from cisnake.evaluate import pearson
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -43,7 +44,7 @@ class LabelSummary:
 
 
 def summarize_labels(
-    labels: np.ndarray, raw: np.ndarray, train: np.ndarray, tasks: pd.DataFrame, transform: str
+    labels: np.ndarray, raw: np.ndarray, train: np.ndarray, tasks: pd.DataFrame, transform: str | Sequence[str]
 ) -> LabelSummary:
     """Describe the labels.
 
@@ -55,7 +56,7 @@ def summarize_labels(
         Which genes are training genes.
     tasks: pandas.DataFrame
         task, group.
-    transform: str
+    transform: str or sequence of str
         `targets.transform`.
     """
     of_train = labels[train].astype(np.float64)
@@ -102,15 +103,14 @@ def _correlate(columns: np.ndarray, column: np.ndarray) -> np.ndarray:
     return pearson(np.where(np.isnan(column), np.nan, columns), np.broadcast_to(column, columns.shape))
 
 
-def _raw_counts(raw: np.ndarray, transform: str) -> list[str]:
+def _raw_counts(raw: np.ndarray, transform: str | Sequence[str]) -> list[str]:
     known = raw[np.isfinite(raw)]
-    if transform != "none" or not len(known) or known.min() < 0:
+    if set(check_kinds(transform)) - {"none", "zscore"} or not len(known) or known.min() < 0:
         return []
-    advised = "log2_cpm" if "log2_cpm" in KINDS else "log1p_cpm"
     if (known == np.floor(known)).all() and known.max() > 50:
         return [
             f"The measurements are whole numbers up to {known.max():,.0f} and look like raw counts. Set targets.transform to "
-            f"{advised} and run scout again: without it, a few highly expressed genes decide everything."
+            f"log2_cpm and run scout again: without it, a few highly expressed genes decide everything."
         ]
     if known.max() > 100 * max(float(np.median(known[known > 0])) if (known > 0).any() else 0.0, 1e-9):
         return [

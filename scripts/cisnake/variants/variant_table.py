@@ -7,6 +7,7 @@ import pandas as pd
 
 from cisnake.data.genome import decode, encode, match_chromosomes, reverse_complement, to_genome
 from cisnake.errors import InputError, unknown_name
+from cisnake.joins import explain_mismatch
 from cisnake.variants.vcf import unscorable_alleles
 from cisnake.variants.windows import Window, pair_with_genes, trim
 
@@ -88,7 +89,8 @@ def _named_genes(variants: pd.DataFrame, genes: list[str]) -> np.ndarray | None:
     index_of = {gene: index for index, gene in enumerate(genes)}
     named = variants[column].astype(str).map(index_of).fillna(-1).astype(np.int64).to_numpy()
     if len(named) and (named < 0).all():
-        raise unknown_name("gene", str(variants[column].iloc[0]), genes)
+        why = explain_mismatch("the table", variants[column].astype(str), "the data set", genes)
+        raise InputError(f"the table of variants has no gene of the data set: {why}.")
     return named
 
 

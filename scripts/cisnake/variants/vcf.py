@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pysam
 from cisnake.data.genome import Genome, encode, match_chromosomes
 from cisnake.errors import InputError
 from cisnake.files import write_whole
+from cisnake.program import log
 from cisnake.text_files import open_text
 
 SCORED = ("ok", "flipped")
@@ -25,6 +26,9 @@ INFO_HEADER = (
     'Reserved characters of VCF are percent-encoded.">'
 )
 
+_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
+# The columns up to ALT.
+_NEEDED = 5
 _BASES = frozenset("ACGTNacgtn")
 # The largest position that a .tbi index can address.
 _TABIX_END = 1 << 29
@@ -35,7 +39,8 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
 
     No variant is dropped and no allele is normalised. The status of a variant that cannot be scored states the reason. The
     file is parsed as text, not by htslib, so that errors can name the line and `write_annotated` can preserve all other
-    columns. To convert BCF, use `bcftools view`.
+    columns. Five columns (CHROM, POS, ID, REF, ALT) are enough: the header may be missing, and further columns that are missing
+    are read as `.`; the log says so. To convert BCF, use `bcftools view`.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
         The file is not a VCF, is damaged, or shares no chromosome with the genome. The message names the line if possible.
     """
     rows = []
-    for index, (number, fields) in enumerate(_records(path)):
+    for index, (number, fields) in enumerate(_records(path, log.info)):
         chrom, position, identifier, ref, alts = fields[:5]
         if not position.isdigit():
             raise InputError(f"{path}, line {number}: POS is '{position}', which is not a position: fix the file.")
@@ -147,7 +152,8 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
     Parameters
     ----------
     source: str or Path
-        The input VCF. An existing `CISNAKE` field is replaced; everything else is preserved.
+        The input VCF. An existing `CISNAKE` field is replaced; everything else is preserved. Missing headers and columns are
+        added, so that the output is a valid VCF.
     path: str or Path
         The output file, `.vcf.gz`. Its index, `.tbi`, is written next to it.
     annotations: sequence of sequences of str
@@ -156,11 +162,7 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
     with write_whole(path) as part:
         places = []
         with pysam.BGZFile(str(part), "wb") as sink:
-            for line in _header(source):
-                if line.startswith("#CHROM"):
-                    sink.write(f"{INFO_HEADER}\n".encode())
-                if not line.startswith(f"##INFO=<ID={INFO},"):
-                    sink.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+            sink.write(("\n".join(_header(source)) + "\n").encode("utf-8", "surrogateescape"))
             for entries, (_, fields) in zip(annotations, _records(source), strict=True):
                 kept = [field for field in fields[7].split(";") if field != "." and not field.startswith(f"{INFO}=")]
                 fields[7] = ";".join([*kept, f"{INFO}={','.join(entries)}"])
@@ -205,31 +207,68 @@ def _indexable(places: list[tuple[str, int, int]]) -> bool:
 
 
 def _header(path: str | Path) -> Iterator[str]:
+    """Yield the header of the annotated copy: that of a file, completed, with the line that describes the INFO field."""
+    columns: list[str] = []
+    lines = []
     for _, line in _lines(path):
-        if not line.startswith("#"):
-            return
-        yield line
+        if line.startswith("##"):
+            lines.append(line)
+        elif _names_columns(line):
+            columns = line.removeprefix("#").split("\t")
+        elif line and not line.startswith("#"):
+            break
+    n_columns = next((len(fields) for _, fields in _records(path)), len(_COLUMNS))
+    # Without a header, samples have no names.
+    missing = [*_COLUMNS, "FORMAT", *(f"sample_{i}" for i in range(1, n_columns - len(_COLUMNS)))][:n_columns]
+    if not lines or not lines[0].startswith("##fileformat="):
+        yield "##fileformat=VCFv4.2"
+    yield from (line for line in lines if not line.startswith(f"##INFO=<ID={INFO},"))
+    yield INFO_HEADER
+    yield "#" + "\t".join([*_COLUMNS[:_NEEDED], *(columns or missing)[_NEEDED:], *missing[len(columns or missing) :]])
 
 
-def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the columns of each record."""
-    columns = 0
+def _names_columns(line: str) -> bool:
+    return line.upper().startswith("#CHROM")
+
+
+def _records(path: str | Path, notify: Callable[..., None] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the columns of each record, at least eight; missing and empty ones after ALT are `.`.
+
+    `notify` is called with a message and its arguments, once for each kind of departure from the format.
+    """
+    columns, named, complete = 0, False, notify is None
     for number, line in _lines(path):
         if line.startswith("#"):
-            if line.startswith("#CHROM"):
-                columns = line.count("\t") + 1
+            if _names_columns(line):
+                columns, named = max(_count(path, number, line), len(_COLUMNS)), True
         elif line:
+            n, first = _count(path, number, line), "the header" if named else "the first record"
             if not columns:
-                raise InputError(f"{path}, line {number}: record before the line that starts with #CHROM: is this a VCF file?")
-            fields = line.split("\t")
-            if len(fields) != columns or columns < 8:
-                raise InputError(
-                    f"{path}, line {number}: {len(fields)} tab-separated columns, but the header has {columns} (at least the "
-                    "eight up to INFO are required): the line is truncated or separated by spaces; fix the file."
+                columns = max(n, len(_COLUMNS))
+                if notify is not None:
+                    notify("%s has no line that starts with #CHROM: its columns are read as %s", path, ", ".join(_COLUMNS))
+            if n > columns:
+                raise InputError(f"{path}, line {number}: {n} tab-separated columns, but {first} has {columns}: fix the file.")
+            if n < columns and not complete and notify is not None:
+                notify(
+                    "%s, line %d: %d of %d columns, as perhaps below: missing ones are read as '.'", path, number, n, columns
                 )
-            yield number, fields
+                complete = True
+            fields = line.split("\t") + ["."] * (columns - n)
+            yield number, [field or "." if i == 2 or i >= _NEEDED else field for i, field in enumerate(fields)]
     if not columns:
-        raise InputError(f"{path} has no line that starts with #CHROM: is this a VCF file?")
+        raise InputError(f"{path} has no records and no line that starts with #CHROM: is this a VCF file?")
+
+
+def _count(path: str | Path, number: int, line: str) -> int:
+    """Return the number of columns of a line, or raise an error if those up to ALT are not all there."""
+    n = line.count("\t") + 1
+    if n < _NEEDED:
+        raise InputError(
+            f"{path}, line {number}: {n} tab-separated columns, but a VCF has at least five ({', '.join(_COLUMNS[:_NEEDED])}): "
+            "the line is truncated or separated by spaces, or this is not a VCF file."
+        )
+    return n
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str]]:

@@ -137,12 +137,12 @@ chrY  HAVANA  gene  1001  1600  .  -  .  ID=ENSG00000000301.15_PAR_Y;gene_id=ENS
 chrY  HAVANA  transcript  1001  1600  .  -  .  ID=ENST00000000301.6_PAR_Y;Parent=ENSG00000000301.15_PAR_Y;gene_id=ENSG00000000301.15;transcript_id=ENST00000000301.6
 chrY  HAVANA  exon  1001  1300  .  -  .  ID=exon:ENST00000000301.6_PAR_Y:1;Parent=ENST00000000301.6_PAR_Y;gene_id=ENSG00000000301.15
 """),
-    # Releases before 44 give both copies the same gene_id; the second is later dropped as a duplicate.
+    # Releases before 44 give both copies the same gene_id; the GTF files of these releases have the suffix.
     [
         ("ENSG00000000301.15", "PAR1", "protein_coding", "chrX", 2000, 2600, "-"),
-        ("ENSG00000000301.15", "PAR1", "protein_coding", "chrY", 1000, 1600, "-"),
+        ("ENSG00000000301.15_PAR_Y", "PAR1", "protein_coding", "chrY", 1000, 1600, "-"),
     ],
-    [("ENSG00000000301.15", "chrX", 2000, 2300), ("ENSG00000000301.15", "chrY", 1000, 1300)],
+    [("ENSG00000000301.15", "chrX", 2000, 2300), ("ENSG00000000301.15_PAR_Y", "chrY", 1000, 1300)],
 )
 
 NCBI_GTF = Habit(

@@ -232,7 +232,7 @@ def test_exons_are_the_union_of_all_transcripts(gtf, gene_row, monkeypatch):
     assert read_exons(path).values.tolist() == expected
     monkeypatch.setattr("cisnake.data.annotation.gtf._BLOCK_ROWS", 2)
     assert read_exons(path).values.tolist() == expected
-    assert read_genes(path, feature="CDS").values[:, 4:6].tolist() == [[0, 500], [750, 780], [40, 50]]
+    assert read_genes(path, feature="CDS").values[:, 4:6].tolist() == [[20, 200], [750, 780], [40, 50]]
 
 
 def test_spans_do_not_depend_on_blocks(gtf, gene_row, monkeypatch):
@@ -250,6 +250,115 @@ def test_spans_do_not_depend_on_blocks(gtf, gene_row, monkeypatch):
             ["gene_id", "chrom", "start", "end"]
         ].values.tolist()
         assert (genes["gene_name"] == genes["gene_id"].str.upper()).all()
+
+
+def places(path: Path, feature: str = "gene") -> list[list]:
+    return read_genes(path, feature=feature)[["gene_id", "chrom", "start", "end", "strand"]].values.tolist()
+
+
+def transcript(gene_row, chrom: str, exons: list[tuple[int, int]], strand: str, gene: str, name: str, *, own_row: bool) -> str:
+    """Return a transcript as UCSC writes it, with or without a row of its own; exons are numbered from its 5' end."""
+    ids = {"gene_id": gene, "transcript_id": name}
+    lines = [gene_row(chrom, exons[0][0], exons[-1][1], strand, "transcript", **ids)] if own_row else []
+    numbers = range(1, len(exons) + 1) if strand == "+" else range(len(exons), 0, -1)
+    for number, (start, end) in zip(numbers, exons, strict=True):
+        lines.append(gene_row(chrom, start, end, strand, "exon", **ids, exon_number=str(number)))
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+@pytest.mark.parametrize("own_row", [True, False])
+def test_an_id_without_gene_rows_has_a_row_for_each_locus(gtf, gene_row, monkeypatch, own_row: bool, block: int):
+    monkeypatch.setattr("cisnake.data.annotation.gtf._BLOCK_ROWS", block)
+    given = [
+        ("chr1", [(10, 20), (60, 70)], "+", "chained", "c1"),
+        ("chr1", [(50, 55), (90, 99)], "+", "chained", "c2"),
+        ("chr1", [(95, 120)], "+", "chained", "c3"),
+        ("chr1", [(700, 750)], "-", "strands", "s"),
+        ("chr1", [(10, 40)], "+", "strands", "s_2"),
+        ("chr2", [(300, 310), (330, 340)], "-", "apart", "a"),
+        ("chr2", [(800, 810), (830, 840)], "-", "apart", "a_2"),
+        ("chr1", [(500, 540)], "+", "chromosomes", "x"),
+        ("chr3", [(500, 540)], "+", "chromosomes", "x"),
+        # The same name at both places.
+        ("chr4", [(100, 110), (150, 160)], "-", "same", "t"),
+        ("chr4", [(500, 510), (550, 560)], "-", "same", "t"),
+    ]
+    path = gtf(*(transcript(gene_row, *row, own_row=own_row) for row in given))
+    found = places(path)
+    if own_row:
+        assert found[-2:] == [["same", "chr4", 100, 160, "-"], ["same", "chr4", 500, 560, "-"]]
+    else:
+        # The extent of its copies is unknown, but there are two.
+        assert [row[0] for row in found[-2:]] == ["same", "same"]
+    assert found[:-2] == [
+        ["chained", "chr1", 10, 120, "+"],
+        ["strands", "chr1", 700, 750, "-"],
+        ["strands", "chr1", 10, 40, "+"],
+        ["apart", "chr2", 300, 340, "-"],
+        ["apart", "chr2", 800, 840, "-"],
+        ["chromosomes", "chr1", 500, 540, "+"],
+        ["chromosomes", "chr3", 500, 540, "+"],
+    ]
+    # Merging exons never crosses from one locus to another.
+    exons = read_exons(path)
+    chained = exons[exons["gene_id"] == "chained"][["start", "end"]].values.tolist()
+    assert chained == [[10, 20], [50, 55], [60, 70], [90, 120]]
+    assert exons[exons["gene_id"] == "apart"]["start"].tolist() == [300, 330, 800, 830]
+
+
+def test_loci_of_gff3_without_gene_rows(gtf):
+    form = "c\tx\t{}\t{}\t{}\t.\t{}\t.\t{}\n"
+    rows = [
+        ("mRNA", 101, 200, "+", "ID=a.1;geneID=a"),
+        ("mRNA", 151, 300, "+", "ID=a.2;geneID=a"),
+        ("mRNA", 501, 600, "+", "ID=b.1;geneID=b"),
+        ("mRNA", 501, 600, "-", "ID=b.2;geneID=b"),
+        ("mRNA", 701, 800, "-", "ID=d.1;geneID=d"),
+        ("mRNA", 901, 950, "-", "ID=d.2;geneID=d"),
+        # Parts of one coding sequence are one locus.
+        ("CDS", 1001, 1100, "-", "ID=e;locus_tag=e"),
+        ("CDS", 1201, 1300, "-", "ID=e;locus_tag=e"),
+    ]
+    found = [[row[0], *row[2:]] for row in places(gtf(*(form.format(*row) for row in rows)))]
+    assert found == [
+        ["a", 100, 300, "+"], ["b", 500, 600, "+"], ["b", 500, 600, "-"], ["d", 700, 800, "-"], ["d", 900, 950, "-"],
+        ["e", 1000, 1300, "-"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_coding_sequence_and_exons_outside_the_locus_do_not_count(gtf, gene_row, strand: str):
+    ids = {"gene_id": "g"}
+    path = gtf(
+        gene_row("a", 100, 400, strand, **ids),
+        *(gene_row(chrom, start, end, strand, "CDS", **ids) for chrom, start, end in (("a", 150, 180), ("a", 300, 350))),
+        *(gene_row(chrom, start, end, strand, "CDS", **ids) for chrom, start, end in (("a", 700, 800), ("b", 150, 390))),
+        *(gene_row(chrom, start, end, strand, "exon", **ids) for chrom, start, end in (("a", 100, 180), ("a", 700, 900))),
+        gene_row("b", 100, 400, strand, "exon", **ids),
+    )
+    assert places(path, "CDS") == [["g", "a", 150, 350, strand]]
+    assert read_exons(path).values.tolist() == [["g", "a", 100, 180]]
+
+
+@pytest.mark.parametrize("genes", [True, False])
+def test_a_bare_word_is_the_id_of_its_row(gtf, genes: bool):
+    """BRAKER and AUGUSTUS."""
+    form = "c\tAUGUSTUS\t{}\t{}\t{}\t.\t{}\t.\t{}\n"
+    rows = []
+    for name, start, end, strand in (("g1", 101, 500, "+"), ("g2", 801, 900, "-")):
+        own = f'transcript_id "{name}.t1"; gene_id "{name}";'
+        rows += [("gene", start, end, strand, name)] if genes else []
+        rows += [("transcript", start, end, strand, f"{name}.t1"), ("exon", start, end, strand, own)]
+        rows += [("CDS", start + 30, end - 30, strand, own)]
+    path = gtf(*(form.format(*row) for row in rows))
+    assert places(path) == [["g1", "c", 100, 500, "+"], ["g2", "c", 800, 900, "-"]]
+    assert read_genes(path)["gene_name"].tolist() == ["g1", "g2"]
+    assert places(path, "CDS") == [["g1", "c", 130, 470, "+"], ["g2", "c", 830, 870, "-"]]
+    assert read_exons(path).values.tolist() == [["g1", "c", 100, 500], ["g2", "c", 800, 900]]
+    with pytest.raises(InputError, match=r"lone\.gtf, line 2: no other row says to which gene_id this transcript belongs"):
+        exon = ("exon", 1, 9, "+", 'gene_id "g"; transcript_id "t";')
+        read_genes(gtf(*(form.format(*row) for row in (exon, ("transcript", 1, 9, "+", "g9.t1"))), name="lone.gtf"))
 
 
 @pytest.mark.parametrize("packed", [False, True])

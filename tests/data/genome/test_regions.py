@@ -145,3 +145,42 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path):
     (tmp_path / "broken.bed.gz").write_bytes(gzip.compress(b"chr1\t1\t2\n" * 1000)[:-20])
     with pytest.raises(InputError, match=r"broken\.bed\.gz cannot be read as a tab-separated table"):
         regions.read_regions(tmp_path / "broken.bed.gz", SIZES)
+
+
+NAMED = {"chr1": 1000, "chr2": 600_000, "HLA:01": 50, "chr3:1-9": 20}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("chr1", ("chr1", 0, 1000)),
+        ("chr1:1-1000", ("chr1", 0, 1000)),
+        ("chr1:1000-1000", ("chr1", 999, 1000)),
+        ("chr2:1,001-500,000", ("chr2", 1000, 500_000)),
+        ("HLA:01", ("HLA:01", 0, 50)),
+        ("HLA:01:2-3", ("HLA:01", 1, 3)),
+        # As in samtools, the name of a chromosome comes first.
+        ("chr3:1-9", ("chr3:1-9", 0, 20)),
+    ],
+)
+def test_regions_are_1_based_and_include_their_last_base(text, wanted):
+    assert regions.parse_region(text, NAMED, "splits.val") == wanted
+    assert regions.chromosome_of(text) == (wanted[0] if text != "chr3:1-9" else "chr3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr4", r"unknown chromosome in splits\.val 'chr4': did you mean"),
+        ("chr4:1-9", r"unknown chromosome in splits\.val 'chr4': did you mean"),
+        ("chr1:1-1,001", r"splits\.val: chr1:1-1,001 extends beyond the end of chr1, which has 1,000 bp"),
+        ("chr1:0-9", "positions count from 1"),
+        ("chr1:9-8", "the last must not precede the first"),
+        ("chr1:5", r"write it as chromosome:first-last, such as chr2:1-500000"),
+        ("chr1:5-", "write it as chromosome:first-last"),
+        ("chr1:a-b", "write it as chromosome:first-last"),
+    ],
+)
+def test_regions_that_are_not_on_the_genome_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        regions.parse_region(text, NAMED, "splits.val")

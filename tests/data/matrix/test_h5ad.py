@@ -13,6 +13,7 @@ import scipy.sparse
 
 from cisnake.data.matrix import h5ad
 from cisnake.data.matrix.h5ad import open_anndata, read_anndata
+from cisnake.data.matrix.pseudobulks import aggregate_cells
 from cisnake.errors import InputError
 
 KINDS = {"dense": np.asarray, "csr": scipy.sparse.csr_matrix, "csc": scipy.sparse.csc_matrix}
@@ -140,4 +141,102 @@ def test_files_that_are_not_anndata_are_errors(tmp_path, counts):
     with h5py.File(path, "r+") as file:
         del file["X"]
     with pytest.raises(InputError, match="has no X"):
+        read_anndata(path)
+
+
+def compound(index: list[str], **columns) -> np.ndarray:
+    """Return a table as AnnData stored it before version 0.7: one record per row, text in bytes."""
+    columns = {"index": np.array(index, "S"), **{name: np.asarray(column) for name, column in columns.items()}}
+    table = np.zeros(len(index), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+def write_old(path: Path, values: np.ndarray, form: str) -> Path:
+    """Write a file of AnnData 0.6: compound tables, codes of categories with the names in uns, raw beside X."""
+    n, m = values.shape
+    obs = compound(
+        [f"o{i}" for i in range(n)], batch=(np.arange(n) % 3).astype("i1"), n_genes=np.arange(n), tissue=np.array([b"x"] * n)
+    )
+    var = compound([f"g{i}" for i in range(m)], ensembl=np.array([f"e{i}" for i in range(m)], "S"))
+    with h5py.File(path, "w") as file:
+        file["obs"], file["var"], file["raw.var"] = obs, var, var[::-1]
+        file["uns/batch_categories"] = np.array([b"liver", b"skin", b"brain"])
+        # Of a column of var in another file; too short for these numbers, so not the categories of n_genes.
+        file["uns/n_genes_categories"] = np.array([b"a"])
+        file["raw.X"] = values[:, ::-1] * 2
+        if form == "dense":
+            file["X"] = values
+            return path
+        sparse = KINDS[form](values)
+        group = file.create_group("X")
+        group.attrs["h5sparse_format"], group.attrs["h5sparse_shape"] = form, np.array(values.shape)
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(sparse, name)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("form", KINDS)
+def test_tables_in_compound_arrays_are_read_as_anndata_reads_them(tmp_path, counts, form):
+    path = write_old(tmp_path / "old.h5ad", counts, form)
+    expected = anndata.read_h5ad(path)
+    genes, tasks, values = read_anndata(path)
+    assert (list(genes), tasks) == (list(expected.var_names), list(expected.obs_names))
+    np.testing.assert_array_equal(values, counts.T)
+    assert list(read_anndata(path, gene_column="ensembl")[0]) == [f"e{i}" for i in range(9)]
+    genes, _, values = read_anndata(path, "raw")
+    assert list(genes) == [f"g{i}" for i in range(8, -1, -1)]
+    np.testing.assert_array_equal(values, 2 * counts[:, ::-1].T)
+    obs = h5ad.read_obs(path)
+    assert obs["batch"].tolist() == ["liver", "skin", "brain"] * 2 == expected.obs["batch"].tolist()
+    assert obs["n_genes"].tolist() == list("012345") and obs["tissue"].tolist() == ["x"] * 6
+    pseudobulks, _ = aggregate_cells(path, ["batch", "tissue"])
+    np.testing.assert_array_equal(pseudobulks.X.toarray(), [counts[[i, i + 3]].sum(axis=0) for i in (2, 0, 1)])
+
+
+def test_categories_beside_the_columns_are_read(tmp_path, counts):
+    """AnnData 0.7 stored a categorical column as codes that refer to an array in `__categories`."""
+    path = write(tmp_path / "m.h5ad", counts)
+    with h5py.File(path, "r+") as file:
+        del file["obs"]
+        obs = file.create_group("obs")
+        obs.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.1.0", "_index": "index"})
+        obs.attrs["column-order"] = np.array(["batch"], h5py.string_dtype())
+        obs.create_dataset("index", data=[f"o{i}" for i in range(6)], dtype=h5py.string_dtype())
+        obs["batch"] = np.array([0, 1, -1, 0, 1, 0], "i1")
+        obs.create_dataset("__categories/batch", data=["liver", "skin"], dtype=h5py.string_dtype())
+        obs["batch"].attrs["categories"] = obs["__categories/batch"].ref
+    assert h5ad.read_obs(path)["batch"].tolist() == ["liver", "skin", "", "liver", "skin", "liver"]
+    assert read_anndata(path)[1] == [f"o{i}" for i in range(6)]
+
+
+def test_a_group_of_columns_without_a_format_is_a_table(tmp_path, counts):
+    path = write(tmp_path / "m.h5ad", counts)
+    with h5py.File(path, "r+") as file:
+        del file["obs"]
+        file["obs/obs_names"], file["obs/n"] = np.array([f"o{i}" for i in range(6)], "O"), np.arange(6)
+    assert read_anndata(path)[1] == [f"o{i}" for i in range(6)] and h5ad.read_obs(path)["n"].tolist() == list("012345")
+
+
+@pytest.mark.parametrize("obs", [3.0, np.zeros((6, 2)), {"a": np.zeros((2, 2))}])
+def test_what_is_no_table_is_named(tmp_path, counts, obs):
+    path = write(tmp_path / "m.h5ad", counts)
+    with h5py.File(path, "r+") as file:
+        del file["obs"]
+        for name, column in obs.items() if isinstance(obs, dict) else [("", obs)]:
+            file[f"obs/{name}".rstrip("/")] = column
+    with pytest.raises(InputError, match=r"m.h5ad: obs cannot be read as a table of annotations \(.+\): write the file again"):
+        read_anndata(path)
+    with pytest.raises(InputError, match="obs cannot be read"):
+        h5ad.read_obs(path)
+
+
+def test_what_is_no_sparse_matrix_is_named(tmp_path, counts):
+    path = write(tmp_path / "m.h5ad", counts)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        file["X/data"] = np.zeros(3)
+    with pytest.raises(InputError, match=r"X cannot be read as a sparse matrix \(.+\): write the file again"):
         read_anndata(path)

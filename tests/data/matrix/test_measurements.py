@@ -134,7 +134,7 @@ def test_rows_are_found_despite_other_duplicate_ids():
     assert find_rows(genes, pd.Series(["c", "a"])).tolist() == [4, 0]
     with pytest.raises(InputError, match="has several rows for twice"):
         find_rows(genes, pd.Series(["a", "twice"]))
-    with pytest.raises(InputError, match="lacks z"):
+    with pytest.raises(InputError, match=r"lacks z .*genes.tsv has z; the matrix has twice, b, c"):
         find_rows(genes, pd.Series(["a", "z"]))
 
 
@@ -143,8 +143,12 @@ def test_tasks_table_follows_the_matrix(tmp_path):
     table = read_tasks_table(path, ["a", "b"])
     assert table[["task", "group", "description", "time"]].values.tolist() == [["a", "cold", "", "1e5"], ["b", "heat", "", "5"]]
     assert read_tasks_table(None, ["a", "b"])["group"].tolist() == ["all", "all"]
-    with pytest.raises(InputError, match="'d'"):
+    with pytest.raises(InputError, match="lacks 1 of 2 tasks of the matrix: the matrix has d; the table has b, c"):
         read_tasks_table(path, ["a", "d"])
+    with pytest.raises(InputError, match=r"They differ in upper and lower case \(B, b\)"):
+        read_tasks_table(path, ["a", "B"])
+    with pytest.raises(InputError, match="The matrix is transposed, with tasks in rows"):
+        read_tasks_table(path, ["g1", "g2"], genes=["a", "b", "c"])
     with pytest.raises(InputError, match="twice"):
         read_tasks_table(write(tmp_path / "t.tsv", "task\na\na\n"), ["a"])
     with pytest.raises(InputError, match="no column task"):
@@ -167,3 +171,28 @@ def test_a_matrix_may_hold_its_task_table(tmp_path):
         read_tasks_table(tmp_path / "m.h5ad", ["a"], {"group": "organs"})
     text = "#1.3\n1\t2\t0\t1\nid\ta\tb\ngroup\theat\tcold\ng\t1\t2\n"
     assert read_tasks_table(write(tmp_path / "m.gct", text), ["b", "a"])["group"].tolist() == ["cold", "heat"]
+
+
+SUMMARIES = ["__no_feature", "__alignment_not_unique", "__other", "ambiguous", "no_feature", "too_low_aQual", "not_aligned"]
+SUMMARIES += ["alignment_not_unique", "N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous"]
+
+
+@pytest.mark.parametrize("at_the_end", [True, False])
+def test_summary_rows_are_left_out_of_every_format(tmp_path, caplog, monkeypatch, at_the_end):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    caplog.set_level("INFO")
+    # Names that only resemble summaries are genes.
+    genes = ["a", "_b", "N_gene", "Ambiguous", "no_feature_1"]
+    values = np.arange(2 * len(genes), dtype=np.float32).reshape(-1, 2)
+    order = np.arange(len(genes + SUMMARIES)) if at_the_end else np.random.default_rng(0).permutation(len(genes + SUMMARIES))
+    ids = np.array(genes + SUMMARIES, dtype=object)[order]
+    both = np.vstack([values, np.full((len(SUMMARIES), 2), 1e6, np.float32)])[order]
+    for path in written(tmp_path, ids, ["x", "y"], both):
+        caplog.clear()
+        found, _, numbers = read_matrix(path)
+        assert sorted(found) == sorted(genes), path.name
+        np.testing.assert_array_equal(numbers, values[[genes.index(gene) for gene in found]], err_msg=path.name)
+        lines = [record.getMessage() for record in caplog.records if "no genes" in record.getMessage()]
+        assert len(lines) == 1 and all(name in lines[0] for name in SUMMARIES)
+    with pytest.raises(InputError, match="has 0 genes"):
+        read_matrix(write_text(tmp_path / "only.tsv", SUMMARIES, ["x"], np.ones((len(SUMMARIES), 1), np.float32)))

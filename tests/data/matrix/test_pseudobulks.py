@@ -96,6 +96,19 @@ def test_pseudobulks_are_sums_of_their_cells(tmp_path, monkeypatch, counts, obs,
     assert described["n_cells"].astype(int).tolist() == found.obs["n_cells"].tolist()
 
 
+def test_counts_that_are_of_no_gene_are_not_summed(tmp_path, counts, obs):
+    path, _ = write(tmp_path, counts, obs, "csr")
+    cells = anndata.read_h5ad(path)
+    expected = aggregate_cells(path, BY)[0]
+    more = np.column_stack([counts, np.full((len(counts), 2), 1000, counts.dtype)])
+    var = pd.DataFrame(index=[*cells.var_names, "__no_feature", "N_unmapped"])
+    anndata.AnnData(more, obs=cells.obs, var=var).write_h5ad(path)
+    found = aggregate_cells(path, BY)[0]
+    pd.testing.assert_frame_equal(found.obs, expected.obs)
+    assert list(found.var_names) == list(expected.var_names)
+    np.testing.assert_array_equal(found.X.toarray(), expected.X.toarray())
+
+
 def test_program_writes_kept_and_dropped_pseudobulks(tmp_path, counts, obs):
     path, table = write(tmp_path, counts, obs, "market")
     options = [f"--cells={path}", f"--table={table}", f"--set=targets.pseudobulks.by={BY}"]
@@ -161,7 +174,10 @@ def test_invalid_tables_of_cells_are_errors(tmp_path, counts, obs):
     for changed, message in (
         (text.replace("cell\t", "barcode\t", 1), "has no column cell"),
         (text + text.splitlines()[1] + "\n", "has the cell cell59 twice"),
-        (text.replace("\ncell", "\nkell"), "has none of the cells of the matrix, such as cell0"),
+        (
+            text.replace("\ncell", "\nkell"),
+            "has none of the cells of the matrix: the matrix has cell0, cell1, cell2 and 57 more",
+        ),
     ):
         table.write_text(changed)
         with pytest.raises(InputError, match=message):

@@ -13,7 +13,14 @@ import pytest
 from cisnake import configuration
 from cisnake.data.genome.fasta import Genome
 from cisnake.data.windows import contigs as module
-from cisnake.data.windows.contigs import break_contigs, divide_contigs, find_unknown, make_contigs, separate_contigs
+from cisnake.data.windows.contigs import (
+    break_contigs,
+    break_for_fractions,
+    divide_contigs,
+    find_unknown,
+    make_contigs,
+    separate_contigs,
+)
 from cisnake.errors import InputError
 from cisnake.sections import SplitsSection
 
@@ -23,6 +30,8 @@ def by(**keys: Any) -> SplitsSection:
 
 
 Places = list[tuple]
+LONG = 1_000_000
+SIZES = dict.fromkeys(["chr1", "chr2", "chr3"], LONG)
 
 
 def table(places: Places) -> pd.DataFrame:
@@ -146,22 +155,22 @@ def test_fractions_and_folds_against_the_plain_procedure(seed):
             aim = [0.65 * total, 0.1 * total, 0.25 * total]
             part = plain_deal(length, aim, [False, True, True], [1, 0, 0], seed)
             wanted = contigs.assign(split=[("train", "val", "test")[i] for i in part], fold=0)
-        found = divide_contigs(contigs, by(**splits), ["chr1", "chr2", "chr3"], seed)
+        found = divide_contigs(contigs, by(**splits), SIZES, seed)
         assert places(found) == sorted(places(found))
         for key, group in wanted.groupby(["split", "fold"]):
             of_key = found[(found["split"] == key[0]) & (found["fold"] == key[1])]
             assert places(of_key[["chrom", "start", "end"]]) == runs(bases(places(group)))
-        again = divide_contigs(contigs, by(**splits), ["chr1", "chr2"], seed)
+        again = divide_contigs(contigs, by(**splits), {"chr1": LONG, "chr2": LONG}, seed)
         assert found.equals(again)
-        assert not found.equals(divide_contigs(contigs, by(**splits), ["chr1", "chr2"], seed + 1))
+        assert not found.equals(divide_contigs(contigs, by(**splits), {"chr1": LONG, "chr2": LONG}, seed + 1))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shares_are_close_to_their_targets(seed):
     contigs = random_contigs(seed, n=500)
     length = (contigs["end"] - contigs["start"]).sum()
-    by_fraction = divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.2), ["chr1", "chr2"], seed)
-    by_fold = divide_contigs(contigs, by(folds=5), ["chr1", "chr2"], seed)
+    by_fraction = divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.2), {"chr1": LONG, "chr2": LONG}, seed)
+    by_fold = divide_contigs(contigs, by(folds=5), {"chr1": LONG, "chr2": LONG}, seed)
     for found, key, aims in (
         (by_fraction, "split", {"train": 0.7, "val": 0.1, "test": 0.2}),
         (by_fold, "fold", dict.fromkeys(range(5), 0.2)),
@@ -175,27 +184,71 @@ def test_shares_are_close_to_their_targets(seed):
 def test_by_chromosome():
     contigs = table([("chr1", 0, 50), ("chr1", 50, 90), ("chr2", 0, 40), ("chr3", 5, 9)])
     splits = {"val": ["chr3"], "test": ["chr2"]}
-    assert places(divide_contigs(contigs, by(**splits), ["chr1", "chr2", "chr3"], 0)) == [
+    assert places(divide_contigs(contigs, by(**splits), SIZES, 0)) == [
         ("chr1", 0, 90, "train", 0),
         ("chr2", 0, 40, "test", 0),
         ("chr3", 5, 9, "val", 0),
     ]
     with pytest.raises(InputError, match=r"splits\.val 'chr4'"):
-        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3"], 0)
+        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), SIZES, 0)
     with pytest.raises(InputError, match=r"splits\.genes does not apply to tiles"):
-        divide_contigs(contigs, by(genes="splits.tsv"), ["chr1", "chr2", "chr3"], 0)
+        divide_contigs(contigs, by(genes="splits.tsv"), SIZES, 0)
     with pytest.raises(InputError, match=r"none of the 4 contigs, of up to 50 bp, was assigned to val"):
-        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), ["chr1", "chr2", "chr3", "chr4"], 0)
+        divide_contigs(contigs, by(val=["chr4"], test=["chr2"]), SIZES | {"chr4": 9}, 0)
+
+
+def test_contigs_are_cut_at_the_borders_of_regions(tmp_path: Path):
+    contigs = table([("chr1", 5, 50), ("chr1", 50, 90), ("chr2", 0, 40)])
+    found = divide_contigs(contigs, by(val=["chr1:1-10", "chr1:31-60"], test=["chr2:11-20"]), {"chr1": 90, "chr2": 40}, 0)
+    assert places(found) == [
+        ("chr1", 5, 10, "val", 0),
+        ("chr1", 10, 30, "train", 0),
+        ("chr1", 30, 60, "val", 0),
+        ("chr1", 60, 90, "train", 0),
+        ("chr2", 0, 10, "train", 0),
+        ("chr2", 10, 20, "test", 0),
+        ("chr2", 20, 40, "train", 0),
+    ]
+    path = tmp_path / "regions.tsv"
+    path.write_text("chrom\tstart\tend\tsplit\nchr1\t0\t30\ttrain\nchr1\t40\t60\tval\nchr2\t10\t40\ttest\n")
+    found = divide_contigs(contigs, by(regions=str(path)), {"chr1": 90, "chr2": 40}, 0)
+    assert places(found) == [("chr1", 5, 30, "train", 0), ("chr1", 40, 60, "val", 0), ("chr2", 10, 40, "test", 0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fractions_of_all_bases_are_held_out_beside_regions(seed):
+    contigs = random_contigs(seed, n=500)
+    sizes = {"chr1": LONG, "chr2": LONG}
+    total = (contigs["end"] - contigs["start"]).sum()
+    test = contigs[(contigs["chrom"] == "chr2") & (contigs["end"] <= 20000)]
+    aim = (test["end"] - test["start"]).sum() / total
+    for splits, held_out in (
+        ({"val_fraction": 0.1, "test": ["chr2:1-20000"]}, "val"),
+        ({"test_fraction": 0.1, "val": ["chr2:1-20000"]}, "test"),
+    ):
+        found = divide_contigs(contigs, by(**splits), sizes, seed)
+        share = (found["end"] - found["start"]).groupby(found["split"]).sum() / total
+        assert share.sum() == pytest.approx(1) and share[held_out] == pytest.approx(0.1, abs=0.02)
+        fixed = found[found["split"] == ("test" if held_out == "val" else "val")]
+        assert bases(places(fixed)) == {(c, i) for c, i in bases(places(contigs)) if c == "chr2" and i < 20000}
+        assert aim - 0.01 < share[fixed["split"].iloc[0]] < aim + 0.01
+        assert found.equals(divide_contigs(contigs, by(**splits), sizes, seed))
+
+
+def test_a_fraction_that_leaves_nothing_beside_a_chromosome_is_refused():
+    contigs = table([("chr1", 0, 50), ("chr2", 0, 950)])
+    with pytest.raises(InputError, match=r"together are 1\.05 of the bases: nothing is left for training"):
+        divide_contigs(contigs, by(val_fraction=0.1, test=["chr2"]), {"chr1": 50, "chr2": 950}, 0)
 
 
 def test_contigs_too_large_to_be_held_out_are_named():
     contigs = table([("chr1", 1000 * i, 1000 * i + 900) for i in range(20)])
-    with pytest.raises(InputError, match=r"of up to 900 bp, was assigned to val.*tiles\.break_length.*20%"):
-        divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), ["chr1"], 0)
-    with pytest.raises(InputError, match=r"val_fraction \+ test_fraction is 1:"):
-        divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), ["chr1"], 0)
+    with pytest.raises(InputError, match=r"up to 900 bp, was assigned to val: use larger fractions, or regions.*20%"):
+        divide_contigs(contigs, by(val_fraction=0.1, test_fraction=0.1), {"chr1": LONG}, 0)
+    with pytest.raises(InputError, match=r"together are 1 of the bases"):
+        divide_contigs(contigs, by(val_fraction=0.4, test_fraction=0.6), {"chr1": LONG}, 0)
     with pytest.raises(InputError, match=r"was assigned to fold"):
-        divide_contigs(contigs[:2], by(folds=3), ["chr1"], 0)
+        divide_contigs(contigs[:2], by(folds=3), {"chr1": LONG}, 0)
 
 
 def near(places: Places, distance: int) -> set[tuple[str, int]]:
@@ -233,3 +286,24 @@ def test_folds_are_separated_at_the_start_of_the_downstream_contig(seed, distanc
         if left[0] == right[0] and left[4] != right[4]:
             assert right[1] - left[2] >= distance
     assert found.groupby("chrom")["start"].is_monotonic_increasing.all()
+
+
+@pytest.mark.parametrize("splits", [{"val_fraction": 0.1, "test_fraction": 0.1}, {"val_fraction": 0.1, "test": ["chr3"]}])
+@pytest.mark.parametrize("seed", range(4))
+def test_fractions_of_a_genome_of_three_chromosomes(seed, splits):
+    sizes = {"chr1": 5_600_000, "chr2": 4_500_000, "chr3": 2_500_000}
+    contigs, _ = make_contigs(sizes, table([]), None, 2048, 786432)
+    found = divide_contigs(break_for_fractions(contigs, by(**splits), 2048), by(**splits), sizes, seed)
+    share = (found["end"] - found["start"]).groupby(found["split"]).sum() / sum(sizes.values())
+    assert 0.08 < share["val"] <= 0.1
+    assert 0.08 < share["test"] <= 0.1 if "test_fraction" in splits else share["test"] == pytest.approx(2.5 / 12.6)
+    # They are spread over the chromosomes.
+    assert found[found["split"] == "val"]["chrom"].nunique() == (3 if "test_fraction" in splits else 2)
+
+
+def test_long_contigs_are_halved_only_for_fractions():
+    contigs = table([("chr1", 0, 1000), ("chr2", 0, 30)])
+    assert break_for_fractions(contigs, by(folds=3), 10) is contigs
+    assert break_for_fractions(contigs, by(val=["chr1"], test=["chr2"]), 10) is contigs
+    halved = break_for_fractions(contigs, by(val_fraction=0.5, test=["chr2"]), 10)
+    assert (halved["end"] - halved["start"]).max() <= 20 and bases(places(halved)) == bases(places(contigs))

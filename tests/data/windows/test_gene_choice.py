@@ -1,8 +1,10 @@
 import pandas as pd
 import pytest
 
-from cisnake.data.windows.gene_choice import choose_genes
+import check_genes
+from cisnake.data.windows.gene_choice import check_list, choose_genes
 from cisnake.errors import InputError
+from cisnake.files import write_table
 
 
 def test_choice_of_genes(tmp_path):
@@ -19,3 +21,46 @@ def test_choice_of_genes(tmp_path):
         choose_genes(windows, str(tmp_path / "genes.txt"))
     with pytest.raises(InputError, match="it must be all, held_out, or a file"):
         choose_genes(windows, "heldout")
+
+
+GENES = pd.DataFrame({"gene_id": ["g1", "NA", "g3"], "gene_name": ["ONE", "TWO", "THREE"]})
+DROPPED = pd.DataFrame(
+    {"gene_id": ["d1", "d2", "d3", "d4", "g1"], "gene_name": list("abcde"), "reason": ["no_label", "few_tasks", "x", "y", "z"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("g1\ng9\ng8\n", "lists 2 of 3 genes .* annotation: the list has g9, g8; the annotation has NA, g3, d1 and 3"),
+        ("G1\n", r"They differ in upper and lower case \(G1, g1\)"),
+        ("g1\nONE\n", "The list has gene names: list gene ids"),
+        ("d1\n", r"all 1 genes of .* were dropped: d1 \(no_label\)\. See genes_dropped\.tsv"),
+        ("d4\nd2\nd1\nd3\n", r"all 4 genes .* dropped: d4 \(y\), d2 \(few_tasks\), d1 \(no_label\), …\. See"),
+        ("\n", "contains no gene ids"),
+    ],
+)  # fmt: skip
+def test_a_list_that_cannot_be_attributed_is_an_error(tmp_path, listed: str, message: str):
+    (tmp_path / "genes.txt").write_text(listed)
+    with pytest.raises(InputError, match=message):
+        check_list(tmp_path / "genes.txt", GENES, DROPPED)
+
+
+def test_dropped_genes_of_a_list_are_skipped_with_a_warning(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    # An id with a dropped second copy is of a selected gene.
+    (tmp_path / "genes.txt").write_text("g3\nd2\n NA\ng1\ng3\n")
+    assert check_list(tmp_path / "genes.txt", GENES, DROPPED) == ["g3", "NA", "g1"]
+    assert "1 of 4 genes" in caplog.text and "not attributed: d2 (few_tasks)" in caplog.text
+    caplog.clear()
+    (tmp_path / "genes.txt").write_text("g1\n")
+    assert check_list(tmp_path / "genes.txt", GENES, DROPPED) == ["g1"] and not caplog.records
+
+
+def test_the_program_writes_a_list_that_later_programs_read(tmp_path):
+    for name, table in (("genes", GENES), ("dropped", DROPPED)):
+        write_table(table, tmp_path / f"{name}.tsv")
+    (tmp_path / "list.txt").write_text("NA\nd1\ng1\n")
+    names = {"list": "list.txt", "genes": "genes.tsv", "dropped": "dropped.tsv", "output": "out.txt"}
+    check_genes.main(check_genes.parser().parse_args([f"--{option}={tmp_path / name}" for option, name in names.items()]))
+    assert list(choose_genes(GENES.assign(split="test"), str(tmp_path / "out.txt"))) == [0, 1]

@@ -16,7 +16,14 @@ from cisnake.data.windows.gene_windows import MatrixGenes, match_ids, place_tss,
 from cisnake.errors import InputError
 from cisnake.files import write_table
 
-ANNOTATION = {"tss_max_distance": 1000, "biotypes": [], "exclude": {}, "exclude_chromosomes": []}
+ANNOTATION = {
+    "feature": "gene",
+    "match_by": "gene_id",
+    "tss_max_distance": 1000,
+    "biotypes": [],
+    "exclude": {},
+    "exclude_chromosomes": [],
+}
 WINDOWS = {"anchor": "tss", "upstream": 20, "downstream": 30, "max_n_fraction": 0.05}
 PAIR = str.maketrans("ACGTN", "TGCAN")
 
@@ -48,7 +55,8 @@ def select(tiny, tmp_path: Path):
         genes = read_genes(gtf, list(annotation.exclude))
         measured = ~pd.Index(ids).isin(unmeasured)
         genome = Genome(settings.get("fasta", tiny.fasta))
-        return select_genes(genes, tss, genome, annotation, windows, MatrixGenes(pd.Index(ids), measured))
+        matrix = MatrixGenes(pd.Index(ids), measured, tasks=settings.get("tasks", ()))
+        return select_genes(genes, tss, genome, annotation, windows, matrix)
 
     return run
 
@@ -84,31 +92,70 @@ def test_windows_against_strings(anchor, upstream, downstream):
         assert gene.mask_end - gene.mask_start == len(body)
 
 
-def test_tss_counts_only_upstream_within_reach_on_its_strand_and_chromosome():
+SITES = {
+    "g0": [("c", 505, "+"), ("c", 480, "-"), ("d", 500, "+"), ("c", 399, "+")],
+    "g1": [("c", 594, "-"), ("c", 599, "+"), ("d", 599, "-"), ("c", 700, "-")],
+    "g2": [("c", 1900, "+"), ("c", 1990, "+"), ("c", 1950, "+"), ("c", 2010, "+")],
+    "g3": [("c", 2199, "-"), ("c", 2109, "-"), ("c", 2150, "-"), ("c", 2089, "-")],
+    "other": [("c", 500, "+")],
+}
+
+
+def measured_sites() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two genes on either strand, and sites that are mirror images."""
     genes = table(start=[500, 500, 2000, 2000], end=[600, 600, 2100, 2100], strand=["+", "-", "+", "-"])
-    rows = {
-        "g0": [("c", 501, "+"), ("c", 480, "-"), ("d", 490, "+"), ("c", 399, "+")],
-        "g1": [("c", 598, "-"), ("c", 610, "+"), ("d", 605, "-"), ("c", 700, "-")],
-        "g2": [("c", 1900, "+"), ("c", 1990, "+"), ("c", 1950, "+"), ("c", 2001, "+")],
-        "g3": [("c", 2199, "-"), ("c", 2099, "-"), ("c", 2150, "-")],
+    rows = [(gene, *row) for gene in SITES for row in SITES[gene]]
+    return genes, pd.DataFrame(rows, columns=["gene_id", "chrom", "tss", "strand"])
+
+
+def test_the_nearest_measured_tss_is_used_on_either_side():
+    genes, bed = measured_sites()
+    found, outcome = place_tss(genes, bed, 100)
+    # Of two sites at the same distance, the upstream one is used.
+    assert found["tss"].tolist() == [505, 594, 1990, 2109] and set(found["tss_source"]) == {"bed"}
+    expected = {
+        "g0": ["used", "strand", "chromosome", "distance"],
+        "g1": ["used", "strand", "chromosome", "distance"],
+        "g2": ["not_nearest", "used", "not_nearest", "not_nearest"],
+        "g3": ["not_nearest", "used", "not_nearest", "not_nearest"],
+        "other": ["unknown_id"],
     }
-    bed = pd.DataFrame([(gene, *row) for gene in rows for row in rows[gene]], columns=["gene_id", "chrom", "tss", "strand"])
-    found = place_tss(genes, bed, 100)
-    assert found["tss"].tolist() == [500, 599, 1990, 2099]
+    assert {gene: outcome[bed["gene_id"] == gene].tolist() for gene in expected} == expected
+    assert place_tss(genes, bed, 4)[0]["tss"].tolist() == [500, 599, 2000, 2099]
+    assert place_tss(genes, bed, 5)[0]["tss"].tolist() == [505, 594, 2000, 2099]
+    shuffled = bed.sample(frac=1, random_state=1)
+    again, outcome_again = place_tss(genes, shuffled, 100)
+    pd.testing.assert_frame_equal(again, found)
+    assert outcome_again.sort_index().tolist() == outcome.tolist()
+
+
+def test_from_the_start_codon_only_an_upstream_tss_is_used():
+    genes, bed = measured_sites()
+    found, outcome = place_tss(genes, bed, 100, upstream_only=True)
+    assert found["tss"].tolist() == [500, 599, 1990, 2109]
     assert found["tss_source"].tolist() == ["annotation", "annotation", "bed", "bed"]
-    assert place_tss(genes, bed, 101)["tss"].tolist() == [399, 700, 1990, 2099]
-    assert place_tss(genes, bed.sample(frac=1, random_state=1), 101)["tss"].tolist() == [399, 700, 1990, 2099]
-    assert place_tss(genes, None, 100)["tss"].tolist() == [500, 599, 2000, 2099]
+    assert outcome[bed["gene_id"] == "g0"].tolist() == ["distance", "strand", "chromosome", "distance"]
+    assert place_tss(genes, bed, 101, upstream_only=True)[0]["tss"].tolist() == [399, 700, 1990, 2109]
+    assert place_tss(genes, None, 100)[0]["tss"].tolist() == [500, 599, 2000, 2099]
 
 
-def test_tss_of_a_bed_reaches_the_window(select, tiny):
-    kept, _, summary = select(bed="1\t90\t91\tG1a\t0\t+\n1\t340\t345\tG1b\t0\t-\n1\t1\t2\tother\t0\t+\n")
+def test_tss_of_a_bed_reaches_the_window(select, gene_row):
+    bed = "1\t90\t91\tG1a\t0\t+\n1\t330\t335\tG1b\t0\t-\n1\t1\t2\tother\t0\t+\n1\t104\t105\tG1a\t0\t+\n"
+    bed += "4\t9\t10\tG1a\t0\t+\n1\t490\t491\tG1d\t0\t-\n1\t252\t253\tlost\t0\t+\n"
+    kept, _, summary = select(gene_row("chr1", 250, 260, "+", gene_id="lost"), bed=bed)
     genes = kept.set_index("gene_id")
-    assert genes.loc["G1a", ["tss", "tss_source", "window_start"]].tolist() == [90, "bed", 70]
-    assert genes.loc["G1b", ["tss", "tss_source", "window_end"]].tolist() == [344, "bed", 365]
-    assert summary["tss_source"] == {"annotation": 10, "bed": 2} and summary["notices"] == []
-    notices = select(bed="chr1\t90\t91\tg1a\t0\t+\n")[2]["notices"]
-    assert len(notices) == 1 and "no TSS" in notices[0]
+    assert genes.loc["G1a", ["tss", "tss_source", "window_start"]].tolist() == [104, "bed", 84]
+    assert genes.loc["G1b", ["tss", "tss_source", "window_end"]].tolist() == [334, "bed", 355]
+    assert genes.loc["G1d", ["tss", "mask_start", "mask_end"]].tolist() == [490, 20, 81]
+    assert summary["tss_source"] == {"annotation": 9, "bed": 3} and summary["notices"] == []
+    assert summary["tss_bed"] == {"used": 3, "not_nearest": 1, "unknown_id": 1, "chromosome": 1, "gene_dropped": 1}
+    assert "tss_bed" not in select()[2]
+    coding = select(bed=bed, feature="CDS")[0].set_index("gene_id")["tss"]
+    assert coding[["G1a", "G1b", "G1d"]].tolist() == [90, 334, 499]
+    with pytest.raises(InputError, match=r"tss_bed has g1b; the annotation has G1a, G1b, .*column 4 must be the gene_id"):
+        select(bed="chr1\t90\t91\tg1b\t0\t+\n")
+    with pytest.raises(InputError, match=r"a prefix such as gene: or transcript: \(gene:G1b, G1b\)"):
+        select(bed="chr1\t90\t91\tgene:G1b\t0\t+\n")
     with pytest.raises(InputError, match=r"annotation\.tss_bed"):
         select(bed="chrom1\t90\t91\tG1a\t0\t+\n")
 
@@ -135,7 +182,8 @@ def test_order_is_that_of_the_genome(select, tiny, tmp_path: Path):
 def test_every_reason_is_reported(select, gene_row, tiny, tmp_path: Path):
     extra = "".join(
         [
-            gene_row("chr2", 300, 310, "+", gene_id="G1a", gene_biotype="coding"),
+            gene_row("chr1", 150, 310, "+", gene_id="G1a", gene_biotype="coding"),
+            gene_row("chr1", 430, 500, "+", gene_id="G1c", gene_biotype="coding"),
             gene_row("chrM", 100, 200, "+", gene_id="mito", gene_biotype="coding"),
             gene_row("chr2", 300, 310, "+", gene_id="lnc", gene_biotype="lncRNA"),
             gene_row("chr2", 300, 310, "+", gene_id="doubt", gene_biotype="coding", status="Dubious"),
@@ -165,6 +213,7 @@ def test_every_reason_is_reported(select, gene_row, tiny, tmp_path: Path):
     found = reasons(dropped)
     assert found == {
         "G1a": ("duplicate_id", "the annotation has an earlier gene with this id"),
+        "G1c": ("several_loci", "chr1:340-420 (+), chr1:430-500 (+)"),
         "mito": ("excluded_chromosome", "chrM"),
         "lnc": ("other_biotype", "lncRNA"),
         "doubt": ("excluded_attribute", "status Dubious"),
@@ -174,13 +223,17 @@ def test_every_reason_is_reported(select, gene_row, tiny, tmp_path: Path):
         "twice": ("duplicate_id", "the matrix has several rows with this id"),
         "unknown": ("too_many_n", "6.0 % of the window is N"),
     }
-    assert list(dropped) == ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
+    assert list(dropped) == ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail", "matrix_id"]
     unseen = dropped[dropped["gene_id"] == "unseen"].values.tolist()
-    assert unseen == [["unseen", "U", "chr2", 300, 310, "+", *found["unseen"]]]
-    assert sorted(kept["gene_id"]) == sorted(every)
-    assert summary["n_annotated"] == 21 and summary["n_kept"] == 12 and summary["n_dropped"] == 9
-    assert summary["dropped"]["duplicate_id"] == 2 and sum(summary["dropped"].values()) == 9
-    assert summary["notices"] == ["1 ids of the matrix are not in the annotation and are ignored."]
+    assert [row[:-1] for row in unseen] == [["unseen", "U", "chr2", 300, 310, "+", *found["unseen"]]]
+    assert dropped.set_index("gene_id").loc["lnc", "matrix_id"] == "lnc" and pd.isna(unseen[0][-1])
+    assert sorted(kept["gene_id"]) == sorted(set(every) - {"G1c"})
+    assert summary["n_annotated"] == 22 and summary["n_kept"] == 11 and summary["n_dropped"] == 11
+    assert summary["dropped"]["duplicate_id"] == 2 and sum(summary["dropped"].values()) == 11
+    assert summary["notices"] == [
+        "1 gene ids occur at several loci, of which the measured one is unknown; these genes are dropped: G1c.",
+        "1 ids of the matrix are not in the annotation and are ignored.",
+    ]
     # A window with exactly the permitted fraction is kept.
     assert "unknown" in set(select(extra, ids, fasta=path, max_n_fraction=0.06)[0]["gene_id"])
 
@@ -292,16 +345,82 @@ def test_genes_without_a_strand_are_left_out(select, gene_row):
 
 
 def test_copies_of_a_gene_never_take_the_row_of_the_first(select, gene_row):
-    """GENCODE's copies in the pseudoautosomal region of Y, with a suffix or with the same id."""
+    """GENCODE's copies in the pseudoautosomal region of Y, with a suffix."""
     x, y = "ENSG00000000301.15", "ENSG00000000301.15_PAR_Y"
     extra = gene_row("chr1", 250, 280, "+", gene_id=x) + gene_row("chr2", 250, 280, "+", gene_id=y)
-    extra += gene_row("chr3", 250, 280, "+", gene_id=x)
     for ids, expected in (([x], [x]), (["ENSG00000000301"], [x]), ([x, y], [x, y])):
         kept, dropped, _ = select(extra, ids)
         assert kept["gene_id"].tolist() == expected
         found = dropped[dropped["gene_id"].isin([x, y])][["gene_id", "chrom", "reason"]].values.tolist()
-        assert [x, "chr3", "duplicate_id"] in found
-        assert ([y, "chr2", "no_label"] in found) == (y not in expected)
+        assert found == ([] if y in expected else [[y, "chr2", "no_label"]])
+
+
+@pytest.mark.parametrize(
+    ("places", "loci"),
+    [
+        ([("chr1", 300, 310, "+"), ("chr2", 300, 310, "+")], 2),
+        ([("chr1", 300, 310, "+"), ("chr1", 300, 310, "-")], 2),
+        ([("chr1", 500, 510, "-"), ("chr1", 300, 310, "-")], 2),
+        ([("chr1", 300, 310, "+"), ("chr1", 311, 320, "+"), ("chr3", 1, 9, "-"), ("chr2", 1, 9, "-")], 4),
+        ([("chr1", 300, 310, "+"), ("chr1", 320, 340, "+"), ("chr1", 305, 325, "+")], 1),
+        ([("chr1", 300, 310, "-"), ("chr1", 300, 310, "-")], 1),
+        ([("chr1", 300, 310, "-"), ("chrUn", 300, 310, "-"), ("chrM", 7, 9, "+")], 1),
+        ([("chrUn", 300, 310, "-"), ("chrM", 7, 9, "+"), ("chr1", 300, 310, "+")], 1),
+    ],
+)
+@pytest.mark.parametrize("feature", ["gene", "exon"])
+def test_an_id_at_several_loci_is_never_one_gene(tiny, gene_row, tmp_path: Path, places, loci: int, feature: str):
+    """Loci on chromosomes that the genome lacks or the run excludes do not count."""
+    path = tmp_path / "loci.gtf"
+    rows = [gene_row(*place, feature, gene_id="many", transcript_id=f"t{i}") for i, place in enumerate(places)]
+    path.write_text("".join(rows) + gene_row("chr1", 100, 200, "+", feature, gene_id="one", transcript_id="x"))
+    annotation = configuration.section("annotation", exclude_chromosomes=["chrM"])
+    windows = configuration.section("windows", **WINDOWS)
+    matrix = MatrixGenes(pd.Index(["many", "one"]), np.ones(2, bool))
+    kept, dropped, summary = select_genes(read_genes(path), None, Genome(tiny.fasta), annotation, windows, matrix)
+    if loci == 1:
+        assert kept["gene_id"].tolist() == ["one", "many"] and "several_loci" not in set(dropped["reason"])
+        assert kept["chrom"].tolist() == ["chr1", "chr1"] and kept["start"].tolist() == [100, 300]
+    else:
+        assert kept["gene_id"].tolist() == ["one"] and set(dropped["reason"]) == {"several_loci"}
+        detail = dropped["detail"].iloc[0]
+        assert detail.count(":") == min(loci, 3) and detail.endswith(" and 1 more") == (loci > 3)
+        assert any("several loci" in notice and notice.endswith("dropped: many.") for notice in summary["notices"])
+
+
+def test_genes_are_matched_by_name_and_shared_names_are_dropped(select, gene_row):
+    extra = "".join(
+        gene_row(chrom, start, start + 20, "+", gene_id=gene_id, gene_name=name)
+        for gene_id, name, chrom, start in [
+            ("E1", "SHARED", "chr1", 50), ("E2", "SHARED", "chr2", 50), ("E3", "ALONE", "chr1", 250),
+            ("E4", "ALONE", "chrM", 50), ("E5", "unnamed", "chr3", 50),
+        ]
+    )  # fmt: skip
+    ids = ["SHARED", "ALONE", "g1a", "E3", "stranger"]
+    kept, dropped, summary = select(extra, ids, match_by="gene_name")
+    assert kept[["gene_id", "matrix_id"]].values.tolist() == [["G1a", "g1a"], ["E3", "ALONE"]]
+    found = reasons(dropped)
+    assert found["E1"] == found["E2"] == ("ambiguous_name", "the gene_name is shared by E1, E2")
+    assert found["E5"][0] == found["G1b"][0] == "no_label" and found["E4"][0] == "chromosome_missing"
+    assert any(notice.endswith("dropped: SHARED.") and notice.startswith("1 gene names") for notice in summary["notices"])
+
+
+def test_a_failed_join_with_the_matrix_is_explained(select, tiny):
+    shown = "the matrix has g1a, g1b; the annotation has G1a, G1b, G1c and 9 more"
+    for ids, settings, message in (
+        (["g1a", "g1b"], {}, rf"{shown}\. .*set annotation\.match_by to gene_name"),
+        (["G1a"], {"match_by": "gene_name"}, "set annotation.match_by to gene_id"),
+        (["gene:G1a"], {}, r"a prefix such as gene: or transcript: \(gene:G1a, G1a\)"),
+        (["heat", "cold"], {"tasks": ["G1a", "G1b"]}, "the matrix has heat, cold; .* The matrix is transposed, with tasks"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            select(ids=ids, **settings)
+    # If only a few ids match, the run goes on with a notice.
+    notices = select(ids=["G1a", "g1b", "g1c"])[2]["notices"]
+    assert len(notices) == 1 and notices[0].startswith(
+        "2 ids of the matrix are not in the annotation and are ignored: the matrix"
+    )
+    assert "the matrix has g1b, g1c; the annotation has G1b, G1c, G1d and 8 more" in notices[0]
 
 
 def test_ambiguous_letters_in_windows_are_reported(select, tiny, tmp_path: Path):

@@ -80,6 +80,7 @@ def test_tiles_by_chromosome(genome):
         "gaps": 1500,
         "outside_limit": 0,
         "short_contigs": 500,
+        "outside_regions": 0,
         "near_other_split": 0,
     }
     assert summary["dropped_tiles"] == {"too_many_n": 2, "not_sampled": 0}
@@ -159,6 +160,7 @@ def test_limit_gaps_and_excluded_chromosomes(genome):
         "gaps": 1500,
         "outside_limit": 20000 - 1500 - 2900 + 5000,
         "short_contigs": 0,
+        "outside_regions": 0,
         "near_other_split": 0,
     }
     assert summary["notices"] == ["tiles.exclude_chromosomes: 'chrX' is not in the genome."]
@@ -179,7 +181,17 @@ def shares_a_base(tiles: pd.DataFrame, role: np.ndarray, max_shift: int) -> bool
 
 
 @pytest.mark.parametrize(("crop", "max_shift"), [(0, 0), (0, 25), (160, 0), (160, 25)])
-@pytest.mark.parametrize("splits", [{"val_fraction": 0.2, "test_fraction": 0.3}, {"folds": 3}])
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"val_fraction": 0.2, "test_fraction": 0.3},
+        {"folds": 3},
+        {"val": ["chr1:1-5000"], "test": ["chr1:5001-8972", "chr2:8000-9001"]},
+        {"val": ["chr1:9001-14000"], "test_fraction": 0.3},
+        {"val_fraction": 0.2, "test": ["chr3:1-3000", "chr2"]},
+    ],
+    ids=str,
+)
 def test_no_base_is_shared_between_splits(genome, splits, crop, max_shift):
     options = {"crop": crop, "max_shift": max_shift, "break_length": 1280, "stride_train": 32, "stride_test": 32, "seed": 1}
     found, summary = make(genome, splits, **options)
@@ -196,6 +208,21 @@ def test_no_base_is_shared_between_splits(genome, splits, crop, max_shift):
         assert any(shares_a_base(touching, split_for_fold(touching, f, n_folds), max_shift) for f in range(n_folds))
         with pytest.raises(InputError, match="shares bases"):
             check_overlap(touching, n_folds, max_shift)
+
+
+@pytest.mark.parametrize(("crop", "max_shift"), [(0, 0), (160, 25)])
+def test_bins_of_a_tile_lie_in_one_region_of_the_table(genome, tmp_path, crop, max_shift):
+    path = tmp_path / "regions.tsv"
+    rows = [("chr1", 0, 5000, "train"), ("chr1", 7700, 20000, "train"), ("chr2", 0, 4000, "val"), ("chr2", 4000, 9001, "test")]
+    path.write_text("chrom\tstart\tend\tsplit\n" + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    found, summary = make(genome, {"regions": str(path)}, crop=crop, max_shift=max_shift, stride_train=32, stride_test=32)
+    for place, split in zip(places(found, crop), found["split"], strict=True):
+        homes = [row for row in rows if row[0] == place[0] and row[1] <= place[1] and place[2] <= row[2]]
+        assert [home[3] for home in homes] == [split]
+    # Of chr1, chr3 and, if it can hold the bins of a tile, chrM.
+    assert summary["dropped_bases"]["outside_regions"] == 1000 + 200 + 7000 + 500 * (crop > 0)
+    assert not shares_a_base(found, found["split"].to_numpy(), max_shift)
+    check_overlap(found, 1, max_shift)
 
 
 def test_folds(genome):

@@ -318,6 +318,14 @@ def test_empty_tables_are_shown(results):
     assert "0 peaks of attribution" in text and "No variant has an effect" in text and not Structure(text).errors
 
 
+def test_used_and_unused_tss_are_counted(results):
+    path = results / "genes_summary.json"
+    assert "Measured TSSs" not in write(results, n_genes=2)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tss_bed": {"used": 1234, "distance": 7, "unknown_id": 2}}))
+    text = write(results, n_genes=2)
+    assert "Measured TSSs: 1,234 used; 2 of no annotated gene; 7 too far away." in text and not Structure(text).errors
+
+
 def test_undefined_scores_are_shown_as_dashes(results):
     path = results / "evaluation/test/summary.json"
     summary = json.loads(path.read_text())

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cisnake.data.annotation import gff3
 from cisnake.data.annotation.bed import is_bed, read_bed
-from cisnake.data.annotation.gtf import attribute_values, is_gff3, read_rows, refuse
+from cisnake.data.annotation.gtf import attribute_values, bare_words, is_gff3, read_rows, refuse
 from cisnake.data.genome import match_chromosomes
 from cisnake.errors import InputError
 from cisnake.text_files import check_file
@@ -20,6 +20,9 @@ _COLUMNS = ["gene_id", "gene_name", "gene_biotype", "chrom", "start", "end", "st
 _NAMES = {False: ("gene_name", "gene"), True: ("gene_name", "gene", "Name")}
 _BLOCKS_WRONG = "columns 11 and 12 of BED must be comma-separated block sizes and block starts, equal in number."
 _BIOTYPES = ("gene_biotype", "gene_type", "biotype")
+_FIRST_EXON = r"exon_number\s+[\"']?1[\"']?\s*(?:;|$)"
+_ON_CHROM = ["gene_id", "chrom"]
+_ON_STRAND = [*_ON_CHROM, "strand"]
 
 
 def read_genes(path: str | Path, attributes: list[str] | None = None, feature: str = "gene") -> pd.DataFrame:
@@ -27,8 +30,10 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
 
     The format is detected from the rows, not from the file name. In GTF and GFF3, a row is a gene if its feature ends in
     `gene`: `gene`, `pseudogene`, `ncRNA_gene`, `protein_coding_gene`, `transposable_element_gene`, … If a GTF has no such rows
-    (some assemblers write none), each gene_id spans all its rows on a chromosome. If a GFF3 has none, each gene_id, geneID or
-    locus_tag spans its transcripts and its CDS without parents. In BED every row is a gene, and column 4 is its id.
+    (UCSC and some assemblers write none), or a GFF3, genes are built from transcripts (in GFF3 also from CDS without parents)
+    with the same gene_id (in GFF3 also geneID or locus_tag). Transcripts on one chromosome and strand that overlap, directly or
+    through others, are one locus; an id with several loci has a row for each. In BED every row is a gene, and column 4 is its
+    id.
 
     Parameters
     ----------
@@ -45,8 +50,8 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
     pandas.DataFrame
         gene_id; gene_name (attribute gene_name, else gene, else GFF3's Name, else the id); gene_biotype (attribute
         gene_biotype, gene_type or biotype; else, in GFF3, the feature if it is not plain `gene`); chrom, start, end
-        (0-based, half-open); strand ("." if unknown); and `attributes`. An id may occur several times, for example on two
-        chromosomes.
+        (0-based, half-open); strand ("." if unknown); and `attributes`. An id occurs several times if it has several gene rows
+        or loci, for example on two chromosomes.
 
     Raises
     ------
@@ -65,9 +70,11 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
         table["gene_id"] = gff3.gene_ids(table, has_genes)
     elif has_genes:
         table["gene_id"] = attribute_values(table["attributes"], ("gene_id",), gff3=False)
+        table["gene_id"] = table["gene_id"].where(table["gene_id"] != "", bare_words(table["attributes"]))
     refuse(table["gene_id"] == "", path, 'the gene lacks the attribute gene_id "…" (in GFF3: ID=…).')
-    if not has_genes:
-        table = _spans(table, ["strand", "feature", "attributes"])
+    if is_gff and not has_genes:
+        table["transcript_id"] = attribute_values(table["attributes"], ("ID",), gff3=True)
+        table = _loci(_transcripts(table), table[table["feature"].map(gff3.is_transcript)])
     names = {"gene_name": _NAMES[is_gff], "gene_biotype": _BIOTYPES} | {name: (name,) for name in extra}
     for column, keys in names.items():
         table[column] = attribute_values(table["attributes"], keys, is_gff)
@@ -81,20 +88,28 @@ def read_genes(path: str | Path, attributes: list[str] | None = None, feature: s
 
 
 def _narrow_to_coding(genes: pd.DataFrame, path: Path, is_gff: bool) -> pd.DataFrame:
-    """Restrict genes to the extent of their coding sequence; genes without one are unchanged."""
-    blocks = [_spans(block) for block in _gene_rows(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
+    """Restrict genes to the extent of the coding sequence in their locus; genes without one are unchanged."""
+    blocks = [_union(block, _ON_CHROM) for block in _gene_rows(path, "CDS\t", {"CDS"}.__contains__, is_gff)]
     if not blocks:
         return genes
-    extent = _spans(pd.concat(blocks)).set_index(["gene_id", "chrom"])[["start", "end"]]
-    extent = genes[["gene_id", "chrom"]].join(extent, on=["gene_id", "chrom"])
-    return genes.assign(**{column: extent[column].fillna(genes[column]).astype("int64") for column in ("start", "end")})
+    extent = (
+        _within(pd.concat(blocks), genes, _ON_CHROM).groupby("row").agg({"start": "min", "end": "max"}).reindex(genes.index)
+    )
+    start = np.maximum(genes["start"], extent["start"].fillna(genes["start"]).astype("int64"))
+    return genes.assign(start=start, end=np.minimum(genes["end"], extent["end"].fillna(genes["end"]).astype("int64")))
+
+
+def _within(intervals: pd.DataFrame, loci: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return intervals that share a base with a locus of the same `keys`, once for each, with its index in the column `row`."""
+    pairs = intervals.merge(loci[[*keys, "start", "end"]].reset_index(names="row"), on=keys, suffixes=("", "_of_locus"))
+    return pairs[(pairs["start"] < pairs["end_of_locus"]) & (pairs["end"] > pairs["start_of_locus"])]
 
 
 def read_exons(path: str | Path) -> pd.DataFrame:
     """Return the exons of each gene: the union of the exons of its transcripts.
 
-    A gene without exon rows gets its coding sequence and untranslated regions. A gene that lacks these too gets its whole
-    span.
+    Only exons that overlap the gene's locus belong to it. A gene without exon rows gets its coding sequence and
+    untranslated regions. A gene that lacks these too gets its whole span.
 
     Parameters
     ----------
@@ -105,7 +120,7 @@ def read_exons(path: str | Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         gene_id, chrom (as in the file), start, end (0-based, half-open). Genes are in the order of `read_genes`; the intervals
-        of a gene are sorted by position and neither overlap nor abut. A gene id on two chromosomes has rows for both.
+        of a locus are sorted by position and neither overlap nor abut. A gene id with several loci has rows for each.
 
     Raises
     ------
@@ -113,21 +128,20 @@ def read_exons(path: str | Path) -> pd.DataFrame:
         As for `read_genes`.
     """
     path = check_file(path, "annotation", "annotation.gtf")
-    genes = read_genes(path)[["gene_id", "chrom", "start", "end"]]
+    genes = read_genes(path)[[*_ON_STRAND, "start", "end"]]
+    loci = _union(genes, _ON_STRAND).reset_index(drop=True)
     # Merging block by block saves memory: transcripts of a gene are adjacent and share most of their exons.
-    intervals = [_union(genes.assign(rank=2))]
+    intervals = [loci.drop(columns="strand").assign(rank=2)]
     if is_bed(path):
         intervals += _bed_blocks(path)
     else:
         features = gff3.EXONS | gff3.CODING
         for block in _gene_rows(path, "", features.__contains__, is_gff3(path)):
             rank = np.where(block["feature"].isin(gff3.EXONS), 0, 1)
-            intervals.append(_union(block.assign(rank=rank)))
-    exons = pd.concat(intervals)
-    exons = exons[exons["rank"] == exons.groupby("gene_id")["rank"].transform("min")]
-    order = pd.Series(np.arange(len(genes)), index=genes["gene_id"])
-    order = order[~order.index.duplicated()]
-    exons = _union(exons[exons["gene_id"].isin(order.index)])
+            intervals.append(_union(block.assign(rank=rank), [*_ON_CHROM, "rank"]))
+    exons = _within(pd.concat(intervals), loci, _ON_CHROM)
+    exons = _union(exons[exons["rank"] == exons.groupby("row")["rank"].transform("min")], [*_ON_CHROM, "row"])
+    order = genes.drop_duplicates("gene_id").reset_index(names="order").set_index("gene_id")["order"]
     exons = exons.assign(order=exons["gene_id"].map(order)).sort_values(["order", "chrom", "start"])
     return exons[["gene_id", "chrom", "start", "end"]].reset_index(drop=True)
 
@@ -171,16 +185,29 @@ def read_tss(path: str | Path) -> pd.DataFrame:
 
 
 def _read_gtf_genes(path: Path) -> tuple[pd.DataFrame, bool]:
-    """Return the gene rows of a GTF file, or else the span of each gene_id, and whether the file has gene rows."""
+    """Return the gene rows of a GTF file, or else the loci of each gene_id, and whether the file has gene rows."""
     blocks = list(read_rows(path, "gene\t", gff3.is_gene))
     if blocks:
         return pd.concat(blocks), True
-    spans = []
+    transcripts, starts, unowned = [], [], []
     for block in read_rows(path):
-        block["gene_id"] = attribute_values(block["attributes"], ("gene_id",), gff3=False)
+        for column in ("gene_id", "transcript_id"):
+            block[column] = attribute_values(block["attributes"], (column,), gff3=False)
+        words = bare_words(block["attributes"]).where(block["feature"].map(gff3.is_transcript), "")
+        unowned.append(block[words != ""].assign(transcript_id=words[words != ""]))
+        block = block[words == ""]
         refuse(block["gene_id"] == "", path, 'the row lacks the attribute gene_id "…".')
-        spans.append(_spans(block, ["strand", "feature", "attributes"]))
-    return (pd.concat(spans) if spans else pd.DataFrame()), False
+        transcripts.append(_transcripts(block))
+        is_first = (block["feature"] == "exon") & block["attributes"].str.contains(_FIRST_EXON)
+        starts.append(block[is_first | block["feature"].map(gff3.is_transcript)])
+    if not transcripts:
+        return pd.DataFrame(), False
+    # A transcript may have rows in several blocks.
+    spans, rows = _transcripts(pd.concat(transcripts)), pd.concat(unowned)
+    owners = spans.drop_duplicates("transcript_id").set_index("transcript_id")["gene_id"]
+    rows["gene_id"] = rows["transcript_id"].map(owners).fillna("")
+    refuse(rows["gene_id"] == "", path, "no other row says to which gene_id this transcript belongs.")
+    return _loci(pd.concat([spans, _transcripts(rows)]), pd.concat([*starts, rows])), False
 
 
 def _gene_rows(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: bool) -> Iterator[pd.DataFrame]:
@@ -193,16 +220,50 @@ def _gene_rows(path: Path, mark: str, wanted: Callable[[str], bool], is_gff: boo
             yield block.assign(gene_id=attribute_values(block["attributes"], ("gene_id",), gff3=False))
 
 
-def _spans(rows: pd.DataFrame, first_of: list[str] | None = None) -> pd.DataFrame:
-    """Return the span of each gene_id on each chromosome, lowest start to highest end; the index is its first line number."""
-    aggregations = {column: "first" for column in ["line", *(first_of or [])]}
-    grouped = rows.assign(line=rows.index).groupby(["gene_id", "chrom"], sort=False)
-    return grouped.agg({**aggregations, "start": "min", "end": "max"}).reset_index().set_index("line")
+def _transcripts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the extent of each transcript of each gene, lowest start to highest end; the index is its first line number.
+
+    Rows of a gene on one strand of a chromosome that name no transcript are taken as one transcript.
+    """
+    grouped = rows.assign(line=rows.index).groupby([*_ON_STRAND, "transcript_id"], sort=False)
+    first = dict.fromkeys(("line", "feature", "attributes"), "first")
+    return grouped.agg({**first, "start": "min", "end": "max"}).reset_index().set_index("line")
 
 
-def _union(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Return the union of intervals per gene_id, chrom and rank; intervals that abut are merged."""
-    keys = ["gene_id", "chrom", "rank"]
+def _loci(transcripts: pd.DataFrame, starts: pd.DataFrame) -> pd.DataFrame:
+    """Return the loci of each gene_id: transcripts on one strand that overlap, directly or through others.
+
+    Parameters
+    ----------
+    transcripts: pandas.DataFrame
+        As from `_transcripts`, possibly with several rows of a transcript. The index is the line number.
+    starts: pandas.DataFrame
+        Rows of which every transcript has one: a transcript's own row, or its first exon. A transcript with several that do not
+        overlap has been written once for each place at which its sequence occurs, as UCSC does; these rows then stand for it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `_transcripts` in the order of the file; the other columns are those of the first transcript of the locus.
+    """
+    keys = [*_ON_STRAND, "transcript_id"]
+    copies = _union(starts[starts["transcript_id"] != ""], keys)
+    copies = copies[copies.duplicated(keys, keep=False)]
+    if len(copies):
+        repeated = pd.MultiIndex.from_frame(transcripts[keys]).isin(pd.MultiIndex.from_frame(copies[keys]))
+        copies = copies.merge(
+            transcripts.reset_index()[[*keys, "line", "feature", "attributes"]].drop_duplicates(keys), on=keys
+        )
+        transcripts = pd.concat([transcripts[~repeated], copies.set_index("line")])
+    loci = _union(transcripts, _ON_STRAND).reset_index(drop=True)
+    first = _within(transcripts.rename_axis("line").reset_index(), loci, _ON_STRAND).sort_values("line", kind="stable")
+    first = first.drop_duplicates("row").set_index("row")
+    loci = loci.join(first[["line", "feature", "attributes"]])
+    return loci.sort_values(["line", "start"]).set_index("line")
+
+
+def _union(intervals: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the union of the intervals with the same values in the columns `keys`; intervals that abut are merged."""
     intervals = intervals[[*keys, "start", "end"]].drop_duplicates().sort_values([*keys, "start"], ignore_index=True)
     if intervals.empty:
         return intervals
@@ -232,4 +293,4 @@ def _bed_blocks(path: Path) -> list[pd.DataFrame]:
         blocks[column] = table[column].str.rstrip(",").str.split(",")
     blocks = blocks.explode(["block_sizes", "block_starts"])
     blocks["start"] = blocks["start"].astype("int64") + blocks["block_starts"].astype("int64")
-    return [_union(blocks.assign(end=blocks["start"] + blocks["block_sizes"].astype("int64")))]
+    return [_union(blocks.assign(end=blocks["start"] + blocks["block_sizes"].astype("int64")), [*_ON_CHROM, "rank"])]

@@ -13,6 +13,7 @@ from cisnake.data.annotation.gtf import attribute_values, read_rows
 
 # Prefixes of Ensembl (gene:ENSG…, transcript:ENST…), WormBase (Gene:WBGene…) and NCBI (gene-TP53, rna-NM_…).
 _PREFIX = re.compile(r"^(?:gene|transcript)[:-]|^rna-", flags=re.IGNORECASE)
+_PAR_Y = "_PAR_Y"
 
 EXONS = frozenset({"exon", "noncoding_exon", "pseudogenic_exon", "coding_exon"})
 CODING = frozenset(
@@ -43,7 +44,8 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
     """Return the gene id of each gene row, or of each transcript row if the file has no gene rows, as matrices write it.
 
     The id is the attribute gene_id, else geneID, else locus_tag (only if the file has no gene rows), else ID. A prefix that
-    some databases add, such as `gene:`, is removed.
+    some databases add, such as `gene:`, is removed. Copies in the pseudoautosomal region of Y, to which older releases of
+    GENCODE give the gene_id of the copy on X, get the suffix of their ID, `_PAR_Y`, as in the GTF files of these releases.
 
     Examples
     --------
@@ -53,7 +55,9 @@ def gene_ids(rows: pd.DataFrame, has_genes: bool = True) -> pd.Series:
     ['ENSG01', 'FBgn02']
     """
     keys = ("gene_id", "geneID", "ID") if has_genes else ("gene_id", "geneID", "locus_tag", "ID")
-    return attribute_values(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)
+    ids = attribute_values(rows["attributes"], keys, gff3=True).str.replace(_PREFIX, "", regex=True)
+    on_y = attribute_values(rows["attributes"], ("ID",), gff3=True).str.endswith(_PAR_Y) & ~ids.str.endswith(_PAR_Y)
+    return ids.mask(on_y, ids + _PAR_Y)
 
 
 def read_top(path: str | Path) -> tuple[pd.DataFrame, bool]:

@@ -25,6 +25,7 @@ _FEW = ("chrom", "feature", "strand")
 _BLOCK_ROWS = 100_000
 # GFF3 pairs are key=value and GTF pairs are key "value": the first separator after the key decides.
 _GFF3_PAIR = re.compile(r"\s*[^\s=;\"']+=")
+_BARE_WORD = re.compile(r"\s*([^\s;=\"']+)\s*;?\s*")
 
 
 def is_gff3(path: str | Path) -> bool:
@@ -162,6 +163,23 @@ def attribute_values(attributes: pd.Series, keys: tuple[str, ...], gff3: bool, d
         matched = [(match[match.lastindex or 0]).strip() if (match := search(text)) else "" for text in texts]
         values[empty] = [unquote(value) if "%" in value else value for value in matched] if gff3 and decode else matched
     return values
+
+
+def bare_words(attributes: pd.Series) -> pd.Series:
+    """Return the only word of each ninth column, without quotes or key, and "" for other rows.
+
+    AUGUSTUS and BRAKER write the id of a gene or transcript like this in its own row.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake.data.annotation.gtf import bare_words
+    >>> bare_words(pd.Series(["g1.t1", 'gene_id "g1";', "gene_id g1"])).tolist()
+    ['g1.t1', '', '']
+    """
+    return pd.Series(
+        [match[1] if (match := _BARE_WORD.fullmatch(text)) else "" for text in attributes], index=attributes.index, dtype=object
+    )
 
 
 @cache

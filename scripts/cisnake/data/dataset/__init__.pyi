@@ -11,6 +11,9 @@ from .decima import get_gene_idx as get_gene_idx
 from .decima import index_genes as index_genes
 from .decima import list_genes as list_genes
 from .decima import mutate as mutate
+from .fold_labels import FoldScale as FoldScale
+from .fold_labels import fold_scale as fold_scale
+from .fold_labels import labels_for_fold as labels_for_fold
 from .layout import open_dataset as open_dataset
 from .layout import open_decima as open_decima
 from .layout import read_codes as read_codes

@@ -192,8 +192,7 @@ def read_strand_pair(file: h5py.File) -> np.ndarray | None:
 def read_transform(file: h5py.File) -> dict[str, Any]:
     """Return the transform that turned measurements into labels: `kind`, and the parameters needed to invert it.
 
-    The kinds are "none", "log1p", "zscore", "cpm" and "log1p_cpm" (see `ExpressionTransform`), and "coverage" (see
-    `TargetTransform`).
+    The kind is "coverage" (see `TargetTransform`), one of those of `ExpressionTransform`, or a list of these.
     """
     text = file["target_transform"].asstr()[()]
     try:

@@ -7,12 +7,13 @@ import numpy as np
 
 from cisnake.data.coverage import TargetTransform, gene_values
 from cisnake.data.dataset import layout
+from cisnake.data.dataset.fold_labels import labels_for_fold
 
 # Number of values held in memory at once.
 _BLOCK_NUMBERS = 1 << 22
 
 
-def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarray:
+def measured_values(file: h5py.File, rows: np.ndarray | None = None, fold: int | None = None) -> np.ndarray:
     """Return the measured value of each gene and task; for coverage bins, the value computed by `gene_values`.
 
     Parameters
@@ -21,6 +22,8 @@ def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarr
         Opened by `open_dataset`; genes.h5 in a coverage run.
     rows: numpy.ndarray, shape=(n,), dtype=int, optional
         Rows of the genes. Default: all.
+    fold: int, optional
+        The fold with whose models the values are compared, see `labels_for_fold`. Default: the fold of each gene itself.
 
     Returns
     -------
@@ -29,7 +32,7 @@ def measured_values(file: h5py.File, rows: np.ndarray | None = None) -> np.ndarr
     """
     rows = np.arange(len(file["labels"])) if rows is None else rows
     if "gene_bins" not in file:
-        return layout.read_labels(file)[rows]
+        return labels_for_fold(file, rows, fold)
     transform = TargetTransform.from_dict(layout.read_transform(file))
     tasks, bins = file["labels"].shape[1:]
     values = np.empty((len(rows), tasks), np.float32)

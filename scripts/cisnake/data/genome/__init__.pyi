@@ -11,11 +11,13 @@ from .intervals import read_intervals as read_intervals
 from .intervals import refuse_lines as refuse_lines
 from .orientation import to_genome as to_genome
 from .orientation import to_window as to_window
+from .regions import chromosome_of as chromosome_of
 from .regions import count_bases as count_bases
 from .regions import count_bins as count_bins
 from .regions import intersect as intersect
 from .regions import merge as merge
 from .regions import overlaps as overlaps
+from .regions import parse_region as parse_region
 from .regions import read_regions as read_regions
 from .regions import subtract as subtract
 from .regions import total_bases as total_bases

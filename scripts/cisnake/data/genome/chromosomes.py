@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cisnake.errors import InputError
+from cisnake.joins import explain_mismatch
 
 
 def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:
@@ -30,7 +31,7 @@ def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -
     Raises
     ------
     InputError
-        No name matches, with or without `chr`. The message shows both lists.
+        No name matches, with or without `chr`. The message shows names of both and, if it is known, what differs.
 
     Examples
     --------
@@ -44,11 +45,7 @@ def match_chromosomes(names: Iterable[str], known: Iterable[str], source: str) -
     matched = {name: candidate for name in names for candidate in (toggled[name], name) if candidate in genome}
     if names and not matched:
         raise InputError(
-            f"no chromosome of {source} is in the genome: {source} has {_abbreviated(names)}; the genome has "
-            f"{_abbreviated(known)}. Use the same names in both files."
+            f"no chromosome of {source} is in the genome: {explain_mismatch(source, names, 'the genome', known)}. Use the same "
+            "names in both files."
         )
     return matched
-
-
-def _abbreviated(names: list[str], n: int = 20) -> str:
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")

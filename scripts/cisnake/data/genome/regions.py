@@ -10,6 +10,7 @@ treats empty intervals, and windows that begin before their chromosome (as tiles
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,11 +19,72 @@ import pandas as pd
 
 from cisnake.data.genome.chromosomes import match_chromosomes
 from cisnake.data.genome.intervals import read_intervals, refuse_lines
+from cisnake.errors import InputError, unknown_name
 from cisnake.text_files import check_file
 
 _EDGES_AT_ONCE = 1 << 22
 # Chromosomes are placed on one line, far enough apart that windows extending beyond their ends never overlap.
 _STEP = 1 << 40
+# As samtools and the UCSC Genome Browser write regions; names of chromosomes may contain colons.
+_REGION = re.compile(r"(.+):(\d[\d,]*)-(\d[\d,]*)")
+
+
+def chromosome_of(text: str) -> str:
+    """Return the chromosome of a region such as `chr2:1-500`; any other text is the name of a chromosome itself.
+
+    Examples
+    --------
+    >>> chromosome_of("chr2:1-500"), chromosome_of("chr3")
+    ('chr2', 'chr3')
+    """
+    region = _REGION.fullmatch(text)
+    return region[1] if region else text
+
+
+def parse_region(text: str, sizes: Mapping[str, int], key: str) -> tuple[str, int, int]:
+    """Return chromosome, start and end of a region, or of a whole chromosome.
+
+    Parameters
+    ----------
+    text: str
+        A chromosome, or a region such as `chr2:1-500,000`, as samtools and the UCSC Genome Browser write it: positions count
+        from 1, and the last one is included. Commas are ignored.
+    sizes: mapping of str to int
+        Lengths of the chromosomes of the genome.
+    key: str
+        Key of the configuration that names the region, for the message.
+
+    Returns
+    -------
+    tuple of str, int and int
+        0-based and half-open.
+
+    Raises
+    ------
+    InputError
+        The chromosome is unknown, or the region does not lie on it.
+
+    Examples
+    --------
+    >>> from cisnake.data.genome import parse_region
+    >>> parse_region("chr2:1-500,000", {"chr2": 600000}, "splits.val")
+    ('chr2', 0, 500000)
+    """
+    if text in sizes:
+        return text, 0, sizes[text]
+    region = _REGION.fullmatch(text)
+    chrom = chromosome_of(text)
+    if chrom not in sizes:
+        if not region and text.rpartition(":")[0] in sizes:
+            raise InputError(f"{key}: {text} is not a region: write it as chromosome:first-last, such as chr2:1-500000.")
+        raise unknown_name(f"chromosome in {key}", chrom, sizes)
+    assert region is not None
+    first, last = (int(number.replace(",", "")) for number in region.groups()[1:])
+    if first < 1 or last < first:
+        raise InputError(f"{key}: {text} is not a region: positions count from 1, and the last must not precede the first.")
+    if last > sizes[chrom]:
+        raise InputError(f"{key}: {text} extends beyond the end of {chrom}, which has {sizes[chrom]:,} bp.")
+    return chrom, first - 1, last
 
 
 def read_regions(path: str | Path, sizes: Mapping[str, int]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 from .filters import filter_genes as filter_genes
 from .filters import filter_tasks as filter_tasks
+from .h5ad import read_annotations as read_annotations
 from .market import is_market as is_market
 from .market import market_file as market_file
 from .market import market_files as market_files
@@ -12,7 +13,9 @@ from .measurements import read_task_names as read_task_names
 from .measurements import read_tasks_table as read_tasks_table
 from .pseudobulks import aggregate_cells as aggregate_cells
 from .pseudobulks import write_pseudobulks as write_pseudobulks
+from .summary_rows import find_summary_rows as find_summary_rows
 from .transform import KINDS as KINDS
 from .transform import ExpressionTransform as ExpressionTransform
+from .transform import check_kinds as check_kinds
 from .transform import fit_transform as fit_transform
 from .transform import transform_labels as transform_labels

@@ -19,6 +19,10 @@ from cisnake.files import open_hdf5
 
 # Scanpy keeps the original matrix in .raw when it normalises a matrix or selects genes.
 RAW = "raw"
+# Versions before 0.7 stored it beside X.
+_RAW_KEYS = ("raw.X", "raw/X")
+# Names under which AnnData looks for the index of a table that does not name it.
+_INDEX_COLUMNS = ("_index", "index", "obs_names", "var_names", "row_names", "col_names")
 _BLOCK_VALUES = 4_000_000
 
 
@@ -111,18 +115,20 @@ def open_anndata(path: str | Path, layer: str | None = None, gene_column: str | 
     """
     with _open(path) as file:
         matrices = {str(name): f"layers/{name}" for name in file.get("layers", ())}
-        matrices |= {RAW: "raw/X"} if "raw/X" in file and RAW not in matrices else {}
+        for key in _RAW_KEYS:
+            if key in file and RAW not in file.get("layers", ()):
+                matrices[RAW] = key
         if layer is None and "X" not in file:
             raise InputError(f"{path} has no X: set targets.layer to one of its matrices ({', '.join(matrices) or 'none'}).")
         if layer is not None and layer not in matrices:
             raise unknown_name(f"layer of {path} (targets.layer)", layer, matrices)
         key = "X" if layer is None else matrices[layer]
-        obs, var = _frame(file, "obs"), _frame(file, "raw/var" if key == "raw/X" else "var")
+        obs, var = read_annotations(file, "obs"), read_annotations(file, key.replace("X", "var") if key in _RAW_KEYS else "var")
         if gene_column is not None and gene_column not in var:
             raise unknown_name(f"column of var of {path} (targets.gene_column)", gene_column, map(str, var.columns))
         genes = pd.Index((var.index if gene_column is None else var[gene_column]).astype(str), dtype=object)
         stored = file[key]
-        matrix = anndata.io.sparse_dataset(stored) if isinstance(stored, h5py.Group) else stored
+        matrix = _sparse(stored, path) if isinstance(stored, h5py.Group) else stored
         if matrix.dtype.kind not in "fiub" or matrix.shape != (len(obs), len(genes)):
             raise InputError(
                 f"{path}: {key} has {matrix.dtype} values of shape {matrix.shape}, but it must be numeric with {len(obs)} "
@@ -130,6 +136,18 @@ def open_anndata(path: str | Path, layer: str | None = None, gene_column: str | 
             )
         n_stored = stored["data"].size if isinstance(stored, h5py.Group) else stored.size
         yield OpenAnnData(Path(path), obs, genes, matrix, n_stored)
+
+
+def _sparse(stored: h5py.Group, path: str | Path) -> Any:
+    try:
+        return anndata.io.sparse_dataset(stored)
+    except Exception as error:  # as for annotations
+        raise _unreadable(path, f"{stored.name[1:]} cannot be read as a sparse matrix", error) from error
+
+
+def _unreadable(path: str | Path, what: str, error: Exception) -> InputError:
+    reason = str(error).split("\n")[0] or type(error).__name__
+    return InputError(f"{path}: {what} ({reason}): write the file again with a current version of anndata.")
 
 
 @contextmanager
@@ -141,11 +159,63 @@ def _open(path: str | Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _frame(file: h5py.File, key: str) -> pd.DataFrame:
-    """Return annotations, with the index converted to text."""
-    frame = anndata.io.read_elem(file[key])
+def read_annotations(file: h5py.File, key: str) -> pd.DataFrame:
+    """Return obs or var of an open h5ad file, in the format of any version of AnnData.
+
+    Old versions stored a table as one compound array, and the categories of a column in uns.
+
+    Parameters
+    ----------
+    file: h5py.File
+    key: str
+        "obs", "var", or the key of another table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index is text.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read.
+    """
+    try:
+        found = anndata.io.read_elem(file[key])
+        frame = found if isinstance(found, pd.DataFrame) else _old_frame(found)
+        if isinstance(file[key], h5py.Dataset):
+            _restore_categories(frame, file)
+    except Exception as error:  # reading a table that another program wrote can raise anything
+        raise _unreadable(file.filename, f"{key} cannot be read as a table of annotations", error) from error
     frame.index = pd.Index(frame.index.astype(str), dtype=object)
     return frame
+
+
+def _old_frame(found: Any) -> pd.DataFrame:
+    """Return a table that was stored as a compound array, whose first column is the index, or as columns without index."""
+    if isinstance(found, np.ndarray) and found.dtype.names:
+        columns = {
+            name: found[name].astype(str) if found[name].dtype.kind in "SU" else found[name] for name in found.dtype.names
+        }
+        return pd.DataFrame(columns).set_index(found.dtype.names[0])
+    if not isinstance(found, dict):
+        raise ValueError("it is not a table")
+    frame = pd.DataFrame(found)
+    names = [name for name in _INDEX_COLUMNS if name in frame]
+    return frame.set_index(names[0]) if names else frame
+
+
+def _restore_categories(frame: pd.DataFrame, file: h5py.File) -> None:
+    """Replace codes by the categories that are stored as `uns/<column>_categories`; in place."""
+    for name in frame.select_dtypes("integer"):
+        key = f"uns/{name}_categories"
+        if key not in file:
+            continue
+        categories = np.atleast_1d(anndata.io.read_elem(file[key]))
+        categories = categories.astype(str) if categories.dtype.kind in "SU" else categories
+        # Columns of obs and var with the same name share the entry, which then belongs to only one of them.
+        if frame[name].max() < len(categories):
+            frame[name] = pd.Categorical.from_codes(frame[name], categories)
 
 
 def read_anndata(
@@ -186,7 +256,7 @@ def read_anndata(
 def _check_column_of_var(path: str | Path, gene_column: str) -> None:
     """Check that var has the id column too, not only `.raw`: predictions are matched to the genes of var by these ids."""
     with _open(path) as file:
-        var = _frame(file, "var")
+        var = read_annotations(file, "var")
     if gene_column not in var:
         what = f"column of var of {path} (targets.gene_column; predictions need it in addition to that of .raw),"
         raise unknown_name(what, gene_column, map(str, var.columns))
@@ -195,6 +265,6 @@ def _check_column_of_var(path: str | Path, gene_column: str) -> None:
 def read_obs(path: str | Path) -> pd.DataFrame:
     """Return the obs annotations of an h5ad file as text, with names in the column `task`; missing values are empty."""
     with _open(path) as file:
-        obs = _frame(file, "obs")
+        obs = read_annotations(file, "obs")
     columns = {str(name): obs[name].astype(object).where(obs[name].notna(), "").map(str).to_numpy() for name in obs}
     return pd.DataFrame({**columns, "task": obs.index.to_numpy()})

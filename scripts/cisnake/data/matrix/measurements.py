@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +11,10 @@ import pandas as pd
 
 from cisnake.data.matrix import market, text
 from cisnake.data.matrix.market import market_file
+from cisnake.data.matrix.summary_rows import drop_summary_rows
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
+from cisnake.joins import explain_mismatch
 from cisnake.sections import TargetsSection
 from cisnake.text_files import check_file
 
@@ -24,8 +26,8 @@ def read_matrix(
 
     The format is that of the file name: `.h5ad` (AnnData, one row per task), `.gct`, `.mtx` or a folder with such a file
     (Matrix Market as written by 10x, one column per task), `.csv`, otherwise TSV (one row per gene). Text may be gzipped.
-    Entries that a sparse matrix does not store are 0; NaN, NA and empty cells are missing values. Memory holds the result and a
-    block of a few million values.
+    Entries that a sparse matrix does not store are 0; NaN, NA and empty cells are missing values. Rows that are summaries of
+    htseq-count or STAR instead of genes are left out. Memory holds the result and a block of a few million values.
 
     Parameters
     ----------
@@ -61,6 +63,7 @@ def read_matrix(
     else:
         genes, tasks, values = text.read_text_matrix(path, gene_column)
     _check_tasks(path, tasks)
+    genes, values = drop_summary_rows(genes, values)
     if not values.size:
         raise InputError(f"matrix {path} is empty: it has {len(genes)} genes and {len(tasks)} tasks.")
     return genes, tasks, values
@@ -130,9 +133,10 @@ def find_rows(genes: pd.Index, wanted: pd.Series) -> np.ndarray:
     n_rows = wanted.map(genes.value_counts()).fillna(0)
     for problem, is_wrong in (("lacks", n_rows == 0), ("has several rows for", n_rows > 1)):
         if is_wrong.any():
+            why = f" ({explain_mismatch('genes.tsv', wanted, 'the matrix', genes)})" if problem == "lacks" else ""
             raise InputError(
-                f"the matrix {problem} {wanted[is_wrong].iloc[0]} and {int(is_wrong.sum()) - 1} more of the selected genes: "
-                "select genes again with select_genes.py."
+                f"the matrix {problem} {wanted[is_wrong].iloc[0]} and {int(is_wrong.sum()) - 1} more of the selected genes"
+                f"{why}: select genes again with select_genes.py."
             )
     return genes.get_indexer_for(wanted)
 
@@ -156,7 +160,10 @@ def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
 
 
 def read_tasks_table(
-    path: str | Path | None, tasks: list[str], columns: Mapping[str, str | None] | None = None
+    path: str | Path | None,
+    tasks: list[str],
+    columns: Mapping[str, str | None] | None = None,
+    genes: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return the task table, one row per task of the matrix: task, group, description and all further columns.
 
@@ -168,6 +175,8 @@ def read_tasks_table(
         Tasks of the matrix, in the order of the result.
     columns: mapping, optional
         Names of the columns `task`, `group`, `replicate_of` and `description` in the table; None for the default name.
+    genes: iterable of str
+        Genes of the matrix, to recognise a transposed matrix. Default: none.
 
     Raises
     ------
@@ -192,9 +201,13 @@ def read_tasks_table(
             f"task table {path} has the task {table['task'][table['task'].duplicated()].iloc[0]} twice: remove one row."
         )
     known = set(table["task"])
-    for task in tasks:
-        if task not in known:
-            raise unknown_name(f"task of the matrix (not in {path})", task, table["task"])
+    missing = [task for task in tasks if task not in known]
+    if missing:
+        causes = {"The matrix is transposed, with tasks in rows: exchange rows and columns": (genes, table["task"])}
+        raise InputError(
+            f"task table {path} lacks {len(missing)} of {len(tasks)} tasks of the matrix: "
+            f"{explain_mismatch('the matrix', tasks, 'the table', table['task'], causes)}."
+        )
     for column, default in (("group", "all"), ("description", "")):
         if column not in table:
             table[column] = default

@@ -13,9 +13,11 @@ import scipy.sparse
 
 from cisnake.data.matrix.h5ad import open_anndata
 from cisnake.data.matrix.market import is_market, market_file, open_market
+from cisnake.data.matrix.summary_rows import drop_summary_rows
 from cisnake.data.matrix.text import MISSING
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table, write_whole
+from cisnake.joins import explain_mismatch
 from cisnake.program import Progress, log
 from cisnake.text_files import check_file
 
@@ -88,6 +90,7 @@ def aggregate_cells(
         # Row of each cell's group among the kept groups; cells of no kept group go to an extra last row.
         row = np.append(np.where(enough, np.cumsum(enough) - 1, enough.sum()), enough.sum())[group_of]
         sums = _sum_cells(pieces, row, int(enough.sum()) + 1, cells, genes, path)[:-1]
+        genes, sums = drop_summary_rows(genes, sums, axis=1)
     few = groups.loc[~enough, "n_cells"]
     dropped = pd.DataFrame({"task": few.index, "n_cells": few.to_numpy(), "reason": "few_cells"})
     return _as_anndata(sums, groups[enough], genes), dropped.assign(detail=[f"{n} of at least {min_cells} cells" for n in few])
@@ -186,7 +189,8 @@ def _read_cell_table(path: str | Path, cells: pd.Index) -> pd.DataFrame:
     table = table.set_index("cell")
     if not table.index.isin(cells).any():
         raise InputError(
-            f"table of cells {path} has none of the cells of the matrix, such as {cells[0]}: check how cells are named."
+            f"table of cells {path} has none of the cells of the matrix: "
+            f"{explain_mismatch('the matrix', cells, 'the table', table.index)}."
         )
     return table.replace("", np.nan).reindex(cells)
 

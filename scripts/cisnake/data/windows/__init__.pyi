@@ -2,6 +2,7 @@ from .contigs import break_contigs as break_contigs
 from .contigs import find_unknown as find_unknown
 from .contigs import make_contigs as make_contigs
 from .contigs import separate_contigs as separate_contigs
+from .gene_choice import check_list as check_list
 from .gene_choice import choose_genes as choose_genes
 from .gene_selection import add_selection_options as add_selection_options
 from .gene_selection import read_annotation as read_annotation
@@ -12,7 +13,10 @@ from .gene_windows import match_ids as match_ids
 from .gene_windows import place_windows as place_windows
 from .gene_windows import read_genes_table as read_genes_table
 from .gene_windows import select_genes as select_genes
-from .splits import SPLITS as SPLITS
+from .split_regions import SPLITS as SPLITS
+from .split_regions import find_held_out as find_held_out
+from .split_regions import read_split_regions as read_split_regions
+from .split_regions import resolve_regions as resolve_regions
 from .splits import assign_genes as assign_genes
 from .splits import assign_splits as assign_splits
 from .splits import check_overlap as check_overlap

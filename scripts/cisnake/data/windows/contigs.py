@@ -7,17 +7,21 @@ of two splits would share bases.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome, N, intersect, merge, subtract, total_bases
-from cisnake.data.windows.splits import SPLITS, split_by_chromosome
+from cisnake.data.windows.split_regions import SPLITS, resolve_regions
 from cisnake.errors import InputError
 from cisnake.program import Progress
 from cisnake.sections import SplitsSection
 
 # A contig longer than this fraction of the bases that a held-out split still needs goes to training, to avoid overshooting.
 ABSTAIN = 0.2
+# With fractions, a contig is at most this part of a held-out split. Despite `ABSTAIN`, four fifths of the split are filled.
+_PART_OF_SPLIT = 1 / 25
 _BASES_AT_ONCE = 1 << 24
 
 
@@ -104,64 +108,99 @@ def break_contigs(contigs: pd.DataFrame, shortest: int, longest: int) -> pd.Data
         pieces = pd.concat([left, pieces.assign(start=middle)[halved]])
 
 
-def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], seed: int) -> pd.DataFrame:
-    """Assign contigs to splits or folds, and rejoin adjacent contigs of the same split.
+def break_for_fractions(contigs: pd.DataFrame, splits: SplitsSection, shortest: int) -> pd.DataFrame:
+    """Halve contigs that are too long to be held out by fractions, which concerns small genomes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cisnake import configuration
+    >>> contigs = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [1000]})
+    >>> splits = configuration.section("splits", val_fraction=0.2, test_fraction=0.3)
+    >>> len(break_for_fractions(contigs, splits, shortest=5)), len(break_for_fractions(contigs, splits, shortest=200))
+    (128, 4)
+    """
+    fractions = [fraction for fraction in (splits.val_fraction, splits.test_fraction) if fraction]
+    if not fractions:
+        return contigs
+    return break_contigs(contigs, shortest, int(min(fractions) * _PART_OF_SPLIT * total_bases(contigs)))
+
+
+def divide_contigs(contigs: pd.DataFrame, splits: SplitsSection, sizes: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """Assign contigs, or parts of them, to splits or folds, and rejoin adjacent contigs of the same split.
 
     Parameters
     ----------
     contigs: pandas.DataFrame
         chrom, start, end.
     splits: SplitsSection
-        `val` and `test` (chromosomes), or `val_fraction` and `test_fraction` (fractions of the bases), or `folds` (number of
-        folds). With folds, `split` is "test" for all, as for genes; otherwise `fold` is 0.
-    chromosomes: list of str
-        Chromosomes of the genome, to check names and for the order.
+        `val` or `val_fraction` with `test` or `test_fraction` (chromosomes and regions, or fractions of the bases), or
+        `regions` (path of a table), or `folds` (number of folds). With folds, `split` is "test" for all, as for genes;
+        otherwise `fold` is 0. Contigs are cut at the borders of regions.
+    sizes: mapping of str to int
+        Lengths of the chromosomes of the genome, in the order of the result.
     seed: int
         Random seed of the assignment.
 
     Returns
     -------
     pandas.DataFrame
-        chrom, start, end, split, fold, by position.
+        chrom, start, end, split, fold, by position. Bases in no region of `splits.regions` are left out.
 
     Raises
     ------
     InputError
-        A chromosome is unknown, a split has no contigs, nothing is left for training, or `splits.genes` is set.
+        A region is invalid, a split has no contigs, nothing is left for training, or `splits.genes` is set.
     """
     if splits.genes:
-        raise InputError(
-            "splits.genes does not apply to tiles: use val and test, val_fraction and test_fraction, or folds instead."
-        )
-    length = (contigs["end"] - contigs["start"]).to_numpy()
+        raise InputError("splits.genes does not apply to tiles: use chromosomes, regions, fractions, or folds instead.")
     rng = np.random.default_rng(seed)
-    split, fold = np.full(len(contigs), "test", dtype=object), np.zeros(len(contigs), dtype=np.int64)
+    advice = "other splits, or a smaller tiles.break_length"
     if splits.folds:
+        length = (contigs["end"] - contigs["start"]).to_numpy()
         aim = np.full(splits.folds, np.ceil(length.sum() / splits.folds))
-        fold = _assign_parts(length, aim, aim < 0, rng)
-        missing = [f"fold {i}" for i in range(len(aim)) if i not in fold]
-    elif splits.val_fraction:
-        held_out = np.array([splits.val_fraction, splits.test_fraction])
-        if held_out.sum() >= 1:
-            raise InputError(
-                f"splits.val_fraction + test_fraction is {held_out.sum():g}: nothing is left for training; reduce them."
-            )
-        aim = np.r_[1 - held_out.sum(), held_out] * length.sum()
-        split = np.array(SPLITS, dtype=object)[_assign_parts(length, aim, np.array([False, True, True]), rng)]
-        missing = [name for name in SPLITS if name not in split]
+        divided = contigs.assign(split="test", fold=_assign_parts(length, aim, aim < 0, rng))
+        missing = [f"fold {i}" for i in range(splits.folds) if i not in set(divided["fold"])]
     else:
-        split = split_by_chromosome(contigs["chrom"], splits, chromosomes).to_numpy(object)
-        missing = [name for name in SPLITS if name not in split]
+        regions = resolve_regions(splits, sizes)
+        parts = [intersect(contigs, regions[regions["split"] == split]).assign(split=split, fold=0) for split in SPLITS]
+        divided = pd.concat(parts, ignore_index=True)
+        fractions = {"val": splits.val_fraction, "test": splits.test_fraction}
+        given = {split: fraction for split, fraction in fractions.items() if fraction}
+        if given:
+            divided["split"] = _hold_out_fractions(divided, given, rng)
+            advice = (
+                f"larger fractions, or regions instead. With fractions, a contig can go to val or test only if it is not "
+                f"longer than {ABSTAIN:.0%} of the bases still needed, and it cannot be shorter than a window"
+            )
+        missing = [name for name in SPLITS if name not in set(divided["split"])]
     if missing:
+        longest = (contigs["end"] - contigs["start"]).max() if len(contigs) else 0
         raise InputError(
-            f"none of the {len(contigs)} contigs, of up to {length.max(initial=0)} bp, was assigned to {missing[0]}: check the "
-            "section splits, or reduce tiles.break_length. (With fractions, a contig can go to val or test only if it is not "
-            f"longer than {ABSTAIN:.0%} of the bases still needed.)"
+            f"none of the {len(contigs)} contigs, of up to {longest} bp, was assigned to {missing[0]}: use {advice}."
         )
-    divided = contigs.assign(split=split, fold=fold)
-    order = {chrom: rank for rank, chrom in enumerate(chromosomes)}
-    parts = [merge(part).assign(split=split, fold=fold) for (split, fold), part in divided.groupby(["split", "fold"])]
-    return _in_order(pd.concat(parts), order)
+    order = {chrom: rank for rank, chrom in enumerate(sizes)}
+    joined = [merge(part).assign(split=split, fold=fold) for (split, fold), part in divided.groupby(["split", "fold"])]
+    return _in_order(pd.concat(joined), order)
+
+
+def _hold_out_fractions(contigs: pd.DataFrame, fractions: Mapping[str, float], rng: np.random.Generator) -> pd.Series:
+    """Return the split of each contig after holding out fractions of all bases from the contigs for training."""
+    total, free = total_bases(contigs), contigs[contigs["split"] == "train"]
+    held_out = np.array(list(fractions.values()))
+    elsewhere = total - total_bases(free)
+    rest = (1 - held_out.sum()) * total - elsewhere
+    if held_out.sum() >= 1 or rest <= 0:
+        raise InputError(
+            f"validation and test together are {held_out.sum() + elsewhere / total:.3g} of the bases: nothing is left for "
+            "training; reduce them in the section splits."
+        )
+    parts = np.array(["train", *fractions], dtype=object)
+    aim, abstains = np.r_[rest, held_out * total], parts != "train"
+    drawn = _assign_parts((free["end"] - free["start"]).to_numpy(), aim, abstains, rng)
+    split = contigs["split"].astype(object).copy()
+    split[free.index] = parts[drawn]
+    return split
 
 
 def _in_order(contigs: pd.DataFrame, order: dict[str, int]) -> pd.DataFrame:

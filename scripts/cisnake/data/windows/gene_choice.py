@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.joins import explain_mismatch
+from cisnake.program import log
 from cisnake.text_files import read_lines
 
 
@@ -42,14 +44,63 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
         return np.arange(len(windows))
     if which == "held_out":
         return np.flatnonzero(windows["split"] == "test")
+    row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
+    wanted = _read_list(which)
+    for gene in sorted(wanted):
+        if gene not in row_of:
+            raise unknown_name(f"gene in {which}", gene, row_of)
+    return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)
+
+
+def check_list(path: str | Path, genes: pd.DataFrame, dropped: pd.DataFrame) -> list[str]:
+    """Return the genes of a list that were selected, and warn of those that were dropped.
+
+    Parameters
+    ----------
+    path: str or Path
+        File with one gene id per line.
+    genes: pandas.DataFrame
+        gene_id and gene_name of the selected genes.
+    dropped: pandas.DataFrame
+        gene_id, gene_name and reason of the dropped genes.
+
+    Returns
+    -------
+    list of str
+        In the order of the file, without repeats.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, lists an id that the annotation lacks, or lists only dropped genes.
+    """
+    wanted, kept = _read_list(path), set(genes["gene_id"])
+    annotated = pd.concat([genes[["gene_id", "gene_name"]], dropped[["gene_id", "gene_name"]]])
+    known = set(annotated["gene_id"])
+    unknown = [gene for gene in wanted if gene not in known]
+    if unknown:
+        causes = {"The list has gene names: list gene ids": (unknown, annotated["gene_name"])}
+        why = explain_mismatch("the list", wanted, "the annotation", annotated["gene_id"], causes)
+        raise InputError(f"{path} lists {len(unknown)} of {len(wanted)} genes that are not in the annotation: {why}.")
+    reasons = dropped.drop_duplicates("gene_id").set_index("gene_id")["reason"]
+    lost = [gene for gene in wanted if gene not in kept]
+    shown = ", ".join(f"{gene} ({reasons[gene]})" for gene in lost[:3]) + (", …" if len(lost) > 3 else "")
+    if len(lost) == len(wanted):
+        raise InputError(
+            f"all {len(wanted)} genes of {path} were dropped: {shown}. See genes_dropped.tsv, or list other genes."
+        )
+    if lost:
+        log.warning("%d of %d genes of %s were dropped and are not attributed: %s", len(lost), len(wanted), path, shown)
+    return [gene for gene in wanted if gene in kept]
+
+
+def _read_list(which: str | Path) -> list[str]:
+    """Return the gene ids of a list in the order of the file, without repeats."""
     path = Path(which)
     if not path.is_file():
         raise InputError(f"attribution.genes is {which}; it must be all, held_out, or a file with one gene id per line.")
-    row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
-    wanted = {line.strip() for _, line in read_lines(path, "list of genes")} - {""}
+    wanted = dict.fromkeys(line.strip() for _, line in read_lines(path, "list of genes"))
+    wanted.pop("", None)
     if not wanted:
         raise InputError(f"attribution.genes is {which}, but this file contains no gene ids.")
-    for gene in sorted(wanted):
-        if gene not in row_of:
-            raise unknown_name(f"gene in {path}", gene, row_of)
-    return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)
+    return list(wanted)

@@ -31,11 +31,11 @@ def read_annotation(args: argparse.Namespace, annotation: AnnotationSection) -> 
     return genes, read_tss(args.tss_bed) if args.tss_bed else None
 
 
-def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame, advice: str = "") -> None:
-    """Raise an InputError with the reasons and advice if no gene is kept."""
+def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame) -> None:
+    """Raise an InputError with the reasons if no gene is kept."""
     if kept.empty:
         reasons = count_selection(kept, dropped)["dropped"]
-        raise InputError(f"no genes are left; numbers dropped, by reason: {reasons}.{advice}")
+        raise InputError(f"no genes are left; numbers dropped, by reason: {reasons}.")
 
 
 def write_selection(
@@ -57,6 +57,8 @@ def write_selection(
     summary = summary | count_selection(kept, dropped) | {"split": kept["split"].value_counts().to_dict()}
     for notice in summary["notices"]:
         log.warning("%s", notice)
+    if "tss_bed" in summary:
+        log.info("measured TSSs, used and not used by reason: %s", summary["tss_bed"])
     log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
     write_table(tasks, args.output_tasks)
     write_table(dropped, args.output_dropped)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from cisnake.data.genome import Genome, N, match_chromosomes, to_genome, to_window
 from cisnake.errors import InputError
 from cisnake.files import read_table
+from cisnake.joins import explain_mismatch
 from cisnake.sections import AnnotationSection, WindowsSection
 
 _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
@@ -35,7 +36,9 @@ GENE_COLUMNS = [
     "mask_start",
     "mask_end",
 ]
-_DROPPED_COLUMNS = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail"]
+# What becomes of a measured TSS, from the first condition that it fails to its use.
+TSS_OUTCOMES = ("unknown_id", "chromosome", "strand", "distance", "not_nearest", "used")
+_DROPPED_COLUMNS = ["gene_id", "gene_name", "chrom", "start", "end", "strand", "reason", "detail", "matrix_id"]
 
 
 def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
@@ -72,11 +75,13 @@ def match_ids(wanted: pd.Series, known: pd.Index) -> tuple[pd.Series, int]:
     return exact.where(~by_version, stripped), int(by_version.sum())
 
 
-def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) -> pd.DataFrame:
-    """Return the genes with the columns `tss` (position of the base) and `tss_source`.
+def place_tss(
+    genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int, upstream_only: bool = False
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Return the genes with their TSS, and why each measured TSS is used or not.
 
-    The TSS is the annotated 5' end, unless `tss` has a TSS of the same gene and strand 0 to `max_distance` bases upstream of
-    it. If it has several, the one farthest downstream is used.
+    The TSS of a gene is its annotated 5' end, unless `tss` has one of the same gene, chromosome and strand at most
+    `max_distance` bases from it, on either side. The nearest is used; of two equally near, the one upstream.
 
     Parameters
     ----------
@@ -86,20 +91,38 @@ def place_tss(genes: pd.DataFrame, tss: pd.DataFrame | None, max_distance: int) 
         gene_id, chrom, tss, strand.
     max_distance: int
         Largest distance from the annotated 5' end, bp.
+    upstream_only: bool
+        Whether to leave out TSSs downstream of the annotated 5' end. For genes that are annotated from the start codon,
+        where transcription cannot start further downstream. Default False.
+
+    Returns
+    -------
+    genes: pandas.DataFrame
+        The genes with `tss` (0-based position of the base) and `tss_source` ("annotation" or "bed").
+    outcome: pandas.Series of str
+        For each row of `tss`, "used" or what prevents it: "unknown_id", "chromosome", "strand", "distance", or "not_nearest".
+        The first three mean that no gene has this id, this chromosome besides, or this strand besides.
     """
     genes = genes.copy()
     genes["tss"], genes["tss_source"] = _five_prime_base(genes), "annotation"
     if tss is None:
-        return genes
+        return genes, pd.Series(dtype=object)
     annotated = genes.reset_index(names="row")[["row", "gene_id", "chrom", "strand", "tss"]]
-    pairs = annotated.merge(tss, on=["gene_id", "chrom", "strand"], suffixes=("_annotated", ""))
+    pairs = tss.reset_index(drop=True).reset_index(names="site").merge(annotated, on="gene_id", suffixes=("", "_annotated"))
     at, measured = pairs["tss_annotated"], pairs["tss"]
-    upstream = -to_window(at, at + 1, pairs["strand"], measured, measured + 1)[0]
-    pairs = pairs.assign(upstream=upstream)[(upstream >= 0) & (upstream <= max_distance)]
-    pairs = pairs.sort_values("upstream", kind="stable").drop_duplicates("row")
-    genes.loc[pairs["row"], "tss"] = pairs["tss"].to_numpy()
-    genes.loc[pairs["row"], "tss_source"] = "bed"
-    return genes
+    upstream = -to_window(at, at + 1, pairs["strand_annotated"], measured, measured + 1)[0]
+    distance = np.abs(upstream)
+    out_of_reach = (distance > max_distance) | (upstream_only & (upstream < 0))
+    wrong_chrom, wrong_strand = pairs["chrom"] != pairs["chrom_annotated"], pairs["strand"] != pairs["strand_annotated"]
+    # How many conditions a pair meets; a site may meet more of them in one gene with its id than in another.
+    met = np.select([wrong_chrom, wrong_strand, out_of_reach], [1, 2, 3], 4)
+    pairs = pairs.assign(distance=distance, downstream=upstream < 0, met=met)
+    used = pairs[pairs["met"] == 4].sort_values(["distance", "downstream"], kind="stable").drop_duplicates("row")
+    genes.loc[used["row"], "tss"] = used["tss"].to_numpy()
+    genes.loc[used["row"], "tss_source"] = "bed"
+    best = pairs.groupby("site")["met"].max().reindex(range(len(tss)), fill_value=0)
+    best[best.index.isin(used["site"])] = len(TSS_OUTCOMES) - 1
+    return genes, best.map(dict(enumerate(TSS_OUTCOMES))).set_axis(tss.index)
 
 
 def _five_prime_base(genes: pd.DataFrame) -> np.ndarray:
@@ -157,11 +180,14 @@ class MatrixGenes:
         Whether each row has at least one measurement.
     poor: pandas.DataFrame, n rows, optional
         reason and detail of rows with too few measurements, as returned by `filter_genes`; empty strings for other rows.
+    tasks: collection of str
+        Names of the columns, to recognise a transposed matrix. Default: none.
     """
 
     ids: pd.Index
     measured: np.ndarray
     poor: pd.DataFrame | None = None
+    tasks: Collection[str] = ()
 
 
 # A reason to drop genes: its name, a mask of the genes that it applies to, and a detail, shared or per gene.
@@ -198,34 +224,47 @@ def select_genes(
     kept: pandas.DataFrame
         `GENE_COLUMNS` and `matrix_id`, in genome order.
     dropped: pandas.DataFrame
-        gene_id, gene_name, chrom, start, end, strand, reason, detail: one row per dropped gene.
+        gene_id, gene_name, chrom, start, end, strand, reason, detail and matrix_id: one row per dropped gene.
     summary: dict
-        n_annotated, n_kept, n_dropped, dropped (by reason), notices, n_version_stripped, tss_source.
+        n_annotated, n_kept, n_dropped, dropped (by reason), notices, n_version_stripped, tss_source, and, if there are measured
+        TSSs, tss_bed: their number by `TSS_OUTCOMES` and "gene_dropped".
 
     Raises
     ------
     InputError
-        The annotation or the table of TSSs shares no chromosome with the genome.
+        The annotation or the table of TSSs shares no chromosome with the genome; or the matrix or the table of TSSs shares no
+        gene with the annotation.
     """
     names = match_chromosomes(genes["chrom"], genome.sizes, "annotation.gtf")
-    reasons = _annotation_reasons(genes, names, annotation)
-    matrix_id, n_stripped = (genes["gene_id"], 0) if matrix is None else match_ids(genes["gene_id"], matrix.ids)
-    reasons += [] if matrix is None else _matrix_reasons(matrix_id, matrix, _dropped(reasons))
+    placeable = genes["chrom"].isin(names) & ~genes["chrom"].isin(annotation.exclude_chromosomes)
+    reasons = _annotation_reasons(genes, names, placeable, annotation)
+    matrix_id, n_stripped = genes["gene_id"], 0
+    if matrix is not None:
+        matrix_id, n_stripped = match_ids(genes[annotation.match_by], matrix.ids)
+        if matrix_id.isna().all():
+            raise InputError(f"the matrix has no gene of the annotation: {_unmatched(genes, matrix, annotation.match_by)}.")
+        if annotation.match_by == "gene_name":
+            reasons.append(_ambiguous_names(genes, placeable))
+        reasons += _matrix_reasons(matrix_id, matrix, _dropped(reasons))
 
-    tss = None if tss is None else _match_tss(tss, genes["gene_id"], genome)
+    tss = None if tss is None else _match_tss(tss, genes, genome)
     placed = genes.assign(chrom=genes["chrom"].map(names).fillna(genes["chrom"]), matrix_id=matrix_id)
-    placed = place_tss(placed, tss, annotation.tss_max_distance)
+    # Transcription cannot start downstream of the start codon from which these genes are annotated.
+    placed, outcome = place_tss(placed, tss, annotation.tss_max_distance, upstream_only=annotation.feature == "CDS")
     placed = place_windows(placed, windows.anchor, windows.upstream, windows.downstream)
     reasons += _genome_reasons(placed, _dropped(reasons), genome, windows.max_n_fraction)
 
     placed = placed.assign(**_first_reasons(reasons))
     is_kept = placed["reason"] == ""
     kept, dropped = _in_order(placed[is_kept], genome)[[*GENE_COLUMNS, "matrix_id"]], placed[~is_kept][_DROPPED_COLUMNS]
-    notices = _renamed_chromosomes(names) + _idle_filters(genes, annotation)
-    notices += _unused_inputs(kept, matrix_id, n_stripped, genome, matrix, tss)
+    notices = _renamed_chromosomes(names) + _idle_filters(genes, annotation) + _unclear_genes(dropped)
+    notices += _unused_inputs(genes, matrix_id, n_stripped, genome, matrix, annotation.match_by)
     sources = kept["tss_source"].value_counts().to_dict()
     summary = {"n_annotated": len(genes), **count_selection(kept, dropped), "notices": notices}
     summary |= {"n_version_stripped": n_stripped, "tss_source": sources}
+    if tss is not None:
+        of_dropped = (outcome == "used") & ~tss["gene_id"].isin(kept["gene_id"])
+        summary["tss_bed"] = outcome.mask(of_dropped, "gene_dropped").value_counts().to_dict()
     return kept.reset_index(drop=True), dropped.reset_index(drop=True), summary
 
 
@@ -234,10 +273,15 @@ def count_selection(kept: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]
     return {"n_kept": len(kept), "n_dropped": len(dropped), "dropped": dropped["reason"].value_counts().to_dict()}
 
 
-def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotation: AnnotationSection) -> list[_Reason]:
+def _annotation_reasons(
+    genes: pd.DataFrame, names: Mapping[str, str], placeable: pd.Series, annotation: AnnotationSection
+) -> list[_Reason]:
+    """Return the reasons that concern rows of the annotation; `placeable`: rows on chromosomes that the run uses."""
     chrom, biotype = genes["chrom"], genes["gene_biotype"]
+    repeated = genes[placeable].duplicated("gene_id").reindex(genes.index, fill_value=False)
     reasons: list[_Reason] = [
-        ("duplicate_id", genes["gene_id"].duplicated(), "the annotation has an earlier gene with this id"),
+        _several_loci(genes, placeable),
+        ("duplicate_id", repeated, "the annotation has an earlier gene with this id"),
         ("no_strand", genes["strand"] == ".", "the annotation gives no strand"),
         ("excluded_chromosome", chrom.isin(annotation.exclude_chromosomes), chrom),
     ]
@@ -246,6 +290,44 @@ def _annotation_reasons(genes: pd.DataFrame, names: Mapping[str, str], annotatio
     for attribute, values in annotation.exclude.items():
         reasons.append(("excluded_attribute", genes[attribute].isin(values), attribute + " " + genes[attribute]))
     return [*reasons, ("chromosome_missing", ~chrom.isin(names), chrom + " is not in the genome")]
+
+
+def _several_loci(genes: pd.DataFrame, placeable: pd.Series) -> _Reason:
+    """Return the genes whose id is at several loci; rows on one strand that overlap, directly or through others, are one."""
+    rows = genes[placeable & genes["gene_id"].duplicated(keep=False)].sort_values(["gene_id", "chrom", "strand", "start"])
+    keys = [rows[key] for key in ("gene_id", "chrom", "strand")]
+    reach = rows.groupby(keys)["end"].cummax().groupby(keys).shift(fill_value=-1)
+    loci = rows.assign(locus=(rows["start"] > reach).cumsum())
+    loci = loci.groupby("locus").agg({"gene_id": "first", "chrom": "first", "strand": "first", "start": "min", "end": "max"})
+    place = loci["chrom"] + ":" + loci["start"].astype(str) + "-" + loci["end"].astype(str) + " (" + loci["strand"] + ")"
+    several = loci["gene_id"].duplicated(keep=False)
+    detail = genes["gene_id"].map(place[several].groupby(loci["gene_id"]).agg(_some))
+    return "several_loci", placeable & detail.notna(), detail.fillna("")
+
+
+def _ambiguous_names(genes: pd.DataFrame, placeable: pd.Series) -> _Reason:
+    """Return the genes that share their name with genes of another id: a row of the matrix with this name is of either."""
+    ids = genes[placeable].drop_duplicates(["gene_name", "gene_id"])
+    shared = ids[ids["gene_name"].duplicated(keep=False)].groupby("gene_name")["gene_id"].agg(_some)
+    detail = genes["gene_name"].map("the gene_name is shared by " + shared)
+    return "ambiguous_name", placeable & detail.notna(), detail.fillna("")
+
+
+def _some(names: Collection[str], n: int = 3) -> str:
+    """Return up to three of the names as text, and the number of the others."""
+    names = list(names)
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def _unmatched(genes: pd.DataFrame, matrix: MatrixGenes, match_by: str) -> str:
+    """Explain why genes of the matrix and of the annotation do not match."""
+    other = {"gene_id": "gene_name", "gene_name": "gene_id"}[match_by]
+    transposed = "The matrix is transposed, with tasks in rows: exchange rows and columns"
+    causes = {
+        f"The matrix has values of {other}: set annotation.match_by to {other}": (matrix.ids, genes[other]),
+        transposed: (matrix.tasks, pd.concat([genes[match_by], genes[other]])),
+    }
+    return explain_mismatch("the matrix", matrix.ids, "the annotation", genes[match_by], causes)
 
 
 def _matrix_reasons(matrix_id: pd.Series, matrix: MatrixGenes, dropped: pd.Series) -> list[_Reason]:
@@ -277,11 +359,15 @@ def _first_reasons(reasons: list[_Reason]) -> pd.DataFrame:
     return first
 
 
-def _match_tss(tss: pd.DataFrame, gene_ids: pd.Series, genome: Genome) -> pd.DataFrame:
-    """Return the TSSs with the genome's chromosome names and the annotation's gene ids, without those that match neither."""
+def _match_tss(tss: pd.DataFrame, genes: pd.DataFrame, genome: Genome) -> pd.DataFrame:
+    """Return the TSSs with the genome's chromosome names and the annotation's gene ids; "" for those without a match."""
     chrom = tss["chrom"].map(match_chromosomes(tss["chrom"], genome.sizes, "annotation.tss_bed"))
-    gene_id, _ = match_ids(tss["gene_id"], pd.Index(gene_ids))
-    return tss.assign(chrom=chrom, gene_id=gene_id).dropna(subset=["chrom", "gene_id"])
+    gene_id, _ = match_ids(tss["gene_id"], pd.Index(genes["gene_id"]))
+    if gene_id.isna().all():
+        causes = {"It has gene names: column 4 must be the gene_id": (tss["gene_id"], genes["gene_name"])}
+        why = explain_mismatch("annotation.tss_bed", tss["gene_id"], "the annotation", genes["gene_id"], causes)
+        raise InputError(f"no TSS of annotation.tss_bed is of an annotated gene: {why}.")
+    return tss.assign(chrom=chrom.fillna(""), gene_id=gene_id.fillna(""))
 
 
 def _genome_reasons(genes: pd.DataFrame, dropped: pd.Series, genome: Genome, max_n_fraction: float) -> list[_Reason]:
@@ -323,25 +409,36 @@ def _idle_filters(genes: pd.DataFrame, annotation: AnnotationSection) -> list[st
     ]
 
 
+def _unclear_genes(dropped: pd.DataFrame) -> list[str]:
+    """Return a notice for each reason why it is not known which gene was measured, with the names of such genes."""
+    notices = []
+    for reason, meaning in (
+        ("several_loci", "gene ids occur at several loci, of which the measured one is unknown"),
+        ("ambiguous_name", "gene names are shared by several genes, of which the measured one is unknown"),
+    ):
+        column = "gene_name" if reason == "ambiguous_name" else "gene_id"
+        names = dropped.loc[dropped["reason"] == reason, column].unique()
+        if len(names):
+            notices.append(f"{len(names)} {meaning}; these genes are dropped: {_some(names)}.")
+    return notices
+
+
 def _unused_inputs(
-    kept: pd.DataFrame,
-    matrix_id: pd.Series,
-    n_stripped: int,
-    genome: Genome,
-    matrix: MatrixGenes | None,
-    tss: pd.DataFrame | None,
+    genes: pd.DataFrame, matrix_id: pd.Series, n_stripped: int, genome: Genome, matrix: MatrixGenes | None, match_by: str
 ) -> list[str]:
     """Return a notice for each input that is partly ignored or only partly matched."""
-    n_unannotated = 0 if matrix is None else len(set(matrix.ids) - set(matrix_id.dropna()))
-    unused_tss = tss is not None and not (kept["tss_source"] == "bed").any()
+    ids = set() if matrix is None else set(matrix.ids)
+    n_unannotated = len(ids - set(matrix_id.dropna()))
+    unannotated = f"{n_unannotated} ids of the matrix are not in the annotation and are ignored"
+    if matrix is not None and n_unannotated > len(ids) / 2:
+        unannotated += f": {_unmatched(genes, matrix, match_by)}"
     notices = [
         (
             genome.n_ambiguous,
             f"{genome.n_ambiguous} letters in windows are not A, C, G, T or N (IUPAC's R, Y, …) and are treated as N.",
         ),
-        (n_unannotated, f"{n_unannotated} ids of the matrix are not in the annotation and are ignored."),
+        (n_unannotated, f"{unannotated}."),
         (n_stripped, f"{n_stripped} gene ids of the annotation match the matrix only without their version suffix."),
-        (unused_tss, "no TSS of annotation.tss_bed belongs to a selected gene: do its gene ids match those of the annotation?"),
     ]
     return [text for applies, text in notices if applies]
 

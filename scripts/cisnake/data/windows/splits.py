@@ -2,86 +2,160 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cisnake.data.genome import overlaps
+from cisnake.data.genome import count_bases, intersect, overlaps
+from cisnake.data.windows.split_regions import SPLITS, place_in_words, resolve_regions
+from cisnake.data.windows.stretches import hold_out_stretches
 from cisnake.errors import InputError, unknown_name
 from cisnake.files import read_user_table
+from cisnake.joins import explain_mismatch
 from cisnake.sections import SplitsSection
 
-SPLITS = ("train", "val", "test")
+_PLACE = ["gene_id", "chrom", "window_start", "window_end"]
 _IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def assign_splits(genes: pd.DataFrame, splits: SplitsSection, chromosomes: list[str], max_shift: int = 0) -> pd.DataFrame:
-    """Return the genes with the columns `split` and `fold`.
+def assign_splits(
+    genes: pd.DataFrame, splits: SplitsSection, sizes: Mapping[str, int], max_shift: int = 0, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Assign genes to splits or folds, and drop genes whose windows cross a border between splits.
 
-    If genes are split by chromosome or by a table, `fold` is 0 for all. With folds, `fold` is the fold for whose models the
-    gene is held out, and `split` is "test" for all, because every gene is scored only by models that never saw it.
+    By region, a gene belongs to the split in which its whole window lies. By fraction, stretches of neighbouring genes are
+    drawn at random; the fraction is that of all given genes. Then validation genes whose windows share bases with those of test
+    genes are dropped, and training genes whose windows, shifted by up to `max_shift`, share bases with those of validation or
+    test genes. With `splits.allow_overlap`, none of these is dropped: a window in several splits goes to the first of training,
+    validation and test. With a table of genes, or folds, nothing is dropped; use `check_overlap`.
 
     Parameters
     ----------
     genes: pandas.DataFrame
         gene_id, chrom, window_start, window_end.
     splits: SplitsSection
-        `val` and `test` (chromosomes), or `genes` (path of a TSV with gene_id and split), or `folds` (number of folds).
-    chromosomes: list of str
-        Chromosomes of the genome, to check names.
+        `val` or `val_fraction` with `test` or `test_fraction`, or `regions` (path of a table), or `genes` (path of a TSV with
+        gene_id and split), or `folds` (number of folds).
+    sizes: mapping of str to int
+        Lengths of the chromosomes of the genome.
     max_shift: int
         Largest shift of training windows, bp; folds are kept at least this far apart. Default 0.
+    seed: int
+        Random seed of the fractions. Default 0.
+
+    Returns
+    -------
+    kept: pandas.DataFrame
+        The assigned genes, in their order, with `split` and `fold`. With folds, `fold` is the fold for whose models the gene is
+        held out, and `split` is "test" for all, because every gene is scored only by models that never saw it. Otherwise `fold`
+        is 0 for all.
+    dropped: pandas.DataFrame
+        All other genes, with `reason` (split_border, outside_regions) and `detail`.
 
     Raises
     ------
     InputError
-        A chromosome or split is unknown, a gene has no split or more than one, or a split has no genes.
+        A region or split is invalid, a gene has no split or more than one, or a split has no genes.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from cisnake.data.windows import assign_splits
-    >>> genes = pd.DataFrame({"gene_id": ["a", "b", "c"], "chrom": ["chr1", "chr2", "chr3"]})
-    >>> genes = genes.assign(window_start=0, window_end=100)
     >>> from cisnake import configuration
-    >>> by_chromosome = configuration.section("splits", val=["chr2"], test=["chr3"])
-    >>> assign_splits(genes, by_chromosome, ["chr1", "chr2", "chr3"])["split"].tolist()
-    ['train', 'val', 'test']
+    >>> from cisnake.data.windows import assign_splits
+    >>> genes = pd.DataFrame({"gene_id": list("abcd"), "chrom": "chr1", "window_start": [0, 150, 250, 500]})
+    >>> genes = genes.assign(window_end=genes["window_start"] + 100)
+    >>> by_region = configuration.section("splits", val=["chr1:201-400"], test=["chr1:401-900"])
+    >>> kept, dropped = assign_splits(genes, by_region, {"chr1": 900})
+    >>> kept["split"].tolist(), dropped["detail"].tolist()
+    (['train', 'val', 'test'], ['the window lies partly in val, chr1:201-250'])
     """
-    genes = genes.copy()
+    genes = genes.reset_index(drop=True).assign(fold=0, split="train")
+    dropped = genes.assign(reason="", detail="")[:0]
     if splits.folds:
-        genes["fold"] = _assign_folds(genes, splits.folds, max_shift)
-        genes["split"] = "test"
-        return genes
-    genes["fold"] = 0
-    if splits.genes:
-        table = read_user_table(str(splits.genes))
-        if not {"gene_id", "split"} <= set(table.columns):
-            raise InputError(f"{splits.genes} must have the columns gene_id and split.")
-        for split in table["split"].unique():
-            if split not in SPLITS:
-                raise unknown_name(f"split in {splits.genes}", split, SPLITS)
-        table = table.drop_duplicates(["gene_id", "split"])
-        repeated = table["gene_id"][table["gene_id"].duplicated()]
-        if len(repeated):
-            raise InputError(f"{splits.genes} assigns gene {repeated.iloc[0]} to two splits.")
-        genes["split"] = genes["gene_id"].map(table.set_index("gene_id")["split"])
-        unassigned = genes["gene_id"][genes["split"].isna()]
-        if len(unassigned):
-            raise InputError(
-                f"{splits.genes} assigns no split to {len(unassigned)} genes, for example {unassigned.iloc[0]}: add them."
-            )
+        kept = genes.assign(split="test", fold=_assign_folds(genes, splits.folds, max_shift))
+    elif splits.genes:
+        kept = genes.assign(split=_splits_of_table(str(splits.genes), genes))
     else:
-        genes["split"] = split_by_chromosome(genes["chrom"], splits, chromosomes)
-    _check_all_splits(genes)
-    return genes
+        kept, dropped = _assign_by_region(genes, resolve_regions(splits, sizes), splits.allow_overlap)
+        fractions = {"test": splits.test_fraction, "val": splits.val_fraction}
+        given = {split: fraction for split, fraction in fractions.items() if fraction}
+        if given:
+            kept["split"] = hold_out_stretches(kept, given, len(genes), seed)
+        if not splits.allow_overlap:
+            kept, near = _drop_near_others(kept, max_shift)
+            dropped = pd.concat([dropped, near]).sort_index()
+    if not splits.folds:
+        _check_all_splits(kept, dropped)
+    return kept.reset_index(drop=True), dropped.drop(columns=["split", "fold"]).reset_index(drop=True)
 
 
-def _check_all_splits(genes: pd.DataFrame) -> None:
+def _splits_of_table(path: str, genes: pd.DataFrame) -> pd.Series:
+    """Return the split of each gene in a TSV with gene_id and split."""
+    table = read_user_table(path)
+    if not {"gene_id", "split"} <= set(table.columns):
+        raise InputError(f"{path} must have the columns gene_id and split.")
+    for split in table["split"].unique():
+        if split not in SPLITS:
+            raise unknown_name(f"split in {path}", split, SPLITS)
+    table = table.drop_duplicates(["gene_id", "split"])
+    repeated = table["gene_id"][table["gene_id"].duplicated()]
+    if len(repeated):
+        raise InputError(f"{path} assigns gene {repeated.iloc[0]} to two splits.")
+    split = genes["gene_id"].map(table.set_index("gene_id")["split"])
+    if split.isna().any():
+        causes = {"It has gene names: name genes by their gene_id": (table["gene_id"], genes.get("gene_name", ()))}
+        why = explain_mismatch("genes.tsv", genes["gene_id"], "the table", table["gene_id"], causes)
+        raise InputError(f"{path} assigns no split to {int(split.isna().sum())} of {len(genes)} genes: {why}. Add them.")
+    return split
+
+
+def _assign_by_region(genes: pd.DataFrame, regions: pd.DataFrame, overlap: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Assign genes to the split in which their whole window lies; return those of one split, and all others with the reason."""
+    windows = _windows(genes)
+    bases = np.stack([count_bases(windows, regions[regions["split"] == split]) for split in SPLITS])
+    length = (windows["end"] - windows["start"]).to_numpy()
+    genes = genes.assign(split=np.array(SPLITS, dtype=object)[(bases > 0).argmax(axis=0)])
+    outside = bases.sum(axis=0) < length
+    border = ~outside & (bases.max(axis=0) < length) & (not overlap)
+    held_out = [
+        intersect(windows[border].assign(row=genes.index[border]), regions[regions["split"] == split]).assign(split=split)
+        for split in ("test", "val")
+    ]
+    parts = pd.concat(held_out).drop_duplicates("row")
+    detail = pd.Series("the window is not entirely in the regions of splits.regions", index=genes.index)
+    detail[parts["row"]] = [
+        f"the window lies partly in {split}, {place_in_words(chrom, start, end)}"
+        for chrom, start, end, split in parts[["chrom", "start", "end", "split"]].itertuples(index=False)
+    ]
+    dropped = genes.assign(reason=np.where(border, "split_border", "outside_regions"), detail=detail)[border | outside]
+    return genes[~(border | outside)].copy(), dropped
+
+
+def _drop_near_others(genes: pd.DataFrame, max_shift: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop validation genes that share bases with test genes, then training genes that share bases with either."""
+    dropped = []
+    for split, others, shift in (("val", ["test"], 0), ("train", ["val", "test"], max_shift)):
+        own, held_out = genes[genes["split"] == split], genes[genes["split"].isin(others)]
+        other = _sharing(own, held_out, shift)
+        near = held_out.iloc[other[other >= 0]]
+        shifted = f", shifted by up to {shift} bp," if shift else ""
+        detail = [
+            f"the window{shifted} shares bases with {role} gene {gene}, {place_in_words(chrom, start, end)}"
+            for role, gene, chrom, start, end in near[["split", *_PLACE]].itertuples(index=False)
+        ]
+        dropped.append(own[other >= 0].assign(reason="split_border", detail=detail))
+        genes = genes.drop(index=dropped[-1].index)
+    return genes, pd.concat(dropped)
+
+
+def _check_all_splits(kept: pd.DataFrame, dropped: pd.DataFrame) -> None:
     for split in SPLITS:
-        if not (genes["split"] == split).any():
-            raise InputError(f"no genes are left for the split {split}: check the section splits and genes_dropped.tsv.")
+        if not (kept["split"] == split).any():
+            n = int((dropped["reason"] == "split_border").sum())
+            lost = f"; the windows of {n} genes cross a border between splits" if n else ""
+            raise InputError(f"no genes are left for the split {split}{lost}: check the section splits.")
 
 
 def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -142,30 +216,13 @@ def assign_genes(genes: pd.DataFrame, tiles: pd.DataFrame, max_shift: int = 0) -
     dropped = genes.assign(reason=np.where(spans, "spans_folds", "outside_tiles"), detail=detail)[spans | outside]
     kept = genes[~(spans | outside)]
     if n_folds == 1:
-        _check_all_splits(kept)
+        _check_all_splits(kept, dropped)
     return kept.reset_index(drop=True), dropped.drop(columns=["split", "fold"]).reset_index(drop=True)
 
 
 def _windows(table: pd.DataFrame, reach: int = 0) -> pd.DataFrame:
     """Return the windows of genes or tiles as regions, extended by `reach` bp at each end."""
     return pd.DataFrame({"chrom": table["chrom"], "start": table["window_start"] - reach, "end": table["window_end"] + reach})
-
-
-def split_by_chromosome(chrom: pd.Series, splits: SplitsSection, chromosomes: list[str]) -> pd.Series:
-    """Return the split of each gene or contig by chromosome: `splits.val`, `splits.test`, and training for the rest.
-
-    Raises
-    ------
-    InputError
-        `splits.val` or `splits.test` names a chromosome that is not in the genome.
-    """
-    split = pd.Series("train", index=chrom.index, dtype=object)
-    for key in ("val", "test"):
-        for name in getattr(splits, key) or ():
-            if name not in chromosomes:
-                raise unknown_name(f"chromosome in splits.{key}", name, chromosomes)
-        split[chrom.isin(getattr(splits, key) or ())] = key
-    return split
 
 
 def _assign_folds(genes: pd.DataFrame, folds: int, max_shift: int) -> np.ndarray:
@@ -259,22 +316,39 @@ def check_overlap(genes: pd.DataFrame, n_folds: int, max_shift: int) -> None:
                 _refuse_shared(chrom, windows[windows["role"] == first], windows[windows["role"] == second], shift)
 
 
+def _sharing(windows: pd.DataFrame, others: pd.DataFrame, shift: int) -> np.ndarray:
+    """Return for each window the row in `others` of a window that it shares a base with when shifted, or -1; dtype=int64."""
+    found = np.full(len(windows), -1, dtype=np.int64)
+    rows_of = others.groupby("chrom").indices
+    for chrom, rows in windows.groupby("chrom").indices.items():
+        if chrom not in rows_of:
+            continue
+        on_chrom = others.iloc[rows_of[chrom]]
+        order = np.argsort(on_chrom["window_start"].to_numpy(), kind="stable")
+        starts, ends = (on_chrom[column].to_numpy()[order] for column in ("window_start", "window_end"))
+        reach = np.maximum.accumulate(ends)
+        # Of the windows that start before a position, the one that ends last.
+        last = np.maximum.accumulate(np.where(np.r_[True, ends[1:] > reach[:-1]], np.arange(len(ends)), 0))
+        own = windows.iloc[rows]
+        before = np.searchsorted(starts, own["window_end"].to_numpy() + shift, side="left") - 1
+        shared = (before >= 0) & (reach[np.maximum(before, 0)] > own["window_start"].to_numpy() - shift)
+        found[rows[shared]] = rows_of[chrom][order[last[before[shared]]]]
+    return found
+
+
 def _refuse_shared(chrom: Any, windows: pd.DataFrame, others: pd.DataFrame, shift: int) -> None:
     """Raise an InputError if windows of two splits on one chromosome share a base."""
-    if windows.empty or others.empty:
-        return
-    others = others.sort_values("window_start")
-    starts, ends = others["window_start"].to_numpy(), others["window_end"].cummax().to_numpy()
-    before = np.searchsorted(starts, windows["window_end"].to_numpy() + shift, side="left") - 1
-    reached = (before >= 0) & (ends[np.maximum(before, 0)] > windows["window_start"].to_numpy() - shift)
+    found = _sharing(windows, others, shift)
+    reached = found >= 0
     if not reached.any():
         return
     row = int(np.argmax(reached))
-    gene, other = windows.iloc[row], others.iloc[int(others["window_end"].to_numpy()[: before[row] + 1].argmax())]
+    gene, other = windows.iloc[row], others.iloc[found[row]]
     shifted = f", shifted by up to {shift} bp," if shift else ""
     raise InputError(
         f"the window of {_IN_WORDS[gene['role']]} gene {gene['gene_id']} ({chrom}:{gene['window_start']}-{gene['window_end']})"
         f"{shifted} shares bases with that of {_IN_WORDS[other['role']]} gene {other['gene_id']} "
         f"({other['window_start']}-{other['window_end']}), as do {int(reached.sum()) - 1} other windows on this chromosome: "
-        "split by chromosome, or set splits.allow_overlap: true and state this when you report the score."
+        "give neighbours the same split, split by region or fraction (which drops genes at borders), or set "
+        "splits.allow_overlap: true and state this when you report the score."
     )

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome, count_bases, count_bins, merge, total_bases
-from cisnake.data.windows.contigs import divide_contigs, find_unknown, make_contigs, separate_contigs
-from cisnake.data.windows.splits import SPLITS
+from cisnake.data.windows.contigs import break_for_fractions, divide_contigs, find_unknown, make_contigs, separate_contigs
+from cisnake.data.windows.split_regions import SPLITS
 from cisnake.errors import InputError
 from cisnake.sections import SplitsSection, TilesSection
 
@@ -136,7 +136,9 @@ def make_tiles(
     unknown = find_unknown(genome, list(sizes))
     gaps = unknown[unknown["end"] - unknown["start"] >= MIN_GAP] if regions.gaps is None else regions.gaps
     contigs, outside = make_contigs(sizes, gaps, regions.limit, shape.binned, settings.break_length)
-    contigs = divide_contigs(contigs, splits, list(genome.sizes), seed)
+    bases = total_bases(contigs)
+    contigs = divide_contigs(break_for_fractions(contigs, splits, shape.binned), splits, genome.sizes, seed)
+    outside["outside_regions"] = bases - total_bases(contigs)
     apart = contigs if splits.allow_overlap else separate_contigs(contigs, 2 * shape.crop + shape.max_shift)
     dropped_bases |= outside | {"near_other_split": total_bases(contigs) - total_bases(apart)}
 

@@ -13,10 +13,10 @@ from cisnake.data.dataset import (
     RowReader,
     WindowReader,
     crop,
+    labels_for_fold,
     model_input,
     open_dataset,
     read_label_rows,
-    read_labels,
     read_tasks,
     read_windows,
     shifts,
@@ -174,27 +174,36 @@ class GeneBatches(Batches):
         Largest shift of a window in bases, at most the file's padding. Default 0, for evaluation.
     seed: int, optional
         Random seed of order and shifts; None keeps the order of `rows`, without shifts.
+    fold: int, optional
+        The fold whose models see the labels, see `labels_for_fold`. Default: the labels are used as they are stored.
     """
 
     def __init__(
-        self, h5_file: str | Path, rows: np.ndarray, batch_size: int, depth: int, max_shift: int = 0, seed: int | None = None
+        self,
+        h5_file: str | Path,
+        rows: np.ndarray,
+        batch_size: int,
+        depth: int,
+        max_shift: int = 0,
+        seed: int | None = None,
+        fold: int | None = None,
     ) -> None:
         self.rows, self.max_shift = np.asarray(rows), max_shift
         self._windows = WindowReader(h5_file, max_shift=max_shift, depth=depth)
         with open_dataset(h5_file) as file:
             names = list(read_windows(file)["gene_id"].iloc[self.rows])
-            labels, in_memory = self._read_labels(file)
+            labels, in_memory = self._read_labels(file, fold)
             pair = file.attrs["strand_pair"].tolist() if "strand_pair" in file.attrs else None
             shape = self._windows.seq_len, depth
             super().__init__(labels, names, read_tasks(file), str(h5_file), shape, batch_size, seed, pair)
         self._codes = self._windows.codes(self.rows, max_shift, max_shift) if in_memory else None
 
-    def _read_labels(self, file: h5py.File) -> tuple[np.ndarray | StoredLabels, bool]:
+    def _read_labels(self, file: h5py.File, fold: int | None) -> tuple[np.ndarray | StoredLabels, bool]:
         """Return the labels, and whether all windows fit in memory."""
         tasks, bins = file["labels"].shape[1:]
         windows = len(self.rows) * (self._windows.seq_len + 2 * self.max_shift)
         if not file.attrs["bin_size"]:
-            return read_labels(file)[self.rows], windows <= _MEMORY_BYTES
+            return labels_for_fold(file, self.rows, fold), windows <= _MEMORY_BYTES
         if windows + 4 * len(self.rows) * tasks * bins <= _MEMORY_BYTES:
             return np.ascontiguousarray(read_label_rows(file, self.rows).transpose(0, 2, 1)), True
         return StoredLabels(RowReader(file, "labels"), self.rows), False

@@ -70,8 +70,8 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
         for rows in row_blocks(file["labels"]):
             check_labels(train["loss"], file["labels"][rows], tasks)
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
-    augmented = {"train": (pad, seed), "val": ()}
+    augmented = {"train": (pad, seed), "val": (0, None)}
     return {
-        split: GeneBatches(dataset, np.flatnonzero(role == split), batch_size, depth, *options)
+        split: GeneBatches(dataset, np.flatnonzero(role == split), batch_size, depth, *options, fold)
         for split, options in augmented.items()
     }
