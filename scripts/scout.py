@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--matrix", type=Path, metavar="FILE", help="expression: matrix, TSV, CSV, GCT, h5ad or Matrix Market")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="expression: task table (default: annotations in the matrix)")
     p.add_argument("--splits", type=Path, metavar="TSV", help="expression: table of splits per gene, if set (splits.genes)")
-    p.add_argument("--regions", type=Path, metavar="TSV", help="expression: table of splits per region, if set (splits.regions)")
+    p.add_argument(
+        "--regions", type=Path, metavar="TSV", help="expression: table of splits per region, if set (splits.regions)"
+    )
     p.add_argument("--tiles", type=Path, metavar="TSV", help="coverage: tiles.tsv from make_tiles.py")
     p.add_argument("--tracks", type=Path, metavar="TSV", help="coverage: table of tracks")
     p.add_argument("--converted", type=Path, metavar="DIR", help="coverage: folder of BigWigs converted from other formats")

@@ -153,7 +153,11 @@ def scout_genes(
     poor = filter_genes(values, configured.targets.filters.genes)["reason"].to_numpy(object)
     poor[(poor == "") & ~np.isfinite(values).any(axis=1)] = "no_label"
     genes, raw = genes[seen][poor == ""].reset_index(drop=True), values[poor == ""]
-    dropped = pd.Series(summary["dropped"]).add(at_borders["reason"].value_counts(), fill_value=0).add(pd.Series(poor[poor != ""], dtype=object).value_counts(), fill_value=0)
+    dropped = (
+        pd.Series(summary["dropped"])
+        .add(at_borders["reason"].value_counts(), fill_value=0)
+        .add(pd.Series(poor[poor != ""], dtype=object).value_counts(), fill_value=0)
+    )
     for role in ("train", "val"):
         if not (genes["role"] == role).any():
             raise InputError(f"no {'training' if role == 'train' else 'validation'} gene has labels: check splits and filters.")
