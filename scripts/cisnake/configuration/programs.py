@@ -173,7 +173,7 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
             picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
     if "cpm" not in str(picked.get("targets", {}).get("transform")):
         picked.get("targets", {}).pop("library", None)
-    if program == "select_genes" and {"val_fraction", "test_fraction"} & config["splits"].keys():
+    if program in ("select_genes", "scout") and {"val_fraction", "test_fraction"} & config["splits"].keys():
         picked["run"] = {"seed": config["run"]["seed"]}
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:

@@ -153,11 +153,9 @@ def scout_genes(
     poor = filter_genes(values, configured.targets.filters.genes)["reason"].to_numpy(object)
     poor[(poor == "") & ~np.isfinite(values).any(axis=1)] = "no_label"
     genes, raw = genes[seen][poor == ""].reset_index(drop=True), values[poor == ""]
-    dropped = (
-        pd.Series(summary["dropped"])
-        .add(at_borders["reason"].value_counts(), fill_value=0)
-        .add(pd.Series(poor[poor != ""], dtype=object).value_counts(), fill_value=0)
-    )
+    reasons = [pd.Series(summary["dropped"], dtype=int), at_borders["reason"].value_counts()]
+    reasons.append(pd.Series(poor[poor != ""], dtype=object).value_counts())
+    dropped = pd.concat(reasons).groupby(level=0).sum()
     for role in ("train", "val"):
         if not (genes["role"] == role).any():
             raise InputError(f"no {'training' if role == 'train' else 'validation'} gene has labels: check splits and filters.")
