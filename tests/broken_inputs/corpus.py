@@ -337,7 +337,7 @@ NETWORK_CASES = [
         "model.params",
         "params.yaml",
     ),
-    *_each(_ANY, "data set", "evaluate_model", "dataset", "results/dataset.h5"),
+    *_each(_ANY, "data set", "fit_baselines", "dataset", "results/dataset.h5"),
     *_each(_TEXT, "gene list", "attribute_genes", "attribution.genes", "genes.txt"),
 ]
 

@@ -120,9 +120,9 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "export_hits": {"hits": "hits.h5"},
         "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
         "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints"},
-        "evaluate_model": {
-            "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
-            "evaluate.baseline": "{k: 3, upstream: 10, downstream: 10, alpha: 1}", "windows.upstream": "20",
+        "fit_baselines": {
+            "dataset": "results/dataset.h5", "tasks": "tasks.tsv", "evaluate.baseline": "{k: 3, alpha: 1}",
+            "windows.upstream": "20",
         },
         "attribute_genes": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",
@@ -136,7 +136,7 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
     outputs = {
         "select_genes": ("genes", "dropped", "tasks", "tasks-dropped", "summary"), "make_tiles": ("", "summary"),
         "aggregate_cells": ("", "dropped"), "call_peaks": ("tsv", "bed"), "score_variants": ("tsv", "vcf"),
-        "train_model": ("model", "params", "history"),
+        "train_model": ("model", "params", "history"), "fit_baselines": ("", "choices"),
     }  # fmt: skip
     named = {f"output-{name}" if name else "output": str(output / (name or "output")) for name in outputs.get(program, ("",))}
     files = {key: str(folder / value) if (folder / value).exists() else value for key, value in given[program].items()}
