@@ -70,6 +70,7 @@ OTHERS: dict[str, Any] = {
     "targets.pseudobulks.by": ["tissue"],
     "targets.task_columns.task": "name",
     "targets.task_columns.group": "name",
+    "targets.task_columns.replicate_of": "name",
     "targets.task_columns.description": "name",
     "targets.bin_size": 8,
     "targets.crop": 40,

@@ -122,7 +122,7 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints"},
         "fit_baselines": {
             "dataset": "results/dataset.h5", "tasks": "tasks.tsv", "evaluate.baseline": "{k: 3, alpha: 1}",
-            "windows.upstream": "20",
+            "windows.upstream": "20", **CONTRAST,
         },
         "attribute_genes": {
             "dataset": "results/dataset.h5", "models": "fold_0/replicate_0/model.keras", "tasks": "tasks.tsv",

@@ -97,6 +97,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
         "gaps.bed",
         "limit.bed",
         "regions.tsv",
+        "genes.txt",
         "reads.bed",
         "signal.bw",
     ]
@@ -119,6 +120,7 @@ KINDS = {
     "matrix": of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")}),
     "cells": of_files({"cells": remote("cells.h5ad"), "cell_table": remote("cells.tsv"), "pseudobulks": {"by": ["type"]}})
     | {"splits": {"regions": remote("regions.tsv")}},
+    "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},
 }
 
 
