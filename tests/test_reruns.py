@@ -48,7 +48,7 @@ def test_training_does_not_depend_on_later_steps(rules: dict[str, dict[str, list
     [
         lambda config: {name: config[name] for name in reversed(config)},
         lambda config: config | {"windows": {"max_shift": 0, "anchor": "tss", "downstream": 400.0, "upstream": 400}},
-        lambda config: config | {"evaluate": {"baseline": {"k": 3.0, "upstream": "100"}}},
+        lambda config: config | {"evaluate": {"baseline": {"k": "3"}}},
     ],
     ids=["order", "defaults written out", "numbers written otherwise"],
 )
