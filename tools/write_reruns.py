@@ -80,6 +80,7 @@ OTHERS: dict[str, Any] = {
     "model.overrides": {"train.learning_rate": 0.3},
     "train.trackers": [],
     "evaluate.splits": ["val"],
+    "evaluate.baseline.alpha": 30,
     "evaluate.baseline.upstream": 100,
     "evaluate.baseline.downstream": 100,
     "attribution.contrasts": {"heat": {"on_tasks": ["b"]}},
