@@ -57,7 +57,7 @@ def ceiling_of_contrast(
     >>> import numpy as np
     >>> from cisnake.evaluate import ceiling_of_contrast
     >>> labels = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
-    >>> ceiling_of_contrast(labels, [0, 1], [], [[0, 1]]), ceiling_of_contrast(labels, [0, 1], [], None)
+    >>> round(ceiling_of_contrast(labels, [0, 1], [], [[0, 1]]), 6), ceiling_of_contrast(labels, [0, 1], [], None)
     (1.0, None)
     """
     if conditions is None:
