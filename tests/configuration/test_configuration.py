@@ -201,7 +201,7 @@ def test_defaults_are_filled_in_at_every_level() -> None:
     assert config["evaluate"]["splits"] == ["val", "test"]
     assert config["motifs"]["probe"]["draws"] == 5
     assert config["attribution"]["contrasts"]["any"]["score"] == "specificity"
-    assert config["windows"]["upstream"] == 1000
+    assert config["windows"]["upstream"] == 500
     assert "evaluate" not in SIMULATED, "the original configuration must not change"
 
 

@@ -87,7 +87,7 @@ def test_the_run_of_a_user_takes_nothing_from_the_demo(
     assert stored is not None
     used = yaml.safe_load(Path(stored[1]).read_text())
     assert used == completion.complete(foreign)
-    assert used["windows"]["upstream"] == 1000 and used["evaluate"]["baseline"]["alpha"] == "auto"
+    assert used["windows"]["upstream"] == 500 and used["evaluate"]["baseline"]["alpha"] == "auto"
     assert "simulate" not in used["genome"]
     assert list(used["attribution"]["contrasts"]) == ["heat"]
     assert "results/demo" not in printed and "demo.yaml" not in printed
