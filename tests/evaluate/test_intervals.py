@@ -44,6 +44,12 @@ def test_many_genes_give_blocks_of_about_ten_and_few_genes_at_least_thirty_block
     assert neighbour_blocks(apart.iloc[:30]).tolist() == list(range(30))
 
 
+def test_genes_of_small_contigs_are_never_in_one_block():
+    contigs = pd.DataFrame({"chrom": np.repeat([f"c{i}" for i in range(40)], 2), "start": np.tile([0, 200], 40)})
+    blocks = neighbour_blocks(contigs.assign(end=contigs["start"] + 100))
+    assert (contigs.assign(block=blocks).groupby("block")["chrom"].nunique() == 1).all() and blocks.max() + 1 == 40
+
+
 def test_too_few_blocks_give_none():
     apart = pd.DataFrame({"chrom": "chr1", "start": np.arange(300) * 100}).assign(end=lambda table: table["start"] + 90)
     assert neighbour_blocks(apart.iloc[:29]) is None
