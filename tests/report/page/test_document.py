@@ -350,6 +350,8 @@ def test_a_model_that_must_not_be_interpreted_opens_the_page_with_its_verdict(re
     text = write(results, n_genes=1)
     first = text.index('class="alert"')
     assert f"The model is {verdict} on held-out genes" in text[first:] and first < text.index('class="tiles"')
+    for section in ("browse", "variants"):
+        assert f"The prediction of levels is {verdict}" in text.split(f'<section id="{section}">')[1].split("</section>")[0]
 
 
 def test_contrasts_that_must_not_be_interpreted_carry_their_verdict_everywhere(text):
