@@ -192,7 +192,7 @@ def test_summary_rows_are_left_out_of_every_format(tmp_path, caplog, monkeypatch
         found, _, numbers = read_matrix(path)
         assert sorted(found) == sorted(genes), path.name
         np.testing.assert_array_equal(numbers, values[[genes.index(gene) for gene in found]], err_msg=path.name)
-        lines = [record.getMessage() for record in caplog.records if "no genes" in record.getMessage()]
+        lines = [record.getMessage() for record in caplog.records if "not genes" in record.getMessage()]
         assert len(lines) == 1 and all(name in lines[0] for name in SUMMARIES)
     with pytest.raises(InputError, match="has 0 genes"):
         read_matrix(write_text(tmp_path / "only.tsv", SUMMARIES, ["x"], np.ones((len(SUMMARIES), 1), np.float32)))

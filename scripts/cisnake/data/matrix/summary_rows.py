@@ -1,4 +1,4 @@
-"""Recognise rows of a count matrix that are no genes: the reads that a counting program could not assign."""
+"""Recognise rows of a count matrix that are not genes: the reads that a counting program could not assign."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def drop_summary_rows(genes: pd.Index, values: np.ndarray, axis: int = 0) -> tup
     is_summary = find_summary_rows(genes)
     if not is_summary.any():
         return genes, values
-    log.info("rows of the matrix that are no genes are left out: %s", ", ".join(genes[is_summary]))
+    log.info("rows of the matrix that are not genes are left out: %s", ", ".join(genes[is_summary]))
     return genes[~is_summary], np.compress(~is_summary, values, axis=axis)
