@@ -215,6 +215,19 @@ def test_files(written, tmp_path):
     assert set(predictions.layers) - {None} == {"predicted", "kmer_ridge", "replicate_0", "replicate_1"}
 
 
+def test_an_undefined_validation_score_is_null_in_the_summary(written, tmp_path):
+    path = tmp_path / "dataset.h5"
+    shutil.copy(written(1)[0], path)
+    val = np.flatnonzero(written(1)[1]["split"] == "val")
+    with h5py.File(path, "r+") as file:
+        for row in val:
+            file["labels"][row] = 1.0
+    write_evaluation(tmp_path / "out", evaluate(path, save_models(tmp_path, 1, 1), "test"))
+    text = (tmp_path / "out" / "summary.json").read_text()
+    summary = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert summary["baselines"]["kmer_ridge"]["ridges"][0]["val_pearson"] is None
+
+
 def test_replicates_that_are_named_give_ceilings(written, tmp_path):
     path, genes, labels, _ = written(1)
     done = evaluate(path, save_models(tmp_path, 1, 1), "test", TASK_TABLE.assign(replicate_of=["x", "x", "y"]))

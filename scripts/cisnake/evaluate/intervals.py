@@ -12,7 +12,7 @@ LEAST_BLOCKS = 30
 
 DRAWS = 1000
 
-# Blocks hold at most so many genes if windows do not overlap: neighbours in the genome can be regulated together.
+# Largest number of genes per block where windows do not overlap: neighbours in the genome can be regulated together.
 _NEIGHBOURS = 10
 _TAILS = (2.5, 97.5)
 # Numbers that are drawn at a time, to bound memory.

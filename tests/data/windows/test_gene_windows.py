@@ -231,7 +231,7 @@ def test_every_reason_is_reported(select, gene_row, tiny, tmp_path: Path):
     assert summary["n_annotated"] == 22 and summary["n_kept"] == 11 and summary["n_dropped"] == 11
     assert summary["dropped"]["duplicate_id"] == 2 and sum(summary["dropped"].values()) == 11
     assert summary["notices"] == [
-        "1 gene ids occur at several loci, of which the measured one is unknown; these genes are dropped: G1c.",
+        "1 gene ids occur at several loci, and it is unknown which one was measured; these genes are dropped: G1c.",
         "1 ids of the matrix are not in the annotation and are ignored.",
     ]
     # A window with exactly the permitted fraction is kept.

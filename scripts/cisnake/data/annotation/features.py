@@ -238,7 +238,7 @@ def _loci(transcripts: pd.DataFrame, starts: pd.DataFrame) -> pd.DataFrame:
     transcripts: pandas.DataFrame
         As from `_transcripts`, possibly with several rows of a transcript. The index is the line number.
     starts: pandas.DataFrame
-        Rows of which every transcript has one: a transcript's own row, or its first exon. A transcript with several that do not
+        One row per transcript: its own row, or its first exon. A transcript with several that do not
         overlap has been written once for each place at which its sequence occurs, as UCSC does; these rows then stand for it.
 
     Returns

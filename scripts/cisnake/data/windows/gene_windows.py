@@ -413,8 +413,8 @@ def _unclear_genes(dropped: pd.DataFrame) -> list[str]:
     """Return a notice for each reason why it is not known which gene was measured, with the names of such genes."""
     notices = []
     for reason, meaning in (
-        ("several_loci", "gene ids occur at several loci, of which the measured one is unknown"),
-        ("ambiguous_name", "gene names are shared by several genes, of which the measured one is unknown"),
+        ("several_loci", "gene ids occur at several loci, and it is unknown which one was measured"),
+        ("ambiguous_name", "gene names are shared by several genes, and it is unknown which one was measured"),
     ):
         column = "gene_name" if reason == "ambiguous_name" else "gene_id"
         names = dropped.loc[dropped["reason"] == reason, column].unique()
