@@ -169,8 +169,8 @@ def test_files(written, tmp_path):
     path = written(1)[0]
     write_evaluation(tmp_path / "out", evaluate(path, save_models(tmp_path, 1, 2), "val"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "ceiling", "intervals", "verdict", "contrasts"]
-    assert list(summary) == keys
+    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "ceiling", "conditions", "intervals", "verdict"]
+    assert list(summary) == [*keys, "contrasts"]
     assert set(summary["baselines"]) == {"train_mean", "kmer_ridge"}
     (ridge,) = summary["baselines"]["kmer_ridge"].pop("ridges")
     assert (ridge["fold"], ridge["upstream"], ridge["downstream"], ridge["words"], ridge["penalty"]) == (
@@ -186,7 +186,7 @@ def test_files(written, tmp_path):
     assert summary["baselines"]["train_mean"]["pearson_median"] is None
     assert summary["baselines"]["train_mean"]["r2_median"] is not None
     # Twelve genes are too few for intervals, and no replicates are named.
-    assert summary["intervals"] is None and summary["ceiling"] == "unknown"
+    assert summary["intervals"] is None and summary["ceiling"] == "unknown" and summary["conditions"] is None
     assert list(summary["contrasts"]) == ["a_only", "last"]
     assert summary["contrasts"]["last"]["pearson_low"] is None and len(summary["contrasts"]["last"]["ridges"]) == 1
     columns = [

@@ -123,6 +123,7 @@ def _write_evaluation(
         "split": split, "n_genes": len(genes), "n_tasks": n, "model": scores("pearson"),
         "baselines": {"train_mean": mean, "kmer_ridge": scores("kmer_ridge_pearson") | {"ridges": [ridge]}},
         "replicates": [scores(f"replicate_{i}_pearson") for i in range(3)], "ceiling": 0.93,
+        "conditions": {"n_conditions": 2, "model": scores("pearson"), "kmer_ridge": scores("pearson"), "ceiling": 0.987},
         "intervals": {"pearson": [0.51, 0.6], "r2": [0.2, 0.3], "kmer_ridge_pearson": [0.3, 0.45], "difference": [0.1, 0.2]},
         "verdict": "well above the baseline",
     }  # fmt: skip

@@ -5,6 +5,7 @@ from .baselines import train_mean as train_mean
 from .ceiling import ceiling_of_contrast as ceiling_of_contrast
 from .ceiling import ceiling_of_tasks as ceiling_of_tasks
 from .ceiling import replicates_of as replicates_of
+from .condition_scores import score_conditions as score_conditions
 from .contrast_scores import score_contrasts as score_contrasts
 from .coverage_baselines import BinRidge as BinRidge
 from .coverage_baselines import Tiles as Tiles

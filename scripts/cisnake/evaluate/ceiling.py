@@ -75,7 +75,7 @@ def ceiling_of_contrast(
             for half in range(2) if side else ():
                 # Which half is the larger one alternates between conditions and divisions.
                 rows = np.concatenate([part[(half + i + split) % 2 :: 2] for i, part in enumerate(shuffled)])
-                halves[half] += sign * _row_means(labels[:, rows])
+                halves[half] += sign * row_means(labels[:, rows])
         known = np.isfinite(halves).all(axis=0)
         correlations[split] = pearson(halves[0, known, None], halves[1, known, None])[0]
     defined = correlations[np.isfinite(correlations)]
@@ -116,6 +116,7 @@ def ceiling_of_tasks(labels: np.ndarray, conditions: list[list[int]] | None) -> 
     return ceilings
 
 
-def _row_means(values: np.ndarray) -> np.ndarray:
+def row_means(values: np.ndarray) -> np.ndarray:
+    """Return the mean of the measured values of each row, NaN if there are none."""
     n = np.isfinite(values).sum(axis=1)
     return np.where(n > 0, np.nansum(values, axis=1) / np.maximum(n, 1), np.nan)

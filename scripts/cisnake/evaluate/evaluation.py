@@ -19,6 +19,7 @@ from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.evaluate.baselines import train_mean
 from cisnake.evaluate.ceiling import ceiling_of_tasks, replicates_of
+from cisnake.evaluate.condition_scores import score_conditions
 from cisnake.evaluate.contrast_scores import score_contrasts
 from cisnake.evaluate.fitted_baselines import LEVELS, BaselinePredictions, rows_among
 from cisnake.evaluate.intervals import (
@@ -195,6 +196,7 @@ def _score(
     }
     known = by_task["ceiling"].dropna()
     summary |= {"ceiling": float(known.median()) if len(known) else "unknown"}
+    summary |= {"conditions": score_conditions(true, ensemble, kmer_ridge, tasks)}
     return summary | bound_and_judge(summary, None if blocks is None else _draw(true, [ensemble, kmer_ridge], blocks)), by_task
 
 

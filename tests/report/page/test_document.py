@@ -326,12 +326,20 @@ def test_used_and_unused_tss_are_counted(results):
     assert "Measured TSSs: 1,234 used; 2 of no annotated gene; 7 too far away." in text and not Structure(text).errors
 
 
+def test_the_score_of_conditions_is_shown_where_replicates_are_named(results):
+    assert "For the mean of each condition's replicates, r = " in (text := write(results, n_genes=1).replace("&#39;", "'"))
+    assert "at most 0.987 is possible" in text
+    path = results / "evaluation/test/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"conditions": None}))
+    assert "each condition" not in write(results, n_genes=1)
+
+
 def test_undefined_scores_are_shown_as_dashes(results):
     path = results / "evaluation/test/summary.json"
     summary = json.loads(path.read_text())
     for scores in (summary["model"], summary["baselines"]["kmer_ridge"], *summary["replicates"]):
         scores.update(dict.fromkeys(scores.keys() - {"ridges"}))
-    summary.update(intervals=None, ceiling="unknown", verdict="unknown")
+    summary.update(intervals=None, ceiling="unknown", conditions=None, verdict="unknown")
     path.write_text(json.dumps(summary))
     tasks = results / "evaluation/test/tasks.tsv"
     table = read_table(tasks)

@@ -41,6 +41,8 @@ def write_headline(results: Results) -> str:
     ]
     if summary["ceiling"] != "unknown":
         parts.append(f"Replicates agree so well that no prediction can exceed r = {number(summary['ceiling'])}.")
+    if summary["conditions"]:
+        parts.append(_conditions(summary["conditions"]))
     if not intervals:
         parts.append("Fewer than 30 groups of neighbouring genes were scored, too few for intervals.")
     if results.recovery:
@@ -70,6 +72,14 @@ def warnings(results: Results) -> list[str]:
 def bounded(value: float | None, interval: Any) -> str:
     """Return a score with its 95% interval, if there is one."""
     return number(value) + (f" ({number(interval[0])} to {number(interval[1])})" if interval else "")
+
+
+def _conditions(scores: dict[str, Any]) -> str:
+    best = "" if scores["ceiling"] == "unknown" else f"; at most {number(scores['ceiling'])} is possible"
+    return (
+        f"For the mean of each condition's replicates, r = {number(scores['model']['pearson_median'])} "
+        f"(ridge regression: {number(scores['kmer_ridge']['pearson_median'])}{best})."
+    )
 
 
 def _recovered(recovery: dict[str, Any]) -> str:
