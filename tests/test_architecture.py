@@ -31,10 +31,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data.coverage": ("data.genome", "data.annotation", "data.windows"),
     "data.dataset": ("data.genome", "data.matrix", "data.windows", "data.coverage"),
     "data.basenji": ("data.genome", "data.windows", "data.coverage", "data.dataset"),
-    "model.network": (),
+    "words": DATA,
+    "model.network": ("words",),
     "model": (*DATA, "model.network"),
-    "model.training": (*DATA, "model", "model.network"),
-    "evaluate": (*DATA, *MODEL, "interpret"),
+    "model.training": (*DATA, "words", "model", "model.network"),
+    "evaluate": (*DATA, "words", *MODEL, "interpret"),
     "variants": (*DATA, *MODEL),
     "interpret": DATA,
     "interpret.attribution": (*DATA, *MODEL, "interpret"),
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
     "report": (*DATA, "evaluate", "interpret", "interpret.attribution"),
     "report.page": (*DATA, "evaluate", "interpret", "interpret.patterns", "report"),
-    "scout": (*DATA, "model", "model.network", "evaluate", "interpret", "report", "report.page"),
+    "scout": (*DATA, "words", "model", "model.network", "evaluate", "interpret", "report", "report.page"),
 }
 
 # Jobs that use these run without TensorFlow and start within a second. "data" includes all its folders.
@@ -61,7 +62,7 @@ LIGHT = (
     "program",
     "variants.vcf",
 )
-LIGHT += ("evaluate.scores", "evaluate.kmers", "evaluate.ridge", "evaluate.baselines", "evaluate.fitted_baselines")
+LIGHT += ("words", "evaluate.scores", "evaluate.baselines", "evaluate.fitted_baselines")
 LIGHT += ("evaluate.intervals", "evaluate.ceiling", "evaluate.verdicts")
 LIGHT += ("interpret.contrasts", "interpret.q_values", "interpret.nulls", "interpret.attribution.file", "model.params")
 LIGHT += ("model.network.steps",)

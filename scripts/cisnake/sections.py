@@ -238,6 +238,8 @@ class TrainSection:
     """Section `train`."""
 
     replicates: int
+    words: bool
+    contrasts: Names
     trackers: Names
 
 

@@ -25,6 +25,7 @@ TYPICAL_SECONDS = {
     "write_report": 18.0,
     "enrich_motifs": 13.0,
     "fit_baselines": 15.0,
+    "fit_words": 10.0,
     "evaluate_model": 13.0,
     "evaluate_coverage": 13.0,
     "score_variants": 13.0,

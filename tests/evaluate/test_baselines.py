@@ -18,8 +18,8 @@ from cisnake.data.matrix import measurements
 from cisnake.data.windows import gene_windows
 from cisnake.evaluate import scores
 from cisnake.evaluate.baselines import candidate_windows, fit_kmer_ridges, train_mean
-from cisnake.evaluate.kmers import add_reverse_complements, count_kmers, kmer_features
-from cisnake.evaluate.ridge import PENALTIES, Ridge
+from cisnake.words.kmers import add_reverse_complements, count_kmers, kmer_features
+from cisnake.words.ridge import PENALTIES, Ridge
 
 
 def test_train_mean_ignores_missing_values():

@@ -13,7 +13,7 @@ from cisnake.errors import InputError
 from cisnake.evaluate import scores
 from cisnake.evaluate.coverage_evaluation import evaluate_tiles, gene_profiles
 from cisnake.evaluate.intervals import draw_scores, median_over_tasks, neighbour_blocks, percentile_interval, sum_blocks
-from cisnake.evaluate.ridge import PENALTIES
+from cisnake.words.ridge import PENALTIES
 
 TASKS, BIN, CROP, BINS, PAD = ["plus", "minus"], 4, 6, 5, 2
 LENGTH = 2 * CROP + BIN * BINS

@@ -18,11 +18,11 @@ from cisnake.data.matrix.transform import ExpressionTransform
 from cisnake.errors import InputError
 from cisnake.evaluate.evaluation import evaluate_split, write_evaluation
 from cisnake.evaluate.fitted_baselines import fit_baselines, read_baselines, read_choices, write_baselines
-from cisnake.evaluate.kmers import count_kmers, kmer_features
-from cisnake.evaluate.ridge import Ridge
 from cisnake.evaluate.scores import SUMMARY_KEYS, specificity
 from cisnake.files import read_table
 from cisnake.interpret import Contrast
+from cisnake.words.kmers import count_kmers, kmer_features
+from cisnake.words.ridge import Ridge
 
 LENGTH, PAD, ANCHOR, TASKS, N = 30, 3, 20, ["t0", "t1", "t2"], 36
 BASELINE = configuration.section("evaluate.baseline", k=2, upstream=15, downstream=5, alpha=1.0, words="canonical")

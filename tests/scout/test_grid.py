@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cisnake.data.genome import N
-from cisnake.evaluate import count_kmers
 from cisnake.scout import Grid, WordCounts, place_grid
+from cisnake.words import count_kmers
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 6])

@@ -78,6 +78,8 @@ CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
 PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.
 NETWORK = configuration.network_digest(config)
+WORDS = configuration.uses_words(config)
+LEARNED = configuration.learned_contrasts(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 EVALUATION_FILES = ("summary.json", "tasks.tsv", "contrasts.tsv", "genes.tsv", "predictions.h5ad")

@@ -1,9 +1,36 @@
 # Training, and evaluation on held-out genes.
 
 
+rule fit_words:
+    input:
+        dataset=f"{R}/dataset.h5",
+    output:
+        f"{R}/words/fold_{{fold}}.h5",
+    log:
+        f"{R}/logs/fit_words/fold_{{fold}}.log",
+    benchmark:
+        f"{R}/benchmarks/fit_words/fold_{{fold}}.tsv"
+    conda:
+        "../../envs/genomics.yaml"
+    threads: THREADS
+    resources:
+        mem_mb=ridge_memory,
+        runtime=network_time,
+    params:
+        settings=settings("fit_words"),
+        config=config_file,
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_words.py --config {params.config} --dataset {input.dataset} "
+        "--fold {wildcards.fold} --output {output} --log {log}"
+
+
 rule train_model:
     input:
         dataset=f"{R}/dataset.h5",
+        words=f"{R}/words/fold_{{fold}}.h5" if WORDS else [],
+        tasks=f"{R}/tasks.tsv" if LEARNED else [],
         network=f"{R}/network.json" if COVERAGE_RUN else [],
         pretrained=PRETRAINED,
     output:
@@ -25,6 +52,9 @@ rule train_model:
     params:
         settings=settings("train_model"),
         network=NETWORK,
+        contrasts=configuration.canonical(LEARNED),
+        words=optional("--words", "words"),
+        tasks=optional("--tasks", "tasks"),
         # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
         checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
         tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
@@ -34,7 +64,9 @@ rule train_model:
         version=VERSION,
     shell:
         "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
-        "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} --checkpoints {params.checkpoints} "
+        "{params.words} {params.tasks} "
+        "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
+        "--checkpoints {params.checkpoints} "
         "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
         "--output-history {output.history} --log {log}"
 

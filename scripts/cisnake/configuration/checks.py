@@ -14,6 +14,7 @@ import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
+from cisnake.configuration.network import standardizes
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
@@ -21,7 +22,7 @@ from cisnake.data.genome import chromosome_of, fits
 from cisnake.data.matrix import check_kinds, describes_tasks, is_market, market_files
 from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
-from cisnake.errors import InputError
+from cisnake.errors import InputError, unknown_name
 from cisnake.interpret import resolve_contrast
 from cisnake.model import read_params
 from cisnake.sections import ContrastSection, SimulateSection, as_section
@@ -464,8 +465,16 @@ def _split_regions(config: Config) -> Iterator[str]:
 
 
 def _contrasts(config: Config) -> Iterator[str]:
-    """Check the tasks in contrasts, if the files with the task names exist."""
+    """Check the names of contrasts, and the tasks in contrasts if the files with the task names exist."""
     table, contrasts = known_tasks(config), config["attribution"]["contrasts"]
+    if config["train"]["contrasts"] and not standardizes(config):
+        yield (
+            "train.contrasts is only for expression runs with a network whose loss is mse or mse_udot: remove it, or use "
+            "such a network"
+        )
+    for name in config["train"]["contrasts"] if contrasts != EACH_GROUP else ():
+        if name not in contrasts:
+            yield str(unknown_name("contrast in train.contrasts", name, contrasts))
     if contrasts == EACH_GROUP and table is None:
         yield (
             "attribution.contrasts is each_group, but the groups of tasks are not known before the run, because their file is "

@@ -1,4 +1,4 @@
-"""A digest of the network and training parameters, which the workflow compares."""
+"""What follows for the workflow from the network and training parameters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,48 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from cisnake.configuration.keys import EACH_GROUP
 from cisnake.configuration.programs import canonical
 from cisnake.model import read_params
+
+# Losses that are defined for labels of any unit and offset.
+_STANDARDIZED = ("mse", "mse_udot")
+
+
+def standardizes(config: Mapping[str, Any]) -> bool:
+    """Return whether the networks of a run learn standardised labels.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    if config["targets"]["kind"] == "coverage":
+        return False
+    return read_params(config["model"]["params"], config["model"]["overrides"])["train"]["loss"] in _STANDARDIZED
+
+
+def uses_words(config: Mapping[str, Any]) -> bool:
+    """Return whether a table of words is fitted and added to the networks of a run.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    return config["train"]["words"] and standardizes(config)
+
+
+def learned_contrasts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the contrasts that the loss names, with their tasks; others can change without training again.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    contrasts = config["attribution"]["contrasts"]
+    return {name: contrasts if contrasts == EACH_GROUP else contrasts[name] for name in config["train"]["contrasts"]}
 
 
 def network_digest(config: Mapping[str, Any]) -> str:

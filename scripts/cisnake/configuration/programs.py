@@ -86,7 +86,11 @@ PROGRAMS: dict[str, ProgramKeys] = {
         ),
         ("targets.gene_score", "run.data_dir"),
     ),
-    "train_model": ProgramKeys(("run.seed",), ("model", "train.trackers", "resources.gpus")),
+    "fit_words": ProgramKeys(("windows.upstream",)),
+    # Of the contrasts, the rule compares those that the loss names.
+    "train_model": ProgramKeys(
+        ("run.seed",), ("model", "train.trackers", "train.contrasts", "attribution.contrasts", "resources.gpus")
+    ),
     "fit_baselines": ProgramKeys(("evaluate.baseline", "evaluate.splits", "windows.upstream", "attribution.contrasts")),
     "evaluate_model": ProgramKeys(("attribution.contrasts",), _MODELS),
     "evaluate_coverage": ProgramKeys(("evaluate.baseline.k", "evaluate.baseline.counts", "evaluate.baseline.alpha"), _MODELS),

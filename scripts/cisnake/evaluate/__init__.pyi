@@ -27,10 +27,6 @@ from .intervals import draw_scores as draw_scores
 from .intervals import neighbour_blocks as neighbour_blocks
 from .intervals import percentile_interval as percentile_interval
 from .intervals import sum_blocks as sum_blocks
-from .kmers import add_reverse_complements as add_reverse_complements
-from .kmers import count_kmers as count_kmers
-from .kmers import kmer_features as kmer_features
-from .ridge import Ridge as Ridge
 from .scores import pearson as pearson
 from .scores import quantile_normalize as quantile_normalize
 from .scores import r2 as r2

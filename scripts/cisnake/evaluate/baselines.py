@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cisnake.evaluate.kmers import WORDS, count_kmers, kmer_features
-from cisnake.evaluate.ridge import EXACT, PENALTIES, Ridge
 from cisnake.evaluate.scores import pearson
 from cisnake.sections import BaselineSection
+from cisnake.words import EXACT, PENALTIES, WORDS, Ridge, count_kmers, kmer_features
 
 # Bases upstream of the anchor that count as promoter.
 _PROMOTER = 500

@@ -63,7 +63,7 @@ def score_contrasts(
     for name, of_contrasts in bounds.items():
         table[f"{name}_low"], table[f"{name}_high"] = zip(*(pair or (np.nan, np.nan) for pair in of_contrasts), strict=True)
     conditions = replicates_of(tasks)
-    sides = [[[names.index(task) for task in side] for side in (c.on_tasks, c.off_tasks)] for c in contrasts]
+    sides = [contrast.sides(names) for contrast in contrasts]
     ceilings = [ceiling_of_contrast(true, on, off, conditions, seed) for on, off in sides]
     table["ceiling"] = [np.nan if value is None else value for value in ceilings]
     verdicts = []

@@ -13,8 +13,7 @@ import pandas as pd
 from scipy import linalg
 
 from cisnake.data.genome import N
-from cisnake.evaluate.kmers import add_reverse_complements, count_kmers
-from cisnake.evaluate.ridge import PENALTIES
+from cisnake.words import PENALTIES, add_reverse_complements, count_kmers
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class Contrast:
                 weights[tasks.index(name)] += sign / len(names)
         return weights
 
+    def sides(self, tasks: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Return the positions of `on_tasks` and of `off_tasks` among the tasks."""
+        position = {task: i for i, task in enumerate(tasks)}
+        return [position[task] for task in self.on_tasks], [position[task] for task in self.off_tasks]
+
     def measured(self, labels: np.ndarray, tasks: list[str]) -> np.ndarray:
         """Return the score of measured values; missing values are left out of the means.
 
@@ -127,8 +132,10 @@ def resolve_contrast(name: str, section: ContrastSection, table: pd.DataFrame) -
     return Contrast(name, on, off, score)
 
 
-def resolve_contrasts(sections: Mapping[str, ContrastSection] | str, table: pd.DataFrame) -> list[Contrast]:
-    """Resolve all contrasts in `attribution.contrasts` to task names.
+def resolve_contrasts(
+    sections: Mapping[str, ContrastSection] | str, table: pd.DataFrame, names: Sequence[str] | None = None
+) -> list[Contrast]:
+    """Resolve contrasts in `attribution.contrasts` to task names.
 
     Parameters
     ----------
@@ -136,15 +143,20 @@ def resolve_contrasts(sections: Mapping[str, ContrastSection] | str, table: pd.D
         By name. "each_group" uses the contrasts that `each_group` returns.
     table: pandas.DataFrame
         One row per task; see `resolve_contrast`.
+    names: sequence of str, optional
+        The contrasts to resolve. Default: all.
 
     Raises
     ------
     InputError
-        See `resolve_contrast` and `each_group`.
+        A name is unknown; see also `resolve_contrast` and `each_group`.
     """
     if isinstance(sections, str):
         sections = {name: as_section(ContrastSection, section) for name, section in each_group(table).items()}
-    return [resolve_contrast(name, section, table) for name, section in sections.items()]
+    for name in names or ():
+        if name not in sections:
+            raise unknown_name("contrast", name, sections)
+    return [resolve_contrast(name, sections[name], table) for name in (sections if names is None else names)]
 
 
 def each_group(table: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,9 @@ TRAIN_SETTINGS: dict[str, ParamSetting] = {
         None, float, "Weight of the total in poisson_mn (null: 1) and task_poisson_mn (null: 0.0001)."
     ),
     "weight_range": ParamSetting(1.0, float, "poisson_mn: weight of the middle relative to the ends."),
+    "deviation_weight": ParamSetting(
+        0.0, float, "mse and mse_udot, one value per gene: weight of differences between tasks; 1: as much as what they share."
+    ),
     "weight_exp": ParamSetting(1.0, float, "poisson_mn: larger values give a flatter middle and steeper ends."),
     "rescale": ParamSetting(False, bool, "poisson_mn: multiply by 2 / (1 + total_weight)."),
     "optimizer": ParamSetting("sgd", str, "sgd, adam, adamw, or the name of another Keras optimizer."),

@@ -13,7 +13,6 @@ import pandas as pd
 from cisnake.data.genome import Genome
 from cisnake.data.windows import place_windows
 from cisnake.errors import InputError
-from cisnake.evaluate import count_kmers
 from cisnake.model import read_params
 from cisnake.program import Progress, log
 from cisnake.scout.cost import TrainingTime, estimate_training, network_cost
@@ -31,6 +30,7 @@ from cisnake.scout.ridge_scores import (
     standard_errors,
 )
 from cisnake.sections import Sections, SplitsSection
+from cisnake.words import count_kmers
 
 # Number of training genes from which words of so many bases are counted.
 _WORDS = {2000: 5, 500: 4, 0: 3}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cisnake.evaluate import count_kmers
+from cisnake.words import count_kmers
 
 UPSTREAM = (0, 250, 500, 1000, 2000, 4000)
 DOWNSTREAM = (0, 150, 500, 1000, 2000)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cisnake.evaluate import Ridge, kmer_features, pearson
+from cisnake.evaluate import pearson
+from cisnake.words import Ridge, kmer_features
 
 MAX_FITTED_TASKS = 64
 """Largest number of tasks that are fitted; of more, as many at even distances in the table are."""

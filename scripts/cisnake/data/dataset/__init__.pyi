@@ -14,6 +14,7 @@ from .decima import mutate as mutate
 from .fold_labels import FoldScale as FoldScale
 from .fold_labels import fold_scale as fold_scale
 from .fold_labels import labels_for_fold as labels_for_fold
+from .label_scale import LabelScale as LabelScale
 from .layout import open_dataset as open_dataset
 from .layout import open_decima as open_decima
 from .layout import read_codes as read_codes

@@ -5,6 +5,15 @@ from .layers import StrandMaxConv1D as StrandMaxConv1D
 from .layers import approximate_gelu as approximate_gelu
 from .layers import clipped_softplus as clipped_softplus
 from .layers import poly_relu as poly_relu
+from .output_layers import LabelUnits as LabelUnits
+from .output_layers import WeightedParts as WeightedParts
+from .output_layers import WordTableLookup as WordTableLookup
+from .outputs import in_label_units as in_label_units
+from .outputs import output_layer as output_layer
+from .outputs import set_output_bias as set_output_bias
+from .outputs import split_words as split_words
+from .outputs import standardized_parts as standardized_parts
+from .outputs import with_words as with_words
 from .seqnn import build_model as build_model
 from .seqnn import check_single_head as check_single_head
 from .seqnn import head_model as head_model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,26 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from cisnake.data.dataset import LabelScale
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.devices import is_chief_worker, local_shares
 from cisnake.model.losses import parse_loss
 from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
-from cisnake.model.network import adapter_layers, build_model, check_single_head, head_model, head_names, merge_adapters
+from cisnake.model.network import (
+    adapter_layers,
+    build_model,
+    check_single_head,
+    head_model,
+    head_names,
+    in_label_units,
+    merge_adapters,
+    output_layer,
+    set_output_bias,
+)
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
+from cisnake.model.training.standardized_loss import StandardizedLoss
 from cisnake.model.training.step import LossScale, Step, Totals, sound_so_far
 from cisnake.model.training.tracking import Tracker
 from cisnake.model.training.transfer import apply_transfer, freeze
@@ -34,6 +46,9 @@ _LOSS_WEIGHTS = {
     "poisson_mn": {key: key for key in ("total_weight", "weight_range", "weight_exp", "rescale")},
     "task_poisson_mn": {"total_weight": "total_weight"},
 }
+# Losses of labels of any unit and offset, which are standardised.
+_ANY_UNIT = ("mse", "mse_udot")
+_MOST_EXAMPLES = 512
 _STAGE_KEYS = ("epochs", "train", "learning_rate")
 _WORDS = {
     **{"loss": "loss", "val_loss": "validation loss", "val_pearsonr": "r", "val_r2": "R²"},
@@ -73,6 +88,14 @@ class Trainer:
         Records the scores of every epoch.
     strategy: tf.distribute.Strategy, optional
         From `devices.distribution_strategy`. Default: one device.
+    contrasts: sequence of pairs of sequences of int
+        Contrasts between tasks that the loss names, see `StandardizedLoss`.
+
+    Attributes
+    ----------
+    scales: dict of str to LabelScale
+        Scale of the labels of each head that learns standardised labels: those with one label per gene and task, a loss that
+        is defined for labels of any unit, and a linear end. The bias of other heads starts at the mean of the labels.
 
     Raises
     ------
@@ -89,7 +112,9 @@ class Trainer:
         checkpoint_dir: str | Path,
         tracker: Tracker | None = None,
         strategy: tf.distribute.Strategy | None = None,
+        contrasts: Sequence[tuple[Sequence[int], Sequence[int]]] = (),
     ) -> None:
+        self.contrasts = contrasts
         self.settings, self.seed = params["train"], seed
         self.strategy = strategy or tf.distribute.get_strategy()
         self.tracker = tracker
@@ -99,6 +124,7 @@ class Trainer:
         if self.single:
             check_single_head(params["model"])
         self.params = params | {"model": _with_strand_pairs(params["model"], self.train, self.single)}
+        self.scales: dict[str, LabelScale] = {}
         self.checkpoint = Checkpoint(checkpoint_dir)
         keras.utils.set_random_seed(seed)
         with self.strategy.scope(), _precision(self.settings["precision"]):
@@ -147,7 +173,16 @@ class Trainer:
         """Return the network, after transfer, and the names of its trainable parts."""
         targets = {key: batches.labels.shape[-1] for key, batches in self.train.items()}
         model = build_model(self.params["model"], next(iter(targets.values())) if self.single else targets)
-        return apply_transfer(model, transfer)
+        model, trained = apply_transfer(model, transfer)
+        layers_of = dict(zip(self.train, head_names(self.params["model"]))) if self.single else {key: key for key in self.train}
+        for key, batches in self.train.items():
+            ending, labels = output_layer(model, layers_of[key]), batches.labels
+            per_gene = isinstance(labels, np.ndarray) and labels.ndim == 2
+            if per_gene and self.settings["loss"] in _ANY_UNIT and ending and ending[1] == "linear":
+                self.scales[key] = LabelScale.of(np.asarray(labels))
+            else:
+                set_output_bias(model, _mean_labels(labels), layers_of[key])
+        return in_label_units(model, self.scales), trained
 
     def _best(self, key: str) -> keras.Model:
         # Rebuild the network without what only training requires: replicas, half precision and unmerged adapters.
@@ -187,10 +222,18 @@ class Trainer:
             optimizer.build(self.model.trainable_variables)
         steps, checks = {}, {}
         for key, head in self.heads.items():
-            loss, metrics = _loss(settings), _metrics(settings, self.train[key].labels)
+            loss, metrics = self._loss(key, settings), _metrics(settings, self.train[key].labels)
             steps[key] = Step(head, loss, metrics, self.strategy, optimizer, settings, scale, sound)
             checks[key] = Step(head, loss, metrics, self.strategy)
         return _Stage(number, settings, optimizer, scale, steps, checks)
+
+    def _loss(self, key: str, settings: dict[str, Any]) -> keras.losses.Loss:
+        weights = _LOSS_WEIGHTS.get(settings["loss"], {})
+        arguments = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
+        loss = parse_loss(settings["loss"], **arguments)
+        if key not in self.scales:
+            return loss
+        return StandardizedLoss(loss, np.asarray(self.train[key].labels), settings["deviation_weight"], self.contrasts)
 
     def _run_stage(self, stage: _Stage, resumed: bool) -> None:
         variables = [*self.model.variables, *stage.variables]
@@ -403,10 +446,16 @@ def _check_lengths(model: keras.Model, batches: Batches) -> None:
         )
 
 
-def _loss(settings: dict[str, Any]) -> keras.losses.Loss:
-    weights = _LOSS_WEIGHTS.get(settings["loss"], {})
-    arguments = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
-    return parse_loss(settings["loss"], **arguments)
+def _mean_labels(labels: np.ndarray | StoredLabels) -> np.ndarray:
+    """Return the mean label of each task over evenly spaced examples; 0 for a task without labels."""
+    some = np.unique(np.linspace(0, len(labels) - 1, _MOST_EXAMPLES).round().astype(np.int64))
+    total, n = np.zeros(labels.shape[-1]), np.zeros(labels.shape[-1])
+    for row in some:
+        values = np.asarray(labels[np.array([row])], np.float64).reshape(-1, labels.shape[-1])
+        measured = np.isfinite(values)
+        total += np.where(measured, values, 0.0).sum(axis=0)
+        n += measured.sum(axis=0)
+    return total / np.maximum(n, 1)
 
 
 def _metrics(settings: dict[str, Any], labels: np.ndarray | StoredLabels) -> list[keras.metrics.Metric]:

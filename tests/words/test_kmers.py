@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cisnake.data.genome.bases import encode, reverse_complement
-from cisnake.evaluate.kmers import add_reverse_complements, count_kmers, kmer_features
+from cisnake.words.kmers import add_reverse_complements, count_kmers, kmer_features
 
 PAIR = str.maketrans("ACGT", "TGCA")
 TEXTS = ["N" * 60, "A" * 60, "ACGT" * 15, "NA" * 30]
@@ -46,7 +46,7 @@ def test_reverse_complements_have_identical_canonical_counts():
 def test_blocks_do_not_change_counts(monkeypatch):
     codes = np.random.default_rng(0).integers(0, 5, (30, 80)).astype(np.int8)
     whole = count_kmers(codes, 3)
-    monkeypatch.setattr("cisnake.evaluate.kmers._BLOCK_BASES", 160)
+    monkeypatch.setattr("cisnake.words.kmers._BLOCK_BASES", 160)
     np.testing.assert_array_equal(count_kmers(codes, 3), whole)
 
 

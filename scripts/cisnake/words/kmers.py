@@ -28,7 +28,7 @@ def count_kmers(codes: np.ndarray, k: int) -> np.ndarray:
     Examples
     --------
     >>> from cisnake.data.genome import encode
-    >>> from cisnake.evaluate import count_kmers
+    >>> from cisnake.words import count_kmers
     >>> count_kmers(encode("ACGTNA")[None], 1).astype(int).tolist()
     [[2, 1, 1, 1]]
     """
@@ -69,7 +69,7 @@ def add_reverse_complements(counts: np.ndarray) -> np.ndarray:
     AC and its reverse complement GT are counted together. The canonical 2-mers are AA AC AG AT CA CC CG GA GC TA.
 
     >>> from cisnake.data.genome import encode
-    >>> from cisnake.evaluate import add_reverse_complements, count_kmers
+    >>> from cisnake.words import add_reverse_complements, count_kmers
     >>> add_reverse_complements(count_kmers(encode("ACGTNA")[None], 2)).astype(int).tolist()
     [[0, 2, 0, 0, 0, 0, 1, 0, 0, 0]]
     """

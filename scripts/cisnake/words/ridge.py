@@ -33,7 +33,7 @@ class Ridge:
     Examples
     --------
     >>> import numpy as np
-    >>> from cisnake.evaluate import Ridge
+    >>> from cisnake.words import Ridge
     >>> ridge = Ridge(np.array([[0.0], [1.0], [2.0]]))
     >>> new = ridge.rotate(np.array([[3.0]]))
     >>> [ridge.predict(np.array([[1.0], [3.0], [5.0]]), new, penalty).round(3).tolist() for penalty in (1e-9, 2)]
@@ -73,9 +73,24 @@ class Ridge:
         numpy.ndarray, shape=(n, tasks), dtype=float64
         """
         labels = np.asarray(labels, np.float64)
-        mean = labels.mean(axis=0)
-        weights = self._rotated.T @ (labels - mean) / (self._squares + penalty)[:, None]
-        return rotated @ weights + mean
+        return rotated @ self._along_axes(labels, penalty) + labels.mean(axis=0)
+
+    def coefficients(self, labels: np.ndarray, penalty: float) -> np.ndarray:
+        """Fit complete labels and return the coefficients of the predictors.
+
+        Parameters
+        ----------
+        labels, penalty
+            See `predict`. A prediction is the mean label plus the centred predictors times the coefficients.
+
+        Returns
+        -------
+        numpy.ndarray, shape=(predictors, tasks), dtype=float64
+        """
+        return self._axes @ self._along_axes(np.asarray(labels, np.float64), penalty)
+
+    def _along_axes(self, labels: np.ndarray, penalty: float) -> np.ndarray:
+        return self._rotated.T @ (labels - labels.mean(axis=0)) / (self._squares + penalty)[:, None]
 
     def fill_missing(
         self, labels: np.ndarray, penalty: float, tolerance: float = EXACT, start: np.ndarray | None = None

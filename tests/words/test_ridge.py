@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from cisnake.evaluate import ridge as module
-from cisnake.evaluate.ridge import Ridge
+from cisnake.words import ridge as module
+from cisnake.words.ridge import Ridge
 
 
 def regression(n: int, p: int, missing: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

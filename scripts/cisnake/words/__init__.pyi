@@ -1,0 +1,16 @@
+from .fitting import fit_words as fit_words
+from .kmers import WORDS as WORDS
+from .kmers import add_reverse_complements as add_reverse_complements
+from .kmers import count_kmers as count_kmers
+from .kmers import kmer_features as kmer_features
+from .parts import split_parts as split_parts
+from .parts import squared_errors as squared_errors
+from .ridge import EXACT as EXACT
+from .ridge import PENALTIES as PENALTIES
+from .ridge import Ridge as Ridge
+from .table import WordBlock as WordBlock
+from .table import WordTable as WordTable
+from .table import count_words as count_words
+from .table import read_word_table as read_word_table
+from .table import word_blocks as word_blocks
+from .table import write_word_table as write_word_table

@@ -1,0 +1,81 @@
+"""Fit a table of words to the training genes of a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cisnake.data.dataset import LabelScale
+from cisnake.program import log
+from cisnake.words.parts import squared_errors
+from cisnake.words.ridge import EXACT, PENALTIES, Ridge
+from cisnake.words.table import WordBlock, WordTable, count_words
+
+# Imputing missing labels less exactly is enough to compare penalties.
+_ROUGH = 1e-2
+# Weight of words in a reading frame, relative to others: there are few of them, and codons matter.
+_FRAME_WEIGHT = 3.0
+
+
+def fit_words(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray], blocks: Sequence[WordBlock]) -> WordTable:
+    """Fit a ridge regression to the words of training genes, and choose its penalties on validation genes.
+
+    Labels are standardised. Two regressions share their predictors: one of the mean over tasks, and one of the deviations of
+    tasks from it. Each has the penalty with the smallest squared error over validation genes, so that what tasks have in
+    common does not decide how the differences between them are predicted. Counts are divided by the root of their mean
+    plus 1/2, about the standard deviation of a count, so that frequent and rare words are penalised alike.
+
+    Parameters
+    ----------
+    codes: dict of str to numpy.ndarray, shape=(n, length), dtype=int8
+        Windows of the "train" and "val" genes.
+    labels: dict of str to numpy.ndarray, shape=(n, tasks)
+        Their labels, NaN where missing.
+    blocks: sequence of WordBlock
+
+    Returns
+    -------
+    WordTable
+    """
+    counts = {name: count_words(windows, blocks) for name, windows in codes.items()}
+    scale = LabelScale.of(labels["train"])
+    train, val = (scale.standardize(labels[name]) for name in ("train", "val"))
+    # A task without training labels is predicted as 0.
+    unknown = ~np.isfinite(train).any(axis=0)
+    train[:, unknown], val[:, unknown] = 0.0, np.nan
+    weights = _weights(counts["train"], blocks)
+    ridge = Ridge(counts["train"] * weights)
+    rotated = ridge.rotate(counts["val"] * weights)
+    chosen, errors, filled = [PENALTIES[-1]] * 2, [np.inf] * 2, None
+    # From the largest penalty on: the imputed labels of one are a good start for the next.
+    for penalty in reversed(PENALTIES):
+        filled = ridge.fill_missing(train, penalty, _ROUGH, filled)
+        for part, error in enumerate(squared_errors(val, ridge.predict(filled, rotated, penalty))):
+            if error < errors[part]:
+                chosen[part], errors[part] = penalty, error
+    coefficients = _coefficients(ridge, train, *chosen)
+    table = (weights[:, None] * coefficients).astype(np.float32)
+    mean = np.nanmean(train, axis=0)
+    intercept = mean - counts["train"].mean(axis=0, dtype=np.float64) @ table
+    total = squared_errors(val, np.zeros(val.shape))
+    explained = [1 - error / sum_of_squares if sum_of_squares else 0.0 for error, sum_of_squares in zip(errors, total)]
+    log.info(
+        "%d words; penalty %g for the mean over tasks, %g for differences between tasks; of the variance of validation genes "
+        "they explain %.0f%% and %.0f%%",
+        *(len(table), *chosen, *(100 * share for share in explained)),
+    )
+    return WordTable(tuple(blocks), table, intercept.astype(np.float32), *chosen)
+
+
+def _coefficients(ridge: Ridge, labels: np.ndarray, mean_penalty: float, deviation_penalty: float) -> np.ndarray:
+    """Return the sum of the coefficients of both regressions; shape=(words, tasks)."""
+    by_mean, by_deviation = (
+        ridge.coefficients(ridge.fill_missing(labels, penalty, EXACT), penalty) for penalty in (mean_penalty, deviation_penalty)
+    )
+    return by_mean.mean(axis=1, keepdims=True) + by_deviation - by_deviation.mean(axis=1, keepdims=True)
+
+
+def _weights(counts: np.ndarray, blocks: Sequence[WordBlock]) -> np.ndarray:
+    frame = np.concatenate([np.full(4**block.k, _FRAME_WEIGHT if block.step == 3 else 1.0) for block in blocks])
+    return frame / np.sqrt(counts.mean(axis=0, dtype=np.float64) + 0.5)
