@@ -56,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     names, tasks = configured.train.contrasts, list(data["train"].tasks)
+    words = read_word_table(args.words, len(tasks), params["model"]["seq_length"]) if args.words else None
     table = read_tasks_table(args.tasks, tasks) if names else None
     contrasts = [c.sides(tasks) for c in resolve_contrasts(configured.attribution.contrasts, table, names)] if names else []
     settings = json.dumps([params, contrasts], sort_keys=True)
@@ -71,8 +72,8 @@ def main(args: argparse.Namespace) -> None:
     if not chief:
         return
     model, blend = models["head"], None
-    if args.words and "head" in trainer.scales:
-        model, blend = blend_with_words(model, read_word_table(args.words), trainer.scales["head"], data["val"])
+    if words and "head" in trainer.scales:
+        model, blend = blend_with_words(model, words, trainer.scales["head"], data["val"])
     write_table(history, args.output_history)
     how = {"overrides": configured.model.overrides, "fold": args.fold, "seed": seed, "device": device, "version": __version__}
     how |= {"blend": vars(blend)} if blend else {}

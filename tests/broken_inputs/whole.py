@@ -47,7 +47,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "genes.txt").write_text("chr1_0\n")
     _write_tracks(folder)
     _write_matrices(folder, cells)
-    for name in ("attributions.h5", "hits.h5"):
+    for name in ("attributions.h5", "hits.h5", "words.h5"):
         with h5py.File(folder / name, "w") as file:
             file["nothing"] = np.zeros(100_000)
     hit = {"motif_id": "M1", "gene_id": "chr1_0", "peak_id": "p", "region": "peak", "chrom": "chr1", "orientation": "+"}
@@ -119,7 +119,8 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "scan_motifs": {"dataset": "results/dataset.h5", "motifs": "motifs.meme"},
         "export_hits": {"hits": "hits.h5"},
         "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
-        "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints"},
+        "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints", "words": "words.h5"},
+        "fit_words": {"dataset": "results/dataset.h5", "windows.upstream": "20"},
         "fit_baselines": {
             "dataset": "results/dataset.h5", "tasks": "tasks.tsv", "evaluate.baseline": "{k: 3, alpha: 1}",
             "windows.upstream": "20", **CONTRAST,

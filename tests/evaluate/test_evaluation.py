@@ -169,8 +169,8 @@ def test_files(written, tmp_path):
     path = written(1)[0]
     write_evaluation(tmp_path / "out", evaluate(path, save_models(tmp_path, 1, 2), "val"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "ceiling", "conditions", "intervals", "verdict"]
-    assert list(summary) == [*keys, "contrasts"]
+    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "parts", "ceiling", "conditions", "intervals"]
+    assert list(summary) == [*keys, "verdict", "contrasts"] and summary["parts"] == {}
     assert set(summary["baselines"]) == {"train_mean", "kmer_ridge"}
     (ridge,) = summary["baselines"]["kmer_ridge"].pop("ridges")
     assert (ridge["fold"], ridge["upstream"], ridge["downstream"], ridge["words"], ridge["penalty"]) == (

@@ -123,6 +123,7 @@ def _write_evaluation(
         "split": split, "n_genes": len(genes), "n_tasks": n, "model": scores("pearson"),
         "baselines": {"train_mean": mean, "kmer_ridge": scores("kmer_ridge_pearson") | {"ridges": [ridge]}},
         "replicates": [scores(f"replicate_{i}_pearson") for i in range(3)], "ceiling": 0.93,
+        "parts": {"network": scores("pearson"), "words": scores("kmer_ridge_pearson")},
         "conditions": {"n_conditions": 2, "model": scores("pearson"), "kmer_ridge": scores("pearson"), "ceiling": 0.987},
         "intervals": {"pearson": [0.51, 0.6], "r2": [0.2, 0.3], "kmer_ridge_pearson": [0.3, 0.45], "difference": [0.1, 0.2]},
         "verdict": "well above the baseline",
@@ -134,6 +135,7 @@ def _write_evaluation(
             "kmer_ridge_spearman": 0.21, "kmer_ridge_r2": 0.01, "shuffled_pearson": 0.0, "shuffled_spearman": 0.0,
             "shuffled_r2": -0.9, "pearson_low": 0.39, "pearson_high": 0.49, "r2_low": 0.1, "r2_high": np.nan,
             "kmer_ridge_pearson_low": 0.1, "kmer_ridge_pearson_high": 0.3, "difference_low": 0.1, "difference_high": 0.3,
+            "network_pearson": 0.41, "words_pearson": 0.31,
             "ceiling": np.nan, "verdict": np.resize(verdicts, len(contrasts)),
         }
     )  # fmt: skip

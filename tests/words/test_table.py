@@ -51,11 +51,14 @@ def test_tables_survive_writing(tmp_path):
     blocks = (WordBlock(2, 0, 4), WordBlock(1, 1, 6, 3))
     table = WordTable(blocks, rng.normal(size=(20, 3)).astype(np.float32), np.ones(3, np.float32), 10.0, 100.0)
     write_word_table(table, tmp_path / "words.h5")
-    read = read_word_table(tmp_path / "words.h5")
+    read = read_word_table(tmp_path / "words.h5", 3, 6)
     codes = rng.integers(0, 5, (7, 6)).astype(np.int8)
     assert read.blocks == blocks and (read.mean_penalty, read.deviation_penalty) == (10, 100)
     np.testing.assert_array_equal(read.predict(codes), table.predict(codes))
     np.testing.assert_allclose(table.predict(codes), count_words(codes, blocks).astype(float) @ table.table + 1, rtol=1e-5)
+    for n_tasks, length in ((2, 6), (3, 5)):
+        with pytest.raises(InputError, match="for other tasks or windows than the network"):
+            read_word_table(tmp_path / "words.h5", n_tasks, length)
     (tmp_path / "words.h5").write_bytes(b"no")
     with pytest.raises(InputError, match="run the rule fit_words again"):
-        read_word_table(tmp_path / "words.h5")
+        read_word_table(tmp_path / "words.h5", 3, 6)

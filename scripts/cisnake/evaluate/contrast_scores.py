@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ def score_contrasts(
     contrasts: Sequence[Contrast],
     tasks: pd.DataFrame,
     blocks: np.ndarray | None,
+    parts: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Score the predicted contrasts of genes.
@@ -42,6 +43,8 @@ def score_contrasts(
         One row per task.
     blocks: numpy.ndarray, shape=(genes,), dtype=int, optional
         As `neighbour_blocks` returns them; None for no intervals.
+    parts: mapping of str to numpy.ndarray, shape=(genes, tasks), optional
+        Predictions of parts of the model, by name.
     seed: int
 
     Returns
@@ -49,16 +52,20 @@ def score_contrasts(
     pandas.DataFrame
         One row per contrast: contrast; n (genes with a measured contrast); pearson, spearman and r2 of the model, with the
         prefix `kmer_ridge_` of the baseline, and with the prefix `shuffled_` the means over predictions of the model that
-        were exchanged between genes at random; `<score>_low` and `<score>_high`, 95% intervals of pearson, r2,
-        kmer_ridge_pearson and difference (pearson of model minus baseline); ceiling (NaN if unknown); verdict.
+        were exchanged between genes at random; `<part>_pearson` for parts of the model; `<score>_low` and `<score>_high`,
+        95% intervals of pearson, r2, kmer_ridge_pearson and difference (pearson of model minus baseline); ceiling (NaN if
+        unknown); verdict.
     """
     names = tasks["task"].tolist()
     measured = np.stack([contrast.measured(true, names) for contrast in contrasts], axis=1)
-    model = np.asarray(predicted, np.float64) @ np.stack([contrast.weights(names) for contrast in contrasts], axis=1)
+    weights = np.stack([contrast.weights(names) for contrast in contrasts], axis=1)
+    model = np.asarray(predicted, np.float64) @ weights
     scores = score_tasks(measured, model)
     table = pd.DataFrame({"contrast": [contrast.name for contrast in contrasts]}).join(scores)
     table = table.join(score_tasks(measured, baseline)[list(_SCORES)].add_prefix("kmer_ridge_"))
     table = table.join(_shuffled(measured, model, seed).add_prefix("shuffled_"))
+    for name, part in (parts or {}).items():
+        table[f"{name}_pearson"] = score_tasks(measured, np.asarray(part, np.float64) @ weights)["pearson"]
     bounds = _bounds(measured, [model, baseline], blocks, seed)
     for name, of_contrasts in bounds.items():
         table[f"{name}_low"], table[f"{name}_high"] = zip(*(pair or (np.nan, np.nan) for pair in of_contrasts), strict=True)

@@ -35,6 +35,7 @@ from cisnake.evaluate.verdicts import judge
 from cisnake.files import write_json, write_table, write_whole
 from cisnake.interpret import Contrast
 from cisnake.model import gene_readout, load_model, models_by_fold, predict_with_model
+from cisnake.model.network import split_words
 from cisnake.program import Progress
 
 
@@ -90,8 +91,8 @@ def evaluate_split(
             labels = measured_values(file, fold=fold)
             measured.append(labels[rows])
             scale += [fold] * len(rows)
-            replicates = _predict_replicates(file, windows, rows, paths, batch_size, progress)
-            parts.append(_Predictions(rows, replicates, train_mean(labels[train], len(rows))))
+            replicates, of_parts = _predict_replicates(file, windows, rows, paths, batch_size, progress)
+            parts.append(_Predictions(rows, replicates, of_parts, train_mean(labels[train], len(rows))))
     predictions = _Predictions.join(parts)
     genes, true = windows.iloc[predictions.rows], np.concatenate(measured)
     at = rows_among(ridges, predictions.rows)
@@ -99,7 +100,7 @@ def evaluate_split(
     summary, by_task = _score(true, predictions, ridges.tasks[at], tasks, blocks)
     of_target = {target: table.drop(columns="target").to_dict("records") for target, table in choices.groupby("target")}
     summary["baselines"]["kmer_ridge"]["ridges"] = of_target[LEVELS]
-    by_contrast = score_contrasts(true, predictions.ensemble, ridges.contrasts[at], contrasts, tasks, blocks)
+    by_contrast = score_contrasts(true, predictions.ensemble, ridges.contrasts[at], contrasts, tasks, blocks, predictions.parts)
     rows = by_contrast.astype(object).where(by_contrast.notna(), None).set_index("contrast").to_dict("index")
     summary["contrasts"] = {name: {**row, "ridges": of_target[name]} for name, row in rows.items()}
     by_gene = pd.concat([genes[["gene_id", "fold"]].reset_index(drop=True), score_genes(true, predictions.ensemble)], axis=1)
@@ -120,7 +121,8 @@ class SplitEvaluation:
         For `by_contrast` see `score_contrasts`.
     predictions: anndata.AnnData
         obs: tasks, with all columns of the task table; var: genes. X holds the measurements, and the layers `predicted`,
-        `kmer_ridge` and `replicate_<i>` the predictions, all on the scale of the labels. If labels were transformed, the layer
+        `kmer_ridge` and `replicate_<i>` the predictions, all on the scale of the labels; `network` and `words` those of either
+        part alone, if the models have a table of words. If labels were transformed, the layer
         `predicted_original` holds the predictions on the scale of the matrix.
     """
 
@@ -131,23 +133,29 @@ class SplitEvaluation:
     predictions: anndata.AnnData
 
 
+_PARTS = ("network", "words")
+
+
 @dataclass(frozen=True)
 class _Predictions:
     """Predictions of models for genes.
 
-    rows: shape=(n,), rows of the genes in the data set; replicates: shape=(replicates, n, tasks), dtype=float32; train_mean:
-    shape=(n, tasks).
+    rows: shape=(n,), rows of the genes in the data set; replicates: shape=(replicates, n, tasks), dtype=float32; parts: means
+    over replicates of the predictions of network and words alone, shape=(n, tasks) each; train_mean: shape=(n, tasks).
     """
 
     rows: np.ndarray
     replicates: np.ndarray
+    parts: dict[str, np.ndarray]
     train_mean: np.ndarray
 
     @classmethod
     def join(cls, parts: Sequence[_Predictions]) -> _Predictions:
         """Concatenate the predictions of several folds."""
         rows, mean = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "train_mean"))
-        return cls(rows, np.concatenate([part.replicates for part in parts], axis=1), mean)
+        names = [name for name in _PARTS if all(name in part.parts for part in parts)]
+        of_parts = {name: np.concatenate([part.parts[name] for part in parts]) for name in names}
+        return cls(rows, np.concatenate([part.replicates for part in parts], axis=1), of_parts, mean)
 
     @cached_property
     def ensemble(self) -> np.ndarray:
@@ -157,16 +165,24 @@ class _Predictions:
 
 def _predict_replicates(
     file: h5py.File, windows: pd.DataFrame, rows: np.ndarray, paths: list[Path], batch_size: int, progress: Progress
-) -> np.ndarray:
-    """Return the predictions of each model for genes of a data set; shape=(models, n, tasks), dtype=float32."""
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the predictions for genes of a data set of each model, shape=(models, n, tasks), and the mean of each part."""
     pad, length, readout = int(file["pad"][()]), int(file["seq_len"][()]), gene_readout(file)
     codes = read_codes(file, rows, pad, pad + length)
     masks = windows["mask_start"].to_numpy()[rows], windows["mask_end"].to_numpy()[rows]
-    replicates = []
+    replicates, parts = [], []
     for path in paths:
-        replicates.append(predict_with_model(load_model(path), codes, *masks, rows, readout, batch_size))
+        model = load_model(path)
+        with_parts = split_words(model)
+        if with_parts is None:
+            replicates.append(predict_with_model(model, codes, *masks, rows, readout, batch_size))
+        else:
+            whole, *of_parts = np.moveaxis(predict_with_model(with_parts, codes, *masks, batch_size=batch_size), 1, 0)
+            replicates.append(whole)
+            parts.append(of_parts)
         progress.advance()
-    return np.stack(replicates)
+    means = np.mean(parts, axis=0) if len(parts) == len(paths) else ()
+    return np.stack(replicates), dict(zip(_PARTS, means, strict=False))
 
 
 def _score(
@@ -179,12 +195,14 @@ def _score(
     # differences between folds.
     mean[["pearson", "spearman"]] = np.nan
     replicates = [score_tasks(true, predicted) for predicted in predictions.replicates]
+    parts = {name: score_tasks(true, predicted) for name, predicted in predictions.parts.items()}
     by_task = pd.concat([tasks[["task", "group", "description"]].reset_index(drop=True), model], axis=1).assign(
         kmer_ridge_pearson=ridge["pearson"],
         kmer_ridge_r2=ridge["r2"],
         train_mean_r2=mean["r2"],
         specificity_pearson=specificity(true, ensemble, [""] * len(tasks)),
         ceiling=ceiling_of_tasks(true, replicates_of(tasks)),
+        **{f"{name}_pearson": table["pearson"] for name, table in parts.items()},
         **{f"replicate_{i}_pearson": table["pearson"] for i, table in enumerate(replicates)},
     )
     summary = {
@@ -193,6 +211,7 @@ def _score(
         "model": summarize_scores(model),
         "baselines": {"train_mean": summarize_scores(mean), "kmer_ridge": summarize_scores(ridge)},
         "replicates": [summarize_scores(table) for table in replicates],
+        "parts": {name: summarize_scores(table) for name, table in parts.items()},
     }
     known = by_task["ceiling"].dropna()
     summary |= {"ceiling": float(known.median()) if len(known) else "unknown"}
@@ -250,6 +269,7 @@ def _as_anndata(
     `transform` describes how labels were transformed, and `folds` is the fold whose models predicted each gene.
     """
     layers = {"predicted": predictions.ensemble.T, "kmer_ridge": kmer_ridge.T}
+    layers |= {name: predicted.T for name, predicted in predictions.parts.items()}
     layers |= {f"replicate_{i}": predicted.T for i, predicted in enumerate(predictions.replicates)}
     if transform["kind"] not in ("none", "coverage"):
         # A prediction can exceed every measurement by so much that the inverse of log1p overflows to infinity.

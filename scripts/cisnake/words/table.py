@@ -11,6 +11,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from cisnake.errors import InputError
 from cisnake.files import open_hdf5, write_whole
 from cisnake.words.kmers import count_kmers
 
@@ -127,15 +128,24 @@ def write_word_table(table: WordTable, path: Path) -> None:
         file.attrs["mean_penalty"], file.attrs["deviation_penalty"] = table.mean_penalty, table.deviation_penalty
 
 
-def read_word_table(path: Path) -> WordTable:
-    """Read a table from `write_word_table`.
+def read_word_table(path: Path, n_tasks: int, length: int) -> WordTable:
+    """Read a table from `write_word_table` for a network.
+
+    Parameters
+    ----------
+    path: Path
+    n_tasks, length: int
+        Tasks and window length of the network.
 
     Raises
     ------
     InputError
-        The file is missing or damaged.
+        The file is missing or damaged, or the table is for other tasks or windows.
     """
     with open_hdf5(path, "a table of words", "run the rule fit_words again") as file:
         blocks = tuple(WordBlock(*map(int, block)) for block in file["blocks"][:])
         penalties = (float(file.attrs[name]) for name in ("mean_penalty", "deviation_penalty"))
-        return WordTable(blocks, file["table"][:], file["intercept"][:], *penalties)
+        table = WordTable(blocks, file["table"][:], file["intercept"][:], *penalties)
+    if table.table.shape[1] != n_tasks or max(block.end for block in blocks) > length:
+        raise InputError(f"{path} is for other tasks or windows than the network: run the rule fit_words again.")
+    return table

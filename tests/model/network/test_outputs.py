@@ -171,7 +171,7 @@ def test_network_and_words_add_up(depth, tmp_path):
     whole.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_array_equal(loaded(x), whole(x))
-    total, network_alone, words_alone = outputs.split_words(loaded)(x)
+    total, network_alone, words_alone = np.moveaxis(outputs.split_words(loaded)(x), 1, 0)
     np.testing.assert_array_equal(total, whole(x))
     np.testing.assert_allclose(network_alone, np.asarray(model(x)) * scale.sd + scale.mean, rtol=1e-5)
     np.testing.assert_allclose(words_alone, table.predict(windows) * scale.sd + scale.mean, rtol=1e-4, atol=1e-4)

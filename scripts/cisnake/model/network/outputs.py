@@ -154,7 +154,7 @@ def _standardized_parts(model: keras.Model, table: WordTable) -> list[Any]:
 
 
 def split_words(model: keras.Model) -> keras.Model | None:
-    """Return a model of three outputs: whole predictions, those of the network alone, and those of the words alone.
+    """Return a model that also predicts with the network alone, and with the words alone.
 
     Parameters
     ----------
@@ -164,10 +164,11 @@ def split_words(model: keras.Model) -> keras.Model | None:
     Returns
     -------
     keras.Model or None
-        With outputs of shape (batch, tasks) in the unit of the labels. None if the model has no table of words.
+        With outputs of shape (batch, 3, tasks) in the unit of the labels: whole, network alone, words alone. None if the model
+        has no table of words.
     """
     mixed = [layer for layer in model.layers if isinstance(layer, WeightedParts)]
     if not mixed:
         return None
     units = model.layers[-1]
-    return keras.Model(model.input, [model.output, *(units(part) for part in mixed[0].input)])
+    return keras.Model(model.input, keras.ops.stack([model.output, *(units(part) for part in mixed[0].input)], axis=1))

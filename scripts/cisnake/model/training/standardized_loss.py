@@ -31,7 +31,7 @@ class StandardizedLoss(MaskedLoss):
     Parameters
     ----------
     inner: MaskedLoss
-        L.
+        L; its dtype is that of the whole loss.
     labels: numpy.ndarray, shape=(n, tasks)
         Of the training examples, NaN where missing.
     deviation_weight: float
@@ -47,7 +47,7 @@ class StandardizedLoss(MaskedLoss):
         deviation_weight: float = 0.0,
         contrasts: Sequence[tuple[Sequence[int], Sequence[int]]] = (),
     ) -> None:
-        super().__init__(name="standardized")
+        super().__init__(name="standardized", dtype=inner.dtype)
         self.inner, self.scale = inner, LabelScale.of(labels)
         self.contrasts = [(list(on), list(off)) for on, off in contrasts]
         z = self.scale.standardize(labels)

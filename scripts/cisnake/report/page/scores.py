@@ -13,6 +13,7 @@ from cisnake.report.results import Coverage, Evaluation, read_predictions
 from cisnake.report.words import number
 
 MAX_TASK_ROWS = 500
+_PARTS = {"network": "ensemble, networks alone", "words": "ensemble, words alone"}
 QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 
 
@@ -59,8 +60,12 @@ def _ridge(summary: dict[str, Any]) -> str:
 
 
 def _predictors(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return names and scores of the ensemble and of each replicate."""
-    return [("ensemble", summary["model"]), *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"]))]
+    """Return names and scores of the ensemble, of its parts alone, and of each replicate."""
+    return [
+        ("ensemble", summary["model"]),
+        *((_PARTS[name], scores) for name, scores in summary["parts"].items()),
+        *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"])),
+    ]
 
 
 def _scatters(evaluation: Evaluation, ranked: pd.DataFrame) -> list[Markup]:

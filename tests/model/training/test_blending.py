@@ -1,0 +1,111 @@
+"""Weights of network and words."""
+
+import keras
+import numpy as np
+import pytest
+
+from cisnake.data.dataset import LabelScale
+from cisnake.model.network.outputs import in_label_units, split_words
+from cisnake.model.training.blending import blend_with_words, choose_blend
+from cisnake.words.table import WordBlock, WordTable
+
+
+def signals(n=4000, tasks=6, seed=0):
+    """Return a level and differences between tasks, each the sum of two independent halves."""
+    rng = np.random.default_rng(seed)
+    halves = []
+    for _ in range(2):
+        level, differences = rng.normal(size=(n, 1)), rng.normal(size=(n, tasks))
+        halves.append(level + differences - differences.mean(axis=1, keepdims=True))
+    return halves
+
+
+def error(true, predicted):
+    return float(np.nanmean((true - predicted) ** 2))
+
+
+def parts(p):
+    mean = p.mean(axis=1, keepdims=True)
+    return mean, p - mean
+
+
+def test_independent_predictions_add_up():
+    network, words = signals()
+    blend = choose_blend(0.5 * network + 2 * words, network, words)
+    np.testing.assert_allclose([*blend.network, *blend.words], [0.5, 0.5, 2, 2], rtol=1e-6)
+
+
+def test_each_part_has_its_own_weights():
+    """The network knows only levels, the words only differences; their other part is noise."""
+    (level, _), (_, differences) = (parts(p) for p in signals())
+    noise = signals(seed=1)
+    network, words = level + parts(noise[0])[1], differences + parts(noise[1])[0]
+    blend = choose_blend(level + differences, network, words)
+    np.testing.assert_allclose(blend.network, [1, 0], atol=0.05)
+    np.testing.assert_allclose(blend.words, [0, 1], atol=0.05)
+
+
+def test_the_weights_minimise_the_error_over_measured_labels():
+    network, words = signals(400)
+    rng = np.random.default_rng(2)
+    true = network + words + rng.normal(size=network.shape)
+    true[rng.random(true.shape) < 0.4] = np.nan
+    measured = np.isfinite(true)
+    n = np.maximum(measured.sum(axis=1, keepdims=True), 1)
+
+    def masked(p):
+        p = np.where(measured, p, 0)
+        mean = np.where(measured, p.sum(axis=1, keepdims=True) / n, 0)
+        return mean, p - mean
+
+    blend = choose_blend(true, network, words)
+    for i in range(2):
+        x = np.stack([masked(p)[i].ravel() for p in (network, words)], axis=1)
+        expected = np.linalg.lstsq(x, masked(np.nan_to_num(true))[i].ravel(), rcond=None)[0]
+        np.testing.assert_allclose([blend.network[i], blend.words[i]], expected, rtol=1e-6)
+
+
+def test_a_network_of_noise_is_left_out():
+    for seed in range(20):
+        _, words = signals(300, seed=seed)
+        noise = 3 * np.random.default_rng(100 + seed).normal(size=words.shape)
+        true = words + np.random.default_rng(200 + seed).normal(size=words.shape)
+        blend = choose_blend(true, noise, words)
+        new_words, new_noise = signals(1000, seed=300 + seed)
+        whole = sum(
+            a * mean + b * rest
+            for (a, b), (mean, rest) in ((blend.network, parts(3 * new_noise)), (blend.words, parts(new_words)))
+        )
+        assert error(new_words, whole) <= error(new_words, new_words) + 0.02
+
+
+def test_weights_are_never_negative():
+    network, words = signals(500)
+    blend = choose_blend(words - 0.5 * network, network, words)
+    assert min(*blend.network, *blend.words) >= 0 and blend.network == (0, 0)
+
+
+def test_few_genes_share_equally():
+    network, words = signals(20)
+    assert choose_blend(network, network, words).network == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("tasks", [1, 4])
+def test_a_trained_network_gets_the_words(tasks):
+    rng = np.random.default_rng(0)
+    blocks = (WordBlock(2, 0, 12),)
+    table = WordTable(blocks, rng.normal(size=(16, tasks)).astype("f"), np.zeros(tasks, "f"), 1.0, 1.0)
+    scale = LabelScale(np.full(tasks, 50.0), np.full(tasks, 4.0))
+    keras.utils.set_random_seed(0)
+    plain = keras.Sequential([keras.Input((12, 4)), keras.layers.Flatten(), keras.layers.Dense(tasks)])
+    model = in_label_units(keras.Model(plain.inputs[0], plain.outputs[0]), {"head": scale})
+    codes = rng.integers(0, 4, (200, 12)).astype(np.int8)
+    x = np.eye(4, dtype=np.float32)[codes]
+    network, words = np.asarray(plain(x)), table.predict(codes)
+    labels = (0.5 * network + 2 * words) * 4 + 50
+    whole, blend = blend_with_words(model, table, scale, [(x[:150], labels[:150]), (x[150:], labels[150:])])
+    np.testing.assert_allclose([blend.network[0], blend.words[0]], [0.5, 2], rtol=1e-3)
+    if tasks > 1:
+        np.testing.assert_allclose([blend.network[1], blend.words[1]], [0.5, 2], rtol=1e-3)
+    np.testing.assert_allclose(whole(x), labels, rtol=1e-4)
+    assert split_words(whole) is not None
