@@ -119,7 +119,9 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "scan_motifs": {"dataset": "results/dataset.h5", "motifs": "motifs.meme"},
         "export_hits": {"hits": "hits.h5"},
         "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
-        "train_model": {"dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints", "words": "words.h5"},
+        "train_model": {
+            "dataset": "results/dataset.h5", "words": "words.h5", "model.params": "params.yaml", "checkpoints": "checkpoints",
+        },
         "fit_words": {"dataset": "results/dataset.h5", "windows.upstream": "20"},
         "fit_baselines": {
             "dataset": "results/dataset.h5", "tasks": "tasks.tsv", "evaluate.baseline": "{k: 3, alpha: 1}",

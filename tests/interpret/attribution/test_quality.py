@@ -18,7 +18,9 @@ from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model.network.batch_normalization import BatchNormalization
 from cisnake.model.network.layers import FactorInverse, StrandMaxConv1D
+from cisnake.model.network.output_layers import WordTableLookup
 from cisnake.model.prediction import WindowViews, reverse_complement_one_hot
+from cisnake.words.table import WordBlock
 
 SCORES = [Score(np.array([1.0, -0.5, -0.5])), Score(np.array([0.0, 0.5, 0.5]))]
 IXG = ATTRIBUTION_METHODS["input_x_gradient"]
@@ -154,6 +156,23 @@ def test_random_networks_normalise_their_inputs(deep, windows):
         seen = np.asarray(keras.Model(network.inputs[0], layer.output)(x, training=False))
         np.testing.assert_allclose(seen.mean(axis=(0, 1)), 0, atol=1e-3)
         np.testing.assert_allclose(seen.std(axis=(0, 1)), 1, atol=0.2)
+
+
+def test_a_random_network_has_other_words(windows):
+    x, blocks = windows(40, unknown=False), [WordBlock(3, 0, 10), WordBlock(3, 10, 20)]
+    inputs = keras.Input((20, 5))
+    model = keras.Model(inputs, WordTableLookup(blocks, 3)(inputs))
+    model.layers[-1].table.assign(np.random.default_rng(0).normal(size=(128, 3)) * np.repeat([[1.0], [9.0]], 64, axis=0))
+    own = projected([ScoredModel(model, 40)], x)
+    found = [
+        random_agreement(ScoredModel(random_network(model, seed, x), 40), x, SCORES, own, IXG, WindowViews())
+        for seed in range(8)
+    ]
+    assert abs(np.mean(found)) < 0.1
+    # Each block keeps its entries, but for their order.
+    before, after = (np.asarray(m.layers[-1].table) for m in (model, random_network(model, 0, x)))
+    for block in (slice(0, 64), slice(64, 128)):
+        np.testing.assert_array_equal(np.sort(before[block], axis=0), np.sort(after[block], axis=0))
 
 
 def test_a_random_network_lacks_what_was_learned(windows):

@@ -17,6 +17,7 @@ from cisnake.interpret.attribution.mutagenesis import mutate_positions
 from cisnake.interpret.attribution.scored_model import ScoredModel
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import WindowViews, reverse_complement_one_hot
+from cisnake.model.network import WordTableLookup
 
 
 def correlate(first: np.ndarray, second: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -157,7 +158,8 @@ def random_network(model: keras.Model, seed: int, windows: np.ndarray) -> keras.
 
     The moments of batch normalisation are computed from the windows under the new weights. The moments of the trained network
     belong to other activations, and the initial moments of a layer (0 and 1) do not normalise; either would change the function
-    of the architecture. Non-trainable weights are kept.
+    of the architecture. The entries of a table of words are exchanged between words, block by block. Other non-trainable
+    weights are kept.
 
     Parameters
     ----------
@@ -178,9 +180,18 @@ def random_network(model: keras.Model, seed: int, windows: np.ndarray) -> keras.
     for weight, trained in zip(fresh.weights, model.weights, strict=True):
         if id(weight) not in trainable:
             weight.assign(trained)
+    for layer in fresh.layers:
+        if isinstance(layer, WordTableLookup):
+            layer.table.assign(_exchanged(np.asarray(layer.table), layer, seed))
     # A forward pass in training mode sets the moments.
     fresh(windows, training=True)
     return fresh
+
+
+def _exchanged(table: np.ndarray, layer: WordTableLookup, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum([4**block.k for block in layer.blocks])
+    return np.concatenate([rng.permutation(block) for block in np.split(table, ends[:-1])])
 
 
 # Frozen layers are randomised too. Without momentum, batch normalisation uses the moments of the last batch only.
