@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "data.dataset": ("data.genome", "data.matrix", "data.windows", "data.coverage"),
     "data.basenji": ("data.genome", "data.windows", "data.coverage", "data.dataset"),
     "words": DATA,
-    "model.network": ("words",),
+    "model.network": ("data.dataset", "words"),
     "model": (*DATA, "model.network"),
     "model.training": (*DATA, "words", "model", "model.network"),
     "evaluate": (*DATA, "words", *MODEL, "interpret"),

@@ -164,9 +164,9 @@ def test_the_best_weights_are_returned(dataset, tmp_path, scripted):
     weights = scripted(0.1, 0.5, 0.3, 0.5)
     model, history = train(dataset, tmp_path, params=settings(LINEAR))
     assert list(history["best"]) == [True, True, False, False]
-    for found, expected, last in zip(model.get_weights(), weights[1], weights[3], strict=True):
-        np.testing.assert_array_equal(found, expected)
-        assert not np.array_equal(found, last)
+    for weight, expected, last in zip(model.weights, weights[1], weights[3], strict=True):
+        np.testing.assert_array_equal(weight, expected)
+        assert np.array_equal(weight, last) == ("label_units" in weight.path)
 
 
 def test_a_worse_epoch_after_resuming_does_not_overwrite_the_best(dataset, tmp_path, scripted, monkeypatch):
@@ -225,7 +225,7 @@ def test_batches_after_a_non_finite_one_change_no_weights_and_are_not_blamed(dat
     training, validation = batches(dataset, 3, batch_size=6)
     _, second, third, *rest = [chosen for *_, chosen in training.deal()]
     # The loss of one example is infinite. Losses of the next batch are finite, but its update would spoil all predictions.
-    training.labels[second[4], 0] = 1e30
+    training.labels[second[4], 0] = np.inf
     training.labels[third, 0] = 1e18
     trained = Trainer(settings(LINEAR, optimizer="sgd", learning_rate=100.0), training, validation, 3, tmp_path)
     weights, step = [], trainer.Step.__call__
@@ -235,12 +235,12 @@ def test_batches_after_a_non_finite_one_change_no_weights_and_are_not_blamed(dat
         return step(*args)
 
     monkeypatch.setattr(trainer.Step, "__call__", watched)
-    with pytest.raises(InputError, match=rf"in batch 2 of epoch 1 \(for {training.names[second[4]]}\): "):
+    with pytest.raises(InputError, match=rf"in batch 2 of epoch 1 \(for {training.names[second[4]]} in task task0\): "):
         trained.fit()
     assert len(rest) > 1 and len(weights) > 2
-    for found, before, of_first in zip(trained.model.get_weights(), weights[1], weights[0], strict=True):
-        np.testing.assert_array_equal(found, before)
-        assert not np.array_equal(before, of_first)
+    for weight, before, of_first in zip(trained.model.weights, weights[1], weights[0], strict=True):
+        np.testing.assert_array_equal(weight, before)
+        assert np.array_equal(before, of_first) == ("label_units" in weight.path)
 
 
 def test_no_finite_score_is_an_error(write_dataset, tmp_path):

@@ -233,9 +233,9 @@ def test_stages_train_only_their_parts(tmp_path, monkeypatch):
     assert history["learning_rate"].tolist() == pytest.approx([0.02] * 2 + [0.001] * 3)
     after_head, after_all = seen[1][1], seen[-1][1]
     for path, weight in before.items():
-        trunk = "trunk_" in path
-        assert np.array_equal(weight, after_head[path]) == trunk, path
-        assert not np.array_equal(after_head[path], after_all[path]), path
+        trunk, units = "trunk_" in path, "label_units" in path
+        assert np.array_equal(weight, after_head[path]) == (trunk or units), path
+        assert np.array_equal(after_head[path], after_all[path]) == units, path
 
 
 def test_runs_killed_between_stages_resume_exactly(tmp_path, monkeypatch):
@@ -309,10 +309,46 @@ def test_adapters_are_trained_and_merged(tmp_path, pretrained):
     transfer = {"weights": str(file), "mode": "adapter", "adapter": "locon", "conv_select": 1, "conv_latent": 2}
     training, model, history = fit(tmp_path, params(transfer=transfer, train_epochs_max=4))
     plain = build_model(MODEL, 2)
-    assert [weight.shape for weight in model.weights] == [weight.shape for weight in plain.weights]
+    assert [weight.shape for weight in model.weights if "label_units" not in weight.path] == [w.shape for w in plain.weights]
     assert len(training.model.weights) > len(plain.weights)
     kernels = [path for path in old if "trunk_" in path and "conv" in path and path.endswith("kernel")]
     assert any(not np.array_equal(by_name(model)[path], old[path]) for path in kernels)
     found, labels = predictions(model, examples()[1]), examples()[1].labels
     best = history.loc[history["val_score"].idxmax(), "val_loss"]
-    assert ((found - labels) ** 2).mean() == pytest.approx(best, rel=1e-4)
+    assert (((found - labels) / training.scales["head"].sd) ** 2).mean() == pytest.approx(best, rel=1e-4)
+
+
+# Labels of any unit
+
+
+def with_labels(change):
+    """Return training and validation examples with other labels."""
+    train, val = examples()
+    for batches in (train, val):
+        batches.labels = change(np.asarray(batches.labels, np.float64)).astype(np.float32)
+    return train, val
+
+
+def test_the_unit_and_offset_of_labels_do_not_matter(tmp_path):
+    """Networks learn the same, and predict in the unit of the labels."""
+    unit, offset = np.array([300.0, 0.02]), np.array([-1000.0, 5.0])
+    results = []
+    for name, change in (("plain", lambda x: x), ("other", lambda x: unit * x + offset)):
+        train, val = with_labels(change)
+        training = Trainer(params(train_epochs_max=3), train, val, 1, tmp_path / name)
+        models, history = training.fit()
+        results.append((predictions(models["head"], val), history))
+    (plain, first), (other, second) = results
+    np.testing.assert_allclose(first["val_loss"], second["val_loss"], rtol=1e-3)
+    np.testing.assert_allclose((other - offset) / unit, plain, rtol=1e-2, atol=2e-2)
+
+
+def test_an_untrained_network_predicts_the_mean_of_the_labels(tmp_path):
+    train, val = with_labels(lambda x: np.abs(x) + 50)
+    for loss, activation in (("mse", "linear"), ("mse", "softplus"), ("poisson", "softplus")):
+        sections = params(loss=loss)
+        sections["model"] = sections["model"] | {"head": [{"name": "global_pool"}, {"name": "final", "activation": activation}]}
+        training = Trainer(sections, train, val, 1, tmp_path / loss / activation)
+        assert ("head" in training.scales) == (activation == "linear" and loss == "mse")
+        found = predictions(training.model, val)
+        np.testing.assert_allclose(found.mean(axis=0), train.labels.mean(axis=0), rtol=0.1)
