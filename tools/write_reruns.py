@@ -78,6 +78,7 @@ OTHERS: dict[str, Any] = {
     "windows.upstream": 432,
     "windows.downstream": 432,
     "model.overrides": {"train.learning_rate": 0.3},
+    "train.contrasts": ["heat"],
     "train.trackers": [],
     "evaluate.splits": ["val"],
     "evaluate.baseline.alpha": 30,
@@ -202,7 +203,9 @@ def write_inputs(folder: Path) -> None:
         folder / "matrix.h5ad"
     )
     (folder / "tracks.tsv").write_text("identifier\tfile\tformat\na\ta.bw\tbigwig\nb\treads.bam\tbam\n", encoding="utf-8")
-    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {}\n", encoding="utf-8")
+    (folder / "params.yaml").write_text(
+        "model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {loss: mse}\n", encoding="utf-8"
+    )
     # Multiple nodes require SLURM.
     (folder / "srun").write_text("#!/bin/sh\n", encoding="utf-8")
     (folder / "srun").chmod(0o755)

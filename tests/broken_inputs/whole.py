@@ -43,7 +43,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "motifs.meme").write_text(
         "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 one\nletter-probability matrix: alength= 4 w= 2\n1 0 0 0\n0 1 0 0\n"
     )
-    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {batch_size: 4}\n")
+    (folder / "params.yaml").write_text("model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {batch_size: 4, loss: mse}\n")
     (folder / "genes.txt").write_text("chr1_0\n")
     _write_tracks(folder)
     _write_matrices(folder, cells)

@@ -1,29 +1,31 @@
 # Training, and evaluation on held-out genes.
 
 
-rule fit_words:
-    input:
-        dataset=f"{R}/dataset.h5",
-    output:
-        f"{R}/words/fold_{{fold}}.h5",
-    log:
-        f"{R}/logs/fit_words/fold_{{fold}}.log",
-    benchmark:
-        f"{R}/benchmarks/fit_words/fold_{{fold}}.tsv"
-    conda:
-        "../../envs/genomics.yaml"
-    threads: THREADS
-    resources:
-        mem_mb=ridge_memory,
-        runtime=network_time,
-    params:
-        settings=settings("fit_words"),
-        config=config_file,
-        scripts=scripts,
-        version=VERSION,
-    shell:
-        "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_words.py --config {params.config} --dataset {input.dataset} "
-        "--fold {wildcards.fold} --output {output} --log {log}"
+if WORDS:
+
+    rule fit_words:
+        input:
+            dataset=f"{R}/dataset.h5",
+        output:
+            f"{R}/words/fold_{{fold}}.h5",
+        log:
+            f"{R}/logs/fit_words/fold_{{fold}}.log",
+        benchmark:
+            f"{R}/benchmarks/fit_words/fold_{{fold}}.tsv"
+        conda:
+            "../../envs/genomics.yaml"
+        threads: THREADS
+        resources:
+            mem_mb=ridge_memory,
+            runtime=network_time,
+        params:
+            settings=settings("fit_words"),
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_words.py --config {params.config} --dataset {input.dataset} "
+            "--fold {wildcards.fold} --output {output} --log {log}"
 
 
 rule train_model:

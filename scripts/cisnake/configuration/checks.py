@@ -113,7 +113,16 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
         *(_transform, _keys_of_matrix, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
-        *(_network, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks, _contrasts),
+        *(
+            _network,
+            _simulation,
+            _forms_of_splits,
+            _held_out,
+            _split_regions,
+            _counts_of_tracks,
+            _contrasts,
+            _learned_contrasts,
+        ),
     ):
         yield function(config)
 
@@ -465,16 +474,8 @@ def _split_regions(config: Config) -> Iterator[str]:
 
 
 def _contrasts(config: Config) -> Iterator[str]:
-    """Check the names of contrasts, and the tasks in contrasts if the files with the task names exist."""
+    """Check the tasks in contrasts, if the files with the task names exist."""
     table, contrasts = known_tasks(config), config["attribution"]["contrasts"]
-    if config["train"]["contrasts"] and not standardizes(config):
-        yield (
-            "train.contrasts is only for expression runs with a network whose loss is mse or mse_udot: remove it, or use "
-            "such a network"
-        )
-    for name in config["train"]["contrasts"] if contrasts != EACH_GROUP else ():
-        if name not in contrasts:
-            yield str(unknown_name("contrast in train.contrasts", name, contrasts))
     if contrasts == EACH_GROUP and table is None:
         yield (
             "attribution.contrasts is each_group, but the groups of tasks are not known before the run, because their file is "
@@ -487,3 +488,16 @@ def _contrasts(config: Config) -> Iterator[str]:
             resolve_contrast(name, as_section(ContrastSection, section), table)
         except InputError as error:
             yield str(error)
+
+
+def _learned_contrasts(config: Config) -> Iterator[str]:
+    """Check the contrasts that the loss names."""
+    contrasts = config["attribution"]["contrasts"]
+    if config["train"]["contrasts"] and not standardizes(config):
+        yield (
+            "train.contrasts is only for expression runs with a network whose loss is mse or mse_udot: remove it, or use "
+            "such a network"
+        )
+    for name in config["train"]["contrasts"] if contrasts != EACH_GROUP else ():
+        if name not in contrasts:
+            yield str(unknown_name("contrast in train.contrasts", name, contrasts))
