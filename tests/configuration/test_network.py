@@ -13,6 +13,7 @@ from cisnake.errors import InputError
 SIMULATED = {
     "run": {"name": "try"},
     "genome": {"simulate": {"groups": [{"name": name, "n_tasks": 2, "activators": []} for name in ("root", "leaf")]}},
+    "targets": {},
     "splits": {"val": ["chr3"], "test": ["chr4"]},
     "model": {"params": "config/models/small.yaml"},
     "attribution": {"contrasts": {"root": {"on_tasks": ["root"]}, "leaf": {"on_tasks": ["leaf"]}}},

@@ -113,16 +113,8 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
         *(_transform, _keys_of_matrix, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
-        *(
-            _network,
-            _simulation,
-            _forms_of_splits,
-            _held_out,
-            _split_regions,
-            _counts_of_tracks,
-            _contrasts,
-            _learned_contrasts,
-        ),
+        *(_network, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks),
+        *(_contrasts, _learned_contrasts),
     ):
         yield function(config)
 

@@ -315,7 +315,7 @@ def test_program_killed_and_run_again_ends_with_the_same_weights(dataset, tmp_pa
         command = [
             sys.executable, ROOT / "scripts" / "train_model.py", "--dataset", dataset,
             "--set", f"model.params={tmp_path / 'params.yaml'}", "--set", "model.overrides={train.batch_size: 8}",
-            "--set", "run.seed=5", "--checkpoints", tmp_path / name / "checkpoints",
+            "--set", "run.seed=5", "--checkpoints", tmp_path / name / "checkpoints", "--tracking", tmp_path / name / "tracking",
             "--output-model", out / "model.keras", "--output-params", out / "params.yaml",
             "--output-history", out / "history.tsv", "--log", tmp_path / name / "log",
         ]

@@ -180,6 +180,9 @@ class Trainer:
             per_gene = isinstance(labels, np.ndarray) and labels.ndim == 2
             if per_gene and self.settings["loss"] in _ANY_UNIT and ending and ending[1] == "linear":
                 self.scales[key] = LabelScale.of(np.asarray(labels))
+                # Predictions start from the mean label: differences between random predictions of tasks are far larger than
+                # those between labels, and networks that first have to unlearn them end up worse.
+                ending[0].kernel.assign(np.zeros(ending[0].kernel.shape, np.float32))
             else:
                 set_output_bias(model, _mean_labels(labels), layers_of[key])
         return in_label_units(model, self.scales), trained
