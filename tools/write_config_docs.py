@@ -67,7 +67,8 @@ it is optional. `seq_depth` is 4 (the four bases, the default) or 5 (the four ba
 During training, `augment_rc: true` reverse-complements each window with probability 1/2 and reverses the predictions of these
 windows. The strands of stranded tracks are exchanged as paired in the data set; `strand_pair` overrides these pairs with a list
 that has one entry per head, either null or the index of the opposite-strand task for each task. `augment_shift` shifts each
-window at random by up to this number of bases.
+window at random by up to this number of bases. `augment_mutation` replaces this fraction of the bases of each window by random
+bases.
 
 The model's `activation` is applied after the trunk. The following settings are shared by all blocks and can be overridden in
 any block; {plain} ignore them.

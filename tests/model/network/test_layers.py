@@ -391,6 +391,30 @@ def test_windows_are_shifted_independently(training):
     assert np.abs(np.asarray(shift(x)) - y).max() > 0
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.3, 1.0])
+def test_a_fraction_of_bases_is_replaced_by_random_bases(training, rate):
+    x = windows(5, n=2000, length=100)
+    mutate = training(augmentation_layers.StochasticMutation(rate))
+    y = np.asarray(mutate(x))
+    known = x[..., :4].any(axis=-1)
+    np.testing.assert_array_equal(y[..., 4], x[..., 4])
+    np.testing.assert_array_equal(y[~known], x[~known])
+    np.testing.assert_array_equal(y[..., :4].sum(axis=-1), known)
+    changed = (y[..., :4] != x[..., :4]).any(axis=-1)[known]
+    assert changed.mean() == pytest.approx(0.75 * rate, rel=0.1)
+    # From every base, every other base.
+    pairs = np.zeros((4, 4))
+    np.add.at(pairs, (x[known][:, :4].argmax(axis=1), y[known][:, :4].argmax(axis=1)), 1)
+    rates = pairs / pairs.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(rates[~np.eye(4, dtype=bool)], rate / 4, rtol=0.35)
+    assert (np.asarray(mutate(x)) != y).any()
+
+
+def test_windows_are_mutated_only_in_training():
+    x = windows(4)
+    np.testing.assert_array_equal(augmentation_layers.StochasticMutation(1.0)(x), x)
+
+
 def test_windows_are_shifted_only_in_training():
     x, layer = windows(4), augmentation_layers.StochasticShift(3)
     np.testing.assert_array_equal(layer(x), x)

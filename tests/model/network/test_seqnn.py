@@ -274,7 +274,7 @@ def test_no_shift(shift):
 
 
 def test_trains_with_augmentation():
-    params = section(augment_rc=True, augment_shift=2, strand_pair=[[1, 0]])
+    params = section(augment_rc=True, augment_shift=2, augment_mutation=0.05, strand_pair=[[1, 0]])
     model = seqnn.build_model(params, 2)
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
     x, y = inputs(model, 8), np.ones((8, 2), np.float32)
@@ -374,6 +374,8 @@ def test_outputs_are_float32_under_mixed_precision(policy, augment):
         # Augmentation.
         ({"augment_shift": [1, 2]}, r"augment_shift is \[1, 2\]"),
         ({"augment_shift": -1}, "augment_shift is -1"),
+        ({"augment_mutation": 3}, "augment_mutation is 3: it must be the fraction of bases"),
+        ({"augment_mutation": "x"}, "augment_mutation is 'x'"),
         ({"strand_pair": [0, 1, 2]}, "strand_pair of the model section must have one entry per head"),
         ({"strand_pair": [None, None]}, "one entry per head"),
         ({"strand_pair": [[0, 1]]}, "strand_pair of head must have one task index for each of 3 tasks"),

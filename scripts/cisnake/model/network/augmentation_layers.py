@@ -94,3 +94,40 @@ class StochasticShift(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "shift_max": self.shift_max}
+
+
+@keras.saving.register_keras_serializable(package="cisnake")
+class StochasticMutation(layers.Layer):
+    """Replace bases at random positions of each window during training by random bases.
+
+    Labels hardly depend on most single bases, so networks that see mutated windows learn less by heart (the idea of EvoAug:
+    Lee et al. 2023, Genome Biology 24:105). A replaced base stays the same with probability 1/4. Unknown bases, and channels
+    other than the bases, do not change.
+
+    Parameters
+    ----------
+    rate: float
+        Fraction of positions that are replaced.
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if not training:
+            return x
+        bases, others = x[..., :4], x[..., 4:]
+        # One number decides both whether a position is replaced, and by which base.
+        drawn = keras.random.uniform(ops.shape(bases[..., 0]), dtype="float32", seed=self.seed_generator) / self.rate
+        mutated = ops.one_hot(ops.cast(ops.minimum(4 * drawn, 3.0), "int32"), 4, dtype=x.dtype)
+        known = ops.any(bases > 0, axis=-1)
+        replaced = ops.where(ops.logical_and(drawn < 1, known)[..., None], mutated, bases)
+        return ops.concatenate([replaced, others], axis=-1)
+
+    def compute_output_spec(self, x: Any, training: bool | None = None) -> Any:
+        return keras.KerasTensor(x.shape, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}

@@ -13,12 +13,17 @@ from keras import layers
 
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network.adapters import insert_adapter, with_exact_gelu
-from cisnake.model.network.augmentation_layers import StochasticReverseComplement, StochasticShift, SwitchReverse
+from cisnake.model.network.augmentation_layers import (
+    StochasticMutation,
+    StochasticReverseComplement,
+    StochasticShift,
+    SwitchReverse,
+)
 from cisnake.model.network.blocks import BLOCKS, INNER, KERAS_LAYERS, OWN_DEFAULTS, PLAIN, REFUSED
 from cisnake.model.network.context import BlockContext, Defaults
 
 _SHARED = [field.name for field in dataclasses.fields(Defaults)]
-_OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "strand_pair")
+_OWN_KEYS = ("seq_length", "seq_depth", "trunk", "head", "augment_rc", "augment_shift", "augment_mutation", "strand_pair")
 # Keys that Baskerville writes after a transfer, for networks with adapters that cannot be merged.
 _ADAPTER_KEYS = ("adapter", "adapter_latent", "conv_select", "se_rank")
 _ADAPTERS = ("houlsby", "houlsby_se")
@@ -48,6 +53,7 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
         - `augment_rc`: in training, reverse-complement each window with probability 1/2, and reverse its predictions back;
           `strand_pair`: a list with one entry per head (null, or for each task the index of the task of the opposite strand);
         - `augment_shift`: in training, shift each window by up to this many bases;
+        - `augment_mutation`: in training, replace this fraction of the bases of each window by random bases;
         - `adapter`: houlsby or houlsby_se, for networks with an adapter from Baskerville (`adapter_latent`, `conv_select` and
           `se_rank` are `latent`, `conv_select` and `conv_latent` of `insert_adapter`); see `adapters.with_exact_gelu`.
     num_targets: int or dict of str to int, optional
@@ -77,6 +83,8 @@ def build_model(params: dict[str, Any], num_targets: int | dict[str, int] | None
     shift = _shift(params.get("augment_shift"))
     if shift:
         x = StochasticShift(shift, name="augment_shift")(x)
+    if rate := _rate(params.get("augment_mutation")):
+        x = StochasticMutation(rate, name="augment_mutation")(x)
     representations: list[Any] = []
     for number, block in enumerate(params["trunk"], start=1):
         x = _apply(x, params, block, "trunk", number, representations, None)
@@ -192,6 +200,12 @@ def _shift(value: Any) -> int:
     if shift is None or (isinstance(shift, int) and shift >= 0):
         return int(shift or 0)
     raise InputError(f"model augment_shift is {value!r}: it must be the largest shift, a whole number of bases.")
+
+
+def _rate(value: Any) -> float:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1):
+        return float(value or 0)
+    raise InputError(f"model augment_mutation is {value!r}: it must be the fraction of bases that are replaced, from 0 to 1.")
 
 
 def _strand_pairs(params: dict[str, Any], heads: int) -> list[list[int] | None]:
