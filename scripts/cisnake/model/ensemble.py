@@ -17,7 +17,7 @@ from cisnake.errors import InputError
 
 # Custom layers, losses and metrics register themselves with Keras when their modules are imported.
 from cisnake.model import losses, metrics  # noqa: F401
-from cisnake.model.network import build_model, insert_adapter  # noqa: F401
+from cisnake.model.network import build_model, in_label_units, insert_adapter  # noqa: F401
 from cisnake.model.prediction import Predictor, predict_batches
 
 # (predictions of a model for n genes, rows of these genes in the data set) -> one value per gene and task, shape (n, tasks).

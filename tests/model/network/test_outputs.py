@@ -1,5 +1,10 @@
 """What follows the head: units of the labels, initial bias, words."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from cisnake.model.network.output_layers import LabelUnits, WeightedParts, WordT
 from cisnake.model.network.seqnn import build_model
 from cisnake.words.table import WordBlock, WordTable
 
+ROOT = Path(__file__).resolve().parents[3]
 LENGTH, TASKS = 40, 3
 BLOCKS = (WordBlock(5, 0, 20), WordBlock(5, 20, 40), WordBlock(3, 7, 30), WordBlock(3, 21, 40, 3), WordBlock(1, 3, 40, 2))
 
@@ -195,3 +201,17 @@ def test_layers_know_their_arguments():
     for layer in (WeightedParts([(1, 2), (3, 4)], name="w"), WordTableLookup(BLOCKS, 2, name="t")):
         again = type(layer).from_config(layer.get_config())
         assert again.get_config() == layer.get_config()
+
+
+def test_a_new_process_can_load_a_network_with_words(tmp_path):
+    whole = both()[-1]
+    whole.save(tmp_path / "model.keras")
+    np.save(tmp_path / "windows.npy", one_hot(codes()))
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+        "import numpy as np\nfrom cisnake.model import load_model\n"
+        f"model, x = load_model({str(tmp_path / 'model.keras')!r}), np.load({str(tmp_path / 'windows.npy')!r})\n"
+        f"np.save({str(tmp_path / 'found.npy')!r}, model(x))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"})
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), whole(one_hot(codes())), rtol=1e-5)
