@@ -3,6 +3,7 @@ import pytest
 
 from cisnake.data.dataset import LabelScale
 from cisnake.words.fitting import fit_words
+from cisnake.words.kmers import add_reverse_complements, spread_to_strands
 from cisnake.words.parts import split_parts, squared_errors
 from cisnake.words.ridge import Ridge
 from cisnake.words.table import WordBlock, count_words
@@ -75,3 +76,28 @@ def test_parts_sum_to_the_whole_and_are_orthogonal():
     np.testing.assert_allclose((mean * deviations).sum(axis=1), 0, atol=1e-12)
     true = np.where(measured, values, np.nan)
     assert sum(squared_errors(true, np.ones_like(true))) == pytest.approx(np.nansum((true - 1) ** 2))
+
+
+def test_canonical_words_do_not_know_their_strand():
+    """A site acts in either orientation."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (500, 60)).astype(np.int8)
+    blocks = [WordBlock(3, 0, 60, canonical=True), WordBlock(2, 0, 60)]
+    counts = count_words(codes, [WordBlock(3, 0, 60)])
+    # AAC and its reverse complement GTT.
+    labels = (counts[:, [1]] + counts[:, [47]]) * np.array([[1.0, -1.0]]) + 0.1 * rng.normal(size=(500, 2))
+    fitted = fit_words(*by_split(codes, labels, 400), blocks)
+    table = fitted.table[:64]
+    for word in range(64):
+        bases = [word // 16, word // 4 % 4, word % 4]
+        reverse = (3 - bases[2]) * 16 + (3 - bases[1]) * 4 + 3 - bases[0]
+        np.testing.assert_array_equal(table[word], table[reverse])
+    assert np.corrcoef(fitted.predict(codes[400:])[:, 0], labels[400:, 0])[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_values_of_canonical_words_are_spread_to_both_strands(k):
+    counts = np.random.default_rng(0).integers(0, 9, (5, 4**k)).astype(np.float64)
+    values = np.random.default_rng(1).normal(size=(add_reverse_complements(counts).shape[1], 2))
+    # A palindrome is its own reverse complement and is counted once.
+    np.testing.assert_allclose(counts @ spread_to_strands(values, k), add_reverse_complements(counts) @ values)

@@ -31,6 +31,7 @@ def test_words_are_counted_one_by_one(block):
 
 def test_blocks_cover_each_side_of_the_anchor_once():
     blocks = word_blocks(500, 1000)
+    assert blocks[0] == (6, 0, 1500, 1, True)
     for k in (5, 3):
         plain = sorted(block[1:3] for block in blocks if block.k == k and block.step == 1)
         assert plain[0][0] == 0 and plain[-1][1] == 1500 and 500 in [start for start, _ in plain]

@@ -8,6 +8,7 @@ import numpy as np
 
 from cisnake.data.dataset import LabelScale
 from cisnake.program import log
+from cisnake.words.kmers import add_reverse_complements, spread_to_strands
 from cisnake.words.parts import squared_errors
 from cisnake.words.ridge import EXACT, PENALTIES, Ridge
 from cisnake.words.table import WordBlock, WordTable, count_words
@@ -38,7 +39,7 @@ def fit_words(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray], block
     -------
     WordTable
     """
-    counts = {name: count_words(windows, blocks) for name, windows in codes.items()}
+    counts = {name: _predictors(count_words(windows, blocks), blocks) for name, windows in codes.items()}
     scale = LabelScale.of(labels["train"])
     train, val = (scale.standardize(labels[name]) for name in ("train", "val"))
     # A task without training labels is predicted as 0.
@@ -55,9 +56,10 @@ def fit_words(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray], block
             if error < errors[part]:
                 chosen[part], errors[part] = penalty, error
     coefficients = _coefficients(ridge, train, *chosen)
-    table = (weights[:, None] * coefficients).astype(np.float32)
+    coefficients *= weights[:, None]
     mean = np.nanmean(train, axis=0)
-    intercept = mean - counts["train"].mean(axis=0, dtype=np.float64) @ table
+    intercept = mean - counts["train"].mean(axis=0, dtype=np.float64) @ coefficients
+    table = _entries(coefficients, blocks).astype(np.float32)
     total = squared_errors(val, np.zeros(val.shape))
     explained = [1 - error / sum_of_squares if sum_of_squares else 0.0 for error, sum_of_squares in zip(errors, total)]
     log.info(
@@ -76,6 +78,26 @@ def _coefficients(ridge: Ridge, labels: np.ndarray, mean_penalty: float, deviati
     return by_mean.mean(axis=1, keepdims=True) + by_deviation - by_deviation.mean(axis=1, keepdims=True)
 
 
+def _predictors(counts: np.ndarray, blocks: Sequence[WordBlock]) -> np.ndarray:
+    """Return counts in which canonical words are counted together with their reverse complements."""
+    ends = np.cumsum([4**block.k for block in blocks])[:-1]
+    parts = zip(blocks, np.split(counts, ends, axis=1), strict=True)
+    return np.concatenate([add_reverse_complements(part) if block.canonical else part for block, part in parts], axis=1)
+
+
+def _entries(coefficients: np.ndarray, blocks: Sequence[WordBlock]) -> np.ndarray:
+    """Return the entries of all words from the coefficients of the predictors."""
+    parts = np.split(coefficients, np.cumsum([_n_predictors(block) for block in blocks])[:-1])
+    return np.concatenate(
+        [spread_to_strands(part, block.k) if block.canonical else part for block, part in zip(blocks, parts, strict=True)]
+    )
+
+
+def _n_predictors(block: WordBlock) -> int:
+    palindromes = 2**block.k if block.k % 2 == 0 else 0
+    return (4**block.k + palindromes) // 2 if block.canonical else 4**block.k
+
+
 def _weights(counts: np.ndarray, blocks: Sequence[WordBlock]) -> np.ndarray:
-    frame = np.concatenate([np.full(4**block.k, _FRAME_WEIGHT if block.step == 3 else 1.0) for block in blocks])
+    frame = np.concatenate([np.full(_n_predictors(block), _FRAME_WEIGHT if block.step == 3 else 1.0) for block in blocks])
     return frame / np.sqrt(counts.mean(axis=0, dtype=np.float64) + 0.5)

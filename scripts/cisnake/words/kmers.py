@@ -73,13 +73,35 @@ def add_reverse_complements(counts: np.ndarray) -> np.ndarray:
     >>> add_reverse_complements(count_kmers(encode("ACGTNA")[None], 2)).astype(int).tolist()
     [[0, 2, 0, 0, 0, 0, 1, 0, 0, 0]]
     """
-    words = np.arange(counts.shape[1])
-    reverse, rest = np.zeros_like(words), words.copy()
-    for _ in range((counts.shape[1].bit_length() - 1) // 2):
-        reverse, rest = 4 * reverse + 3 - rest % 4, rest // 4
-    first = np.flatnonzero(words <= reverse)
+    reverse = _reverse_complements(counts.shape[1])
+    first = np.flatnonzero(np.arange(len(reverse)) <= reverse)
     palindromes = reverse[first] == first
     return counts[:, first] + np.where(palindromes, 0, counts[:, reverse[first]]).astype(counts.dtype)
+
+
+def spread_to_strands(values: np.ndarray, k: int) -> np.ndarray:
+    """Return the values of all k-mers from those of canonical ones: a k-mer and its reverse complement get the same.
+
+    Parameters
+    ----------
+    values: numpy.ndarray, shape=(canonical k-mers, ...)
+        In the order of `add_reverse_complements`.
+    k: int
+
+    Returns
+    -------
+    numpy.ndarray, shape=(4^k, ...)
+    """
+    first = np.minimum(np.arange(4**k), _reverse_complements(4**k))
+    return values[np.searchsorted(np.unique(first), first)]
+
+
+def _reverse_complements(n: int) -> np.ndarray:
+    """Return the number of the reverse complement of each k-mer, given the number of k-mers."""
+    rest, reverse = np.arange(n), np.zeros(n, dtype=np.int64)
+    for _ in range((n.bit_length() - 1) // 2):
+        reverse, rest = 4 * reverse + 3 - rest % 4, rest // 4
+    return reverse
 
 
 def kmer_features(counts: np.ndarray, words: str, scale: str) -> np.ndarray:

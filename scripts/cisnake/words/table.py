@@ -23,22 +23,24 @@ class WordBlock(NamedTuple):
     """Words of one length in one part of the window.
 
     A word belongs to the block if it begins at `start`, `start + step`, ... before `end` (in bases from the start of the
-    window) and ends within the window.
+    window) and ends within the window. If `canonical`, a word and its reverse complement have the same entry in the table.
     """
 
     k: int
     start: int
     end: int
     step: int = 1
+    canonical: bool = False
 
 
 def word_blocks(upstream: int, downstream: int) -> list[WordBlock]:
     """Return the blocks of words for a window.
 
-    Words of five bases upstream and downstream of the anchor (a promoter and a transcript are different things); words of three
-    bases in the core promoter, the start of the transcript and the rest of either side; and words of three bases downstream
-    of the anchor in each of three frames. If the anchor is a start codon, one of them counts codons, whose usage predicts
-    the level of many transcripts.
+    - Words of six bases in the whole window, whatever their strand: sites of many transcription factors.
+    - Words of five bases upstream and downstream of the anchor, by strand: a promoter and a transcript are different things.
+    - Words of three bases in the core promoter, in the start of the transcript, and in the rest of either side.
+    - Words of three bases downstream of the anchor, in each of three frames. If the anchor is a start codon, one frame counts
+      codons, whose usage predicts the level of many transcripts.
 
     Parameters
     ----------
@@ -48,12 +50,21 @@ def word_blocks(upstream: int, downstream: int) -> list[WordBlock]:
     Examples
     --------
     >>> from cisnake.words import word_blocks
-    >>> [tuple(block) for block in word_blocks(100, 50)]
-    [(5, 0, 100, 1), (5, 100, 150, 1), (3, 0, 100, 1), (3, 100, 150, 1), (3, 100, 150, 3), (3, 101, 150, 3), (3, 102, 150, 3)]
+    >>> for block in word_blocks(400, 50):
+    ...     print(*block)
+    6 0 450 1 True
+    5 0 400 1 False
+    5 400 450 1 False
+    3 0 250 1 False
+    3 250 400 1 False
+    3 400 450 1 False
+    3 400 450 3 False
+    3 401 450 3 False
+    3 402 450 3 False
     """
     anchor, length = upstream, upstream + downstream
     edges = [0, max(anchor - _CORE, 0), anchor, min(anchor + _CORE, length), length]
-    blocks = [WordBlock(5, 0, anchor), WordBlock(5, anchor, length)]
+    blocks = [WordBlock(6, 0, length, canonical=True), WordBlock(5, 0, anchor), WordBlock(5, anchor, length)]
     blocks += [WordBlock(3, start, end) for start, end in pairwise(edges)]
     blocks += [WordBlock(3, anchor + frame, length, 3) for frame in range(3)]
     return [block for block in blocks if block.start < block.end and block.start + block.k <= length]
@@ -143,7 +154,7 @@ def read_word_table(path: Path, n_tasks: int, length: int) -> WordTable:
         The file is missing or damaged, or the table is for other tasks or windows.
     """
     with open_hdf5(path, "a table of words", "run the rule fit_words again") as file:
-        blocks = tuple(WordBlock(*map(int, block)) for block in file["blocks"][:])
+        blocks = tuple(WordBlock(k, start, end, step, bool(both)) for k, start, end, step, both in file["blocks"][:].tolist())
         penalties = (float(file.attrs[name]) for name in ("mean_penalty", "deviation_penalty"))
         table = WordTable(blocks, file["table"][:], file["intercept"][:], *penalties)
     if table.table.shape[1] != n_tasks or max(block.end for block in blocks) > length:

@@ -60,7 +60,7 @@ class WordTableLookup(layers.Layer):
     def call(self, inputs: Any) -> Any:
         bases = inputs[..., :4]
         length, counts = bases.shape[1], []
-        for k, start, end, step in self.blocks:
+        for k, start, end, step, _ in self.blocks:
             n = math.ceil((min(end, length - k + 1) - start) / step)
             at = [bases[:, start + i : start + i + (n - 1) * step + 1 : step] for i in range(k)]
             # Even the empty first half of words of one base.
