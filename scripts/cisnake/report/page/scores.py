@@ -60,10 +60,10 @@ def _ridge(summary: dict[str, Any]) -> str:
 
 
 def _predictors(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return names and scores of the ensemble, of its parts alone, and of each replicate."""
+    """Return names and scores of the ensemble, of its parts alone (if it has parts), and of each replicate."""
     return [
         ("ensemble", summary["model"]),
-        *((_PARTS[name], scores) for name, scores in summary["parts"].items()),
+        *((_PARTS[name], scores) for name, scores in summary.get("parts", {}).items()),
         *((f"replicate {i}", scores) for i, scores in enumerate(summary["replicates"])),
     ]
 
