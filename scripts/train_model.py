@@ -67,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
     chief = is_chief_worker(strategy)
     tracker = Tracker(list(configured.train.trackers) if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], seed, args.checkpoints / run[:16], tracker, strategy, contrasts)
+    if words and not trainer.scales:
+        program.log.warning("words are not added: the network does not end with a dense layer without activation")
     models, history = trainer.fit()
     tracker.close()
     if not chief:

@@ -8,10 +8,7 @@ from typing import Any
 
 from cisnake.configuration.keys import EACH_GROUP
 from cisnake.configuration.programs import canonical
-from cisnake.model import read_params
-
-# Losses that are defined for labels of any unit and offset.
-_STANDARDIZED = ("mse", "mse_udot")
+from cisnake.model import STANDARDIZED_LOSSES, read_params
 
 
 def standardizes(config: Mapping[str, Any]) -> bool:
@@ -24,7 +21,7 @@ def standardizes(config: Mapping[str, Any]) -> bool:
     """
     if config["targets"]["kind"] == "coverage":
         return False
-    return read_params(config["model"]["params"], config["model"]["overrides"])["train"]["loss"] in _STANDARDIZED
+    return read_params(config["model"]["params"], config["model"]["overrides"])["train"]["loss"] in STANDARDIZED_LOSSES
 
 
 def uses_words(config: Mapping[str, Any]) -> bool:

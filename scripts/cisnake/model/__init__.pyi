@@ -10,6 +10,7 @@ from .ensemble import predictors_by_fold as predictors_by_fold
 from .keras_dataset import HDF5Dataset as HDF5Dataset
 from .metrics import R2 as R2
 from .metrics import PearsonR as PearsonR
+from .params import STANDARDIZED_LOSSES as STANDARDIZED_LOSSES
 from .params import TRAIN_DEFAULTS as TRAIN_DEFAULTS
 from .params import TRAIN_SETTINGS as TRAIN_SETTINGS
 from .params import TRANSFER_SETTINGS as TRANSFER_SETTINGS

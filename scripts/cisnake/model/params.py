@@ -81,6 +81,9 @@ TRANSFER_SETTINGS: dict[str, ParamSetting] = {
     "conv_latent": ParamSetting(4, int, "Rank of the update of a convolution, or width of the gate of houlsby_se."),
     "locon_alpha": ParamSetting(1.0, float, "Updates of convolutions are scaled by locon_alpha / conv_latent."),
 }
+STANDARDIZED_LOSSES = ("mse", "mse_udot")
+"""Losses that are defined for labels of any unit and offset: with one label per gene and task, labels are standardised."""
+
 TRAIN_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRAIN_SETTINGS.items()}
 TRANSFER_DEFAULTS: dict[str, Any] = {key: setting.default for key, setting in TRANSFER_SETTINGS.items()}
 # Keys of Basenji and Baskerville that have another name here, and those without effect.

@@ -30,6 +30,7 @@ from cisnake.model.network import (
     output_layer,
     set_output_bias,
 )
+from cisnake.model.params import STANDARDIZED_LOSSES
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
@@ -46,8 +47,7 @@ _LOSS_WEIGHTS = {
     "poisson_mn": {key: key for key in ("total_weight", "weight_range", "weight_exp", "rescale")},
     "task_poisson_mn": {"total_weight": "total_weight"},
 }
-# Losses of labels of any unit and offset, which are standardised.
-_ANY_UNIT = ("mse", "mse_udot")
+# Examples from which the mean label is computed.
 _MOST_EXAMPLES = 512
 _STAGE_KEYS = ("epochs", "train", "learning_rate")
 _WORDS = {
@@ -178,7 +178,7 @@ class Trainer:
         for key, batches in self.train.items():
             ending, labels = output_layer(model, layers_of[key]), batches.labels
             per_gene = isinstance(labels, np.ndarray) and labels.ndim == 2
-            if per_gene and self.settings["loss"] in _ANY_UNIT and ending and ending[1] == "linear":
+            if per_gene and self.settings["loss"] in STANDARDIZED_LOSSES and ending and ending[1] == "linear":
                 self.scales[key] = LabelScale.of(np.asarray(labels))
                 # Predictions start from the mean label: differences between random predictions of tasks are far larger than
                 # those between labels, and networks that first have to unlearn them end up worse.
