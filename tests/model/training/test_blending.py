@@ -79,6 +79,17 @@ def test_a_network_of_noise_is_left_out():
         assert error(new_words, whole) <= error(new_words, new_words) + 0.02
 
 
+def test_weights_are_checked_on_genes_to_which_they_were_not_fitted():
+    """Words that are exactly right need no network of noise; weights fitted to the same genes would always keep a little."""
+    alone = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        words = rng.normal(size=(60, 1))
+        blend = choose_blend(words + rng.normal(size=words.shape), rng.normal(size=words.shape), words)
+        alone += (blend.network[0], blend.words[0]) == (0, 1)
+    assert alone > 10
+
+
 def test_weights_are_never_negative():
     network, words = signals(500)
     blend = choose_blend(words - 0.5 * network, network, words)
