@@ -44,6 +44,18 @@ def test_missing_labels_and_tasks_without_labels():
         assert np.corrcoef(predicted[:, task], labels[600:, task])[0, 1] > 0.95
 
 
+def test_genes_without_a_label_can_differ_from_those_with_one():
+    """Low genes are missing in one task, which is otherwise equal to a complete one."""
+    codes, labels = genes(900, noise=0.01)
+    both = labels[:, [0, 0]].copy()
+    low = both[:, 1] < np.median(both[:, 1])
+    both[low & (np.arange(900) < 700), 1] = np.nan
+    fitted = fit_words(*by_split(codes[:800], both[:800], 700), BLOCKS)
+    scale = LabelScale.of(both[:700])
+    predicted = fitted.predict(codes[800:]) * scale.sd + scale.mean
+    assert abs((predicted[:, 1] - labels[800:, 0]).mean()) < 0.1 * labels[:, 0].std()
+
+
 def test_each_part_is_a_ridge_regression_with_its_own_penalty():
     """Levels follow words without noise, and differences are noise: the penalty of the differences is the largest."""
     codes, labels = genes(500)

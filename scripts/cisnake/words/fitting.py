@@ -55,9 +55,8 @@ def fit_words(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray], block
         for part, error in enumerate(squared_errors(val, ridge.predict(filled, rotated, penalty))):
             if error < errors[part]:
                 chosen[part], errors[part] = penalty, error
-    coefficients = _coefficients(ridge, train, *chosen)
+    coefficients, mean = _fit_parts(ridge, train, *chosen)
     coefficients *= weights[:, None]
-    mean = np.nanmean(train, axis=0)
     intercept = mean - counts["train"].mean(axis=0, dtype=np.float64) @ coefficients
     table = _entries(coefficients, blocks).astype(np.float32)
     total = squared_errors(val, np.zeros(val.shape))
@@ -70,12 +69,16 @@ def fit_words(codes: dict[str, np.ndarray], labels: dict[str, np.ndarray], block
     return WordTable(tuple(blocks), table, intercept.astype(np.float32), *chosen)
 
 
-def _coefficients(ridge: Ridge, labels: np.ndarray, mean_penalty: float, deviation_penalty: float) -> np.ndarray:
-    """Return the sum of the coefficients of both regressions; shape=(words, tasks)."""
-    by_mean, by_deviation = (
-        ridge.coefficients(ridge.fill_missing(labels, penalty, EXACT), penalty) for penalty in (mean_penalty, deviation_penalty)
-    )
-    return by_mean.mean(axis=1, keepdims=True) + by_deviation - by_deviation.mean(axis=1, keepdims=True)
+def _fit_parts(ridge: Ridge, labels: np.ndarray, *penalties: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the mean over tasks with the first penalty, and the deviations with the second.
+
+    Returns the sums over both regressions of the coefficients, shape=(words, tasks), and of the mean labels, shape=(tasks,).
+    The mean includes imputed labels, because genes with and without a label can differ.
+    """
+    filled = [ridge.fill_missing(labels, penalty, EXACT) for penalty in penalties]
+    fitted = [np.vstack([ridge.coefficients(x, penalty), x.mean(axis=0)]) for x, penalty in zip(filled, penalties, strict=True)]
+    total = fitted[0].mean(axis=1, keepdims=True) + fitted[1] - fitted[1].mean(axis=1, keepdims=True)
+    return total[:-1], total[-1]
 
 
 def _predictors(counts: np.ndarray, blocks: Sequence[WordBlock]) -> np.ndarray:
