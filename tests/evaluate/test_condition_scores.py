@@ -8,7 +8,7 @@ TABLE = pd.DataFrame({"task": list("abcde"), "replicate_of": ["x", "x", "y", "y"
 
 
 def noisy(n=4000):
-    """Return two conditions with two replicates each, of which each has as much noise as signal, and a single sample."""
+    """Return two conditions with two replicates each, and a single sample; all have as much noise as signal."""
     rng = np.random.default_rng(0)
     signal = rng.normal(size=(n, 3))[:, [0, 0, 1, 1, 2]]
     return signal, signal + rng.normal(size=signal.shape)

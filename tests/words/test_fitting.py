@@ -12,7 +12,7 @@ BLOCKS = [WordBlock(2, 0, 20), WordBlock(2, 20, 40), WordBlock(1, 20, 40, 3)]
 
 
 def genes(n, tasks=4, noise=0.1, seed=0):
-    """Return windows, and labels of which half follows words in the second block, with a unit and an offset of their own."""
+    """Return windows, and labels that follow the words in the second block; their unit and offset are arbitrary."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 4, (n, 40)).astype(np.int8)
     effect = np.random.default_rng(1).normal(size=(16, tasks)) + np.random.default_rng(2).normal(size=(16, 1))

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of the labels of each task, with which networks see labels of any unit alike."""
+"""Mean and standard deviation of the labels of each task, so that networks learn labels of any unit alike."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LabelScale:
         n = np.maximum(measured.sum(axis=0), 1)
         mean = np.where(measured, labels, 0.0).sum(axis=0) / n
         sd = np.sqrt((np.where(measured, labels - mean, 0.0) ** 2).sum(axis=0) / n)
-        # Rounding errors of equal labels are no spread.
+        # Equal labels can differ by rounding errors.
         return cls(mean, np.where(sd > 1e-6 * np.abs(mean), sd, 1.0))
 
     def standardize(self, labels: np.ndarray) -> np.ndarray:
