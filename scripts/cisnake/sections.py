@@ -284,6 +284,7 @@ class AttributionSection:
     correct_mean: bool
     baseline: str
     n_steps: int
+    tolerance: float
     n_shuffles: int
     n_samples: int
     sample_prob: float

@@ -114,8 +114,8 @@ _OF_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
     "attribution": {
         "input_x_gradient": ("correct_mean",),
         "saliency": ("correct_mean",),
-        "integrated_gradients": ("baseline", "n_steps"),
-        "expected_integrated_gradients": ("n_steps", "n_shuffles", "seed"),
+        "integrated_gradients": ("baseline", "n_steps", "tolerance"),
+        "expected_integrated_gradients": ("n_steps", "n_shuffles", "seed", "tolerance"),
         "smoothgrad": ("correct_mean", "n_samples", "sample_prob", "seed"),
         "in_silico_mutagenesis": ("correct_mean",),
     },

@@ -41,6 +41,9 @@ TRAIN_SETTINGS: dict[str, ParamSetting] = {
     "lr_schedule": ParamSetting(
         None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: inferred from keys below."
     ),
+    "cycle_epochs": ParamSetting(
+        None, int, "cosine: epochs after which the rate has fallen to zero and starts again (null: train_epochs_max)."
+    ),
     "warmup_steps": ParamSetting(0, int, "Batches over which the learning rate first rises from zero."),
     "initial_learning_rate": ParamSetting(None, float, "cyclical1: initial rate."),
     "maximal_learning_rate": ParamSetting(None, float, "cyclical1: maximum rate."),

@@ -86,15 +86,43 @@ def test_more_steps_are_more_accurate(float64, smooth, windows):
     assert errors[3] < 1e-12
 
 
-def test_discontinuous_gradients_need_more_steps(windows):
+def discontinuous():
     keras.utils.set_random_seed(0)
     layers = [StrandMaxConv1D(6, 4, 4), keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(3)]
-    x, network = windows(2), ScoredModel(keras.Sequential([keras.Input((20, 5)), *layers]), 512)
+    return ScoredModel(keras.Sequential([keras.Input((20, 5)), *layers]), 512)
+
+
+def test_discontinuous_gradients_need_more_steps(windows):
+    x, network = windows(2), discontinuous()
     difference = network.scores(x, SCORES[:1]) - network.scores(baselines(x, 0.25), SCORES[:1])
     found = [project(x, integrated_gradients(network, x, SCORES[:1], n)[1]).sum(axis=(2, 3)) for n in (5, 2000)]
     errors = [np.abs(each - difference).max() for each in found]
     assert errors[1] < 1e-3 * np.abs(difference).max()
     assert errors[0] > 5 * errors[1]
+
+
+@pytest.mark.parametrize("method", [integrated_gradients, expected_integrated_gradients])
+def test_where_sums_are_off_integration_is_repeated_with_more_steps(method, windows):
+    x, network, tolerance = windows(40), discontinuous(), 0.02
+    scores = [Score(np.array([0.5, 0.5, -1.0])), Score(np.array([1.0, 0, 0]))]
+    shuffles = np.eye(5, 4)[shuffled_codes(x, 2, seed=42)]
+    bases = [0.25] if method is integrated_gradients else [shuffles[:, i] for i in range(2)]
+    options = {} if method is integrated_gradients else {"n_shuffles": 2}
+    difference = network.scores(x, scores) - np.mean([network.scores(baselines(x, each), scores) for each in bases], axis=0)
+
+    def off(contributions):
+        projected = project(x, contributions).sum(axis=2)
+        return np.abs(projected.sum(axis=-1) - difference) > tolerance * np.abs(projected).sum(axis=-1)
+
+    fixed = method(network, x, scores, n_steps=4, **options)[1]
+    adaptive = method(network, x, scores, n_steps=4, tolerance=tolerance, **options)[1]
+    assert 0.2 < off(fixed).mean() < 0.95
+    assert off(adaptive).mean() < 0.2 * off(fixed).mean()
+    np.testing.assert_array_equal(adaptive[~off(fixed)], fixed[~off(fixed)])
+    assert (adaptive[off(fixed)] != fixed[off(fixed)]).any(axis=(1, 2)).all()
+    # Neither other sequences nor other scores matter.
+    alone = method(network, x[7:9], scores[1:], n_steps=4, tolerance=tolerance, **options)[1]
+    np.testing.assert_allclose(alone[0], adaptive[1, 7:9], rtol=0, atol=1e-6)
 
 
 def test_invalid_baselines_are_refused(smooth, windows):

@@ -158,7 +158,7 @@ def test_jacobian_of_many_tasks_is_traced_once(smooth, windows, monkeypatch):
 
 def test_options_of_a_method():
     given = {"n_steps": 7, "n_samples": 3, "correct_mean": False}
-    assert method_options("integrated_gradients", given) == {"n_steps": 7, "baseline": "uniform"}
+    assert method_options("integrated_gradients", given) == {"n_steps": 7, "baseline": "uniform", "tolerance": 0.0}
     assert method_options("input_x_gradient", given) == {"correct_mean": False}
     assert method_options("saliency", {}) == {"correct_mean": True}
     with pytest.raises(InputError, match="unknown attribution method 'input_x_gradients': did you mean input_x_gradient"):

@@ -14,6 +14,8 @@ from cisnake.interpret.attribution.target_scores import Score
 from cisnake.interpret.nulls import dinucleotide_shuffle
 
 BASELINES = ("uniform", "zeros")
+# Integration with twice the steps is repeated at most this often.
+_MOST_DOUBLINGS = 4
 
 
 def integrated_gradients(
@@ -22,6 +24,7 @@ def integrated_gradients(
     scores: Sequence[Score],
     n_steps: int = 10,
     baseline: str | np.ndarray = "uniform",
+    tolerance: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and gradients averaged along the path from a baseline to the sequence.
 
@@ -43,6 +46,10 @@ def integrated_gradients(
     baseline: str or numpy.ndarray
         "uniform" (default), a quarter of each base; "zeros", all zeros; or m baselines per sequence, shape (n, m, length, 4),
         over which contributions are averaged. The baseline is 0 where the sequence has N, so nothing is attributed to N.
+    tolerance: float
+        If positive, attributions of a sequence to a score whose sum is off by more than this share of the sum of their absolute
+        values are computed again with twice the steps, at most four times. Whether this happens depends on the sequence and
+        the score alone. Default 0: never.
 
     Returns
     -------
@@ -57,9 +64,9 @@ def integrated_gradients(
     baselines = _baselines(inputs, baseline)
 
     def references(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        return _where_known(baselines[rows, numbers // n_steps], inputs[rows]).astype(network.dtype)
+        return _where_known(baselines[rows, numbers], inputs[rows]).astype(network.dtype)
 
-    return network.scores(inputs, scores), _integrate(network, inputs, scores, n_steps, baselines.shape[1], references)
+    return _integrate(network, inputs, scores, n_steps, baselines.shape[1], references, tolerance)
 
 
 def mean_baseline_scores(
@@ -110,6 +117,7 @@ def expected_integrated_gradients(
     n_shuffles: int = 10,
     n_steps: int = 10,
     seed: int = 42,
+    tolerance: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and integrated gradients averaged over baselines that are dinucleotide shuffles of each sequence.
 
@@ -118,7 +126,7 @@ def expected_integrated_gradients(
 
     Parameters
     ----------
-    network, inputs, scores, n_steps
+    network, inputs, scores, n_steps, tolerance
         See `integrated_gradients`.
     n_shuffles: int
         Number of baselines per sequence. Default 10.
@@ -133,9 +141,9 @@ def expected_integrated_gradients(
     shuffles = shuffled_codes(inputs, n_shuffles, seed)
 
     def references(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        return one_hot(shuffles[rows, numbers // n_steps]).astype(network.dtype, copy=False)
+        return one_hot(shuffles[rows, numbers]).astype(network.dtype, copy=False)
 
-    return network.scores(inputs, scores), _integrate(network, inputs, scores, n_steps, n_shuffles, references)
+    return _integrate(network, inputs, scores, n_steps, n_shuffles, references, tolerance)
 
 
 def shuffle_scores(
@@ -163,14 +171,54 @@ def shuffled_codes(inputs: np.ndarray, n_shuffles: int, seed: int) -> np.ndarray
 
 
 def _integrate(
+    network: ScoredModel,
+    inputs: np.ndarray,
+    scores: Sequence[Score],
+    n_steps: int,
+    n_baselines: int,
+    references: Points,
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and contributions, with more steps where their sum is off by more than the tolerance.
+
+    `references` maps indices of examples and of baselines, each of shape (k,), to the bases of the baselines.
+    """
+    values = network.scores(inputs, scores)
+    contributions = _with_steps(network, inputs, scores, n_steps, n_baselines, references)
+    if tolerance == 0 or not len(inputs):
+        return values, contributions
+    rows = np.arange(len(inputs))
+    bases = (references(rows, np.full(len(rows), number)) for number in range(n_baselines))
+    difference = values - _mean_scores(network, inputs, scores, bases)
+    for _ in range(_MOST_DOUBLINGS):
+        projected = (contributions[:, rows] * inputs[rows, :, :4]).sum(axis=-1, dtype=np.float64)
+        off = np.abs(projected.sum(axis=-1) - difference[:, rows]) > tolerance * np.abs(projected).sum(axis=-1)
+        again = off.any(axis=0)
+        if not again.any():
+            break
+        rows, off, n_steps = rows[again], off[:, again], 2 * n_steps
+
+        def of_rows(chosen: np.ndarray, numbers: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
+            return references(rows[chosen], numbers)
+
+        chosen_scores = [score.take(rows) for score in scores]
+        refined = _with_steps(network, inputs[rows], chosen_scores, n_steps, n_baselines, of_rows)
+        contributions[:, rows] = np.where(off[..., None, None], refined, contributions[:, rows])
+    return values, contributions
+
+
+def _with_steps(
     network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], n_steps: int, n_baselines: int, references: Points
 ) -> np.ndarray:
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     share = ((nodes + 1) / 2).astype(network.dtype)
 
+    def start(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return references(rows, numbers // n_steps)
+
     def points(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        start, x = references(rows, numbers), inputs[rows].astype(network.dtype)
-        x[..., :4] = start + share[numbers % n_steps, None, None] * (x[..., :4] - start)
+        bases, x = start(rows, numbers), inputs[rows].astype(network.dtype)
+        x[..., :4] = bases + share[numbers % n_steps, None, None] * (x[..., :4] - bases)
         return x
 
-    return mean_gradient(network, inputs, scores, points, np.tile(weights / 2 / n_baselines, n_baselines), references)
+    return mean_gradient(network, inputs, scores, points, np.tile(weights / 2 / n_baselines, n_baselines), start)

@@ -101,7 +101,8 @@ class AttributionSettings:
         """The function that scores the method's baseline, with its options bound; None for a method without a baseline."""
         if self.method not in BASELINE_SCORES:
             return None
-        options = {name: value for name, value in method_options(self.method, self.options).items() if name != "n_steps"}
+        options = method_options(self.method, self.options)
+        options = {name: value for name, value in options.items() if name not in ("n_steps", "tolerance")}
         return functools.partial(BASELINE_SCORES[self.method], **options)
 
     def pass_size(self, step: int, n: int) -> int:

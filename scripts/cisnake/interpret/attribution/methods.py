@@ -45,7 +45,7 @@ ATTRIBUTION_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
 }
 
 # Functions that return the score of the baseline, shape (scores, n), with which the sum of a method's attributions is compared.
-# They take the arguments of the method except n_steps.
+# They take the arguments of the method except n_steps and tolerance.
 BASELINE_SCORES: dict[str, Callable[..., np.ndarray]] = {
     integrated_gradients.__name__: mean_baseline_scores,
     expected_integrated_gradients.__name__: shuffle_scores,
