@@ -1,4 +1,4 @@
-"""Build the network of a coverage run and check its output shape, before tracks are read for hours.
+"""Build or read the network of a coverage run and check its output shape, before tracks are read for hours.
 
 Writes the number of parameters, and the shapes of the input and the output.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cisnake import configuration, program
 from cisnake.errors import InputError
 from cisnake.files import write_json
 from cisnake.model import read_params
+
+if TYPE_CHECKING:
+    import keras
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,24 +29,36 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "check_network")
-    targets, file = configured.targets, configured.model.params
+    targets, section = configured.targets, configured.model
     seq_len = configured.windows.upstream + configured.windows.downstream
-    params = read_params(file, configured.model.overrides)
+    bins = (seq_len - 2 * targets.crop) // targets.bin_size, args.tasks
+    params = read_params(section.params, section.overrides) if section.params else None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.model import read_given
+
+    if section.trained:
+        model, *_ = (read_given(path, params, seq_len, bins, section.head) for path in section.trained)
+    else:
+        model = untrained(section.params, section.overrides, seq_len, bins)
+    shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(model.output_shape[1:])}
+    write_json({"parameters": model.count_params(), **shapes}, args.output)
+    program.log.info("the network has %d parameters and predicts %d bins of %d tasks", model.count_params(), *bins)
+
+
+def untrained(file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[int, int]) -> keras.Model:
     from cisnake.model.network import build_model, check_single_head
 
-    check_single_head(params["model"])
-    model = build_model({"seq_length": seq_len} | params["model"], args.tasks)
-    predicted, bins = tuple(model.output_shape[1:]), ((seq_len - 2 * targets.crop) // targets.bin_size, args.tasks)
+    params = read_params(file, overrides)["model"]
+    check_single_head(params)
+    model = build_model({"seq_length": seq_len} | params, bins[1])
+    predicted = tuple(model.output_shape[1:])
     if predicted != bins:
         raise InputError(
             f"the network of {file} predicts shape {predicted} (positions, tasks) from windows of {seq_len} bases, "
-            f"but targets.bin_size {targets.bin_size} and targets.crop {targets.crop} require {bins}: change the pooling and "
-            "cropping of the network, or change these keys."
+            f"but targets.bin_size and targets.crop require {bins}: change the pooling and cropping of the network, or change "
+            "these keys."
         )
-    shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(predicted)}
-    write_json({"parameters": model.count_params(), **shapes}, args.output)
-    program.log.info("the network has %d parameters and predicts %d bins of %d tasks", model.count_params(), *bins)
+    return model
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from cisnake.errors import InputError  # noqa: E402
 PAGE = ROOT / "docs" / "reruns.md"
 SCHEMA = yaml.safe_load(configuration.SCHEMA.read_text(encoding="utf-8"))
 # Keys of paths: Snakemake compares the files instead.
-PATHS = {".".join(source) for source in configuration.SOURCES} | {"targets.tracks", "run.data_dir", "model.params"}
+PATHS = {".".join(source) for source in configuration.SOURCES} | {"targets.tracks", "run.data_dir", "model.params", "model.trained"}
 # Method with which each option has an effect.
 METHODS = {
     "attribution": {
@@ -178,6 +178,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
         before.setdefault(section, {})["method"] = METHODS[section][last]
     if key == "targets.library":
         before["targets"]["transform"] = "cpm"
+    if key == "model.head":
+        before["model"] = {"trained": ["network.keras"], "head": "head_human"}
     if key == "attribution.hypothetical":
         before["motifs"]["patterns"] = {"discover": False}
     if section == "splits" and last in ("folds", "val_fraction", "test_fraction"):
@@ -197,7 +199,7 @@ def write_inputs(folder: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    for name in ("genome.fa", "genes.gtf", "variants.vcf", "a.bw", "reads.bam", "cells.h5ad"):
+    for name in ("genome.fa", "genes.gtf", "variants.vcf", "a.bw", "reads.bam", "cells.h5ad", "network.keras"):
         (folder / name).write_bytes(b"")
     anndata.AnnData(np.ones((2, 1)), pd.DataFrame({"group": ["a", "b"], "name": ["a", "b"]}, ["a", "b"])).write_h5ad(
         folder / "matrix.h5ad"
@@ -255,7 +257,7 @@ def _compared(value: Any) -> list[str]:
 class _Wildcards:
     """Example wildcards for functions in rules."""
 
-    track = "b"
+    track, fold, replicate = "b", "0", "0"
 
     def __init__(self, windows: str) -> None:
         self.windows = windows

@@ -231,6 +231,8 @@ class ModelSection:
 
     params: str
     overrides: dict[str, Any]
+    trained: tuple[str, ...]
+    head: str | None
 
 
 @dataclass(frozen=True)

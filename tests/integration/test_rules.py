@@ -100,6 +100,8 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
         "genes.txt",
         "reads.bed",
         "signal.bw",
+        "first.keras",
+        "second.keras",
     ]
     for name in names:
         (tmp_path / name).touch()
@@ -120,6 +122,7 @@ KINDS = {
     "matrix": of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")}),
     "cells": of_files({"cells": remote("cells.h5ad"), "cell_table": remote("cells.tsv"), "pseudobulks": {"by": ["type"]}})
     | {"splits": {"regions": remote("regions.tsv")}},
+    "trained networks": simulated(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
     "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},
 }
 

@@ -352,6 +352,35 @@ def test_comments_and_the_location_of_the_code_trigger_no_rerun(done: Path, tmp_
 
 
 @pytest.mark.slow
+def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakemake: Run, jobs: Jobs) -> None:
+    networks = [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in (1, 0)]
+    config = yaml.safe_load((done / "config.yaml").read_text())
+    config["run"] |= {"name": "given"}
+    config["model"] = {"trained": networks}
+    config["train"] = {}
+    config["attribution"] |= {"n_shards": 1}
+    (done / "given.yaml").write_text(yaml.safe_dump(config))
+    planned = jobs(snakemake(done, "--dry-run", "--configfile", "given.yaml"))
+    assert planned["import_model"] == 2 and not {"train_model", "fit_words"} & set(planned)
+    printed = snakemake(done, "--configfile", "given.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    for split in ("val", "test"):
+        own, given = (
+            anndata.read_h5ad(done / "results" / name / "evaluation" / split / "predictions.h5ad")
+            for name in ("small", "given")
+        )
+        np.testing.assert_allclose(given.layers["predicted"], own.layers["predicted"], rtol=1e-5, atol=1e-5)
+    with (
+        h5py.File(results / "attributions" / "root.h5") as own,
+        h5py.File(done / "results" / "given" / "attributions" / "root.h5") as given,
+    ):
+        scale = np.abs(own["attributions"][:]).max()
+        np.testing.assert_allclose(given["attributions"][:], own["attributions"][:], atol=1e-3 * scale)
+    report = (done / "results" / "given" / "report.html").read_text()
+    assert "Nothing was trained" in report and all(network in report for network in networks)
+
+
+@pytest.mark.slow
 def test_with_folds_every_gene_is_predicted_by_models_that_were_not_trained_on_it(
     small: Callable[..., Path], snakemake: Run
 ) -> None:

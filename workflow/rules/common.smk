@@ -75,6 +75,7 @@ PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
 
+TRAINED = configuration.given_networks(config)
 PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.
 NETWORK = configuration.network_digest(config)
@@ -106,6 +107,11 @@ def tracks_table(wildcards, output):
 def models_folder(wildcards, input):
     """Return the folder of the trained networks, instead of a long list of files."""
     return str(Path(input.models[0]).parents[2])
+
+
+def given_network(wildcards):
+    """Return the file of a network that was trained elsewhere: those of fold 0 come first."""
+    return TRAINED[int(wildcards.fold) * len(REPLICATES) + int(wildcards.replicate)]
 
 
 def converted_tracks(wildcards, output):

@@ -39,6 +39,8 @@ rule make_tiles:
 
 # Priority 1: a network that does not fit is reported before tracks are read for hours.
 rule check_network:
+    input:
+        TRAINED,
     output:
         f"{R}/network.json",
     log:

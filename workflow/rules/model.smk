@@ -28,49 +28,79 @@ if WORDS:
             "--fold {wildcards.fold} --output {output} --log {log}"
 
 
-rule train_model:
-    input:
-        dataset=f"{R}/dataset.h5",
-        words=f"{R}/words/fold_{{fold}}.h5" if WORDS else [],
-        tasks=f"{R}/tasks.tsv" if LEARNED else [],
-        network=f"{R}/network.json" if COVERAGE_RUN else [],
-        pretrained=PRETRAINED,
-    output:
-        model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
-        params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
-        history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
-    log:
-        f"{R}/logs/train_model/fold_{{fold}}_replicate_{{replicate}}.log",
-    benchmark:
-        f"{R}/benchmarks/train_model/fold_{{fold}}_replicate_{{replicate}}.tsv"
-    conda:
-        "../../envs/tensorflow.yaml"
-    threads: THREADS
-    resources:
-        **MULTI_NODE,
-        mem_mb=network_memory,
-        runtime=training_time,
-        gpu=GPUS * NODES,
-    params:
-        settings=settings("train_model"),
-        network=NETWORK,
-        contrasts=configuration.canonical(LEARNED),
-        words=optional("--words", "words"),
-        tasks=optional("--tasks", "tasks"),
-        # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
-        checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
-        tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
-        launch=launcher,
-        config=config_file,
-        scripts=scripts,
-        version=VERSION,
-    shell:
-        "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
-        "{params.words} {params.tasks} "
-        "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
-        "--checkpoints {params.checkpoints} "
-        "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
-        "--output-history {output.history} --log {log}"
+if TRAINED:
+
+    rule import_model:
+        input:
+            network=given_network,
+            dataset=f"{R}/dataset.h5",
+        output:
+            model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
+            params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
+        log:
+            f"{R}/logs/import_model/fold_{{fold}}_replicate_{{replicate}}.log",
+        benchmark:
+            f"{R}/benchmarks/import_model/fold_{{fold}}_replicate_{{replicate}}.tsv"
+        conda:
+            "../../envs/tensorflow.yaml"
+        resources:
+            mem_mb=network_memory,
+            runtime=table_time,
+        params:
+            settings=settings("import_model"),
+            network=NETWORK,
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/import_model.py --config {params.config} --network {input.network:q} --dataset {input.dataset} "
+            "--output-model {output.model} --output-params {output.params} --log {log}"
+
+else:
+
+    rule train_model:
+        input:
+            dataset=f"{R}/dataset.h5",
+            words=f"{R}/words/fold_{{fold}}.h5" if WORDS else [],
+            tasks=f"{R}/tasks.tsv" if LEARNED else [],
+            network=f"{R}/network.json" if COVERAGE_RUN else [],
+            pretrained=PRETRAINED,
+        output:
+            model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
+            params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
+            history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
+        log:
+            f"{R}/logs/train_model/fold_{{fold}}_replicate_{{replicate}}.log",
+        benchmark:
+            f"{R}/benchmarks/train_model/fold_{{fold}}_replicate_{{replicate}}.tsv"
+        conda:
+            "../../envs/tensorflow.yaml"
+        threads: THREADS
+        resources:
+            **MULTI_NODE,
+            mem_mb=network_memory,
+            runtime=training_time,
+            gpu=GPUS * NODES,
+        params:
+            settings=settings("train_model"),
+            network=NETWORK,
+            contrasts=configuration.canonical(LEARNED),
+            words=optional("--words", "words"),
+            tasks=optional("--tasks", "tasks"),
+            # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
+            checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
+            tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
+            launch=launcher,
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
+            "{params.words} {params.tasks} "
+            "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
+            "--checkpoints {params.checkpoints} "
+            "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
+            "--output-history {output.history} --log {log}"
 
 
 rule fit_baselines:

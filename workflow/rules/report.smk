@@ -122,7 +122,8 @@ rule write_report:
         EFFECTS,
         f"{R}/genes_summary.json",
         f"{R}/genes_dropped.tsv",
-        [model.replace("model.keras", name) for model in MODELS for name in ("history.tsv", "params.yaml")],
+        [model.replace("model.keras", "params.yaml") for model in MODELS],
+        [model.replace("model.keras", "history.tsv") for model in MODELS if not TRAINED],
         expand(
             f"{R}/evaluation/{{split}}/{{name}}",
             split=config["evaluate"]["splits"],

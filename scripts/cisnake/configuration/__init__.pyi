@@ -9,6 +9,7 @@ from .keys import GENES as GENES
 from .keys import ROOT as ROOT
 from .keys import SCHEMA as SCHEMA
 from .keys import SOURCES as SOURCES
+from .network import given_networks as given_networks
 from .network import learned_contrasts as learned_contrasts
 from .network import network_digest as network_digest
 from .network import uses_words as uses_words

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
-from cisnake.configuration.network import standardizes
+from cisnake.configuration.network import given_networks, standardizes
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
@@ -113,7 +113,7 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
         *(_transform, _keys_of_matrix, _shift, _gene_scores, _fractions, _break_length, _bins, _missing_tracks),
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
-        *(_network, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks),
+        *(_network, _given_networks, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks),
         *(_contrasts, _learned_contrasts),
     ):
         yield function(config)
@@ -385,13 +385,35 @@ def _patterns(config: Config) -> Iterator[str]:
 
 def pretrained(config: Config) -> list[str]:
     """Return a list with the file of pretrained weights, or an empty list."""
+    if given_networks(config):
+        return []
     params = read_params(config["model"]["params"], config["model"]["overrides"])
     weights = params.get("transfer", {}).get("weights")
     return [weights] if weights else []
 
 
+def _given_networks(config: Config) -> Iterator[str]:
+    given, params = given_networks(config), config["model"]["params"]
+    for path in given:
+        if not path.endswith((".keras", ".h5")):
+            yield f"model.trained: {path} is neither a .keras nor an .h5 file"
+        elif not Path(path).is_file():
+            yield f"model.trained: {path} does not exist{_start(path)}"
+        elif path.endswith(".h5") and not params:
+            yield f"model.trained: {path} holds only weights: set model.params to the parameter file of the network"
+    if not given and not params:
+        yield "model needs params, the network to train, or trained, networks to use"
+    if not given and "head" in config["model"]:
+        yield "model.head is only for networks in model.trained: remove it"
+    folds = config["splits"].get("folds", 1)
+    if len(given) % folds:
+        yield f"model.trained lists {len(given)} networks, which cannot be divided among {folds} folds (splits.folds)"
+
+
 def _network(config: Config) -> Iterator[str]:
     file = config["model"]["params"]
+    if not file:
+        return
     if not os.path.isabs(file) and not Path(file).exists():
         yield (
             f"model.params: parameter file {file} does not exist, neither in the working folder, {Path.cwd()}, nor in the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,13 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     """
     forget_tracks()
     config = copy.deepcopy(config)
+    asked = (config.get("train") or {}).get("replicates") if isinstance(config.get("train"), dict) else None
     problems, unsound = fill_defaults(config, load_schema())
     _resolve_paths(config, problems, unsound)
     if unsound:
         config = sound_part(config, unsound)
+    with suppress(Unsound):
+        problems += _count_given_networks(config, asked)
     try:
         table = known_tasks(config) if config["attribution"]["contrasts"] == EACH_GROUP else None
     except (InputError, OSError, Unsound):
@@ -65,6 +69,24 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     return config, problems
 
 
+def _expanded(path: str) -> tuple[str, list[str]]:
+    """Return a path with its variables expanded, and problems with them."""
+    unset = [name for name in re.findall(r"\$\{?(\w+)", path) if name not in os.environ]
+    problems = [f"the path {path} uses the environment variable {name}, which is not set: set it" for name in unset]
+    return os.path.expanduser(os.path.expandvars(path)), problems
+
+
+def _count_given_networks(config: dict[str, Any], asked: Any) -> list[str]:
+    """Set the number of replicates to that of the networks in `model.trained`, and return problems with it."""
+    given = len(config["model"]["trained"]) // config["splits"].get("folds", 1)
+    if not given:
+        return []
+    if asked not in (None, given):
+        return [f"train.replicates is {asked}, but model.trained lists {given} networks per fold: remove train.replicates"]
+    config["train"]["replicates"] = given
+    return []
+
+
 def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Place]) -> None:
     """Expand variables in paths; resolve inputs in `run.data_dir`, parameter files in the workflow's folder. In place."""
     targets = config["targets"]
@@ -75,11 +97,15 @@ def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Pla
         inputs.append(("attribution", "genes"))
     others = [("model", "params"), ("targets", "tracks"), ("run", "data_dir")]
     for section, key in [*inputs, *(place for place in others if place[1] in config[place[0]])]:
-        path = config[section][key]
-        unset = [name for name in re.findall(r"\$\{?(\w+)", path) if name not in os.environ]
-        problems += [f"the path {path} uses the environment variable {name}, which is not set: set it" for name in unset]
+        config[section][key], unset = _expanded(config[section][key])
+        problems += unset
         unsound |= {(section, key)} if unset else set()
-        config[section][key] = os.path.expanduser(os.path.expandvars(path))
+    if ("model", "trained") not in unsound:
+        expanded = [_expanded(path) for path in config["model"]["trained"]]
+        config["model"]["trained"] = [path for path, _ in expanded]
+        for _, unset in expanded:
+            problems += unset
+            unsound |= {("model", "trained")} if unset else set()
     data_dir = Path(config["run"].get("data_dir", "."))
     if ("run", "data_dir") in unsound:
         relative = {(section, key) for section, key in inputs if not os.path.isabs(config[section][key])}

@@ -11,6 +11,17 @@ from cisnake.configuration.programs import canonical
 from cisnake.model import STANDARDIZED_LOSSES, read_params
 
 
+def given_networks(config: Mapping[str, Any]) -> list[str]:
+    """Return the files of the networks that were trained elsewhere; empty if the run trains its own.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    return list(config["model"]["trained"])
+
+
 def standardizes(config: Mapping[str, Any]) -> bool:
     """Return whether the networks of a run learn standardised labels.
 
@@ -19,7 +30,7 @@ def standardizes(config: Mapping[str, Any]) -> bool:
     config: mapping
         As `complete` returns it.
     """
-    if config["targets"]["kind"] == "coverage":
+    if config["targets"]["kind"] == "coverage" or given_networks(config):
         return False
     return read_params(config["model"]["params"], config["model"]["overrides"])["train"]["loss"] in STANDARDIZED_LOSSES
 
@@ -59,8 +70,10 @@ def network_digest(config: Mapping[str, Any]) -> str:
     -------
     str
         SHA-256 of the parameters with their defaults and `model.overrides`. The path of pretrained weights is left out, because
-        the workflow compares that file.
+        the workflow compares that file. Empty without a parameter file, which complete networks do not need.
     """
+    if not config["model"]["params"]:
+        return ""
     params = read_params(config["model"]["params"], config["model"]["overrides"])
     transfer = {key: value for key, value in params.get("transfer", {}).items() if key != "weights"}
     text = canonical(params | {"transfer": transfer})

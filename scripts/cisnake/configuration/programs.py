@@ -73,7 +73,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
-    "check_network": ProgramKeys((*_WINDOW, *_BINS), ("model",)),
+    "check_network": ProgramKeys((*_WINDOW, *_BINS, "model.head"), ("model",)),
     "select_covered_genes": ProgramKeys(("annotation", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
     "make_track": ProgramKeys((), ("targets.count", "run.data_dir")),
     "write_coverage": ProgramKeys(
@@ -91,6 +91,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "train_model": ProgramKeys(
         ("run.seed",), ("model", "train.trackers", "train.contrasts", "attribution.contrasts", "resources.gpus")
     ),
+    "import_model": ProgramKeys(("model.head",), ("model", "targets.kind")),
     "fit_baselines": ProgramKeys(("evaluate.baseline", "evaluate.splits", "windows.upstream", "attribution.contrasts")),
     "evaluate_model": ProgramKeys(("attribution.contrasts",), _MODELS),
     "evaluate_coverage": ProgramKeys(("evaluate.baseline.k", "evaluate.baseline.counts", "evaluate.baseline.alpha"), _MODELS),

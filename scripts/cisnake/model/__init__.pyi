@@ -7,6 +7,7 @@ from .ensemble import load_model as load_model
 from .ensemble import models_by_fold as models_by_fold
 from .ensemble import predict_with_model as predict_with_model
 from .ensemble import predictors_by_fold as predictors_by_fold
+from .given import read_given as read_given
 from .keras_dataset import HDF5Dataset as HDF5Dataset
 from .metrics import R2 as R2
 from .metrics import PearsonR as PearsonR

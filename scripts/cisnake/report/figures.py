@@ -215,6 +215,8 @@ def draw_learning(trainings: Sequence[Training]) -> Markup:
             key = training.fold if by_fold else training.replicate
             colour = PALETTE[keys.index(key) % len(PALETTE)]
             history = training.history
+            if history is None:
+                continue
             best = history[history["best"]].tail(1)
             label = key if loss.get_legend_handles_labels()[1].count(key) == 0 else None
             loss.plot(history["epoch"], history["loss"], color=colour, linewidth=1, linestyle=(0, (2, 1.5)))

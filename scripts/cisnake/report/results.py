@@ -25,12 +25,12 @@ PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "or
 
 @dataclass
 class Training:
-    """Training history and parameters of one model; `name` is <fold>/<replicate>."""
+    """Training history (None if it was trained elsewhere) and parameters of one model; `name` is <fold>/<replicate>."""
 
     name: str
     fold: str
     replicate: str
-    history: pd.DataFrame
+    history: pd.DataFrame | None
     parameters: dict[str, Any]
 
 
@@ -161,16 +161,19 @@ def _genes(folder: Path) -> pd.DataFrame:
 
 
 def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]:
-    paths = sorted((folder / "models").glob("*/*/history.tsv"))
+    paths = sorted((folder / "models").glob("*/*/params.yaml"))
     if config is not None:
         folds, replicates = range(config["splits"].get("folds") or 1), range(config["train"]["replicates"])
-        paths = [folder / f"models/fold_{i}/replicate_{j}/history.tsv" for i in folds for j in replicates]
+        paths = [folder / f"models/fold_{i}/replicate_{j}/params.yaml" for i in folds for j in replicates]
     if not paths:
-        raise InputError(f"the report requires {folder}/models/<fold>/<replicate>/history.tsv: run the rule train_model first.")
+        raise InputError(f"the report requires {folder}/models/<fold>/<replicate>/params.yaml: run the rule train_model first.")
     trainings = []
     for path in paths:
-        history = _numbers(read_table(_required(path, "train_model"), best="bool"), ("best",))
-        parameters = yaml.safe_load(_required(path.with_name("params.yaml"), "train_model").read_text(encoding="utf-8")) or {}
+        parameters = yaml.safe_load(_required(path, "train_model").read_text(encoding="utf-8")) or {}
+        history = None
+        if "trained_elsewhere" not in parameters:
+            table = read_table(_required(path.with_name("history.tsv"), "train_model"), best="bool")
+            history = _numbers(table, ("best",))
         fold, replicate = path.parts[-3:-1]
         trainings.append(Training(f"{fold}/{replicate}", fold, replicate, history, parameters))
     return trainings

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pandas as pd
+
 from cisnake.report import figures
 from cisnake.report.results import Training
 from cisnake.report.words import DASH
@@ -14,18 +16,21 @@ BEST_SCORES = ("epoch", "loss", "val_loss", "val_pearsonr", "val_r2")
 
 def show_training(trainings: list[Training]) -> dict[str, Any]:
     """Return the data for training.html: one row per model, learning curves and parameters."""
+    here = [training for training in trainings if training.history is not None]
     return {
-        "rows": [_row(training) for training in trainings],
-        "curves": figures.draw_learning(trainings),
+        "rows": [_row(training.name, training.history) for training in here if training.history is not None],
+        "curves": figures.draw_learning(here) if here else "",
+        "given": [
+            (training.name, training.parameters["trained_elsewhere"]) for training in trainings if training.history is None
+        ],
         "parameters": _parameters(trainings),
     }
 
 
-def _row(training: Training) -> dict[str, Any]:
-    history = training.history
+def _row(name: str, history: pd.DataFrame) -> dict[str, Any]:
     best = history[history["best"]].tail(1)
     return {
-        "name": training.name,
+        "name": name,
         "epochs": len(history),
         "minutes": history["seconds"].sum() / 60,
         **{key: best[key].iloc[0] if len(best) else None for key in BEST_SCORES},

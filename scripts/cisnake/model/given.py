@@ -1,0 +1,91 @@
+"""Networks that were trained elsewhere: read them, select a head, and check that they fit the windows and tasks of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from cisnake.errors import InputError, unknown_name
+from cisnake.model.ensemble import load_model
+from cisnake.model.network import build_model, head_model, head_names
+from cisnake.model.weights import load_weights
+
+
+def read_given(
+    path: str | Path, params: dict[str, Any] | None, length: int, shape: tuple[int, ...], head: str | None = None
+) -> keras.Model:
+    """Read a trained network.
+
+    Parameters
+    ----------
+    path: str or Path
+        A `.keras` file of Cisnake, or an `.h5` file of Basenji or Baskerville, with weights or a complete network.
+    params: dict, optional
+        From `read_params`; required for `.h5` files.
+    length: int
+        Bases in a window of the run.
+    shape: tuple of int
+        Predictions per window: (tasks,), or (bins, tasks). A network that predicts (1, tasks) also fits (tasks,).
+    head: str, optional
+        Key of the head to use, if the network has several. A Baskerville file holds the trunk and one head.
+
+    Returns
+    -------
+    keras.Model
+        With one head.
+
+    Raises
+    ------
+    InputError
+        The file or the parameters are missing or do not match, the head is not named or does not exist, or the network has
+        another input or output than the run.
+    """
+    path = Path(path)
+    if path.suffix == ".keras":
+        model = load_model(path)
+        if isinstance(model.output, dict):
+            model = head_model(model, _chosen(head, list(model.output), path))
+    elif params is None:
+        raise InputError(f"{path} is not a .keras file: set model.params to the parameter file of its network.")
+    else:
+        model = build_model({"seq_length": length} | _with_one_head(params["model"], head, path), shape[-1])
+        load_weights(model, path)
+    bases, channels = model.input_shape[1:]
+    if bases != length:
+        raise InputError(
+            f"{path} reads windows of {bases} bases, but those of the run have {length}: change the section windows."
+        )
+    if channels not in (4, 5):
+        raise InputError(f"{path} reads {channels} channels per base: it must be 4, or 5 with the gene body.")
+    predicted = tuple(model.output_shape[1:])
+    if predicted == (1, *shape):
+        flat = layers.Reshape(shape, name="one_position")(model.output)
+        return keras.Model(model.input, flat, name=model.name)
+    if predicted != shape:
+        raise InputError(f"{path} predicts {_words(predicted)} per window, but the run has {_words(shape)}.")
+    return model
+
+
+def _chosen(head: str | None, heads: list[str], path: Path) -> str:
+    if head is None:
+        raise InputError(f"the network in {path} has the heads {', '.join(heads)}: set model.head to one of them.")
+    if head not in heads:
+        raise unknown_name("model.head", head, heads)
+    return head
+
+
+def _with_one_head(section: dict[str, Any], head: str | None, path: Path) -> dict[str, Any]:
+    heads = head_names(section)
+    if len(heads) == 1:
+        return section
+    kept = _chosen(head, heads, path)
+    pairs = section.get("strand_pair")
+    chosen = {key: value for key, value in section.items() if key == kept or key not in heads}
+    return chosen | ({"strand_pair": [pairs[heads.index(kept)]]} if pairs else {})
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return f"{shape[-1]} tasks" if len(shape) == 1 else f"{shape[0]} positions of {shape[-1]} tasks"

@@ -1,0 +1,77 @@
+"""Runs with networks that were trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisnake.configuration import checks, completion, network
+from cisnake.errors import InputError
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.keras", "b.keras", "c.weights.h5", "e.keras"):
+        Path(name).touch()
+    return {
+        "run": {"name": "try"},
+        "genome": {"simulate": {}},
+        "splits": {"val": ["chr1"], "test": ["chr2"]},
+        "model": {"trained": ["a.keras", "b.keras"]},
+        "attribution": {"contrasts": {"any": {"on_tasks": ["liver"]}}},
+    }
+
+
+def refusal(config: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        checks.prepare(config)
+    return str(caught.value)
+
+
+def test_given_networks_are_the_replicates_and_nothing_is_fitted(config: dict[str, Any]) -> None:
+    prepared = checks.prepare(config)
+    assert prepared["train"]["replicates"] == 2
+    assert network.given_networks(prepared) == ["a.keras", "b.keras"]
+    assert not network.uses_words(prepared) and checks.pretrained(prepared) == [] and network.network_digest(prepared) == ""
+    # A stored configuration is completed again by every program.
+    assert completion.complete(prepared) == prepared
+    assert checks.prepare(config | {"train": {"replicates": 2}}) == prepared
+
+
+def test_with_folds_networks_are_divided_among_them(config: dict[str, Any]) -> None:
+    assert "lists 2 networks, which cannot be divided among 3 folds" in refusal(config | {"splits": {"folds": 3}})
+    config["model"]["trained"].append("e.keras")
+    assert checks.prepare(config | {"splits": {"folds": 3}})["train"]["replicates"] == 1
+
+
+def test_variables_in_their_paths_are_expanded(config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETWORKS", str(tmp_path))
+    config["model"] = {"trained": ["$NETWORKS/a.keras"]}
+    assert network.given_networks(checks.prepare(config)) == [str(tmp_path / "a.keras")]
+    config["model"] = {"trained": ["$NO_SUCH_FOLDER/a.keras"]}
+    assert refusal(config) == (
+        "the path $NO_SUCH_FOLDER/a.keras uses the environment variable NO_SUCH_FOLDER, which is not set: set it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "message"),
+    [
+        ({"trained": ["d.keras"]}, {}, "model.trained: d.keras does not exist: relative paths refer to the working folder"),
+        ({"trained": ["a.pt"]}, {}, "model.trained: a.pt is neither a .keras nor an .h5 file"),
+        ({"trained": ["c.weights.h5"]}, {}, "c.weights.h5 holds only weights: set model.params to the parameter file"),
+        ({}, {}, "model needs params, the network to train, or trained, networks to use"),
+        ({"params": "config/models/demo.yaml", "head": "head_human"}, {}, "model.head is only for networks in model.trained"),
+        (
+            {"trained": ["a.keras"]},
+            {"replicates": 3},
+            "train.replicates is 3, but model.trained lists 1 networks per fold: remove train.replicates",
+        ),
+        ({"trained": ["a.keras"]}, {"contrasts": ["any"]}, "train.contrasts is only for"),
+    ],
+)
+def test_contradictions_are_refused(config: dict[str, Any], model: dict[str, Any], train: dict[str, Any], message: str) -> None:
+    assert message in refusal(config | {"model": model, "train": train})
