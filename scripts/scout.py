@@ -59,8 +59,6 @@ def expression(args: argparse.Namespace, configured: Sections) -> tuple[list[str
     splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
     annotated, tss = read_annotation(args, configured.annotation)
     matrix = scout.read_measurements(args.matrix, args.tasks, configured.targets)
-    if configured.model.trained:
-        raise InputError("scout looks at data before training, but model.trained lists trained networks: remove it for scout.")
     own = Path(configured.model.params)
     shipped = sorted((configuration.ROOT / "config" / "models").glob("*.yaml"))
     files = {own: configured.model.overrides} | {file: {} for file in shipped if file.resolve() != own.resolve()}

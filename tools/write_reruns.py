@@ -38,7 +38,12 @@ from cisnake.errors import InputError  # noqa: E402
 PAGE = ROOT / "docs" / "reruns.md"
 SCHEMA = yaml.safe_load(configuration.SCHEMA.read_text(encoding="utf-8"))
 # Keys of paths: Snakemake compares the files instead.
-PATHS = {".".join(source) for source in configuration.SOURCES} | {"targets.tracks", "run.data_dir", "model.params", "model.trained"}
+PATHS = {".".join(source) for source in configuration.SOURCES} | {
+    "targets.tracks",
+    "run.data_dir",
+    "model.params",
+    "model.trained",
+}
 # Method with which each option has an effect.
 METHODS = {
     "attribution": {

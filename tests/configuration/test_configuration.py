@@ -344,7 +344,9 @@ def test_an_unknown_key_in_a_list_or_an_address_is_named_too() -> None:
 
 
 def test_every_problem_is_reported_once() -> None:
-    config = changed(SIMULATED, attribution=None, splits=None, run__name="a/b", peaks={"treshold": 1, "min_length": 0}, nonsense=1)
+    config = changed(
+        SIMULATED, attribution=None, splits=None, run__name="a/b", peaks={"treshold": 1, "min_length": 0}, nonsense=1
+    )
     message = refusal(config)
     assert message.startswith("6 problems:")
     assert len(message.splitlines()) == 7

@@ -8,6 +8,7 @@ from .ensemble import models_by_fold as models_by_fold
 from .ensemble import predict_with_model as predict_with_model
 from .ensemble import predictors_by_fold as predictors_by_fold
 from .given import read_given as read_given
+from .given import read_network as read_network
 from .keras_dataset import HDF5Dataset as HDF5Dataset
 from .metrics import R2 as R2
 from .metrics import PearsonR as PearsonR
@@ -25,3 +26,4 @@ from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import shift_windows as shift_windows
 from .seeds import replicate_seed as replicate_seed
 from .weights import load_weights as load_weights
+from .window_predictions import write_window_predictions as write_window_predictions

@@ -14,8 +14,12 @@ from cisnake.model.network import build_model, head_model, head_names
 from cisnake.model.weights import load_weights
 
 
-def read_given(
-    path: str | Path, params: dict[str, Any] | None, length: int, shape: tuple[int, ...], head: str | None = None
+def read_network(
+    path: str | Path,
+    params: dict[str, Any] | None = None,
+    head: str | None = None,
+    length: int | None = None,
+    tasks: int | None = None,
 ) -> keras.Model:
     """Read a trained network.
 
@@ -25,12 +29,10 @@ def read_given(
         A `.keras` file of Cisnake, or an `.h5` file of Basenji or Baskerville, with weights or a complete network.
     params: dict, optional
         From `read_params`; required for `.h5` files.
-    length: int
-        Bases in a window of the run.
-    shape: tuple of int
-        Predictions per window: (tasks,), or (bins, tasks). A network that predicts (1, tasks) also fits (tasks,).
     head: str, optional
         Key of the head to use, if the network has several. A Baskerville file holds the trunk and one head.
+    length, tasks: int, optional
+        Bases in a window and number of tasks, if the parameters of an `.h5` file do not set them.
 
     Returns
     -------
@@ -40,19 +42,44 @@ def read_given(
     Raises
     ------
     InputError
-        The file or the parameters are missing or do not match, the head is not named or does not exist, or the network has
-        another input or output than the run.
+        The file or the parameters are missing or do not match, or the head is not named or does not exist.
     """
     path = Path(path)
     if path.suffix == ".keras":
         model = load_model(path)
-        if isinstance(model.output, dict):
-            model = head_model(model, _chosen(head, list(model.output), path))
-    elif params is None:
+        return head_model(model, _chosen(head, list(model.output), path)) if isinstance(model.output, dict) else model
+    if params is None:
         raise InputError(f"{path} is not a .keras file: set model.params to the parameter file of its network.")
-    else:
-        model = build_model({"seq_length": length} | _with_one_head(params["model"], head, path), shape[-1])
-        load_weights(model, path)
+    section = ({"seq_length": length} if length else {}) | _with_one_head(params["model"], head, path)
+    model = build_model(section, tasks)
+    load_weights(model, path)
+    return model
+
+
+def read_given(
+    path: str | Path, params: dict[str, Any] | None, length: int, shape: tuple[int, ...], head: str | None = None
+) -> keras.Model:
+    """Read a trained network as `read_network` does, and check that it fits a run.
+
+    Parameters
+    ----------
+    path, params, head
+        See `read_network`.
+    length: int
+        Bases in a window of the run.
+    shape: tuple of int
+        Predictions per window: (tasks,), or (bins, tasks). A network that predicts (1, tasks) also fits (tasks,).
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    InputError
+        As `read_network`, or the network has another input or output than the run.
+    """
+    model = read_network(path, params, head, length, shape[-1])
     bases, channels = model.input_shape[1:]
     if bases != length:
         raise InputError(

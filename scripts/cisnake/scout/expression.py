@@ -154,8 +154,10 @@ def scout_expression(
     Raises
     ------
     InputError
-        No gene is left, or there are too few labels.
+        No gene is left, there are too few labels, or the run uses trained networks.
     """
+    if configured.model.trained:
+        raise InputError("model.trained lists trained networks, whose window is fixed: remove it for scout.")
     genes = scout_genes(configured, splits, annotated, tss, genome, matrix)
     for notice in genes.notices:
         log.warning("%s", notice)

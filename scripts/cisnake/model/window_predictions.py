@@ -1,0 +1,122 @@
+"""Predict windows with an ensemble and write the predictions, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pandas as pd
+
+from cisnake.data.dataset import model_input
+from cisnake.errors import InputError
+from cisnake.files import write_whole
+from cisnake.model.prediction import ONE_VIEW, WindowViews, predict_batches
+
+_STRING = h5py.string_dtype("utf-8")
+
+
+def write_window_predictions(
+    windows: Iterable[tuple[str, np.ndarray]],
+    models: Sequence[keras.Model],
+    tasks: Sequence[str],
+    output: str | Path,
+    views: WindowViews = ONE_VIEW,
+    gene_start: int | None = None,
+    batch_size: int = 64,
+) -> int:
+    """Predict windows and write the mean over networks and views.
+
+    Parameters
+    ----------
+    windows: iterable of (str, numpy.ndarray, shape=(length,), dtype=int8)
+        Names and base codes.
+    models: sequence of keras.Model
+        With the same input and output.
+    tasks: sequence of str
+        Names of the tasks.
+    output: str or Path
+        `.tsv`: one row per window, with the column `name` and one column per task; predictions with positions are summed over
+        them. `.h5`: `names` (n,), `tasks` and `predictions`, float32, shape (n, tasks) or (n, positions, tasks).
+    views: WindowViews
+        Shifts and strands to average over. Default: the window as it is.
+    gene_start: int, optional
+        First base of the gene body in every window, which reaches to its end; required if the networks read the gene body.
+    batch_size: int
+        Windows per pass. Default 64.
+
+    Returns
+    -------
+    int
+        Number of windows.
+
+    Raises
+    ------
+    InputError
+        The number of tasks differs from the networks', `gene_start` is missing, not needed or outside the window, or the
+        extension of `output` is unknown. No file is left.
+    """
+    output = Path(output)
+    if output.suffix not in (".tsv", ".h5"):
+        raise InputError(f"{output} must end in .tsv or .h5.")
+    _, length, depth = models[0].input_shape
+    if len(tasks) != models[0].output_shape[-1]:
+        raise InputError(f"there are names for {len(tasks)} tasks, but the networks predict {models[0].output_shape[-1]}.")
+    if (depth == 5) != (gene_start is not None):
+        raise InputError(
+            "the networks read the gene body: give the base of the window at which it begins (--gene-start)."
+            if depth == 5
+            else "the networks do not read the gene body: remove --gene-start."
+        )
+    if gene_start is not None and not 0 <= gene_start < length:
+        raise InputError(f"the gene body begins at base {gene_start}, outside windows of {length} bases.")
+    names: list[str] = []
+    predicted = predict_batches(models, _inputs(iter(windows), names, length, depth, gene_start, batch_size), batch_size, views)
+    with write_whole(output) as part:
+        if output.suffix == ".tsv":
+            _write_tsv(part, predicted, names, list(tasks))
+        else:
+            _write_hdf5(part, predicted, names, list(tasks), models[0].output_shape[1:])
+    return len(names)
+
+
+def _inputs(
+    windows: Iterator[tuple[str, np.ndarray]],
+    names: list[str],
+    length: int,
+    depth: int,
+    gene_start: int | None,
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """Yield inputs in batches, and append the names of their windows to `names` before."""
+    while batch := list(itertools.islice(windows, batch_size)):
+        names.extend(name for name, _ in batch)
+        n = len(batch)
+        codes = np.stack([codes for _, codes in batch])
+        yield model_input(codes, np.full(n, gene_start or 0), np.full(n, length), depth)
+
+
+def _write_tsv(path: Path, predicted: Iterator[np.ndarray], names: list[str], tasks: list[str]) -> None:
+    done = 0
+    with open(path, "w", encoding="utf-8", newline="") as output:
+        for batch in predicted:
+            values = batch if batch.ndim == 2 else batch.sum(axis=1, dtype=np.float64)
+            table = pd.DataFrame(values, columns=tasks)
+            table.insert(0, "name", names[done : done + len(batch)])
+            table.to_csv(output, sep="\t", index=False, header=done == 0, float_format="%.7g")
+            done += len(batch)
+
+
+def _write_hdf5(
+    path: Path, predicted: Iterator[np.ndarray], names: list[str], tasks: list[str], shape: tuple[int, ...]
+) -> None:
+    with h5py.File(path, "w") as file:
+        file["tasks"] = np.array(tasks, dtype=_STRING)
+        stored = file.create_dataset("predictions", (0, *shape), np.float32, maxshape=(None, *shape), chunks=(1, *shape))
+        for batch in predicted:
+            stored.resize(len(stored) + len(batch), axis=0)
+            stored[-len(batch) :] = batch
+        file["names"] = np.array(names, dtype=_STRING)
