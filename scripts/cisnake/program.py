@@ -37,6 +37,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
 
 
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of programs that apply networks without a run: the networks, their tasks, views and batches."""
+    parser.add_argument("--networks", type=Path, required=True, nargs="+", metavar="FILE", help=".keras, or .h5 with --params")
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of .h5 networks")
+    parser.add_argument("--head", metavar="KEY", help="head to use, if the networks have several")
+    tasks = "table with the names of the tasks: column task or identifier (default: numbers)"
+    parser.add_argument("--tasks", type=Path, metavar="TSV", help=tasks)
+    parser.add_argument("--shifts", type=int, nargs="+", default=[0], metavar="BASES", help="averaged over (default: 0)")
+    parser.add_argument("--reverse-complement", action="store_true", help="average over both strands")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="windows per pass (default: 16)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+
+
 def find_models(paths: Sequence[Path], sections: Sections) -> list[Path]:
     """Return the model files that `--models` names.
 

@@ -17,6 +17,7 @@ from .params import TRAIN_DEFAULTS as TRAIN_DEFAULTS
 from .params import TRAIN_SETTINGS as TRAIN_SETTINGS
 from .params import TRANSFER_SETTINGS as TRANSFER_SETTINGS
 from .params import ParamSetting as ParamSetting
+from .params import count_epochs as count_epochs
 from .params import read_params as read_params
 from .prediction import ONE_VIEW as ONE_VIEW
 from .prediction import Predictor as Predictor

@@ -41,9 +41,6 @@ TRAIN_SETTINGS: dict[str, ParamSetting] = {
     "lr_schedule": ParamSetting(
         None, str, "constant, cosine (to zero at train_epochs_max), exponential or cyclical1; null: inferred from keys below."
     ),
-    "cycle_epochs": ParamSetting(
-        None, int, "cosine: epochs after which the rate has fallen to zero and starts again (null: train_epochs_max)."
-    ),
     "warmup_steps": ParamSetting(0, int, "Batches over which the learning rate first rises from zero."),
     "initial_learning_rate": ParamSetting(None, float, "cyclical1: initial rate."),
     "maximal_learning_rate": ParamSetting(None, float, "cyclical1: maximum rate."),
@@ -70,6 +67,9 @@ TRAIN_SETTINGS: dict[str, ParamSetting] = {
     "patience": ParamSetting(20, int, "Epochs without improvement after which training stops."),
     "train_epochs_min": ParamSetting(1, int, "Minimum number of epochs."),
     "train_epochs_max": ParamSetting(10000, int, "Maximum number of epochs."),
+    "train_steps_min": ParamSetting(
+        0, int, "Batches of a full training: with few examples, train_epochs_max is raised until it has as many."
+    ),
     "stages": ParamSetting(
         None, list, "Successive stages of training, each with epochs, train (trainable parts) and learning_rate."
     ),
@@ -112,6 +112,26 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+
+
+def count_epochs(train: dict[str, Any], steps_per_epoch: int) -> int:
+    """Return the maximum number of epochs of a training without stages.
+
+    Parameters
+    ----------
+    train: dict
+        The section `train`, complete.
+    steps_per_epoch: int
+        Batches per epoch.
+
+    Examples
+    --------
+    >>> from cisnake.model import count_epochs
+    >>> train = {"train_epochs_max": 12, "train_steps_min": 750}
+    >>> count_epochs(train, 100), count_epochs(train, 24)
+    (12, 32)
+    """
+    return max(train["train_epochs_max"], -(-train["train_steps_min"] // max(steps_per_epoch, 1)))
 
 
 def read_params(path: str | Path, overrides: dict[str, Any] | None = None) -> dict[str, Any]:

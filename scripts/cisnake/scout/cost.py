@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.errors import InputError
-from cisnake.model import read_params
+from cisnake.model import count_epochs, read_params
 from cisnake.model.network import dilations, tower_filters
 
 CPU_SPEED = (25e9, 200e9)
@@ -346,7 +346,7 @@ def estimate_training(
         cost = network_cost(params["model"], length, tasks)
         if cost is None or not cost.per_gene or params["model"].get("seq_length", length) != length:
             continue
-        epochs = params["train"]["train_epochs_max"]
+        epochs = count_epochs(params["train"], -(-genes // params["train"]["batch_size"]))
         operations = _OPERATIONS * cost.multiply_adds * genes * epochs * models
         slowest, fastest = (operations / (speed * threads) for speed in CPU_SPEED)
         times.append(TrainingTime(file.name, cost.multiply_adds, epochs, fastest, slowest, operations / GPU_SPEED))

@@ -65,16 +65,6 @@ def test_cosine_after_warm_up():
     assert rates(settings, [0, 10, 20, 60, 100, 200]) == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize("warmup", [0, 20])
-def test_cosine_cycles_end_with_their_epochs(warmup):
-    settings = train(lr_schedule="cosine", train_epochs_max=30, cycle_epochs=10, warmup_steps=warmup)
-    steps = np.arange(310)
-    expected = np.where(steps < warmup, 0.1 * steps / max(warmup, 1), 0.1 * (1 + np.cos(np.pi * (steps % 100) / 100)) / 2)
-    found = rates(settings, steps)
-    assert found == pytest.approx(expected, abs=1e-7)
-    assert (np.flatnonzero(np.diff(found) > 0.05) == [99, 199, 299]).all()
-
-
 @pytest.mark.parametrize("name", [None, "exponential"])
 def test_exponential_falls_in_stairs(name):
     settings = train(lr_schedule=name, decay_steps=7, decay_rate=0.5)
@@ -105,8 +95,7 @@ def test_one_cycle_after_warm_up_begins_at_its_initial_rate():
 
 def test_schedules_survive_saving():
     serialize, deserialize = keras.optimizers.serialize, keras.optimizers.deserialize
-    cycles = train(lr_schedule="cosine", cycle_epochs=2, warmup_steps=5)
-    for settings in (train(warmup_steps=5, **CYCLE), train(warmup_steps=5), train(decay_steps=7, warmup_steps=3), cycles):
+    for settings in (train(warmup_steps=5, **CYCLE), train(warmup_steps=5), train(decay_steps=7, warmup_steps=3)):
         optimizer = build_optimizer(settings, 10)
         again = deserialize(serialize(optimizer))
         for step in (0, 3, 11, 90):
@@ -190,9 +179,6 @@ def test_settings_reach_the_optimizer():
         ({"decay_steps": 0}, "decay_steps is 0: it must be positive"),
         (CYCLE | {"train_epochs_cycle1": 0}, "train_epochs_cycle1 is 0: it must be positive"),
         ({"lr_schedule": "cosine", "train_epochs_max": 10, "warmup_steps": 100}, "is 100, but training has only 100 steps"),
-        ({"lr_schedule": "cosine", "cycle_epochs": 2, "warmup_steps": 20}, "is 20, but a cycle has only 20 steps"),
-        ({"lr_schedule": "cosine", "cycle_epochs": 0}, "cycle_epochs is 0: it must be positive"),
-        ({"cycle_epochs": 3}, "cycle_epochs cannot be used with lr_schedule constant"),
     ],
 )
 def test_invalid_arguments_are_rejected(changes, message):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from cisnake.errors import InputError, unknown_name
@@ -62,36 +61,6 @@ class Cyclical1(keras.optimizers.schedules.LearningRateSchedule):
             "maximal_learning_rate": self.maximal_learning_rate,
             "final_learning_rate": self.final_learning_rate,
             "step_size": self.step_size,
-        }
-
-
-@keras.saving.register_keras_serializable(package="cisnake")
-class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
-    """Cosine schedule with warm restarts (Loshchilov & Hutter 2017, arXiv 1608.03983) after every cycle.
-
-    At step s, the rate is initial · (1 + cos(π · ((s + begin) mod S) / S)) / 2, where S is `cycle_steps`.
-
-    Parameters
-    ----------
-    initial_learning_rate: float
-    cycle_steps: int
-        Length of a cycle; at least 1.
-    begin: int
-        Step of the first cycle at which the schedule starts, so that cycles end as if there had been no warm-up before it.
-    """
-
-    def __init__(self, initial_learning_rate: float, cycle_steps: int, begin: int = 0) -> None:
-        self.initial_learning_rate, self.cycle_steps, self.begin = initial_learning_rate, cycle_steps, begin
-
-    def __call__(self, step: Any) -> Any:
-        share = ops.mod(ops.cast(step, "float32") + self.begin, self.cycle_steps) / self.cycle_steps
-        return self.initial_learning_rate * (1 + ops.cos(np.pi * share)) / 2
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "cycle_steps": self.cycle_steps,
-            "begin": self.begin,
         }
 
 
@@ -213,8 +182,7 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
         `lr_schedule` is one of
 
         - constant: `learning_rate`;
-        - cosine: from `learning_rate` to zero at the last step of epoch `train_epochs_max`, or of every `cycle_epochs` epochs,
-          after which it starts again;
+        - cosine: from `learning_rate` to zero at the last step of epoch `train_epochs_max`;
         - exponential: `learning_rate`, multiplied by `decay_rate` (default 0.96) every `decay_steps` steps;
         - cyclical1: see `Cyclical1`, with its three rates, and S the number of steps in `train_epochs_cycle1` epochs.
 
@@ -233,7 +201,6 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
     if name not in _SCHEDULES:
         raise unknown_name("lr_schedule", name, _SCHEDULES)
     foreign = (cycle if name != "cyclical1" else []) + (decay if name != "exponential" else [])
-    foreign += ["cycle_epochs"] if train.get("cycle_epochs") is not None and name != "cosine" else []
     if foreign:
         raise InputError(f"{foreign[0]} cannot be used with lr_schedule {name}: remove one of them.")
     needed = {"cyclical1": _CYCLE_KEYS, "exponential": ("decay_steps",)}.get(name, ())
@@ -243,16 +210,10 @@ def build_schedule(train: dict[str, Any], steps_per_epoch: int) -> float | keras
     warmup, initial = train["warmup_steps"], train["learning_rate"]
     rate: float | keras.optimizers.schedules.LearningRateSchedule = initial
     if name == "cosine":
-        cycles = train.get("cycle_epochs") is not None
-        if cycles:
-            _check_positive(train, "cycle_epochs")
-        steps = steps_per_epoch * train["cycle_epochs" if cycles else "train_epochs_max"]
+        steps = steps_per_epoch * train["train_epochs_max"]
         if warmup >= steps:
-            raise InputError(f"warmup_steps is {warmup}, but {'a cycle' if cycles else 'training'} has only {steps} steps.")
-        if cycles:
-            rate = CosineCycles(initial, steps, warmup)
-        else:
-            rate = keras.optimizers.schedules.CosineDecay(initial, steps - warmup)
+            raise InputError(f"warmup_steps is {warmup}, but training has only {steps} steps.")
+        rate = keras.optimizers.schedules.CosineDecay(initial, steps - warmup)
     elif name == "exponential":
         factor = _DECAY_RATE if train.get("decay_rate") is None else train["decay_rate"]
         _check_positive(train, "decay_steps")

@@ -30,7 +30,7 @@ from cisnake.model.network import (
     output_layer,
     set_output_bias,
 )
-from cisnake.model.params import STANDARDIZED_LOSSES
+from cisnake.model.params import STANDARDIZED_LOSSES, count_epochs
 from cisnake.model.training.batches import Batches, StoredLabels
 from cisnake.model.training.checkpoint import Checkpoint
 from cisnake.model.training.optimizers import build_optimizer
@@ -61,7 +61,8 @@ class Trainer:
 
     An epoch is better than earlier ones only if its score is strictly greater. The score is mean Pearson r + mean R² / 4 over
     tasks of the validation examples, the negative loss for bce, or the metric named by `monitor`. Training stops after
-    `train_epochs_max` epochs, or after at least `train_epochs_min` epochs if none of the last `patience` was better.
+    `train_epochs_max` epochs (more if these have fewer than `train_steps_min` batches), or after at least `train_epochs_min`
+    epochs if none of the last `patience` was better.
 
     With several heads, each head has its own data. An epoch includes all their batches in random order. Each head has its own
     score, patience and best weights; training stops when no head improves any more.
@@ -195,7 +196,7 @@ class Trainer:
         return merge_adapters(model) if adapter_layers(model) else model
 
     def _stages(self) -> list[dict[str, Any]]:
-        stages = self.settings["stages"] or [{"epochs": self.settings["train_epochs_max"]}]
+        stages = self.settings["stages"] or [{"epochs": count_epochs(self.settings, self._steps_per_epoch)}]
         for stage in stages:
             if not isinstance(stage, dict):
                 raise InputError(
@@ -212,6 +213,10 @@ class Trainer:
                 raise InputError(f"a stage of train.stages has learning_rate {stage['learning_rate']!r}: it must be a number.")
         return stages
 
+    @property
+    def _steps_per_epoch(self) -> int:
+        return sum(len(batches) for batches in self.train.values())
+
     def _prepare(self, number: int, stage: dict[str, Any]) -> _Stage:
         """Return the new optimizer and steps of a stage: frozen weights and learning rate are part of a compiled step."""
         settings = self.settings | {"train_epochs_max": stage["epochs"]}
@@ -220,8 +225,7 @@ class Trainer:
         with self.strategy.scope():
             scale = LossScale() if settings["precision"] == "mixed_float16" else None
             sound = sound_so_far()
-            steps_per_epoch = sum(len(batches) for batches in self.train.values())
-            optimizer = build_optimizer(settings, steps_per_epoch, loss_scale=scale is not None)
+            optimizer = build_optimizer(settings, self._steps_per_epoch, loss_scale=scale is not None)
             optimizer.build(self.model.trainable_variables)
         steps, checks = {}, {}
         for key, head in self.heads.items():

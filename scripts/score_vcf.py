@@ -1,0 +1,50 @@
+"""Score variants with trained networks in windows centred on the variants, without genes and without a run.
+
+For each variant and task, the table has the statistics of Baskerville's hound_snp (docs/models.md). Effects on genes are scored
+by score_variants.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from cisnake import program
+from cisnake.data.genome import Genome
+from cisnake.data.matrix import name_tasks
+from cisnake.model import read_params
+from cisnake.variants import VARIANT_STATISTICS, read_variants
+
+
+def parser() -> argparse.ArgumentParser:
+    p = program.argument_parser(__doc__)
+    program.add_network_options(p)
+    p.add_argument("--vcf", type=Path, required=True, metavar="VCF", help="variants, .vcf or .vcf.gz")
+    p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
+    known = ", ".join(VARIANT_STATISTICS)
+    p.add_argument("--statistics", nargs="+", default=["logSUM", "D2"], metavar="NAME", help=f"of {known} (default: logSUM D2)")
+    p.add_argument("--output", type=Path, required=True, metavar="TSV")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    genome = Genome(args.genome)
+    variants = read_variants(args.vcf, genome)
+    params = read_params(args.params) if args.params else None
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cisnake.model import WindowViews, configure_devices, read_network
+    from cisnake.variants import score_centered, write_centered
+
+    configure_devices(args.threads, 0)
+    models = [read_network(path, params, args.head) for path in args.networks]
+    tasks = name_tasks(args.tasks, models[0].output_shape[-1])
+    views = WindowViews(args.shifts, args.reverse_complement)
+    scores = score_centered(variants, genome, models, args.statistics, views, args.batch_size)
+    write_centered(variants, scores, args.statistics, tasks, args.output)
+    for status, count in variants["status"].value_counts().items():
+        program.log.info("%d variants: %s", count, status)
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

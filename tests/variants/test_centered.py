@@ -1,0 +1,143 @@
+"""Variants in windows centred on them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from cisnake.data.dataset import model_input
+from cisnake.data.genome.bases import decode
+from cisnake.data.genome.fasta import Genome
+from cisnake.errors import InputError
+from cisnake.model import WindowViews
+from cisnake.variants import read_variants
+from cisnake.variants.centered import centered_windows, score_centered
+from cisnake.variants.statistics import compare_predictions
+
+LENGTH = 40
+
+
+def network(positions=True, depth=4):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((LENGTH, depth))
+    x = keras.layers.AveragePooling1D(4)(keras.layers.Conv1D(6, 7, padding="same", activation="relu")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2, "softplus")(x if positions else keras.layers.Flatten()(x)))
+
+
+def around(whole, at, length, index):
+    """Return the window in which base `at` has the given index, with N beyond the ends."""
+    padded = "N" * length + whole + "N" * length
+    return padded[at + length - index :][:length]
+
+
+def common(a, b):
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("length", [40, 41])
+@pytest.mark.parametrize("start", [0, 3, 300, 590])
+@pytest.mark.parametrize(("n_ref", "n_alt"), [(1, 1), (1, 4), (5, 1), (3, 2), (2, 2)])
+def test_windows_have_the_variant_in_the_middle(start, n_ref, n_alt, length, flipped, tiny):
+    whole = tiny.chromosomes["chr1"]
+    here = whole[start : start + n_ref]
+    # As in VCF, alleles of different lengths share their first base.
+    new = "".join(np.random.default_rng(start).choice(list("ACGT"), n_alt))
+    there = here[0] + new[1:] if n_ref != n_alt else ("C" if here[0] == "A" else "A") + here[1:]
+    changed = whole[:start] + there + whole[start + n_ref :]
+    ref, alt, of_ref, of_alt = (there, here, changed, whole) if flipped else (here, there, whole, changed)
+    found = centered_windows(Genome(tiny.fasta), "chr1", start, ref, alt, length, flipped)
+    # Bases that the alleles share at their ends, and then at their starts, are not part of the change.
+    tail = common(ref[::-1], alt[::-1])
+    ref, alt = ref[: len(ref) - tail], alt[: len(alt) - tail]
+    head = common(ref, alt)
+    first, n_ref, n_alt = start + head, len(ref) - head, len(alt) - head
+    center = (length - 1) // 2
+    assert decode(found[0]) == around(of_ref, first, length, center)
+    assert decode(found[1]) == around(of_alt, first, length, center)
+    # The base behind the variant has the place that it has with the reference allele.
+    assert decode(found[2]) == around(of_alt, first + n_alt, length, center + n_ref)
+
+
+def test_an_allele_that_fills_half_the_window_is_refused(tiny):
+    with pytest.raises(InputError, match=r"chr1:101:.*an allele of 20 bases exceeds the window"):
+        centered_windows(Genome(tiny.fasta), "chr1", 100, "A", "A" + "C" * 20, LENGTH)
+
+
+@pytest.fixture
+def vcf(tmp_path, tiny):
+    whole = tiny.chromosomes["chr2"]
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}
+    rows = [
+        ("snv", 101, whole[100], other[whole[100]]),
+        ("flipped", 201, other[whole[200]], whole[200]),
+        ("insertion", 301, whole[300], whole[300] + "ACGTA"),
+        ("deletion", 401, whole[400:405], whole[400]),
+        ("wrong", 501, other[whole[500]], other[other[whole[500]]]),
+        ("edge", 600, whole[599], other[whole[599]]),
+    ]
+    path = tmp_path / "a.vcf"
+    path.write_text("#CHROM\tPOS\tID\tREF\tALT\n" + "".join(f"chr2\t{p}\t{i}\t{r}\t{a}\n" for i, p, r, a in rows))
+    return path
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_scores_compare_predictions_for_the_alleles(positions, vcf, tiny):
+    genome, model, names = Genome(tiny.fasta), network(positions), ["SUM", "logD2", "REF"]
+    variants = read_variants(vcf, genome)
+    views = WindowViews(reverse_complement=True)
+    found = list(score_centered(variants, genome, [model], names, views, batch_size=2))
+    rows = np.concatenate([rows for rows, _ in found])
+    assert list(variants["variant_id"].iloc[rows]) == ["snv", "flipped", "insertion", "deletion", "edge"]
+
+    def predicted(codes):
+        x = model_input(codes[None], np.zeros(1, int), np.zeros(1, int), 4)
+        turned = np.asarray(model(x[:, ::-1, ::-1]))
+        both = (np.asarray(model(x)) + (turned[:, ::-1] if positions else turned)) / 2
+        return both.reshape(-1, 2)
+
+    for row, values in zip(rows, np.concatenate([values for _, values in found]), strict=True):
+        variant = variants.iloc[row]
+        alleles = (variant["start"], variant["ref"], variant["alt"], LENGTH, variant["status"] == "flipped")
+        ref, alt, from_right = map(predicted, centered_windows(genome, "chr2", *alleles))
+        alt = np.concatenate([alt[:5], from_right[5:]]) if positions else (alt + from_right) / 2
+        np.testing.assert_allclose(values, compare_predictions(ref, alt, names), rtol=1e-4, atol=1e-5)
+
+
+def test_out_of_reach_of_an_indel_predictions_do_not_change(tiny):
+    genome, whole = Genome(tiny.fasta), tiny.chromosomes["chr2"]
+    variants = pd.DataFrame({"chrom": "chr2", "start": [300], "ref": whole[300], "alt": whole[300] + "ACGTAAC", "status": "ok"})
+    inputs = keras.Input((LENGTH, 4))
+    # Each position is one base, and sees no other.
+    identity = keras.Model(inputs, keras.layers.Identity()(inputs))
+    ((_, values),) = score_centered(variants, genome, [identity], ["D1"])
+    # Seven new bases take the places of seven others: three before the middle, by rounding, and four behind it.
+    assert 0 < values.sum() <= 2 * 7
+
+
+def test_networks_with_a_gene_body_are_refused(vcf, tiny):
+    genome = Genome(tiny.fasta)
+    with pytest.raises(InputError, match=r"read the gene body, so that variants need genes: use score_variants\.py"):
+        list(score_centered(read_variants(vcf, genome), genome, [network(depth=5)], ["SUM"]))
+
+
+def test_the_program_lists_every_variant(vcf, tmp_path, tiny):
+    network().save(tmp_path / "a.keras")
+    (tmp_path / "targets.txt").write_text("index\tidentifier\n0\tDNASE\n1\tCAGE\n")
+    program = Path(__file__).resolve().parents[2] / "scripts" / "score_vcf.py"
+    options = ["--networks", "a.keras", "--vcf", vcf, "--genome", tiny.fasta, "--tasks", "targets.txt"]
+    options += ["--statistics", "SUM", "JS", "--output", "effects.tsv"]
+    done = subprocess.run([sys.executable, program, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "effects.tsv", sep="\t")
+    assert list(table.columns) == ["variant_id", "chrom", "pos", "ref", "alt", "status", "task", "SUM", "JS"]
+    counts = table.groupby("variant_id").size().to_dict()
+    assert counts == {"snv": 2, "flipped": 2, "insertion": 2, "deletion": 2, "edge": 2, "wrong": 1}
+    scored = table[table["variant_id"] != "wrong"]
+    assert scored["SUM"].abs().gt(0).all() and scored["JS"].gt(0).all()
+    wrong = table[table["variant_id"] == "wrong"].iloc[0]
+    assert wrong["status"] == "mismatch" and pd.isna(wrong["SUM"]) and wrong["pos"] == 501
