@@ -14,6 +14,7 @@ from cisnake import configuration, program
 from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.data.matrix import read_tasks_table
 from cisnake.interpret import resolve_contrasts
+from cisnake.model import read_params
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +42,13 @@ def main(args: argparse.Namespace) -> None:
         tasks = read_tasks_table(args.tasks, read_tasks(file))
     contrasts = resolve_contrasts(configured.attribution.contrasts or {}, tasks)
     ridges, choices = read_baselines(args.baselines, args.split), read_choices(args.baseline_choices)
-    evaluation = evaluate_split(args.dataset, models, args.split, ridges, choices, tasks, contrasts, batch_size)
+    section = configured.model
+    params = read_params(section.params, section.overrides) if section.params else {}
+    from_elsewhere = bool(section.trained or params.get("transfer", {}).get("weights"))
+    evaluation = evaluate_split(
+        *(args.dataset, models, args.split, ridges, choices, tasks, contrasts, batch_size),
+        *(from_elsewhere, section.trained_on or None),
+    )
     write_evaluation(args.output, evaluation)
     summary = evaluation.summary
     program.log.info(

@@ -233,6 +233,7 @@ class ModelSection:
     overrides: dict[str, Any]
     trained: tuple[str, ...]
     head: str | None
+    trained_on: tuple[str, ...]
 
 
 @dataclass(frozen=True)

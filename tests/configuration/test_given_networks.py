@@ -71,6 +71,8 @@ def test_variables_in_their_paths_are_expanded(config: dict[str, Any], tmp_path:
             "train.replicates is 3, but model.trained lists 1 networks per fold: remove train.replicates",
         ),
         ({"trained": ["a.keras"]}, {"contrasts": ["any"]}, "train.contrasts is only for"),
+        ({"trained": ["a.keras"], "trained_on": ["chr1", "chrQ"]}, {}, "unknown chromosome in model.trained_on 'chrQ'"),
+        ({"params": "config/models/demo.yaml", "trained_on": ["chr1"]}, {}, "model.trained_on needs trained networks"),
     ],
 )
 def test_contradictions_are_refused(config: dict[str, Any], model: dict[str, Any], train: dict[str, Any], message: str) -> None:

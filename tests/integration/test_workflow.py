@@ -356,7 +356,7 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     networks = [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in (1, 0)]
     config = yaml.safe_load((done / "config.yaml").read_text())
     config["run"] |= {"name": "given"}
-    config["model"] = {"trained": networks}
+    config["model"] = {"trained": networks, "trained_on": ["chr1", "chr4:1-20000"]}
     config["train"] = {}
     config["attribution"] |= {"n_shards": 1}
     (done / "given.yaml").write_text(yaml.safe_dump(config))
@@ -376,7 +376,14 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     ):
         scale = np.abs(own["attributions"][:]).max()
         np.testing.assert_allclose(given["attributions"][:], own["attributions"][:], atol=1e-3 * scale)
+    of_val, of_test = (
+        json.loads((done / "results" / "given" / "evaluation" / split / "summary.json").read_text())
+        for split in ("val", "test")
+    )
+    assert of_val["seen"] == {"n_seen": 0, "model": None, "kmer_ridge": None}
+    assert 0 < of_test["seen"]["n_seen"] < of_test["n_genes"]
     report = (done / "results" / "given" / "report.html").read_text()
+    assert f"The networks were trained on {of_test['seen']['n_seen']} of the {of_test['n_genes']} genes scored here" in report
     assert "Nothing was trained" in report and all(network in report for network in networks)
 
 

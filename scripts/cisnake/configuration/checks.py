@@ -14,11 +14,11 @@ import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
-from cisnake.configuration.network import given_networks, standardizes
+from cisnake.configuration.network import given_networks, pretrained_weights, standardizes
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
-from cisnake.data.genome import chromosome_of, fits
+from cisnake.data.genome import chromosome_of, fits, parse_region
 from cisnake.data.matrix import check_kinds, describes_tasks, is_market, market_files
 from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
@@ -385,10 +385,7 @@ def _patterns(config: Config) -> Iterator[str]:
 
 def pretrained(config: Config) -> list[str]:
     """Return a list with the file of pretrained weights, or an empty list."""
-    if given_networks(config):
-        return []
-    params = read_params(config["model"]["params"], config["model"]["overrides"])
-    weights = params.get("transfer", {}).get("weights")
+    weights = pretrained_weights(config)
     return [weights] if weights else []
 
 
@@ -405,6 +402,13 @@ def _given_networks(config: Config) -> Iterator[str]:
         yield "model needs params, the network to train, or trained, networks to use"
     if not given and "head" in config["model"]:
         yield "model.head is only for networks in model.trained: remove it"
+    if config["model"]["trained_on"]:
+        if not given and not pretrained(config):
+            yield "model.trained_on needs trained networks (model.trained) or pretrained weights (transfer.weights): remove it"
+        sizes = _lengths(config)
+        if sizes:
+            for text in config["model"]["trained_on"]:
+                parse_region(text, sizes, "model.trained_on")
     folds = config["splits"].get("folds", 1)
     if len(given) % folds:
         yield f"model.trained lists {len(given)} networks, which cannot be divided among {folds} folds (splits.folds)"

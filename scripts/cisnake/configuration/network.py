@@ -22,6 +22,21 @@ def given_networks(config: Mapping[str, Any]) -> list[str]:
     return list(config["model"]["trained"])
 
 
+def pretrained_weights(config: Mapping[str, Any]) -> str | None:
+    """Return the file from which the trunk is loaded before training, if there is one.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    if given_networks(config):
+        return None
+    params = read_params(config["model"]["params"], config["model"]["overrides"])
+    weights: str | None = params.get("transfer", {}).get("weights")
+    return weights
+
+
 def standardizes(config: Mapping[str, Any]) -> bool:
     """Return whether the networks of a run learn standardised labels.
 

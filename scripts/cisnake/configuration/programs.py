@@ -93,7 +93,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     "import_model": ProgramKeys(("model.head",), ("model", "targets.kind")),
     "fit_baselines": ProgramKeys(("evaluate.baseline", "evaluate.splits", "windows.upstream", "attribution.contrasts")),
-    "evaluate_model": ProgramKeys(("attribution.contrasts",), _MODELS),
+    "evaluate_model": ProgramKeys(("attribution.contrasts", "model.trained_on"), (*_MODELS, "model")),
     "evaluate_coverage": ProgramKeys(("evaluate.baseline.k", "evaluate.baseline.counts", "evaluate.baseline.alpha"), _MODELS),
     "export_predictions": ProgramKeys(("targets.gene_column",), ("targets.cells",)),
     "attribute_genes": ProgramKeys(("attribution", "run.seed"), _MODELS),

@@ -35,5 +35,7 @@ from .scores import score_tasks as score_tasks
 from .scores import spearman as spearman
 from .scores import specificity as specificity
 from .scores import summarize_scores as summarize_scores
+from .seen_genes import find_seen_genes as find_seen_genes
+from .seen_genes import score_unseen_genes as score_unseen_genes
 from .verdicts import NOT_TO_INTERPRET as NOT_TO_INTERPRET
 from .verdicts import judge as judge

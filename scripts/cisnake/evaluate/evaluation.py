@@ -31,6 +31,7 @@ from cisnake.evaluate.intervals import (
     sum_blocks,
 )
 from cisnake.evaluate.scores import score_genes, score_tasks, specificity, summarize_scores
+from cisnake.evaluate.seen_genes import score_unseen_genes
 from cisnake.evaluate.verdicts import judge
 from cisnake.files import write_json, write_table, write_whole
 from cisnake.interpret import Contrast
@@ -48,6 +49,8 @@ def evaluate_split(
     tasks: pd.DataFrame,
     contrasts: Sequence[Contrast],
     batch_size: int,
+    from_elsewhere: bool = False,
+    trained_on: Sequence[str] | None = None,
 ) -> SplitEvaluation:
     """Score an ensemble and the baselines on the genes of a split.
 
@@ -69,6 +72,10 @@ def evaluate_split(
         task, group, description, and replicate_of if replicates are named: one row per task, in the order of the data set.
     contrasts: sequence of Contrast
     batch_size: int
+    from_elsewhere: bool
+        Whether the networks, or the trunk from which they were trained, come from outside this run. Default False.
+    trained_on: sequence of str, optional
+        The regions on which these were trained, see `find_seen_genes`. Default None: not known.
 
     Raises
     ------
@@ -98,6 +105,8 @@ def evaluate_split(
     at = rows_among(ridges, predictions.rows)
     blocks = neighbour_blocks(genes)
     summary, by_task = _score(true, predictions, ridges.tasks[at], tasks, blocks)
+    if from_elsewhere:
+        summary["seen"] = score_unseen_genes(true, predictions.ensemble, ridges.tasks[at], genes, trained_on)
     of_target = {target: table.drop(columns="target").to_dict("records") for target, table in choices.groupby("target")}
     summary["baselines"]["kmer_ridge"]["ridges"] = of_target[LEVELS]
     by_contrast = score_contrasts(true, predictions.ensemble, ridges.contrasts[at], contrasts, tasks, blocks, predictions.parts)

@@ -32,8 +32,9 @@ def write_headline(results: Results) -> str:
     main = results.evaluations[0]
     summary = main.summary
     intervals = summary["intervals"] or {}
+    held_out = f"of the {main.split} split" if summary.get("seen") else f"that {_HELD_OUT[main.split]}"
     parts = [
-        f"On {count(summary['n_genes'])} genes that {_HELD_OUT[main.split]}, predicted and measured values of the median "
+        f"On {count(summary['n_genes'])} genes {held_out}, predicted and measured values of the median "
         f"task correlate over genes with r = {bounded(summary['model']['pearson_median'], intervals.get('pearson'))}. "
         f"A ridge regression on k-mer counts, which knows what the sequence contains but not where, reaches "
         f"{bounded(summary['baselines']['kmer_ridge']['pearson_median'], intervals.get('kmer_ridge_pearson'))}: "
@@ -56,6 +57,8 @@ def warnings(results: Results) -> list[str]:
     found = []
     if main.summary["verdict"] in NOT_TO_INTERPRET:
         found.append(f"The model is {main.summary['verdict']} on {_IN_WORDS[main.split]} genes. {_ADVICE}")
+    if main.summary.get("seen"):
+        found += _seen(main.summary)
     for verdict in NOT_TO_INTERPRET:
         names = main.contrasts.loc[main.contrasts["verdict"] == verdict, "contrast"].tolist()
         if names:
@@ -67,6 +70,25 @@ def warnings(results: Results) -> list[str]:
                 f"{'this contrast' if len(names) == 1 else 'these contrasts'}."
             )
     return found
+
+
+def _seen(summary: dict[str, Any]) -> list[str]:
+    """Return what is known about genes that networks from elsewhere were trained on."""
+    seen, n = summary["seen"], count(summary["n_genes"])
+    if seen["n_seen"] == "unknown":
+        return [
+            "The networks come from elsewhere. On which genes they were trained is not known (model.trained_on): if genes that "
+            "are scored here are among them, the scores are too good."
+        ]
+    if not seen["n_seen"]:
+        return []
+    if seen["model"] is None:
+        return [f"The networks were trained on all {n} genes scored here: nothing is held out."]
+    r, ridge = (number(seen[name]["pearson_median"]) for name in ("model", "kmer_ridge"))
+    return [
+        f"The networks were trained on {count(seen['n_seen'])} of the {n} genes scored here. Without these, r = {r}, and "
+        f"{ridge} for the ridge regression."
+    ]
 
 
 def bounded(value: float | None, interval: Any) -> str:
