@@ -362,6 +362,33 @@ def test_a_model_that_must_not_be_interpreted_opens_the_page_with_its_verdict(re
         assert f"The prediction of levels is {verdict}" in text.split(f'<section id="{section}">')[1].split("</section>")[0]
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"n_seen": "unknown", "model": None, "kmer_ridge": None}, "On which genes they were trained is not known"),
+        ({"n_seen": 0, "model": None, "kmer_ridge": None}, ""),
+        ({"n_seen": 24, "model": None, "kmer_ridge": None}, "trained on all 24 genes scored here: nothing is held out"),
+        (
+            {"n_seen": 9, "model": {"pearson_median": 0.1234}, "kmer_ridge": {"pearson_median": 0.4321}},
+            "trained on 9 of the 24 genes scored here. Without these, r = 0.123, and 0.432 for the ridge regression.",
+        ),
+    ],
+)
+def test_networks_from_elsewhere_are_listed_and_what_they_have_seen_is_said(results, seen, said):
+    path = results / "evaluation" / "test" / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps(summary | {"n_genes": 24, "seen": seen}))
+    for params in results.glob("models/*/*/params.yaml"):
+        params.write_text("trained_elsewhere: {file: nets/a.keras, sha256: abc123, version: 0.1.0}\n")
+        params.with_name("history.tsv").unlink()
+    page = write(results)
+    shown = re.sub(r"<[^>]+>|\s+", " ", page)
+    assert "Nothing was trained. The networks were given" in page and "nets/a.keras" in page and "abc123" in page
+    assert "of the test split, predicted and measured" in page and "neither in training" not in page
+    before = shown.partition("Nothing was trained")[0]
+    assert said in before and bool(re.search("networks were trained on|come from elsewhere", before)) == bool(said)
+
+
 def test_contrasts_that_must_not_be_interpreted_carry_their_verdict_everywhere(text):
     head, rest = text.split('class="tiles"')[0], text.split('id="trust"')[1]
     assert "The contrast acid is predicted no better than by the mean." in head and "heat" not in head.split('id="headline"')[1]
