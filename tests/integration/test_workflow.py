@@ -358,32 +358,35 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     config["run"] |= {"name": "given"}
     config["model"] = {"trained": networks, "trained_on": ["chr1", "chr4:1-20000"]}
     config["train"] = {}
-    config["attribution"] |= {"n_shards": 1}
+    few = {"n_shards": 1, "genes": "held_out", "null_windows": 20, "quality_genes": 1}
+    config["attribution"] |= few | {"contrasts": {"root": {"on_tasks": ["root"]}}}
+    config["motifs"] |= {"probe": {"top": 1, "sites": 2, "draws": 1, "backgrounds": 2}}
     (done / "given.yaml").write_text(yaml.safe_dump(config))
     planned = jobs(snakemake(done, "--dry-run", "--configfile", "given.yaml"))
     assert planned["import_model"] == 2 and not {"train_model", "fit_words"} & set(planned)
     printed = snakemake(done, "--configfile", "given.yaml")
     assert printed.endswith("exit 0"), printed[-6000:]
+    elsewhere = done / "results" / "given"
+    summaries = {}
     for split in ("val", "test"):
-        own, given = (
-            anndata.read_h5ad(done / "results" / name / "evaluation" / split / "predictions.h5ad")
-            for name in ("small", "given")
-        )
+        paths = (folder / "evaluation" / split / "predictions.h5ad" for folder in (results, elsewhere))
+        own, given = map(anndata.read_h5ad, paths)
         np.testing.assert_allclose(given.layers["predicted"], own.layers["predicted"], rtol=1e-5, atol=1e-5)
-    with (
-        h5py.File(results / "attributions" / "root.h5") as own,
-        h5py.File(done / "results" / "given" / "attributions" / "root.h5") as given,
-    ):
-        scale = np.abs(own["attributions"][:]).max()
-        np.testing.assert_allclose(given["attributions"][:], own["attributions"][:], atol=1e-3 * scale)
-    of_val, of_test = (
-        json.loads((done / "results" / "given" / "evaluation" / split / "summary.json").read_text())
-        for split in ("val", "test")
-    )
-    assert of_val["seen"] == {"n_seen": 0, "model": None, "kmer_ridge": None}
-    assert 0 < of_test["seen"]["n_seen"] < of_test["n_genes"]
-    report = (done / "results" / "given" / "report.html").read_text()
-    assert f"The networks were trained on {of_test['seen']['n_seen']} of the {of_test['n_genes']} genes scored here" in report
+        summaries[split] = json.loads((elsewhere / "evaluation" / split / "summary.json").read_text())
+    attributions = {}
+    for folder in (results, elsewhere):
+        with h5py.File(folder / "attributions" / "root.h5") as file:
+            values = file["attributions"][:] * file["scale"][:][:, None, None] if "scale" in file else file["attributions"][:]
+            attributions[folder] = dict(zip(file["genes"].asstr(), values, strict=True))
+    assert 0 < len(attributions[elsewhere]) < len(attributions[results])
+    scale = max(np.abs(values).max() for values in attributions[results].values())
+    for gene, values in attributions[elsewhere].items():
+        np.testing.assert_allclose(values, attributions[results][gene], atol=1e-3 * scale)
+    assert summaries["val"]["seen"] == {"n_seen": 0, "model": None, "kmer_ridge": None}
+    n_seen, n_genes = summaries["test"]["seen"]["n_seen"], summaries["test"]["n_genes"]
+    assert 0 < n_seen < n_genes
+    report = (elsewhere / "report.html").read_text()
+    assert f"The networks were trained on {n_seen} of the {n_genes} genes scored here" in report
     assert "Nothing was trained" in report and all(network in report for network in networks)
 
 

@@ -41,7 +41,11 @@ def record(chrom, pos, ref, alt, identifier=".", info="."):
         (("chr1", 1, "C", "G"), "mismatch"),
         # The base kept by the deletion matches, the deleted ones do not.
         (("chr1", 1, "GG", "A"), "mismatch"),
-        (("chr1", 9, "N", "G"), "ok"),
+        (("chr1", 9, "N", "G"), "unknown_ref"),
+        # The genome has A here: not "flipped", because nobody knows the reference.
+        (("chr1", 1, "N", "A"), "unknown_ref"),
+        (("chr1", 1, "AN", "A"), "unknown_ref"),
+        (("chr1", 1, "A", "AN"), "symbolic"),
         (("chr1", 1, "A", "."), "no_alt"),
         (("chr1", 1, "A", "a"), "no_alt"),
         (("chr1", 1, "A", "*"), "symbolic"),
@@ -50,7 +54,7 @@ def record(chrom, pos, ref, alt, identifier=".", info="."):
         (("chr1", 1, "A", "R"), "symbolic"),
         (("chr9", 1, "A", "G"), "unknown_chromosome"),
         (("chr1", 0, "A", "G"), "out_of_range"),
-        (("chr1", 10, "NA", "G"), "out_of_range"),
+        (("chr1", 10, "AA", "G"), "out_of_range"),
         (("chr1", 11, "A", "G"), "out_of_range"),
     ],
 )

@@ -59,7 +59,7 @@ class VariantDataset(keras.utils.PyDataset):
         - `ok`: the data set has REF; `flipped`: it has ALT and not REF, and its window is used as ALT; `mismatch`: it has
           neither;
         - `needs_genome`: an indel needs bases that the data set does not store, and no genome is given;
-        - `outside`, `unknown_gene`, `no_alt`, `symbolic`: see `pair_variants`.
+        - `outside`, `unknown_gene`, `no_alt`, `symbolic`, `unknown_ref`: see `pair_variants`.
     scored: numpy.ndarray, shape=(n,), dtype=int64
         The rows of `variants` that have windows.
     n_augmented: int

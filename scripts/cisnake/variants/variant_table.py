@@ -48,8 +48,8 @@ def pair_variants(
         Ordered by variant, then by window position on the genome. `row`: row number in `variants`. `variant_id`: from
         `variants`, or `chrom:pos:ref:alt` (1-based). `chrom`, `start`, `end`: position of REF, 0-based, half-open. `ref`,
         `alt`: on the forward strand. `gene_id`: empty without a gene. `status`: empty if the alleles remain to be compared;
-        otherwise `no_alt`, `symbolic` (see `vcf.read_variants`), `outside` (affects no window of the data set) or
-        `unknown_gene`.
+        otherwise `no_alt`, `symbolic`, `unknown_ref` (see `vcf.read_variants`), `outside` (affects no window of the data set)
+        or `unknown_gene`.
 
     Raises
     ------

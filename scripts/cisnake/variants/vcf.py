@@ -29,7 +29,7 @@ INFO_HEADER = (
 _COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 # The columns up to ALT.
 _NEEDED = 5
-_BASES = frozenset("ACGTNacgtn")
+_BASES = frozenset("ACGTacgt")
 # The largest position that a .tbi index can address.
 _TABIX_END = 1 << 29
 
@@ -62,7 +62,8 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
         - `mismatch`: the genome has neither allele, or does not have REF of a deletion (a match of the single base in ALT
           would be weak evidence);
         - `no_alt`: ALT is missing or identical to REF;
-        - `symbolic`: `*`, `<DEL>`, a breakend, or any other string with letters other than A, C, G, T, N;
+        - `unknown_ref`: REF has N, which is no base to compare with;
+        - `symbolic`: `*`, `<DEL>`, a breakend, or any other string with letters other than A, C, G, T;
         - `unknown_chromosome`, `out_of_range`: the position does not exist in the genome.
 
     Raises
@@ -102,19 +103,19 @@ def _status(genome: Genome, chrom: str, start: int, ref: str, alt: str) -> str:
 
 
 def unscorable_alleles(ref: str, alt: str) -> str:
-    """Return `no_alt` or `symbolic` for alleles that cannot be scored, and an empty string for others.
+    """Return `no_alt`, `symbolic` or `unknown_ref` for alleles that cannot be scored, and an empty string for others.
 
     Examples
     --------
     >>> from cisnake.variants.vcf import unscorable_alleles
-    >>> [unscorable_alleles("A", alt) for alt in ("G", ".", "<DEL>")]
-    ['', 'no_alt', 'symbolic']
+    >>> [unscorable_alleles("A", alt) for alt in ("G", ".", "<DEL>")], unscorable_alleles("N", "A")
+    (['', 'no_alt', 'symbolic'], 'unknown_ref')
     """
     if alt in ("", ".") or alt.upper() == ref.upper():
         return "no_alt"
-    if not ref or not _BASES.issuperset(ref) or not _BASES.issuperset(alt):
+    if not ref or not (_BASES | {"N", "n"}).issuperset(ref) or not _BASES.issuperset(alt):
         return "symbolic"
-    return ""
+    return "unknown_ref" if "N" in ref.upper() else ""
 
 
 def compare_alleles(sequence: np.ndarray, ref: str, alt: str) -> str:
