@@ -82,6 +82,7 @@ OTHERS: dict[str, Any] = {
     "targets.crop": 40,
     "windows.upstream": 432,
     "windows.downstream": 432,
+    "model.trained_on": ["chr2"],
     "model.overrides": {"train.learning_rate": 0.3},
     "train.contrasts": ["heat"],
     "train.trackers": [],
@@ -183,8 +184,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
         before.setdefault(section, {})["method"] = METHODS[section][last]
     if key == "targets.library":
         before["targets"]["transform"] = "cpm"
-    if key == "model.head":
-        before["model"] = {"trained": ["network.keras"], "head": "head_human"}
+    if key in ("model.head", "model.trained_on"):
+        before["model"] = {"trained": ["network.keras"], "trained_on": ["chr1"], "head": "head_human"}
     if key == "attribution.hypothetical":
         before["motifs"]["patterns"] = {"discover": False}
     if section == "splits" and last in ("folds", "val_fraction", "test_fraction"):
