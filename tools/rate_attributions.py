@@ -23,7 +23,6 @@ from cisnake.interpret.motifs import HitFile
 
 # Share of the genes, by absolute measured score, that count as responding.
 RESPONDING = 0.25
-P_VALUE = 1e-4
 # Shifts, in bases, of the places with which a hit is compared.
 SHIFTS = np.concatenate([np.arange(-100, -19, 5), np.arange(20, 101, 5)])
 
@@ -77,11 +76,10 @@ def rate(attributions: AttributionFile, hits: HitFile, names: list[str]) -> pd.D
     row_of = {gene: row for row, gene in enumerate(hits.windows["gene_id"])}
     genes = attributions.windows["gene_id"].to_numpy()[chosen]
     found = hits.read(np.array([row_of[gene] for gene in genes]))
-    good = hits.levels["p_value"].to_numpy()[found.level] <= P_VALUE
     motif_names = hits.motifs["motif_name"].str.casefold().to_numpy()[found.motif]
     rows = []
     for name in names:
-        mine = good & (motif_names == name.casefold())
+        mine = motif_names == name.casefold()
         values = site_auroc(strength, found.row[mine], found.start[mine], found.end[mine])
         auroc = np.nanmean(values) if np.isfinite(values).any() else np.nan
         rows.append({"motif": name, "hits": int(mine.sum()), "AUROC": auroc})
