@@ -17,11 +17,11 @@ _HELD_OUT = {
 _IN_WORDS = {"test": "held-out", "val": "validation", "train": "training"}
 _MAX_NAMES = 8
 _MEANING = {
-    "well above the baseline": "the network is well above this baseline.",
-    "at the baseline": "the network is at this baseline, not clearly above it.",
-    "below the baseline": "the network is below this baseline.",
-    "no better than the mean": "the network is no better than predicting the mean.",
-    "unknown": "whether the network is better cannot be told from these genes.",
+    "well above the baseline": "the model is well above this baseline.",
+    "at the baseline": "the model is at this baseline, not clearly above it.",
+    "below the baseline": "the model is below this baseline.",
+    "no better than the mean": "the model is no better than predicting the mean.",
+    "unknown": "whether the model is better cannot be told from these genes.",
 }
 _PREDICTED = {"no better than the mean": "no better than by the mean", "below the baseline": "worse than by the baseline"}
 _ADVICE = "Do not interpret the peaks, motifs and genes below before it predicts better."
