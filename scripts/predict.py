@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from cisnake import program
+from cisnake.data.coverage import read_network_tasks
 from cisnake.data.genome import Genome
-from cisnake.data.matrix import name_tasks
 from cisnake.data.windows import read_region_windows, read_sequences
 from cisnake.errors import InputError
 from cisnake.model import read_params
@@ -39,12 +39,13 @@ def main(args: argparse.Namespace) -> None:
 
     configure_devices(args.threads, 0)
     models = [read_network(path, params, args.head) for path in args.networks]
-    length, tasks = models[0].input_shape[1], name_tasks(args.tasks, models[0].output_shape[-1])
+    length = models[0].input_shape[1]
+    tasks, strand_pair = read_network_tasks(args.tasks, models[0].output_shape[-1])
     if args.regions:
         windows = read_region_windows(args.regions, Genome(args.genome), length)
     else:
         windows = read_sequences(args.sequences, length)
-    views = WindowViews(args.shifts, args.reverse_complement)
+    views = WindowViews(args.shifts, args.reverse_complement, strand_pair)
     n = write_window_predictions(windows, models, tasks, args.output, views, args.gene_start, args.batch_size)
     program.log.info("%d windows predicted by %d networks", n, len(models))
 

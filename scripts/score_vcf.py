@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from cisnake import program
+from cisnake.data.coverage import read_network_tasks
 from cisnake.data.genome import Genome
-from cisnake.data.matrix import name_tasks
 from cisnake.model import read_params
 from cisnake.variants import VARIANT_STATISTICS, read_variants
 
@@ -38,8 +38,8 @@ def main(args: argparse.Namespace) -> None:
 
     configure_devices(args.threads, 0)
     models = [read_network(path, params, args.head) for path in args.networks]
-    tasks = name_tasks(args.tasks, models[0].output_shape[-1])
-    views = WindowViews(args.shifts, args.reverse_complement)
+    tasks, strand_pair = read_network_tasks(args.tasks, models[0].output_shape[-1])
+    views = WindowViews(args.shifts, args.reverse_complement, strand_pair)
     scores = score_centered(variants, genome, models, args.statistics, views, args.batch_size)
     write_centered(variants, scores, args.statistics, tasks, args.output)
     for status, count in variants["status"].value_counts().items():

@@ -42,7 +42,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", type=Path, required=True, nargs="+", metavar="FILE", help=".keras, or .h5 with --params")
     parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of .h5 networks")
     parser.add_argument("--head", metavar="KEY", help="head to use, if the networks have several")
-    tasks = "table with the names of the tasks: column task or identifier (default: numbers)"
+    tasks = "table with the names of the tasks: column task or identifier, and strand_pair"
     parser.add_argument("--tasks", type=Path, metavar="TSV", help=tasks)
     parser.add_argument("--shifts", type=int, nargs="+", default=[0], metavar="BASES", help="averaged over (default: 0)")
     parser.add_argument("--reverse-complement", action="store_true", help="average over both strands")

@@ -11,6 +11,7 @@ from .reader import clipped as clipped
 from .reader import negative_tracks as negative_tracks
 from .tracks import SUM_STATS as SUM_STATS
 from .tracks import as_bigwigs as as_bigwigs
+from .tracks import read_network_tasks as read_network_tasks
 from .tracks import read_pairs as read_pairs
 from .tracks import read_tracks as read_tracks
 from .transform import ORDERS as ORDERS

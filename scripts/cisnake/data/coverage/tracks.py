@@ -139,6 +139,40 @@ def read_pairs(path: str | Path, table: pd.DataFrame) -> np.ndarray:
     return pairs
 
 
+def read_network_tasks(path: str | Path | None, count: int) -> tuple[list[str], list[int] | None]:
+    """Return the names of the tasks of a network, and for each the task of the other strand.
+
+    Parameters
+    ----------
+    path: str or Path, optional
+        Table with the column `task`, or `identifier` as in Basenji's tables of targets, in the order of the network, and
+        optionally strand_pair (see `read_pairs`). Default None: task_0, task_1, ..., without partners.
+    count: int
+        Number of tasks that the network predicts.
+
+    Returns
+    -------
+    names: list of str
+    strand_pair: list of int, or None
+        None if the table has no such column.
+
+    Raises
+    ------
+    InputError
+        The table has neither column or another number of rows, or its strand pairs do not name each other.
+    """
+    if path is None:
+        return [f"task_{i}" for i in range(count)], None
+    table = read_user_table(path)
+    column = next((name for name in ("task", "identifier") if name in table), None)
+    if column is None:
+        raise InputError(f"{path} has no column task or identifier: its columns are {', '.join(table.columns)}.")
+    if len(table) != count:
+        raise InputError(f"{path} names {len(table)} tasks, but the network predicts {count}.")
+    names = list(table[column].astype(str))
+    return names, read_pairs(path, table.assign(identifier=names)).tolist() if "strand_pair" in table else None
+
+
 def as_bigwigs(tracks: pd.DataFrame, converted: str | Path) -> pd.DataFrame:
     """Replace files of other formats by the BigWigs that make_track writes: `<identifier>.bw` in the folder `converted`."""
     other = tracks["format"] != "bigwig"

@@ -8,7 +8,6 @@ from .measurements import describes_tasks as describes_tasks
 from .measurements import find_rows as find_rows
 from .measurements import matrix_files as matrix_files
 from .measurements import matrix_keys as matrix_keys
-from .measurements import name_tasks as name_tasks
 from .measurements import read_matrix as read_matrix
 from .measurements import read_task_names as read_task_names
 from .measurements import read_tasks_table as read_tasks_table

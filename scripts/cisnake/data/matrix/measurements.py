@@ -159,33 +159,6 @@ def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
     return (None, None) if targets.cells else (targets.layer, targets.gene_column)
 
 
-def name_tasks(path: str | Path | None, count: int) -> list[str]:
-    """Return the names of the tasks of a network.
-
-    Parameters
-    ----------
-    path: str or Path, optional
-        Table with the column `task`, or `identifier` as in Basenji's tables of targets, in the order of the network. Default
-        None: task_0, task_1, ...
-    count: int
-        Number of tasks that the network predicts.
-
-    Raises
-    ------
-    InputError
-        The table has neither column, or another number of rows.
-    """
-    if path is None:
-        return [f"task_{i}" for i in range(count)]
-    table = read_user_table(path)
-    column = next((name for name in ("task", "identifier") if name in table), None)
-    if column is None:
-        raise InputError(f"{path} has no column task or identifier: its columns are {', '.join(table.columns)}.")
-    if len(table) != count:
-        raise InputError(f"{path} names {len(table)} tasks, but the network predicts {count}.")
-    return list(table[column].astype(str))
-
-
 def read_tasks_table(
     path: str | Path | None,
     tasks: list[str],
