@@ -39,13 +39,14 @@ def main(args: argparse.Namespace) -> None:
     if section.trained:
         model, *_ = (read_given(path, params, seq_len, bins, section.head) for path in section.trained)
     else:
-        model = untrained(section.params, section.overrides, seq_len, bins)
+        keys = f"targets.bin_size {targets.bin_size} and targets.crop {targets.crop}"
+        model = untrained(section.params, section.overrides, seq_len, bins, keys)
     shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(model.output_shape[1:])}
     write_json({"parameters": model.count_params(), **shapes}, args.output)
     program.log.info("the network has %d parameters and predicts %d bins of %d tasks", model.count_params(), *bins)
 
 
-def untrained(file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[int, int]) -> keras.Model:
+def untrained(file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[int, int], keys: str) -> keras.Model:
     from cisnake.model.network import build_model, check_single_head
 
     params = read_params(file, overrides)["model"]
@@ -55,8 +56,7 @@ def untrained(file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[in
     if predicted != bins:
         raise InputError(
             f"the network of {file} predicts shape {predicted} (positions, tasks) from windows of {seq_len} bases, "
-            f"but targets.bin_size and targets.crop require {bins}: change the pooling and cropping of the network, or change "
-            "these keys."
+            f"but {keys} require {bins}: change the pooling and cropping of the network, or change these keys."
         )
     return model
 

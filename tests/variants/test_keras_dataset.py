@@ -294,7 +294,8 @@ def test_keras_predicts_from_any_number_of_workers(tiny, genes, dataset):
     ref, alt = data.alleles(expected)
     assert ref.shape == (len(data.scored), 3, 2)
     np.testing.assert_array_equal(np.stack([ref, alt], axis=2).reshape(-1, 2), expected)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    # Not forked: TensorFlow has threads in this process, with which a forked child can wait for ever.
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.map(data.__getitem__, range(len(data)))
     np.testing.assert_array_equal(np.concatenate([x for (x,) in found]), all_windows(data))
 

@@ -161,7 +161,7 @@ def _genes(folder: Path) -> pd.DataFrame:
 
 
 def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]:
-    paths = sorted((folder / "models").glob("*/*/params.yaml"))
+    paths = [model / "params.yaml" for model in sorted((folder / "models").glob("*/*/"))]
     if config is not None:
         folds, replicates = range(config["splits"].get("folds") or 1), range(config["train"]["replicates"])
         paths = [folder / f"models/fold_{i}/replicate_{j}/params.yaml" for i in folds for j in replicates]

@@ -338,7 +338,8 @@ def test_program(folder, tmp_path, monkeypatch):
     sections = {"attribution": section, "run": {"seed": 4}, "resources": {"batch_size": 4}}
     command = [*configured(tmp_path, **sections), "--dataset", folder / "dataset.h5", "--models", *models(folder)]
     command += ["--tasks", folder / "tasks.tsv", "--shard", "1", "--output", tmp_path]
-    asked = {"method": "integrated_gradients", "options": {"n_steps": 3}, "views": WindowViews([-1, 1], True)}
+    options = {"n_steps": 3, "tolerance": 0.05}
+    asked = {"method": "integrated_gradients", "options": options, "views": WindowViews([-1, 1], True)}
     asked["extras"] = Extras("float16", True, 3, 2, 4)
     attribute_genes.main(attribute_genes.parser().parse_args([str(part) for part in command]))
     for found, expected in zip(outputs, run(folder, tmp_path / "function", shard=(1, 2), **asked), strict=True):
@@ -360,7 +361,9 @@ def test_the_configuration_has_the_defaults_of_the_library():
         if name != "gradient"
     }
     assert set(keys["method"]["enum"]) == set(ATTRIBUTION_METHODS) - {"gradient"}
-    for option in set(options) - {"sample_mask", "sample_value"}:
+    # Runs repeat inaccurate integrations; the library does what it is told.
+    assert (keys["tolerance"]["default"], options["tolerance"]) == (0.05, 0.0)
+    for option in set(options) - {"sample_mask", "sample_value", "tolerance"}:
         assert keys[option]["default"] == options[option], option
 
 
