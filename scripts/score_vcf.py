@@ -22,8 +22,9 @@ def parser() -> argparse.ArgumentParser:
     program.add_network_options(p)
     p.add_argument("--vcf", type=Path, required=True, metavar="VCF", help="variants, .vcf or .vcf.gz")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    known = ", ".join(VARIANT_STATISTICS)
-    p.add_argument("--statistics", nargs="+", default=["logSUM", "D2"], metavar="NAME", help=f"of {known} (default: logSUM D2)")
+    known = list(VARIANT_STATISTICS)
+    told = f"of {', '.join(known)} (default: logSUM D2)"
+    p.add_argument("--statistics", nargs="+", choices=known, default=["logSUM", "D2"], metavar="NAME", help=told)
     p.add_argument("--output", type=Path, required=True, metavar="TSV")
     return p
 
@@ -34,11 +35,12 @@ def main(args: argparse.Namespace) -> None:
     params = read_params(args.params) if args.params else None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import WindowViews, configure_devices, read_network
-    from cisnake.variants import score_centered, write_centered
+    from cisnake.variants import mark_too_long, score_centered, write_centered
 
     configure_devices(args.threads, 0)
     models = [read_network(path, params, args.head) for path in args.networks]
     tasks, strand_pair = read_network_tasks(args.tasks, models[0].output_shape[-1])
+    variants = mark_too_long(variants, models[0].input_shape[1])
     views = WindowViews(args.shifts, args.reverse_complement, strand_pair)
     scores = score_centered(variants, genome, models, args.statistics, views, args.batch_size)
     write_centered(variants, scores, args.statistics, tasks, args.output)

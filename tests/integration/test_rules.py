@@ -123,6 +123,7 @@ KINDS = {
     "cells": of_files({"cells": remote("cells.h5ad"), "cell_table": remote("cells.tsv"), "pseudobulks": {"by": ["type"]}})
     | {"splits": {"regions": remote("regions.tsv")}},
     "trained networks": simulated(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
+    "trained coverage networks": coverage(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
     "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},
 }
 

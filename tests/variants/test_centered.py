@@ -15,7 +15,7 @@ from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.model import WindowViews
 from cisnake.variants import read_variants
-from cisnake.variants.centered import centered_windows, score_centered
+from cisnake.variants.centered import centered_windows, mark_too_long, score_centered
 from cisnake.variants.statistics import compare_predictions
 
 LENGTH = 40
@@ -68,6 +68,25 @@ def test_an_allele_that_fills_half_the_window_is_refused(tiny):
         centered_windows(Genome(tiny.fasta), "chr1", 100, "A", "A" + "C" * 20, LENGTH)
 
 
+@pytest.mark.parametrize("length", [40, 41])
+def test_what_is_marked_as_too_long_is_what_windows_refuse(length, tiny):
+    genome, whole = Genome(tiny.fasta), tiny.chromosomes["chr1"]
+    alleles = [(whole[100 : 101 + n], whole[100]) for n in (18, 19, 20, 21)] + [
+        (whole[100], whole[100] + "C" * n) for n in (19, 20, 21)
+    ]
+    variants = pd.DataFrame(
+        [("chr1", 100, *pair, "ok") for pair in alleles], columns=["chrom", "start", "ref", "alt", "status"]
+    )
+    marked = mark_too_long(variants, length)["status"] == "too_long"
+    assert 0 < marked.sum() < len(marked)
+    for (ref, alt), refused in zip(alleles, marked, strict=True):
+        if refused:
+            with pytest.raises(InputError, match="exceeds the window"):
+                centered_windows(genome, "chr1", 100, ref, alt, length)
+        else:
+            assert len(centered_windows(genome, "chr1", 100, ref, alt, length)[2]) == length
+
+
 @pytest.fixture
 def vcf(tmp_path, tiny):
     whole = tiny.chromosomes["chr2"]
@@ -79,6 +98,7 @@ def vcf(tmp_path, tiny):
         ("deletion", 401, whole[400:405], whole[400]),
         ("wrong", 501, other[whole[500]], other[other[whole[500]]]),
         ("edge", 600, whole[599], other[whole[599]]),
+        ("long", 301, whole[300:325], whole[300]),
     ]
     path = tmp_path / "a.vcf"
     path.write_text("#CHROM\tPOS\tID\tREF\tALT\n" + "".join(f"chr2\t{p}\t{i}\t{r}\t{a}\n" for i, p, r, a in rows))
@@ -88,7 +108,7 @@ def vcf(tmp_path, tiny):
 @pytest.mark.parametrize("positions", [True, False])
 def test_scores_compare_predictions_for_the_alleles(positions, vcf, tiny):
     genome, model, names = Genome(tiny.fasta), network(positions), ["SUM", "logD2", "REF"]
-    variants = read_variants(vcf, genome)
+    variants = mark_too_long(read_variants(vcf, genome), LENGTH)
     views = WindowViews(reverse_complement=True)
     found = list(score_centered(variants, genome, [model], names, views, batch_size=2))
     rows = np.concatenate([rows for rows, _ in found])
@@ -136,8 +156,9 @@ def test_the_program_lists_every_variant(vcf, tmp_path, tiny):
     table = pd.read_csv(tmp_path / "effects.tsv", sep="\t")
     assert list(table.columns) == ["variant_id", "chrom", "pos", "ref", "alt", "status", "task", "SUM", "JS"]
     counts = table.groupby("variant_id").size().to_dict()
-    assert counts == {"snv": 2, "flipped": 2, "insertion": 2, "deletion": 2, "edge": 2, "wrong": 1}
-    scored = table[table["variant_id"] != "wrong"]
+    assert counts == {"snv": 2, "flipped": 2, "insertion": 2, "deletion": 2, "edge": 2, "wrong": 1, "long": 1}
+    scored = table[~table["variant_id"].isin(["wrong", "long"])]
     assert scored["SUM"].abs().gt(0).all() and scored["JS"].gt(0).all()
+    assert table.loc[table["variant_id"] == "long", "status"].tolist() == ["too_long"]
     wrong = table[table["variant_id"] == "wrong"].iloc[0]
     assert wrong["status"] == "mismatch" and pd.isna(wrong["SUM"]) and wrong["pos"] == 501

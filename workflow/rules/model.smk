@@ -34,6 +34,7 @@ if TRAINED:
         input:
             network=given_network,
             dataset=f"{R}/dataset.h5",
+            checked=f"{R}/network.json" if COVERAGE_RUN else [],
         output:
             model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
             params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",

@@ -1,4 +1,5 @@
 from .centered import centered_windows as centered_windows
+from .centered import mark_too_long as mark_too_long
 from .centered import score_centered as score_centered
 from .centered import write_centered as write_centered
 from .effects import find_genes as find_genes

@@ -73,6 +73,22 @@ def centered_windows(
     return window(alleles[0], center), window(alleles[1], center), window(alleles[1], moved)
 
 
+def mark_too_long(variants: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Return variants with the status `too_long` where an allele does not fit into half a window.
+
+    Parameters
+    ----------
+    variants: pandas.DataFrame
+        From `read_variants`.
+    length: int
+        Bases in a window.
+    """
+    scored = variants["status"].isin(_SCORED)
+    changes = [trim(*row) if ok else None for ok, *row in zip(scored, variants["start"], variants["ref"], variants["alt"])]
+    longest = np.array([0 if change is None else max(change.end - change.start, len(change.alt)) for change in changes], int)
+    return variants.assign(status=variants["status"].mask(longest > (length - 1) // 2, "too_long"))
+
+
 def score_centered(
     variants: pd.DataFrame,
     genome: Genome,
@@ -91,7 +107,7 @@ def score_centered(
     Parameters
     ----------
     variants: pandas.DataFrame
-        From `read_variants`. Only those with the status ok or flipped are scored.
+        From `read_variants` and `mark_too_long`. Only those with the status ok or flipped are scored.
     genome: Genome
     models: sequence of keras.Model
         With the same input, of depth 4, and output.
@@ -111,7 +127,7 @@ def score_centered(
     Raises
     ------
     InputError
-        The networks read the gene body, an allele is too long, or a statistic is unknown.
+        The networks read the gene body, or a statistic is unknown.
     """
     _, length, depth = models[0].input_shape
     if depth != 4:
@@ -149,7 +165,7 @@ def write_centered(
     tasks: Sequence[str],
     output: str | Path,
 ) -> None:
-    """Write one row per variant and task, batch by batch, and one row without scores per variant that was not scored.
+    """Write one row per variant and task, batch by batch, and then one row without scores per variant that was not scored.
 
     Parameters
     ----------

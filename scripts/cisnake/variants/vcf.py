@@ -62,7 +62,7 @@ def read_variants(path: str | Path, genome: Genome) -> pd.DataFrame:
         - `mismatch`: the genome has neither allele, or does not have REF of a deletion (a match of the single base in ALT
           would be weak evidence);
         - `no_alt`: ALT is missing or identical to REF;
-        - `unknown_ref`: REF has N, which is no base to compare with;
+        - `unknown_ref`: REF contains N, so it cannot be compared with the genome;
         - `symbolic`: `*`, `<DEL>`, a breakend, or any other string with letters other than A, C, G, T;
         - `unknown_chromosome`, `out_of_range`: the position does not exist in the genome.
 
