@@ -7,7 +7,6 @@ computed together, which is faster than one after the other. One file per contra
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -26,7 +25,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.interpret.attribution import AttributionSettings, Extras, GeneShard, attribute_shard
     from cisnake.model import WindowViews, configure_devices
 

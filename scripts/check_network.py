@@ -6,7 +6,6 @@ Writes the number of parameters, and the shapes of the input and the output.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,6 @@ def main(args: argparse.Namespace) -> None:
     seq_len = configured.windows.upstream + configured.windows.downstream
     bins = (seq_len - 2 * targets.crop) // targets.bin_size, args.tasks
     params = read_params(section.params, section.overrides) if section.params else None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import read_given
 
     if section.trained:

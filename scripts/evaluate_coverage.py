@@ -7,7 +7,6 @@ the k-mers around each bin. Writes scores per task, a summary, and measured and 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -33,7 +32,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.evaluate import evaluate_tiles, gene_profiles
     from cisnake.model import configure_devices
 

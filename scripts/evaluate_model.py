@@ -7,7 +7,6 @@ contrast and per gene, a summary, and all predictions.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -31,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.evaluate import evaluate_split, read_baselines, read_choices, write_evaluation
     from cisnake.model import configure_devices
 

@@ -7,7 +7,6 @@ origin.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import yaml
@@ -39,7 +38,6 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         length = int(file["seq_len"][()])
         _, n_tasks, bins = file["labels"].shape
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import read_given
 
     shape = (bins, n_tasks) if configured.targets.kind == "coverage" else (n_tasks,)

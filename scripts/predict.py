@@ -7,7 +7,6 @@ output has the mean over all networks, shifts and strands.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import program
@@ -34,7 +33,6 @@ def main(args: argparse.Namespace) -> None:
     if args.regions and not args.genome:
         raise InputError("--regions needs --genome.")
     params = read_params(args.params) if args.params else None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import WindowViews, configure_devices, read_network, write_window_predictions
 
     configure_devices(args.threads, 0)

@@ -11,7 +11,6 @@ bootstrap intervals.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
     configure_devices(args.threads)

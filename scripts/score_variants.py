@@ -9,7 +9,6 @@ replicate. Every variant is in the output; if a variant was not scored, its stat
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -36,7 +35,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, gene_readout, predictors_by_fold
 
     configured = configuration.read(args, "score_variants")

@@ -7,7 +7,6 @@ by score_variants.py.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from cisnake import program
@@ -33,7 +32,6 @@ def main(args: argparse.Namespace) -> None:
     genome = Genome(args.genome)
     variants = read_variants(args.vcf, genome)
     params = read_params(args.params) if args.params else None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import WindowViews, configure_devices, read_network
     from cisnake.variants import mark_too_long, score_centered, write_centered
 

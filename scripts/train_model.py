@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import yaml
@@ -45,7 +44,6 @@ def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "train_model")
     params = read_params(configured.model.params, configured.model.overrides)
     seed = replicate_seed(configured.run.seed, args.fold, args.replicate)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
     from cisnake.model.training import Tracker, Trainer, blend_with_words, complete_params, training_batches
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,15 @@ def test_lines_of_a_long_task_are_farther_apart():
 )
 def test_duration(seconds, text):
     assert program.duration(seconds) == text
+
+
+def test_tensorflow_is_set_up_before_it_is_imported_unless_the_user_did(monkeypatch):
+    # Set and deleted, so that both are undone at the end.
+    for name in ("TF_CPU_ALLOCATOR_USE_BFC", "TF_CPU_BFC_MEM_LIMIT_IN_MB", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC")
+    monkeypatch.setattr(program, "_start_log", lambda path, name: None)
+    monkeypatch.setattr(program.signal, "signal", lambda *args: None)
+    seen = []
+    program.run(lambda args: seen.append(dict(os.environ)), program.argument_parser("Do nothing."), [])
+    assert seen[0]["TF_CPU_ALLOCATOR_USE_BFC"] == "true" and seen[0]["TF_CPP_MIN_LOG_LEVEL"] == "0"

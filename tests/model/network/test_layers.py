@@ -107,6 +107,19 @@ def test_strand_max_pooling_equals_separate_pooling(pool_size):
     assert StrandMaxConv1D(8, 5, pool_size).compute_output_shape(x.shape) == pooled.shape
 
 
+@pytest.mark.parametrize("pool_size", [1, 5, 30])
+def test_gradients_of_strand_max_obey_eulers_theorem_even_if_responses_tie(pool_size):
+    # Without bias, responses are homogeneous of degree 1 in the kernel. In a repeat, responses of a pool are equal.
+    x, layer = tf.constant(np.tile(windows(4, n=1, length=4), (1, 8, 1))), StrandMaxConv1D(8, 5, pool_size)
+    layer.build(x.shape)
+    with tf.GradientTape() as tape:
+        responses = tf.reduce_sum(layer(x), axis=(0, 1))
+        total = tf.reduce_sum(responses * np.arange(1, 9, dtype=np.float32))
+    slope = tape.gradient(total, layer.kernel.value)
+    assert abs(float(total)) > 1
+    assert float(tf.reduce_sum(slope * layer.kernel.value)) == pytest.approx(float(total), rel=1e-4)
+
+
 # Attention
 
 

@@ -90,6 +90,33 @@ def test_the_layer_is_linear_in_each_base():
         np.testing.assert_allclose(layer(middle), 0.3 * layer(a) + 0.7 * layer(b), rtol=1e-3, atol=1e-3)
 
 
+def test_words_of_ambiguous_bases_are_counted_for_each_base():
+    table, windows = word_table(), codes(n=2, high=4)
+    either = one_hot(windows)
+    either[:, 22] = [1, 0, 0, 1]
+    expected = -table.predict(np.where(np.arange(LENGTH) == 22, 4, windows).astype(np.int8))
+    for base in (0, 3):
+        expected = expected + table.predict(np.where(np.arange(LENGTH) == 22, base, windows).astype(np.int8))
+    np.testing.assert_allclose(lookup(table)(either), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_looked_up_and_multiplied_words_agree_with_their_gradients(compiled):
+    layer, x = lookup(word_table()), one_hot(codes())
+
+    def slopes(x):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            predicted = layer(x)
+            totals = [tf.reduce_sum(predicted[:, task]) for task in range(TASKS)]
+        return predicted, [tape.gradient(total, x) for total in totals]
+
+    slopes = tf.function(slopes) if compiled else slopes
+    # The second is not one-hot, if only just.
+    for found, expected in zip(tf.nest.flatten(slopes(tf.constant(x))), tf.nest.flatten(slopes(tf.constant(x * 0.999999)))):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_window_without_known_bases_has_only_the_intercept():
     table = word_table()
     np.testing.assert_allclose(lookup(table)(np.zeros((1, LENGTH, 4), np.float32))[0], table.intercept)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from cisnake.words import WordBlock
 
 _registered = keras.saving.register_keras_serializable(package="cisnake")
+
+# Occurrences of words of up to so many bases are summed directly.
+_LONGEST_SUMMED = 3
 
 
 @_registered
@@ -40,7 +46,7 @@ class WordTableLookup(layers.Layer):
     base: at a one-hot window, the gradient is exactly the change that each substitution of a single base would cause. Words
     with an unknown base (all zeros) are not counted.
 
-    Counts are computed as products of two matrices, positions by first halves of words and positions by second halves.
+    Windows of known and unknown bases alone are looked up; for others, products are summed.
 
     Parameters
     ----------
@@ -58,26 +64,89 @@ class WordTableLookup(layers.Layer):
         self.intercept = self.add_weight(shape=(self.tasks,), initializer="zeros", trainable=False, name="intercept")
 
     def call(self, inputs: Any) -> Any:
-        bases = inputs[..., :4]
-        length, counts = bases.shape[1], []
-        for k, start, end, step, _ in self.blocks:
-            n = math.ceil((min(end, length - k + 1) - start) / step)
-            at = [bases[:, start + i : start + i + (n - 1) * step + 1 : step] for i in range(k)]
-            # Even the empty first half of words of one base.
-            halves = [_joint(at[: k // 2], ops.ones_like(at[0][..., :1])), _joint(at[k // 2 + 1 :], at[k // 2])]
-            words = ops.matmul(ops.transpose(halves[0], (0, 2, 1)), halves[1])
-            counts.append(ops.reshape(words, (-1, 4**k)))
-        return ops.matmul(ops.concatenate(counts, axis=1), self.table) + self.intercept
+        counts = _count_words(tf.slice(inputs, (0, 0, 0), (-1, -1, 4)), self.blocks)
+        return ops.matmul(counts, self.table) + self.intercept
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"blocks": [list(block) for block in self.blocks], "tasks": self.tasks}
 
 
-def _joint(bases: list[Any], words: Any) -> Any:
-    """Return the occurrences of words that are extended by successive bases; shape=(batch, positions, words)."""
-    for base in bases:
-        words = ops.reshape(words[..., :, None] * base[..., None, :], (-1, *words.shape[1:-1], words.shape[-1] * 4))
-    return words
+def _count_words(bases: tf.Tensor, blocks: Sequence[WordBlock]) -> tf.Tensor:
+    """Return the counts of words, shape (batch, words), in the fastest way that the bases allow."""
+
+    @tf.custom_gradient
+    def count(bases: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(bases)
+                counts = _multiplied(bases, blocks)
+            return tape.gradient(counts, bases, output_gradients=upstream)
+
+        one_hot = tf.reduce_all((bases == 0) | (bases == 1)) & tf.reduce_all(tf.reduce_sum(bases, axis=2) <= 1)
+        return tf.cond(one_hot, lambda: _looked_up(bases, blocks), lambda: _multiplied(bases, blocks)), gradient
+
+    return count(bases)
+
+
+def _looked_up(bases: tf.Tensor, blocks: Sequence[WordBlock]) -> tf.Tensor:
+    """Return the counts of words in one-hot windows, shape (batch, words)."""
+    codes = tf.argmax(bases, axis=2, output_type=tf.int32)
+    unknown = tf.reduce_sum(bases, axis=2) == 0
+    # Entry 0 takes the words with an unknown base.
+    numbers, first = [], 1
+    for k, start, end, step, _ in blocks:
+        last = min(end, bases.shape[1] - k + 1)
+        at = [slice(start + i, last + i, step) for i in range(k)]
+        number = first + sum(codes[:, at[i]] * 4 ** (k - 1 - i) for i in range(k))
+        numbers.append(tf.where(functools.reduce(tf.logical_or, [unknown[:, part] for part in at]), 0, number))
+        first += 4**k
+    windows = tf.shape(bases)[0]
+    numbers = tf.concat(numbers, axis=1) + first * tf.range(windows)[:, None]
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(numbers, bases.dtype), numbers, first * windows)
+    return tf.reshape(counts, (windows, first))[:, 1:]
+
+
+def _multiplied(bases: tf.Tensor, blocks: Sequence[WordBlock]) -> tf.Tensor:
+    """Return the expected counts of words in windows of bases between 0 and 1, shape (batch, words).
+
+    The joint occurrences of the first half of a word and of its second half are a product of two matrices, which has a row for
+    each position and block, or first half, and a column for each second half.
+    """
+    length, counts = bases.shape[1], []
+    joint = functools.cache(lambda k: _joint(bases, k))
+    for k, same_k in itertools.groupby(blocks, key=lambda block: block.k):
+        positions = length - k + 1
+        members = np.transpose([_member(block, positions) for block in same_k])
+        half = k // 2 if k > _LONGEST_SUMMED else 0
+        if half:
+            # Blocks are as another base before the word.
+            firsts = tf.concat([_positions(joint(half), 0, positions)] * members.shape[1], axis=2) * np.repeat(
+                members, 4**half, 1
+            )
+        else:
+            firsts = members[None]
+        words = tf.matmul(firsts, _positions(joint(k - half), half, positions), transpose_a=True)
+        counts.append(tf.reshape(words, (-1, members.shape[1] * 4**k)))
+    return tf.concat(counts, axis=1)
+
+
+def _member(block: WordBlock, positions: int) -> np.ndarray:
+    """Return 1 where words of a block begin and 0 elsewhere."""
+    member = np.zeros(positions, np.float32)
+    member[block.start : block.end : block.step] = 1
+    return member
+
+
+def _joint(bases: tf.Tensor, k: int) -> tf.Tensor:
+    """Return the occurrences of the words of k bases, shape (batch, positions, 4^k)."""
+    positions, words = bases.shape[1] - k + 1, np.arange(4**k)
+    columns = [np.eye(4, dtype=np.float32)[:, words // 4 ** (k - 1 - i) % 4] for i in range(k)]
+    return functools.reduce(tf.multiply, [tf.matmul(_positions(bases, i, positions), columns[i]) for i in range(k)])
+
+
+def _positions(values: tf.Tensor, start: int, count: int) -> tf.Tensor:
+    # The gradient of a slice by brackets takes ten times as long.
+    return values if count == values.shape[1] else tf.slice(values, (0, start, 0), (-1, count, -1))
 
 
 @_registered
