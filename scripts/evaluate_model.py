@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
     program.add_model_options(p)
     p.add_argument("--split", choices=("val", "test"), default="test", help="split to evaluate (default: test)")
     p.add_argument("--tasks", type=Path, required=True, metavar="TSV", help="task table with groups")
-    p.add_argument("--baselines", type=Path, required=True, metavar="H5", help="predictions from fit_baselines.py")
-    p.add_argument("--baseline-choices", type=Path, required=True, metavar="TSV", help="choices from fit_baselines.py")
+    p.add_argument("--baselines", type=Path, metavar="H5", help="predictions from fit_baselines.py (default: no baseline)")
+    p.add_argument("--baseline-choices", type=Path, metavar="TSV", help="choices from fit_baselines.py")
     p.add_argument("--output", type=Path, required=True, metavar="DIR")
     return p
 
@@ -39,7 +39,8 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         tasks = read_tasks_table(args.tasks, read_tasks(file))
     contrasts = resolve_contrasts(configured.attribution.contrasts or {}, tasks)
-    ridges, choices = read_baselines(args.baselines, args.split), read_choices(args.baseline_choices)
+    ridges = read_baselines(args.baselines, args.split) if args.baselines else None
+    choices = read_choices(args.baseline_choices) if args.baseline_choices else None
     section = configured.model
     params = read_params(section.params, section.overrides) if section.params else {}
     from_elsewhere = bool(section.trained or params.get("transfer", {}).get("weights"))

@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
 def expression(args: argparse.Namespace, configured: Sections) -> tuple[list[str], list[str]]:
     table, regions = (path and str(path) for path in (args.splits, args.regions))
     splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
-    annotated, tss = read_annotation(args, configured.annotation)
+    annotated, tss = read_annotation(args, configured)
     matrix = scout.read_measurements(args.matrix, args.tasks, configured.targets)
     own = Path(configured.model.params)
     shipped = sorted((configuration.ROOT / "config" / "models").glob("*.yaml"))
@@ -78,7 +78,7 @@ def coverage(args: argparse.Namespace, configured: Sections) -> tuple[list[str],
     tiles = scout.choose_tiles(read_genes_table(args.tiles), configured.splits.folds or 1, len(chosen))
     settings = CoverageSettings.from_targets(targets, args.blacklist, args.unmappable)
     reader = CoverageReader(chosen, tiles, genome.sizes, targets.bin_size, targets.crop, settings)
-    annotated, _ = read_annotation(args, configured.annotation)
+    annotated, _ = read_annotation(args, configured)
     found = scout.scout_coverage(reader, tiles, len(tracks), genome, annotated)
     advice = scout.write_coverage_advice(found)
     scout.write_scout(args.output, scout.coverage_page(configured.run.name, found, advice), advice, found)

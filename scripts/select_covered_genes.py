@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     annotation, windows, targets = configured.annotation, configured.windows, configured.targets
     region = targets.gene_score.region
     genome = Genome(args.genome)
-    annotated, tss = read_annotation(args, annotation)
+    annotated, tss = read_annotation(args, configured)
     integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
     tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, configured.run.data_dir or ".")
     placed, dropped, summary = select_genes(annotated, tss, genome, annotation, windows)

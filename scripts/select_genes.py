@@ -1,8 +1,7 @@
 """Select the genes of a run and place their windows.
 
 Combines annotation, genome and matrix. Writes one row per selected gene (its TSS, its window, the gene body in the window, its
-split), one row per dropped gene with the reason, the counts of both, and the same for tasks. Genes at borders between regions
-of different splits are dropped; genes that share bases although a table assigns them to different splits are an error.
+split), one row per dropped gene with the reason, the counts of both, and the same for tasks.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from cisnake.data.windows import (
     add_selection_options,
     assign_splits,
     check_overlap,
+    match_places,
     read_annotation,
     require_genes,
     select_genes,
@@ -35,8 +35,13 @@ def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "select_genes")
     add_selection_options(p)
-    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market")
-    p.add_argument("--tasks", type=Path, metavar="TSV", help="task table (default: annotations in an h5ad or GCT matrix)")
+    p.add_argument(
+        "--matrix",
+        type=Path,
+        metavar="FILE",
+        help="matrix: TSV, CSV, GCT, h5ad or Matrix Market (default: nothing is measured)",
+    )
+    p.add_argument("--tasks", type=Path, metavar="TSV", help="task table (default: annotations in the matrix)")
     p.add_argument("--splits", type=Path, metavar="TSV", help="table of splits per gene, if set (splits.genes)")
     p.add_argument("--regions", type=Path, metavar="TSV", help="table of splits per region, if set (splits.regions)")
     p.add_argument("--output-tasks-dropped", type=Path, required=True, metavar="TSV")
@@ -45,24 +50,35 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "select_genes")
-    annotation, windows, targets = configured.annotation, configured.windows, configured.targets
-    table, regions = (path and str(path) for path in (args.splits, args.regions))
-    splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
+    windows, targets = configured.windows, configured.targets
     genome = Genome(args.genome)
-    annotated, tss = read_annotation(args, annotation)
-    ids, tasks, values = read_matrix(args.matrix, *matrix_keys(targets))
-    described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
-    task_table = read_tasks_table(described, tasks, dataclasses.asdict(targets.task_columns), ids)
-    values, task_table, tasks_dropped = filter_tasks(values, task_table, targets.filters.tasks)
+    annotated, tss = read_annotation(args, configured)
+    annotation, matrix, tasks_dropped = configured.annotation, None, pd.DataFrame(columns=["task", "reason", "detail"])
+    columns = dataclasses.asdict(targets.task_columns)
+    if args.matrix:
+        ids, tasks, values = read_matrix(args.matrix, *matrix_keys(targets))
+        if configured.regions.file:
+            annotated, match_by = match_places(annotated, ids)
+            annotation = dataclasses.replace(annotation, match_by=match_by)
+        described = args.tasks or (args.matrix if describes_tasks(args.matrix) else None)
+        task_table = read_tasks_table(described, tasks, columns, ids)
+        values, task_table, tasks_dropped = filter_tasks(values, task_table, targets.filters.tasks)
+        matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes), tasks)
+    else:
+        task_table = read_tasks_table(args.tasks, None, columns)
     # Check contrasts again: filters may have dropped a task, or the matrix did not exist when the run started.
     resolve_contrasts(configured.attribution.contrasts or {}, task_table)
-    matrix = MatrixGenes(ids, np.isfinite(values).any(axis=1), filter_genes(values, targets.filters.genes), tasks)
     kept, dropped, summary = select_genes(annotated, tss, genome, annotation, windows, matrix)
     require_genes(kept, dropped)
-    kept, at_borders = assign_splits(kept, splits, genome.sizes, windows.max_shift, configured.run.seed)
-    dropped = pd.concat([dropped, at_borders[dropped.columns]])
-    if not splits.allow_overlap:
-        check_overlap(kept, splits.folds or 1, windows.max_shift)
+    if configured.splits.unmeasured:
+        kept = kept.assign(split="test", fold=0)
+    else:
+        table, regions = (path and str(path) for path in (args.splits, args.regions))
+        splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
+        kept, at_borders = assign_splits(kept, splits, genome.sizes, windows.max_shift, configured.run.seed)
+        dropped = pd.concat([dropped, at_borders[dropped.columns]])
+        if not splits.allow_overlap:
+            check_overlap(kept, splits.folds or 1, windows.max_shift)
     write_table(tasks_dropped, args.output_tasks_dropped)
     counts = {"n_tasks": len(task_table), "n_tasks_dropped": len(tasks_dropped)}
     write_selection(args, kept, dropped, task_table, summary | counts)

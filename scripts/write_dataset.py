@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from cisnake import __version__, configuration, program
 from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
@@ -18,6 +21,7 @@ from cisnake.data.windows import read_genes_table, split_for_fold
 from cisnake.errors import InputError
 from cisnake.files import digest, file_sha256, read_table
 from cisnake.joins import explain_mismatch
+from cisnake.sections import Sections
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
     configuration.add_options(p, "write_dataset")
     p.add_argument("--genes", type=Path, required=True, metavar="TSV", help="genes.tsv from select_genes.py")
     p.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    p.add_argument("--matrix", type=Path, required=True, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market")
+    p.add_argument(
+        "--matrix", type=Path, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market (default: no labels)"
+    )
     p.add_argument(
         "--tasks", type=Path, metavar="TSV", help="tasks.tsv from select_genes.py (default: all tasks of the matrix)"
     )
@@ -36,8 +42,28 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "write_dataset")
-    folds, max_shift = configured.splits.folds or 1, configured.windows.max_shift
     genes = read_genes_table(args.genes)
+    attributes = {
+        "n_folds": configured.splits.folds or 1,
+        "genome": args.genome.name,
+        "genome_sha256": file_sha256(args.genome),
+        "genes_sha256": file_sha256(args.genes),
+        "cisnake_version": __version__,
+    }
+    if args.matrix:
+        labels = measured_labels(args, configured, genes)
+        files = matrix_files(args.matrix)
+        attributes["matrix_sha256"] = file_sha256(files[0]) if len(files) == 1 else digest(*files)
+    else:
+        tasks = read_table(args.tasks)["task"].tolist()
+        labels = Labels(np.full((len(genes), len(tasks)), np.nan, np.float32), tasks)
+    write_dataset(args.output, genes, labels, Genome(args.genome), Layout(configured.windows.max_shift), attributes)
+    program.log.info("%d genes, %d tasks written to %s", len(genes), len(labels.tasks), args.output)
+
+
+def measured_labels(args: argparse.Namespace, configured: Sections, genes: pd.DataFrame) -> Labels:
+    """Return the labels of genes: rows of the matrix, transformed."""
+    folds = configured.splits.folds or 1
     matrix_genes, tasks, values = read_matrix(args.matrix, *matrix_keys(configured.targets))
     if args.tasks:
         chosen = read_table(args.tasks)["task"].tolist()
@@ -56,20 +82,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError("targets.library is annotation, which requires --dropped: name genes_dropped.tsv.")
     kinds = configured.targets.transform
     transform = fit_transform(kinds, values, train, matrix_genes, tasks, annotated, only_annotated)
-    labels = transform_labels(values[rows], transform, genes["fold"].to_numpy())
-    del values
-    files = matrix_files(args.matrix)
-    attributes = {
-        "n_folds": folds,
-        "genome": args.genome.name,
-        "genome_sha256": file_sha256(args.genome),
-        "matrix_sha256": file_sha256(files[0]) if len(files) == 1 else digest(*files),
-        "genes_sha256": file_sha256(args.genes),
-        "cisnake_version": __version__,
-    }
-    measured = Labels(labels, tasks, transform.to_dict())
-    write_dataset(args.output, genes, measured, Genome(args.genome), Layout(max_shift), attributes)
-    program.log.info("%d genes, %d tasks written to %s", len(genes), len(tasks), args.output)
+    return Labels(transform_labels(values[rows], transform, genes["fold"].to_numpy()), tasks, transform.to_dict())
 
 
 if __name__ == "__main__":

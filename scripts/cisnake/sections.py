@@ -89,6 +89,15 @@ class AnnotationSection:
 
 
 @dataclass(frozen=True)
+class RegionsSection:
+    """Section `regions`."""
+
+    file: Source
+    top: int | None
+    overlaps: str
+
+
+@dataclass(frozen=True)
 class PseudobulksSection:
     """Section `targets.pseudobulks`."""
 
@@ -222,6 +231,7 @@ class SplitsSection:
     folds: int | None
     genes: Source
     regions: Source
+    unmeasured: bool | None
     allow_overlap: bool
 
 
@@ -391,6 +401,7 @@ class Sections:
     run: RunSection
     genome: GenomeSection
     annotation: AnnotationSection
+    regions: RegionsSection
     targets: TargetsSection
     tiles: TilesSection
     windows: WindowsSection

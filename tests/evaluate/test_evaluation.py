@@ -165,11 +165,36 @@ def test_each_gene_is_predicted_and_compared_within_its_fold(written, tmp_path, 
     np.testing.assert_allclose(by_task["kmer_ridge_r2"], each_task(labels[rows], ridge, r2), rtol=1e-3)
 
 
+def test_without_measurements_there_are_predictions_but_no_scores(written, tmp_path):
+    path = written(1)[0]
+    models = save_models(tmp_path, 1, 2)
+    measured = evaluate(path, models, "test")
+    with h5py.File(path, "r+") as file:
+        file["labels"][:] = np.nan
+    found = evaluate_split(path, models, "test", None, None, TASK_TABLE, CONTRASTS, 8)
+    np.testing.assert_array_equal(found.predictions.layers["predicted"], measured.predictions.layers["predicted"])
+    assert found.summary["measured"] is False and measured.summary["measured"] is True
+    assert found.summary["verdict"] == "unknown" and found.summary["baselines"]["kmer_ridge"]["ridges"] == []
+    assert found.by_task["pearson"].isna().all() and found.by_contrast["pearson"].isna().all()
+
+
 def test_files(written, tmp_path):
     path = written(1)[0]
     write_evaluation(tmp_path / "out", evaluate(path, save_models(tmp_path, 1, 2), "val"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    keys = ["split", "n_genes", "n_tasks", "model", "baselines", "replicates", "parts", "ceiling", "conditions", "intervals"]
+    keys = [
+        "split",
+        "n_genes",
+        "measured",
+        "n_tasks",
+        "model",
+        "baselines",
+        "replicates",
+        "parts",
+        "ceiling",
+        "conditions",
+        "intervals",
+    ]
     assert list(summary) == [*keys, "verdict", "contrasts"] and summary["parts"] == {}
     assert set(summary["baselines"]) == {"train_mean", "kmer_ridge"}
     (ridge,) = summary["baselines"]["kmer_ridge"].pop("ridges")

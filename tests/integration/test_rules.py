@@ -124,6 +124,10 @@ KINDS = {
     | {"splits": {"regions": remote("regions.tsv")}},
     "trained networks": simulated(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
     "trained coverage networks": coverage(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
+    "regions": of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")})
+    | {"annotation": {}, "regions": {"file": remote("peaks.narrowPeak")}},
+    "unmeasured": of_files({"tasks": remote("tasks.tsv")})
+    | {"model": {"trained": ["first.keras"]}, "splits": {"unmeasured": True}},
     "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},
 }
 

@@ -390,6 +390,81 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     assert "Nothing was trained" in report and all(network in report for network in networks)
 
 
+def test_regions_around_the_starts_of_genes_are_predicted_as_the_genes(done: Path, results: Path, snakemake: Run) -> None:
+    genes = read_table(results / "genes.tsv", tss="int64")
+    inputs = results / "inputs"
+    rows = [
+        f"{gene.chrom}\t{gene.tss - 20}\t{gene.tss + 30}\tpeak of {gene.gene_id}\t0\t{gene.strand}\t{n}\t1\t1\t20\n"
+        for n, gene in enumerate(genes.itertuples())
+    ]
+    (done / "peaks.narrowPeak").write_text("".join(rows))
+    place = genes["chrom"] + "-" + (genes["tss"] - 20).astype(str) + "-" + (genes["tss"] + 30).astype(str)
+    matrix = read_table(inputs / "expression.tsv")
+    first = matrix.columns[0]
+    matrix = matrix[matrix[first].isin(genes["matrix_id"])]
+    matrix[first] = matrix[first].map(dict(zip(genes["matrix_id"], place, strict=True)))
+    matrix.to_csv(done / "accessibility.tsv", sep="\t", index=False)
+    config = yaml.safe_load((done / "config.yaml").read_text())
+    config["run"] |= {"name": "regions"}
+    config["genome"] = {"fasta": str(inputs / "genome.fa")}
+    config["regions"] = {"file": "peaks.narrowPeak", "top": len(genes) - 10}
+    config["targets"] |= {"matrix": "accessibility.tsv", "tasks": str(inputs / "tasks.tsv")}
+    config["variants"] = {"vcf": str(inputs / "variants.vcf")}
+    config["model"] = {"trained": [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in range(2)]}
+    config["train"] = {}
+    config["attribution"] |= {"n_shards": 1, "genes": "held_out", "null_windows": 20, "quality_genes": 1}
+    config["attribution"]["contrasts"] = {"root": {"on_tasks": ["root"]}}
+    config["motifs"] |= {"probe": {"top": 1, "sites": 2, "draws": 1, "backgrounds": 2}}
+    (done / "regions.yaml").write_text(yaml.safe_dump(config))
+    printed = snakemake(done, "--configfile", "regions.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    own, given = (anndata.read_h5ad(done / f"results/{name}/evaluation/test/predictions.h5ad") for name in ("small", "regions"))
+    given.var_names = given.var_names.str.removeprefix("peak of ")
+    assert own.n_vars - 10 <= given.n_vars <= own.n_vars and given.n_vars > 50
+    np.testing.assert_allclose(given.layers["predicted"], own[:, given.var_names].layers["predicted"], rtol=1e-4, atol=1e-4)
+    regions = read_table(done / "results/regions/genes.tsv")
+    assert set(regions["tss_source"]) == {"summit"}
+    assert read_table(done / "results/regions/genes_dropped.tsv")["reason"].eq("below_top").sum() == 10
+    effects = read_table(done / "results/regions/variants/effects.tsv")
+    assert (effects["status"] == "ok").any() and effects.loc[effects["status"] == "ok", "gene_id"].str.startswith(
+        "peak of "
+    ).all()
+    assert "This run is about regions of the genome" in (done / "results/regions/report.html").read_text()
+    assert "This run is about regions of the genome" not in (results / "report.html").read_text()
+
+
+def test_trained_networks_predict_genes_that_nobody_measured(done: Path, results: Path, snakemake: Run, jobs: Jobs) -> None:
+    own = anndata.read_h5ad(results / "evaluation/test/predictions.h5ad")
+    (done / "few.txt").write_text("\n".join(own.var_names[:12]) + "\n")
+    config = yaml.safe_load((done / "config.yaml").read_text())
+    config["run"] |= {"name": "unmeasured"}
+    config["genome"] = {"fasta": str(results / "inputs/genome.fa")}
+    config["annotation"] = {"gtf": str(results / "inputs/genes.gtf")}
+    config["targets"] = {"tasks": str(results / "inputs/tasks.tsv")}
+    config["model"] = {"trained": [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in range(2)]}
+    config["train"] = {}
+    del config["splits"], config["evaluate"]
+    config["attribution"] |= {"n_shards": 1, "genes": "few.txt", "null_windows": 20, "quality_genes": 1}
+    config["attribution"]["contrasts"] = {"root": {"on_tasks": ["root"]}}
+    config["motifs"] |= {"probe": {"top": 1, "sites": 2, "draws": 1, "backgrounds": 2}}
+    (done / "unmeasured.yaml").write_text(yaml.safe_dump(config))
+    planned = jobs(snakemake(done, "--dry-run", "--configfile", "unmeasured.yaml"))
+    assert not {"fit_baselines", "train_model", "fit_words"} & set(planned) and planned["evaluate_model"] == 1
+    printed = snakemake(done, "--configfile", "unmeasured.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    folder = done / "results/unmeasured"
+    found = anndata.read_h5ad(folder / "evaluation/test/predictions.h5ad")
+    # Also the genes without labels, which the measured run drops.
+    assert found.n_vars > 390 and np.isnan(found.X).all()
+    np.testing.assert_allclose(found[:, own.var_names].layers["predicted"], own.layers["predicted"], rtol=1e-4, atol=1e-4)
+    summary = json.loads((folder / "evaluation/test/summary.json").read_text())
+    assert summary["measured"] is False and summary["model"]["pearson_median"] is None
+    assert len(read_table(folder / "peaks/root.tsv")) > 0
+    report = (folder / "report.html").read_text()
+    assert "Nothing was measured in this run" in report and "Do not interpret" not in report
+    assert "predicted, nothing measured" in printed
+
+
 @pytest.mark.slow
 def test_with_folds_every_gene_is_predicted_by_models_that_were_not_trained_on_it(
     small: Callable[..., Path], snakemake: Run

@@ -49,7 +49,8 @@ def source(section, key, simulated=None):
 
 
 GENOME = source("genome", "fasta", "genome.fa")
-GTF = source("annotation", "gtf", "genes.gtf")
+# Regions are the units of a run in the place of genes.
+GTF = source("annotation", "gtf", "genes.gtf") or source("regions", "file")
 TSS_BED = source("annotation", "tss_bed")
 CELLS = source("targets", "cells")
 CELL_TABLE = source("targets", "cell_table")
@@ -67,6 +68,7 @@ SPLIT_TABLE = source("splits", "genes")
 SPLIT_REGIONS = source("splits", "regions")
 VCF = source("variants", "vcf", "variants.vcf")
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
+UNMEASURED = configuration.unmeasured(config)
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"

@@ -29,6 +29,7 @@ rule select_genes:
     params:
         settings=settings("select_genes"),
         tss_bed=optional("--tss-bed", "tss_bed"),
+        matrix=optional("--matrix", "matrix"),
         tasks=optional("--tasks", "tasks"),
         splits=optional("--splits", "splits"),
         regions=optional("--regions", "regions"),
@@ -37,7 +38,7 @@ rule select_genes:
         version=VERSION,
     shell:
         "python {params.scripts:q}/select_genes.py --config {params.config} --genome {input.genome:q} --gtf {input.gtf:q} "
-        "--matrix {input.matrix:q} {params.tss_bed} {params.tasks} {params.splits} {params.regions} "
+        "{params.matrix} {params.tss_bed} {params.tasks} {params.splits} {params.regions} "
         "--output-genes {output.genes} --output-dropped {output.dropped} --output-summary {output.summary} "
         "--output-tasks {output.tasks} --output-tasks-dropped {output.tasks_dropped} --log {log}"
 
@@ -63,9 +64,10 @@ rule write_dataset:
         runtime=table_time,
     params:
         settings=settings("write_dataset"),
+        matrix=optional("--matrix", "matrix"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/write_dataset.py --config {params.config} --genes {input.genes} --genome {input.genome:q} "
-        "--matrix {input.matrix:q} --tasks {input.tasks} --dropped {input.dropped} --output {output} --log {log}"
+        "{params.matrix} --tasks {input.tasks} --dropped {input.dropped} --output {output} --log {log}"

@@ -104,39 +104,41 @@ else:
             "--output-history {output.history} --log {log}"
 
 
-rule fit_baselines:
-    input:
-        dataset=GENES_H5,
-        tasks=f"{R}/tasks.tsv",
-    output:
-        predictions=f"{R}/baselines/predictions.h5",
-        choices=f"{R}/baselines/choices.tsv",
-    log:
-        f"{R}/logs/fit_baselines.log",
-    benchmark:
-        f"{R}/benchmarks/fit_baselines.tsv"
-    conda:
-        "../../envs/genomics.yaml"
-    threads: THREADS
-    resources:
-        mem_mb=ridge_memory,
-        runtime=network_time,
-    params:
-        settings=settings("fit_baselines"),
-        config=config_file,
-        scripts=scripts,
-        version=VERSION,
-    shell:
-        "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_baselines.py --config {params.config} --dataset {input.dataset} "
-        "--tasks {input.tasks} --output {output.predictions} --output-choices {output.choices} --log {log}"
+if not UNMEASURED:
+
+    rule fit_baselines:
+        input:
+            dataset=GENES_H5,
+            tasks=f"{R}/tasks.tsv",
+        output:
+            predictions=f"{R}/baselines/predictions.h5",
+            choices=f"{R}/baselines/choices.tsv",
+        log:
+            f"{R}/logs/fit_baselines.log",
+        benchmark:
+            f"{R}/benchmarks/fit_baselines.tsv"
+        conda:
+            "../../envs/genomics.yaml"
+        threads: THREADS
+        resources:
+            mem_mb=ridge_memory,
+            runtime=network_time,
+        params:
+            settings=settings("fit_baselines"),
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_baselines.py --config {params.config} --dataset {input.dataset} "
+            "--tasks {input.tasks} --output {output.predictions} --output-choices {output.choices} --log {log}"
 
 
 rule evaluate_model:
     input:
         dataset=GENES_H5,
         tasks=f"{R}/tasks.tsv",
-        baselines=f"{R}/baselines/predictions.h5",
-        choices=f"{R}/baselines/choices.tsv",
+        baselines=[] if UNMEASURED else f"{R}/baselines/predictions.h5",
+        choices=[] if UNMEASURED else f"{R}/baselines/choices.tsv",
         models=MODELS,
     output:
         [f"{R}/evaluation/{{split}}/{name}" for name in EVALUATION_FILES],
@@ -155,10 +157,12 @@ rule evaluate_model:
         settings=settings("evaluate_model"),
         folder=subpath(output[0], parent=True),
         models=models_folder,
+        baselines=optional("--baselines", "baselines"),
+        choices=optional("--baseline-choices", "choices"),
         config=config_file,
         scripts=scripts,
         version=VERSION,
     shell:
         "python {params.scripts:q}/evaluate_model.py --config {params.config} --dataset {input.dataset} --models {params.models} "
-        "--split {wildcards.split} --tasks {input.tasks} --baselines {input.baselines} --baseline-choices {input.choices} "
+        "--split {wildcards.split} --tasks {input.tasks} {params.baselines} {params.choices} "
         "--threads {threads} --output {params.folder} --log {log}"

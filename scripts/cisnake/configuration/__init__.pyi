@@ -13,6 +13,7 @@ from .network import given_networks as given_networks
 from .network import learned_contrasts as learned_contrasts
 from .network import network_digest as network_digest
 from .network import pretrained_weights as pretrained_weights
+from .network import unmeasured as unmeasured
 from .network import uses_words as uses_words
 from .programs import PROGRAMS as PROGRAMS
 from .programs import ProgramKeys as ProgramKeys

@@ -14,7 +14,7 @@ import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
-from cisnake.configuration.network import given_networks, pretrained_weights, standardizes
+from cisnake.configuration.network import given_networks, pretrained_weights, standardizes, unmeasured
 from cisnake.configuration.soundness import Unsound
 from cisnake.configuration.task_table import forget_tracks, known_tasks, known_tracks
 from cisnake.data.coverage import CountSettings, check_counting
@@ -100,7 +100,7 @@ def _problems(config: Config) -> list[str]:
 
 def _checks(config: Config) -> Iterator[Iterator[str]]:
     """Yield independent checks, so that an invalid key stops as few of them as possible."""
-    yield from (_genome(config), _annotation(config), _measurements(config))
+    yield from (_genome(config), _annotation(config), _regions(config), _measurements(config), _unmeasured(config))
     for section, key in SOURCES:
         yield _simulated_source(config, section, key)
     for section, key in _OF_COVERAGE:
@@ -136,8 +136,24 @@ def _simulated_source(config: Config, section: str, key: str) -> Iterator[str]:
 
 
 def _annotation(config: Config) -> Iterator[str]:
-    if "simulate" not in config["genome"] and "gtf" not in config["annotation"]:
-        yield "annotation is missing gtf"
+    given = ("gtf" in config["annotation"]) + ("file" in config["regions"])
+    if "simulate" not in config["genome"] and not given:
+        yield "annotation is missing gtf (or, for regions instead of genes, regions is missing file)"
+    if given > 1:
+        yield "annotation.gtf and regions.file are both set, but a run is of genes or of regions: remove one of them"
+
+
+def _regions(config: Config) -> Iterator[str]:
+    """Check keys that have no meaning for regions, which have neither a start nor a body nor exons."""
+    if "file" not in config["regions"]:
+        return
+    if config["windows"]["anchor"] != "tss":
+        yield "windows.anchor requires genes: windows of regions lie around the summit or the middle; remove the key"
+    if "tss_bed" in config["annotation"]:
+        yield "annotation.tss_bed requires annotation.gtf: regions have no TSS; remove the key"
+    region = config["targets"]["gene_score"]["region"]
+    if _of_coverage(config) and region != "tss":
+        yield f"targets.gene_score.region is {region}, but regions have only bases around their middle: set tss"
 
 
 def _measurements(config: Config) -> Iterator[str]:
@@ -147,8 +163,22 @@ def _measurements(config: Config) -> Iterator[str]:
     if _of_coverage(config):
         if "tracks" not in targets:
             yield "targets is missing tracks"
-    elif "matrix" not in targets and "cells" not in targets:
+    elif "matrix" not in targets and "cells" not in targets and not unmeasured(config):
         yield "targets is missing matrix"
+
+
+def _unmeasured(config: Config) -> Iterator[str]:
+    if not unmeasured(config):
+        return
+    targets = config["targets"]
+    if not given_networks(config):
+        yield "splits.unmeasured requires trained networks (model.trained): remove it"
+    if _of_coverage(config) or {"matrix", "cells"} & targets.keys() or "simulate" in config["genome"]:
+        yield "splits.unmeasured is for runs without measurements: give val and test instead"
+    elif "tasks" not in targets:
+        yield "targets is missing tasks: without a matrix, this table names the tasks of the networks, in their order"
+    if targets["transform"] != "none" or any(any(values.values()) for values in targets["filters"].values()):
+        yield "targets.transform and targets.filters require targets.matrix: remove them"
 
 
 def _missing_source(config: Config, section: str, key: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
+from cisnake.configuration.network import unmeasured
 from cisnake.configuration.schema import Place, fill_defaults, load_schema
 from cisnake.configuration.soundness import Unsound, sound_part
 from cisnake.configuration.task_table import forget_tracks, known_tasks
@@ -50,12 +51,17 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     forget_tracks()
     config = copy.deepcopy(config)
     asked = (config.get("train") or {}).get("replicates") if isinstance(config.get("train"), dict) else None
+    if _lacks_measurements(config):
+        config.setdefault("splits", {"unmeasured": True})
     problems, unsound = fill_defaults(config, load_schema())
     _resolve_paths(config, problems, unsound)
     if unsound:
         config = sound_part(config, unsound)
     with suppress(Unsound):
         problems += _count_given_networks(config, asked)
+    with suppress(Unsound):
+        if unmeasured(config):
+            config["evaluate"]["splits"] = ["test"]
     try:
         table = known_tasks(config) if config["attribution"]["contrasts"] == EACH_GROUP else None
     except (InputError, OSError, Unsound):
@@ -67,6 +73,14 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
         except InputError as error:
             problems.append(str(error))
     return config, problems
+
+
+def _lacks_measurements(config: dict[str, Any]) -> bool:
+    """Return whether a configuration without defaults names trained networks, but neither a matrix nor tracks."""
+    sections = {name: config.get(name) for name in ("model", "targets", "genome")}
+    model, targets, genome = ({**section} if isinstance(section, dict) else {} for section in sections.values())
+    measured = {"matrix", "cells", "tracks"} & targets.keys() or targets.get("kind") == "coverage" or "simulate" in genome
+    return bool(model.get("trained")) and not measured
 
 
 def _expanded(path: str) -> tuple[str, list[str]]:

@@ -19,6 +19,7 @@ SOURCES = (
     ("genome", "fasta"),
     ("annotation", "gtf"),
     ("annotation", "tss_bed"),
+    ("regions", "file"),
     ("targets", "matrix"),
     ("targets", "cells"),
     ("targets", "cell_table"),

@@ -22,6 +22,17 @@ def given_networks(config: Mapping[str, Any]) -> list[str]:
     return list(config["model"]["trained"])
 
 
+def unmeasured(config: Mapping[str, Any]) -> bool:
+    """Return whether a run only applies trained networks, without measurements to compare predictions with.
+
+    Parameters
+    ----------
+    config: mapping
+        As `complete` returns it.
+    """
+    return bool(config["splits"].get("unmeasured", False))
+
+
 def pretrained_weights(config: Mapping[str, Any]) -> str | None:
     """Return the file from which the trunk is loaded before training, if there is one.
 

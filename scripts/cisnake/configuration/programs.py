@@ -54,7 +54,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "aggregate_cells": ProgramKeys(("targets.pseudobulks", *_MATRIX)),
     "fetch_motifs": ProgramKeys(("motifs.source",)),
     "select_genes": ProgramKeys(
-        ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
+        ("annotation", "regions", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
         # The seed has an effect only with fractions.
         ("targets.cells", "attribution.contrasts", "run.seed"),
     ),
@@ -63,7 +63,10 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     # The rule compares contrasts, and in coverage runs the settings of `write_coverage`, by params of its own.
     "scout": ProgramKeys(
-        ("annotation", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform", *_MATRIX),
+        (
+            *("annotation", "regions", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform"),
+            *_MATRIX,
+        ),
         (
             *("run.name", "run.seed", "run.data_dir", "targets.kind", "targets.cells", "attribution.contrasts"),
             *("model", "train.replicates"),
@@ -74,7 +77,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
     "check_network": ProgramKeys((*_WINDOW, *_BINS, "model.head"), ("model",)),
-    "select_covered_genes": ProgramKeys(("annotation", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
+    "select_covered_genes": ProgramKeys(("annotation", "regions", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
     "make_track": ProgramKeys((), ("targets.count", "run.data_dir")),
     "write_coverage": ProgramKeys(
         (

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cisnake.configuration.network import unmeasured
 from cisnake.data.coverage import read_tracks
 from cisnake.data.matrix import describes_tasks, read_task_names, read_tasks_table
 
@@ -24,6 +25,9 @@ def known_tasks(config: dict[str, Any]) -> pd.DataFrame | None:
         tracks = known_tracks(targets["tracks"], config["run"].get("data_dir", "."))
         return tracks.rename(columns={"identifier": "task"})[["task", "group", "description"]]
     matrix, table = targets.get("matrix"), targets.get("tasks")
+    if unmeasured(config):
+        is_there = isinstance(table, str) and os.path.isfile(table)
+        return read_tasks_table(table, None, targets["task_columns"]) if is_there else None
     if not matrix or not all(path is None or (isinstance(path, str) and Path(path).is_file()) for path in (matrix, table)):
         return None
     described = table or (matrix if describes_tasks(matrix) else None)

@@ -39,7 +39,11 @@ def train_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
     >>> train_mean(np.array([[1.0, 4.0], [2.0, np.nan]]), 2).tolist()
     [[1.5, 4.0], [1.5, 4.0]]
     """
-    return np.broadcast_to(np.nanmean(np.asarray(train_labels, np.float64), axis=0), (n, train_labels.shape[1]))
+    measured = np.isfinite(train_labels)
+    total = np.where(measured, train_labels, 0.0).sum(axis=0, dtype=np.float64)
+    # 0 / 0: a task without measurements has no mean.
+    with np.errstate(invalid="ignore"):
+        return np.broadcast_to(total / measured.sum(axis=0), (n, train_labels.shape[1]))
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def evaluate_split(
     dataset: Path,
     models: list[Path],
     split: str,
-    ridges: BaselinePredictions,
-    choices: pd.DataFrame,
+    ridges: BaselinePredictions | None,
+    choices: pd.DataFrame | None,
     tasks: pd.DataFrame,
     contrasts: Sequence[Contrast],
     batch_size: int,
@@ -64,9 +64,9 @@ def evaluate_split(
         `.../fold_<i>/replicate_<j>/model.keras`, with the same number of replicates in each fold.
     split: str
         "val" or "test".
-    ridges: BaselinePredictions
-        Predictions of the k-mer ridges for the genes of the split.
-    choices: pandas.DataFrame
+    ridges: BaselinePredictions, optional
+        Predictions of the k-mer ridges for the genes of the split. None: there are none, because nothing is measured.
+    choices: pandas.DataFrame, optional
         The k-mer ridges, as `fit_baselines` returns them.
     tasks: pandas.DataFrame
         task, group, description, and replicate_of if replicates are named: one row per task, in the order of the data set.
@@ -102,18 +102,23 @@ def evaluate_split(
             parts.append(_Predictions(rows, replicates, of_parts, train_mean(labels[train], len(rows))))
     predictions = _Predictions.join(parts)
     genes, true = windows.iloc[predictions.rows], np.concatenate(measured)
-    at = rows_among(ridges, predictions.rows)
+    if ridges is None:
+        of_tasks, of_contrasts = np.full(true.shape, np.nan), np.full((len(true), len(contrasts)), np.nan)
+    else:
+        at = rows_among(ridges, predictions.rows)
+        of_tasks, of_contrasts = ridges.tasks[at], ridges.contrasts[at]
     blocks = neighbour_blocks(genes)
-    summary, by_task = _score(true, predictions, ridges.tasks[at], tasks, blocks)
+    summary, by_task = _score(true, predictions, of_tasks, tasks, blocks)
     if from_elsewhere:
-        summary["seen"] = score_unseen_genes(true, predictions.ensemble, ridges.tasks[at], genes, trained_on)
-    of_target = {target: table.drop(columns="target").to_dict("records") for target, table in choices.groupby("target")}
-    summary["baselines"]["kmer_ridge"]["ridges"] = of_target[LEVELS]
-    by_contrast = score_contrasts(true, predictions.ensemble, ridges.contrasts[at], contrasts, tasks, blocks, predictions.parts)
+        summary["seen"] = score_unseen_genes(true, predictions.ensemble, of_tasks, genes, trained_on)
+    by_target = [] if choices is None else choices.groupby("target")
+    of_target = {target: table.drop(columns="target").to_dict("records") for target, table in by_target}
+    summary["baselines"]["kmer_ridge"]["ridges"] = of_target.get(LEVELS, [])
+    by_contrast = score_contrasts(true, predictions.ensemble, of_contrasts, contrasts, tasks, blocks, predictions.parts)
     rows = by_contrast.astype(object).where(by_contrast.notna(), None).set_index("contrast").to_dict("index")
-    summary["contrasts"] = {name: {**row, "ridges": of_target[name]} for name, row in rows.items()}
+    summary["contrasts"] = {name: {**row, "ridges": of_target.get(name, [])} for name, row in rows.items()}
     by_gene = pd.concat([genes[["gene_id", "fold"]].reset_index(drop=True), score_genes(true, predictions.ensemble)], axis=1)
-    table = _as_anndata(true, predictions, ridges.tasks[at], genes, tasks, transform, np.array(scale), split)
+    table = _as_anndata(true, predictions, of_tasks, genes, tasks, transform, np.array(scale), split)
     return SplitEvaluation({"split": split} | summary, by_task, by_contrast, by_gene, table)
 
 
@@ -216,6 +221,7 @@ def _score(
     )
     summary = {
         "n_genes": len(true),
+        "measured": bool(np.isfinite(true).any()),
         "n_tasks": len(tasks),
         "model": summarize_scores(model),
         "baselines": {"train_mean": summarize_scores(mean), "kmer_ridge": summarize_scores(ridge)},

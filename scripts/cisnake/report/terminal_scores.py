@@ -54,6 +54,8 @@ def score_lines(results: Path, split: str = "test") -> list[str]:
 
 
 def _score(summary: dict[str, Any], unit: str, split: str) -> list[tuple[str, str]]:
+    if not summary.get("measured", True):
+        return [("predicted, nothing measured", f"{summary['n_genes']:,} genes, {summary['n_tasks']:,} tasks")]
     over = f"over {'held-out' if split == 'test' else 'validation'} {unit}"
     model, ridge = summary["model"]["pearson_median"], summary["baselines"]["kmer_ridge"]["pearson_median"]
     rows = [(f"Pearson r {over}", _compare(model, ridge, summary["verdict"]))]

@@ -80,7 +80,7 @@ def test_windows_of_peaks_are_centred_on_their_summits(tmp_path: Path, tiny: Any
     [
         ("chr1\t5\n", "line 1: expected the tab-separated columns"),
         ("\nchr1\tx\t7\n", "line 2: expected the tab-separated columns"),
-        ("chr1\t7\t7\n", "line 1: start, end or summit is out of order"),
+        ("chr1\t7\t7\n", "line 1: the end of the region is not after its start"),
         ("chr1\t7\t601\n", r"line 1: chr1:7-601 is beyond its end"),
         ("chr1\t7\t9\nchrM\t7\t9\n", "line 2: chromosome chrM is not in the genome"),
         ("chrM\t7\t9\n", "no chromosome of"),

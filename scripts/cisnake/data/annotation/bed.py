@@ -18,7 +18,7 @@ _BLOCKS = {10: "block_sizes", 11: "block_starts"}
 def is_bed(path: str | Path) -> bool:
     """Return whether a file is BED: its first row has integers in columns 2 and 3, unlike GTF and GFF3."""
     for _, line in read_lines(path, "annotation"):
-        if _is_row(line):
+        if is_row(line):
             cells = line.split("\t")
             return len(cells) >= 3 and cells[1].strip().isdigit() and cells[2].strip().isdigit()
     return False
@@ -50,7 +50,7 @@ def read_bed(path: str | Path, what: str) -> pd.DataFrame:
     line_numbers: list[int] = []
     rows: list[list[str]] = []
     for number, line in read_lines(path, what):
-        if not _is_row(line):
+        if not is_row(line):
             continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) < len(NAMES):
@@ -71,5 +71,6 @@ def read_bed(path: str | Path, what: str) -> pd.DataFrame:
     return table
 
 
-def _is_row(line: str) -> bool:
+def is_row(line: str) -> bool:
+    """Return whether a line of a BED file is an interval: not a comment, not blank, and not a line for browsers."""
     return not (line.startswith(("#", "track ", "browser ")) or line.isspace())

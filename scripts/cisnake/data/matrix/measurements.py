@@ -161,7 +161,7 @@ def matrix_keys(targets: TargetsSection) -> tuple[str | None, str | None]:
 
 def read_tasks_table(
     path: str | Path | None,
-    tasks: list[str],
+    tasks: list[str] | None,
     columns: Mapping[str, str | None] | None = None,
     genes: Iterable[str] = (),
 ) -> pd.DataFrame:
@@ -171,8 +171,9 @@ def read_tasks_table(
     ----------
     path: str or Path, optional
         TSV with the column `task`, or a matrix for which `describes_tasks` is true. If None, every task has the group "all".
-    tasks: list of str
-        Tasks of the matrix, in the order of the result.
+    tasks: list of str, optional
+        Tasks of the matrix, in the order of the result. None: there is no matrix, and all tasks of the table are returned in
+        its order.
     columns: mapping, optional
         Names of the columns `task`, `group`, `replicate_of` and `description` in the table; None for the default name.
     genes: iterable of str
@@ -200,6 +201,7 @@ def read_tasks_table(
         raise InputError(
             f"task table {path} has the task {table['task'][table['task'].duplicated()].iloc[0]} twice: remove one row."
         )
+    tasks = table["task"].tolist() if tasks is None else tasks
     known = set(table["task"])
     missing = [task for task in tasks if task not in known]
     if missing:

@@ -15,6 +15,8 @@ from .gene_windows import read_genes_table as read_genes_table
 from .gene_windows import select_genes as select_genes
 from .given_windows import read_region_windows as read_region_windows
 from .given_windows import read_sequences as read_sequences
+from .region_units import match_places as match_places
+from .region_units import regions_as_genes as regions_as_genes
 from .split_regions import SPLITS as SPLITS
 from .split_regions import find_held_out as find_held_out
 from .split_regions import read_split_regions as read_split_regions

@@ -8,25 +8,29 @@ from typing import Any
 
 import pandas as pd
 
-from cisnake.data.annotation import read_genes, read_tss
+from cisnake.data.annotation import read_bed_regions, read_genes, read_tss
 from cisnake.data.windows.gene_windows import count_selection
+from cisnake.data.windows.region_units import regions_as_genes
 from cisnake.errors import InputError
 from cisnake.files import write_json, write_table
 from cisnake.program import log
-from cisnake.sections import AnnotationSection
+from cisnake.sections import Sections
 
 
 def add_selection_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for genome, annotation and output tables."""
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA")
-    parser.add_argument("--gtf", type=Path, required=True, metavar="GTF")
+    parser.add_argument("--gtf", type=Path, required=True, metavar="FILE", help="annotation, or regions (regions.file)")
     parser.add_argument("--tss-bed", type=Path, metavar="BED", help="measured transcription start sites")
     for name, form in (("genes", "TSV"), ("dropped", "TSV"), ("tasks", "TSV"), ("summary", "JSON")):
         parser.add_argument(f"--output-{name}", type=Path, required=True, metavar=form)
 
 
-def read_annotation(args: argparse.Namespace, annotation: AnnotationSection) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Read the genes of the annotation and, if `--tss-bed` is given, the measured TSSs."""
+def read_annotation(args: argparse.Namespace, configured: Sections) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Read the genes of the annotation and, if `--tss-bed` is given, the measured TSSs; or the regions of a run of regions."""
+    annotation, regions = configured.annotation, configured.regions
+    if regions.file:
+        return regions_as_genes(read_bed_regions(args.gtf), regions.top, regions.overlaps), None
     genes = read_genes(args.gtf, list(annotation.exclude), annotation.feature)
     return genes, read_tss(args.tss_bed) if args.tss_bed else None
 

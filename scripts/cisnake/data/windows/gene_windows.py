@@ -80,13 +80,14 @@ def place_tss(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Return the genes with their TSS, and why each measured TSS is used or not.
 
-    The TSS of a gene is its annotated 5' end, unless `tss` has one of the same gene, chromosome and strand at most
+    The TSS of a gene is its annotated 5' end (of a region: its middle), unless `tss` has one of the same gene, chromosome
+    and strand at most
     `max_distance` bases from it, on either side. The nearest is used; of two equally near, the one upstream.
 
     Parameters
     ----------
     genes: pandas.DataFrame
-        gene_id, chrom, start, end, strand.
+        gene_id, chrom, start, end, strand; for regions also middle and has_summit.
     tss: pandas.DataFrame, optional
         gene_id, chrom, tss, strand.
     max_distance: int
@@ -98,13 +99,16 @@ def place_tss(
     Returns
     -------
     genes: pandas.DataFrame
-        The genes with `tss` (0-based position of the base) and `tss_source` ("annotation" or "bed").
+        The genes with `tss` (0-based position of the base) and `tss_source` ("annotation" or "bed"; for regions
+        "summit" or "middle").
     outcome: pandas.Series of str
         For each row of `tss`, "used" or what prevents it: "unknown_id", "chromosome", "strand", "distance", or "not_nearest".
         The first three mean that no gene has this id, this chromosome besides, or this strand besides.
     """
     genes = genes.copy()
     genes["tss"], genes["tss_source"] = _five_prime_base(genes), "annotation"
+    if "middle" in genes:
+        genes["tss"], genes["tss_source"] = genes["middle"], np.where(genes["has_summit"], "summit", "middle")
     if tss is None:
         return genes, pd.Series(dtype=object)
     annotated = genes.reset_index(names="row")[["row", "gene_id", "chrom", "strand", "tss"]]
@@ -138,7 +142,7 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
     Parameters
     ----------
     genes: pandas.DataFrame
-        start, end, strand, tss.
+        start, end, strand, tss; for regions also middle.
     anchor: str
         "tss", or "start" for the annotated 5' end (the start codon, if the annotation has no untranslated regions).
     upstream, downstream: int
@@ -164,7 +168,8 @@ def place_windows(genes: pd.DataFrame, anchor: str, upstream: int, downstream: i
     start, end = to_genome(anchors, anchors + 1, strand, -upstream, downstream)
     mask_start, _ = to_window(start, end, strand, genes["tss"], genes["tss"] + 1)
     _, body_end = to_window(start, end, strand, genes["start"], genes["end"])
-    mask_end = np.maximum(body_end, mask_start)
+    # A region has no body.
+    mask_end = mask_start if "middle" in genes else np.maximum(body_end, mask_start)
     return genes.assign(window_start=start, window_end=end, mask_start=mask_start, mask_end=mask_end)
 
 
@@ -210,7 +215,7 @@ def select_genes(
     Parameters
     ----------
     genes: pandas.DataFrame
-        As returned by `annotation.read_genes`.
+        As returned by `annotation.read_genes` or `regions_as_genes`.
     tss: pandas.DataFrame, optional
         As returned by `annotation.read_tss`. Default None: use the annotated 5' ends.
     genome: Genome
@@ -235,9 +240,11 @@ def select_genes(
         The annotation or the table of TSSs shares no chromosome with the genome; or the matrix or the table of TSSs shares no
         gene with the annotation.
     """
-    names = match_chromosomes(genes["chrom"], genome.sizes, "annotation.gtf")
+    names = match_chromosomes(genes["chrom"], genome.sizes, "regions.file" if "middle" in genes else "annotation.gtf")
     placeable = genes["chrom"].isin(names) & ~genes["chrom"].isin(annotation.exclude_chromosomes)
     reasons = _annotation_reasons(genes, names, placeable, annotation)
+    if "reason" in genes:
+        reasons += [(reason, genes["reason"] == reason, genes["detail"]) for reason in sorted({*genes["reason"]} - {""})]
     matrix_id, n_stripped = genes["gene_id"], 0
     if matrix is not None:
         matrix_id, n_stripped = match_ids(genes[annotation.match_by], matrix.ids)

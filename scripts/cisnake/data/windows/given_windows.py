@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pysam
 
+from cisnake.data.annotation import read_bed_regions
 from cisnake.data.genome import Genome, N, encode, match_chromosomes
 from cisnake.errors import InputError
 from cisnake.text_files import read_lines
 
 _NOT_BASES = re.compile(r"[^ACGTNRYKMSWBDHVacgtnrykmswbdhv]")
 _FASTA = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz")
-_NO_ROW = ("#", "track", "browser")
-# Column of a narrowPeak file with the distance of the summit from the start; -1 if it is unknown.
-_SUMMIT = 9
 
 
 def read_sequences(path: str | Path, length: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -88,37 +86,16 @@ def read_region_windows(path: str | Path, genome: Genome, length: int) -> Iterat
     InputError
         The file cannot be read, has no regions, or a line is not a region of the genome; the message has its number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist.")
-    rows = list(_regions(path))
-    if not rows:
-        raise InputError(f"{path} has no regions.")
-    chromosomes = match_chromosomes((chrom for _, chrom, *_ in rows), genome.sizes, str(path))
-    for number, chrom, start, end, name, strand, middle in rows:
+    regions = read_bed_regions(path)
+    chromosomes = match_chromosomes(regions["chrom"], genome.sizes, str(path))
+    columns = ("chrom", "end", "name", "strand", "middle", "place")
+    for number, chrom, end, name, strand, middle, place in regions[[*columns]].itertuples(name=None):
         known = chromosomes.get(chrom)
         if known is None or end > genome.sizes[known]:
-            what = f"chromosome {chrom} is not in the genome" if known is None else f"{chrom}:{start}-{end} is beyond its end"
+            what = f"chromosome {chrom} is not in the genome" if known is None else f"{place} is beyond its end"
             raise InputError(f"{path}, line {number}: {what}.")
-        first = middle - length // 2 if strand == "+" else middle + 1 + length // 2 - length
-        yield name, genome.codes(known, first, first + length, strand)
-
-
-def _regions(path: Path) -> Iterator[tuple[int, str, int, int, str, str, int]]:
-    for number, line in read_lines(path, "regions"):
-        fields = line.rstrip("\r\n").split("\t")
-        if not line.strip() or line.startswith(_NO_ROW):
-            continue
-        try:
-            chrom, start, end = fields[0], int(fields[1]), int(fields[2])
-            summit = int(fields[_SUMMIT]) if ".narrowPeak" in path.name and len(fields) > _SUMMIT else -1
-        except (ValueError, IndexError):
-            raise InputError(f"{path}, line {number}: expected the tab-separated columns chrom, start and end.") from None
-        if not 0 <= start < end or summit >= end - start:
-            raise InputError(f"{path}, line {number}: start, end or summit is out of order.")
-        name = fields[3] if len(fields) > 3 and fields[3] not in (".", "") else f"{chrom}:{start}-{end}"
-        strand = "-" if len(fields) > 5 and fields[5] == "-" else "+"
-        yield number, chrom, start, end, name, strand, start + summit if summit >= 0 else (start + end) // 2
+        first = middle + 1 + length // 2 - length if strand == "-" else middle - length // 2
+        yield name, genome.codes(known, first, first + length, "-" if strand == "-" else "+")
 
 
 def _fasta_records(path: Path) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,11 @@ def write_headline(results: Results) -> str:
     """Return the sentences that interpret the numbers at the top of the page."""
     main = results.evaluations[0]
     summary = main.summary
+    if not summary.get("measured", True):
+        return (
+            f"Trained networks predict {count(summary['n_tasks'])} tasks of {count(summary['n_genes'])} genes. Nothing was "
+            "measured in this run, so there are no scores: how well the networks predict these genes is not known here."
+        )
     intervals = summary["intervals"] or {}
     held_out = f"of the {main.split} split" if summary.get("seen") else f"that {_HELD_OUT[main.split]}"
     parts = [
@@ -54,6 +59,8 @@ def write_headline(results: Results) -> str:
 def warnings(results: Results) -> list[str]:
     """Return the sentences that must be read first: what the model does not predict, and therefore does not explain."""
     main = results.evaluations[0]
+    if not main.summary.get("measured", True):
+        return []
     found = []
     if main.summary["verdict"] in NOT_TO_INTERPRET:
         found.append(f"The model is {main.summary['verdict']} on {_IN_WORDS[main.split]} genes. {_ADVICE}")

@@ -24,8 +24,12 @@ def show_inputs(results: Results) -> dict[str, Any]:
     reasons = dict(sorted(summary["dropped"].items(), key=lambda item: (-item[1], item[0])))
     tss = summary.get("tss_bed", {})
     details = results.dropped.groupby("reason")["detail"].first() if len(results.dropped) else {}
+    sources = summary.get("tss_source", {})
     return {
         "summary": summary,
+        "middles": {source: sources.get(source, 0) for source in ("summit", "middle")}
+        if {"summit", "middle"} & {*sources}
+        else None,
         "reasons": [(reason, n, details.get(reason, "")) for reason, n in reasons.items()],
         "kept": figures.draw_counts("kept", {"kept": summary["n_kept"], **reasons}, "genes", highlight="kept"),
         "tss_used": tss.get("used", 0) if tss else None,

@@ -51,6 +51,8 @@ def show_evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 def _ridge(summary: dict[str, Any]) -> str:
     """Return the name of the baseline, with its window and penalty if all folds chose the same."""
+    if not summary["baselines"]["kmer_ridge"]["ridges"]:
+        return "ridge regression on k-mers"
     chosen = {(ridge["upstream"], ridge["downstream"], ridge["words"], ridge["penalty"]) for ridge in
               summary["baselines"]["kmer_ridge"]["ridges"]}  # fmt: skip
     if len(chosen) > 1:
