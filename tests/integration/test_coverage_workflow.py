@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import anndata
 import h5py
 import numpy as np
 import pandas as pd
@@ -228,6 +229,29 @@ def test_changes_of_the_network_and_of_earlier_keys_are_planned_up_to_the_report
     once = {"check_network", "score_variants", "write_browser_files", "write_report"}
     twice = {"write_coverage", "train_model", "evaluate_model", "evaluate_coverage", "attribute_genes", "probe_motifs"}
     assert {name: planned.get(name) for name in once | twice} == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
+
+
+@pytest.mark.slow
+def test_given_networks_predict_tiles_and_regions_as_they_did_genes(finished: Path, snakemake: Run) -> None:
+    folder, genes = finished.parents[1], read_table(finished / "genes.tsv", tss="int64")
+    rows = [
+        f"{gene.chrom}\t{gene.tss - 20}\t{gene.tss + 21}\t{gene.gene_id}\t0\t{gene.strand}\n" for gene in genes.itertuples()
+    ]
+    (folder / "regions.bed").write_text("".join(rows))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["run"] |= {"name": "given"}
+    config |= {"annotation": {}, "regions": {"file": "regions.bed"}, "train": {}}
+    config["model"] = {"trained": [f"results/open/models/fold_0/replicate_{i}/model.keras" for i in range(2)]}
+    (folder / "given.yaml").write_text(yaml.safe_dump(config))
+    wanted = [f"results/given/evaluation/test/{name}" for name in ("predictions.h5ad", "bins.json")]
+    printed = snakemake(folder, *wanted, "--configfile", "given.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    own, given = (anndata.read_h5ad(folder / f"results/{run}/evaluation/test/predictions.h5ad") for run in ("open", "given"))
+    assert own.var_names.tolist() == given.var_names.tolist() and given.n_vars > 50
+    np.testing.assert_allclose(given.layers["predicted"], own.layers["predicted"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(given.X, own.X, rtol=1e-5)
+    bins = [json.loads((folder / f"results/{run}/evaluation/test/bins.json").read_text()) for run in ("open", "given")]
+    assert bins[0]["model"] == pytest.approx(bins[1]["model"], abs=1e-4)
 
 
 def test_a_network_with_the_wrong_bins_is_rejected_before_tracks_are_read(tmp_path: Path, snakemake: Run) -> None:
