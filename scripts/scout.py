@@ -14,7 +14,7 @@ from pathlib import Path
 from cisnake import configuration, program, scout
 from cisnake.data.coverage import CoverageReader, CoverageSettings, as_bigwigs, read_tracks
 from cisnake.data.genome import Genome
-from cisnake.data.windows import read_annotation, read_genes_table
+from cisnake.data.windows import match_places, read_annotation, read_genes_table
 from cisnake.errors import InputError
 from cisnake.model import read_params
 from cisnake.sections import Sections
@@ -29,9 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--matrix", type=Path, metavar="FILE", help="expression: matrix, TSV, CSV, GCT, h5ad or Matrix Market")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="expression: task table (default: annotations in the matrix)")
     p.add_argument("--splits", type=Path, metavar="TSV", help="expression: table of splits per gene, if set (splits.genes)")
-    p.add_argument(
-        "--regions", type=Path, metavar="TSV", help="expression: table of splits per region, if set (splits.regions)"
-    )
+    p.add_argument("--regions", type=Path, metavar="TSV", help="expression: table of splits per region (splits.regions)")
     p.add_argument("--tiles", type=Path, metavar="TSV", help="coverage: tiles.tsv from make_tiles.py")
     p.add_argument("--tracks", type=Path, metavar="TSV", help="coverage: table of tracks")
     p.add_argument("--converted", type=Path, metavar="DIR", help="coverage: folder of BigWigs converted from other formats")
@@ -59,6 +57,9 @@ def expression(args: argparse.Namespace, configured: Sections) -> tuple[list[str
     splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
     annotated, tss = read_annotation(args, configured)
     matrix = scout.read_measurements(args.matrix, args.tasks, configured.targets)
+    if configured.regions.file:
+        annotated, match_by = match_places(annotated, matrix.ids)
+        configured = dataclasses.replace(configured, annotation=dataclasses.replace(configured.annotation, match_by=match_by))
     own = Path(configured.model.params)
     shipped = sorted((configuration.ROOT / "config" / "models").glob("*.yaml"))
     files = {own: configured.model.overrides} | {file: {} for file in shipped if file.resolve() != own.resolve()}

@@ -17,14 +17,16 @@ def number(value: Any, digits: int = 3, form: str = "f") -> str:
     --------
     >>> number(0.12345), number(-12.5, 1), number(float("nan"))
     ('0.123', '−12.5', '–')
-    >>> number(1.7e-8, 2, "g")
-    '1.7e−08'
+    >>> number(1.7e-8, 2, "g"), number(1137.4, 3, "g")
+    ('1.7e−08', '1,137')
     """
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return DASH
     value = float(value)
     if math.isinf(value):
         return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    if form == "g" and 10**digits <= abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
     text = f"{value:#.{digits}{form}}".removesuffix(".")
     if float(text) == 0:
         text = text.lstrip("-")

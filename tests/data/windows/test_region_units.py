@@ -62,6 +62,11 @@ def test_adjacent_regions_do_not_overlap_and_the_summit_of_the_strongest_stays(t
     ]
 
 
+def test_regions_that_share_a_name_are_known_by_their_places(tmp_path: Path) -> None:
+    rows = [("chr1", 0, 5, "blood"), ("chr1", 9, 12, "blood"), ("chr1", 20, 30, "one")]
+    assert regions_as_genes(table(tmp_path, rows))["gene_id"].tolist() == ["chr1:0-5", "chr1:9-12", "one"]
+
+
 def test_only_the_strongest_are_kept(tmp_path: Path) -> None:
     found = regions_as_genes(
         table(tmp_path, [("chr1", i, i + 1, f"r{i}", score) for i, score in enumerate([3, 9, 9, 1])]), top=2

@@ -28,9 +28,9 @@ def regions_as_genes(regions: pd.DataFrame, top: int | None = None, overlaps: st
     Returns
     -------
     pandas.DataFrame
-        gene_id (the name), gene_name (chrom:start-end), gene_biotype (empty), chrom, start, end, strand (+ if the region has
-        none), middle and has_summit as from `read_bed_regions`; and reason and detail of the regions that are set aside
-        ("merged", "below_top"), empty strings for others.
+        gene_id (the name, or the place if several regions have the name), gene_name (the place, chrom:start-end), gene_biotype
+        (empty), chrom, start, end, strand (+ if the region has none), middle and has_summit as from `read_bed_regions`; and
+        reason and detail of the regions that are set aside ("merged", "below_top"), empty strings for others.
 
     Raises
     ------
@@ -52,6 +52,8 @@ def regions_as_genes(regions: pd.DataFrame, top: int | None = None, overlaps: st
             f"regions.top requires the signal of each region, but line {line} has none: give narrowPeak, or BED with scores."
         )
     table = regions.reset_index(drop=True).assign(reason="", detail="")
+    # In some files, column 4 is a class of regions.
+    table["name"] = table["name"].mask(table["name"].duplicated(keep=False), table["place"])
     if overlaps == "merge":
         table = _merge(table)
     if top is not None:
