@@ -14,7 +14,7 @@ from pathlib import Path
 from cisnake import configuration, program, scout
 from cisnake.data.coverage import CoverageReader, CoverageSettings, as_bigwigs, read_tracks
 from cisnake.data.genome import Genome
-from cisnake.data.windows import match_places, read_annotation, read_genes_table
+from cisnake.data.windows import read_annotation, read_genes_table
 from cisnake.errors import InputError
 from cisnake.model import read_params
 from cisnake.sections import Sections
@@ -57,9 +57,6 @@ def expression(args: argparse.Namespace, configured: Sections) -> tuple[list[str
     splits = dataclasses.replace(configured.splits, genes=table, regions=regions)
     annotated, tss = read_annotation(args, configured)
     matrix = scout.read_measurements(args.matrix, args.tasks, configured.targets)
-    if configured.regions.file:
-        annotated, match_by = match_places(annotated, matrix.ids)
-        configured = dataclasses.replace(configured, annotation=dataclasses.replace(configured.annotation, match_by=match_by))
     own = Path(configured.model.params)
     shipped = sorted((configuration.ROOT / "config" / "models").glob("*.yaml"))
     files = {own: configured.model.overrides} | {file: {} for file in shipped if file.resolve() != own.resolve()}

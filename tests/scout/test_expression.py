@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from snakemake.utils import update_config
 
 import scout as program
 from cisnake import configuration
+from cisnake.data.annotation import read_genes
 from cisnake.errors import InputError
 from cisnake.files import read_table
 from cisnake.scout import fit_to_pooling
@@ -145,3 +147,18 @@ def test_windows_are_lengthened_to_a_multiple(window: tuple[int, int], divisor: 
     assert (upstream + downstream) % divisor == 0 and min(upstream, downstream) >= 1
     assert upstream >= window[0] and downstream >= window[1]
     assert upstream + downstream - sum(window) <= divisor
+
+
+def test_regions_around_gene_starts_give_the_windows_of_the_genes(near: Any, stored: Callable[..., Path]) -> None:
+    expected = windows(run(near, stored()))
+    genes = read_genes(near.folder / "genes.gtf")
+    tss = np.where(genes["strand"] == "+", genes["start"], genes["end"] - 1)
+    rows = zip(genes["chrom"], tss - 20, tss + 21, genes["strand"], strict=True)
+    (near.folder / "genes.gtf").write_text("".join(f"{c}\t{a}\t{b}\tsame name\t0\t{strand}\n" for c, a, b, strand in rows))
+    places = genes["chrom"] + "_" + (tss - 20).astype(str) + "_" + (tss + 21).astype(str)
+    place_of = dict(zip(genes["gene_id"], places, strict=True))
+    head, *lines = (near.folder / "matrix.tsv").read_text().splitlines()
+    renamed = [place_of[gene] + "\t" + values for gene, _, values in (line.partition("\t") for line in lines)]
+    (near.folder / "matrix.tsv").write_text("\n".join([head, *renamed]) + "\n")
+    config = stored(annotation={}, regions={"file": str(near.folder / "genes.gtf")})
+    pd.testing.assert_frame_equal(windows(run(near, config)), expected)

@@ -22,7 +22,15 @@ from cisnake.data.matrix import (
     read_tasks_table,
     transform_labels,
 )
-from cisnake.data.windows import MatrixGenes, assign_splits, check_overlap, place_windows, select_genes, split_for_fold
+from cisnake.data.windows import (
+    MatrixGenes,
+    assign_splits,
+    check_overlap,
+    match_places,
+    place_windows,
+    select_genes,
+    split_for_fold,
+)
 from cisnake.errors import InputError
 from cisnake.interpret import Contrast, resolve_contrasts
 from cisnake.scout.grid import Grid, place_grid
@@ -117,12 +125,16 @@ def scout_genes(
     InputError
         No gene is left, or a split is invalid.
     """
+    annotation = configured.annotation
+    if "middle" in annotated:
+        annotated, match_by = match_places(annotated, matrix.ids)
+        annotation = dataclasses.replace(annotation, match_by=match_by)
     # Whether a gene is measured is not asked here: that, too, is known of test genes only from their labels.
     listed = MatrixGenes(matrix.ids, np.ones(len(matrix.ids), bool), tasks=matrix.tasks["task"].tolist())
 
     def select(upstream: int, downstream: int) -> tuple[pd.DataFrame, dict[str, Any]]:
         windows = dataclasses.replace(configured.windows, upstream=upstream, downstream=downstream)
-        kept, _, summary = select_genes(annotated, tss, genome, configured.annotation, windows, listed)
+        kept, _, summary = select_genes(annotated, tss, genome, annotation, windows, listed)
         if kept.empty:
             raise InputError(f"no genes are left; numbers dropped, by reason: {summary['dropped']}.")
         return kept, summary
