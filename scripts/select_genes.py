@@ -1,7 +1,8 @@
 """Select the genes of a run and place their windows.
 
 Combines annotation, genome and matrix. Writes one row per selected gene (its TSS, its window, the gene body in the window, its
-split), one row per dropped gene with the reason, the counts of both, and the same for tasks.
+split), one row per dropped gene with the reason, the counts of both, and the same for tasks. Genes whose
+windows cross a border between splits are dropped, or refused if a table of splits asks for them.
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--matrix", type=Path, metavar="FILE", help="matrix: TSV, CSV, GCT, h5ad or Matrix Market (default: no labels)"
     )
-    p.add_argument(
-        "--tasks", type=Path, metavar="TSV", help="tasks.tsv from select_genes.py (default: all tasks of the matrix)"
-    )
+    p.add_argument("--tasks", type=Path, metavar="TSV", help="tasks.tsv from select_genes.py (default: those of the matrix)")
     p.add_argument("--dropped", type=Path, metavar="TSV", help="genes_dropped.tsv from select_genes.py, for targets.library")
     p.add_argument("--output", type=Path, required=True, metavar="H5")
     return p
@@ -54,6 +52,8 @@ def main(args: argparse.Namespace) -> None:
         labels = measured_labels(args, configured, genes)
         files = matrix_files(args.matrix)
         attributes["matrix_sha256"] = file_sha256(files[0]) if len(files) == 1 else digest(*files)
+    elif args.tasks is None:
+        raise InputError("neither --matrix nor --tasks is given: name one of them.")
     else:
         tasks = read_table(args.tasks)["task"].tolist()
         labels = Labels(np.full((len(genes), len(tasks)), np.nan, np.float32), tasks)

@@ -57,6 +57,11 @@ def test_without_measurements_every_gene_is_a_test_gene(config: dict[str, Any]) 
         ("attribution", {"contrasts": {"x": {"on_tasks": ["third"]}}}, "third"),
         ("annotation", {"gtf": "genes.gtf"}, "annotation.gtf and regions.file are both set"),
         ("annotation", {"tss_bed": "peaks.bed"}, "annotation.tss_bed requires annotation.gtf"),
+        ("annotation", {"biotypes": ["coding"]}, "annotation.biotypes requires annotation.gtf"),
+        ("annotation", {"exclude": {"tag": ["basic"]}}, "annotation.exclude requires annotation.gtf"),
+        ("annotation", {"feature": "CDS"}, "annotation.feature requires annotation.gtf"),
+        ("annotation", {"match_by": "gene_name"}, "annotation.match_by requires annotation.gtf"),
+        ("splits", {"val": ["chr1"], "test": ["chr1"]}, r"targets is missing matrix \(or, to predict without measurements"),
         ("regions", {}, r"annotation is missing gtf \(or, for regions instead of genes, regions is missing file\)"),
         ("regions", {"file": "no.bed"}, "regions.file: no.bed does not exist"),
         ("windows", {"anchor": "start"}, "windows.anchor requires genes"),
@@ -66,6 +71,11 @@ def test_contradictions_are_refused(config: dict[str, Any], section: str, value:
     config[section] = value
     with pytest.raises(InputError, match=message):
         checks.prepare(config)
+
+
+def test_chromosomes_of_regions_can_be_excluded(config: dict[str, Any]) -> None:
+    config["annotation"] = {"exclude_chromosomes": ["chrM"]}
+    assert checks.prepare(config)["annotation"]["exclude_chromosomes"] == ["chrM"]
 
 
 def test_unmeasured_is_no_way_around_held_out_genes(config: dict[str, Any]) -> None:

@@ -68,7 +68,6 @@ SPLIT_TABLE = source("splits", "genes")
 SPLIT_REGIONS = source("splits", "regions")
 VCF = source("variants", "vcf", "variants.vcf")
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
-UNMEASURED = configuration.unmeasured(config)
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
@@ -78,6 +77,7 @@ GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else con
 CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
 
 TRAINED = configuration.given_networks(config)
+UNMEASURED = configuration.unmeasured(config)
 PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.
 NETWORK = configuration.network_digest(config)

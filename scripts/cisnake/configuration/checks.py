@@ -151,6 +151,9 @@ def _regions(config: Config) -> Iterator[str]:
         yield "windows.anchor requires genes: windows of regions lie around the summit or the middle; remove the key"
     if "tss_bed" in config["annotation"]:
         yield "annotation.tss_bed requires annotation.gtf: regions have no TSS; remove the key"
+    for key, default in (("feature", "gene"), ("match_by", "gene_id"), ("biotypes", []), ("exclude", {})):
+        if config["annotation"][key] != default:
+            yield f"annotation.{key} requires annotation.gtf: it is about genes; remove the key"
     region = config["targets"]["gene_score"]["region"]
     if _of_coverage(config) and region != "tss":
         yield f"targets.gene_score.region is {region}, but regions have only bases around their middle: set tss"
@@ -164,7 +167,8 @@ def _measurements(config: Config) -> Iterator[str]:
         if "tracks" not in targets:
             yield "targets is missing tracks"
     elif "matrix" not in targets and "cells" not in targets and not unmeasured(config):
-        yield "targets is missing matrix"
+        without = " (or, to predict without measurements, remove splits)" if given_networks(config) else ""
+        yield f"targets is missing matrix{without}"
 
 
 def _unmeasured(config: Config) -> Iterator[str]:

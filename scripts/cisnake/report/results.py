@@ -44,6 +44,11 @@ class Evaluation:
     contrasts: pd.DataFrame
     predictions: Path | None
 
+    @property
+    def measured(self) -> bool:
+        """Whether there are measurements with which predictions were compared."""
+        return bool(self.summary.get("measured", True))
+
 
 @dataclass
 class Coverage:

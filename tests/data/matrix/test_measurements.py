@@ -143,6 +143,9 @@ def test_tasks_table_follows_the_matrix(tmp_path):
     table = read_tasks_table(path, ["a", "b"])
     assert table[["task", "group", "description", "time"]].values.tolist() == [["a", "cold", "", "1e5"], ["b", "heat", "", "5"]]
     assert read_tasks_table(None, ["a", "b"])["group"].tolist() == ["all", "all"]
+    assert read_tasks_table(path, None).equals(read_tasks_table(path, read_tasks_table(path, None)["task"].tolist()))
+    with pytest.raises(InputError, match="neither a matrix nor a task table"):
+        read_tasks_table(None, None)
     with pytest.raises(InputError, match="lacks 1 of 2 tasks of the matrix: the matrix has d; the table has b, c"):
         read_tasks_table(path, ["a", "d"])
     with pytest.raises(InputError, match=r"They differ in upper and lower case \(B, b\)"):

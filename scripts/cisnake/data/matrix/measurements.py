@@ -182,8 +182,10 @@ def read_tasks_table(
     Raises
     ------
     InputError
-        The table lacks the column `task` or a task of the matrix, or a task is duplicated.
+        There is neither table nor matrix, the table lacks the column `task` or a task of the matrix, or a task is duplicated.
     """
+    if path is None and tasks is None:
+        raise InputError("there is neither a matrix nor a task table: name one of them.")
     if path is None:
         return pd.DataFrame({"task": tasks, "group": "all", "description": ""})
     if not Path(path).is_file():

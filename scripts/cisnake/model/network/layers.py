@@ -117,8 +117,9 @@ class StrandMaxConv1D(layers.Layer):
         return ops.max(pools, axis=2) + self.bias
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        length = input_shape[1] if input_shape[1] is None else -(-input_shape[1] // self.pool_size)
-        return (input_shape[0], length, self.filters)
+        if input_shape[1] is None:
+            raise ValueError("StrandMaxConv1D needs windows of a known length")
+        return (input_shape[0], -(-input_shape[1] // self.pool_size), self.filters)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -16,7 +16,7 @@ from cisnake.words import WordBlock
 
 _registered = keras.saving.register_keras_serializable(package="cisnake")
 
-# Occurrences of words of up to so many bases are summed directly.
+# Words of up to this many bases are counted by a sum over positions, longer ones by a product of their halves.
 _LONGEST_SUMMED = 3
 
 
@@ -46,7 +46,7 @@ class WordTableLookup(layers.Layer):
     base: at a one-hot window, the gradient is exactly the change that each substitution of a single base would cause. Words
     with an unknown base (all zeros) are not counted.
 
-    Windows of known and unknown bases alone are looked up; for others, products are summed.
+    If every base of a batch is known or N, words are looked up; otherwise, products of bases are summed.
 
     Parameters
     ----------

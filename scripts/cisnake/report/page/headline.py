@@ -31,10 +31,10 @@ def write_headline(results: Results) -> str:
     """Return the sentences that interpret the numbers at the top of the page."""
     main = results.evaluations[0]
     summary = main.summary
-    if not summary.get("measured", True):
+    if not main.measured:
         return (
             f"Trained networks predict {count(summary['n_tasks'])} tasks of {count(summary['n_genes'])} genes. Nothing was "
-            "measured in this run, so there are no scores: how well the networks predict these genes is not known here."
+            "measured in this run, so it cannot tell how well the networks predict these genes."
         )
     intervals = summary["intervals"] or {}
     held_out = f"of the {main.split} split" if summary.get("seen") else f"that {_HELD_OUT[main.split]}"
@@ -59,7 +59,7 @@ def write_headline(results: Results) -> str:
 def warnings(results: Results) -> list[str]:
     """Return the sentences that must be read first: what the model does not predict, and therefore does not explain."""
     main = results.evaluations[0]
-    if not main.summary.get("measured", True):
+    if not main.measured:
         return []
     found = []
     if main.summary["verdict"] in NOT_TO_INTERPRET:
