@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from cisnake.interpret.attribution.integrated import (
 )
 from cisnake.interpret.attribution.mutagenesis import in_silico_mutagenesis
 from cisnake.interpret.attribution.scored_model import ScoredModel
+from cisnake.interpret.attribution.shared_words import NetworkWithWords, attribute_parts, is_linear
 from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import ONE_VIEW, WindowViews, reverse_complement_one_hot, shift_windows
 
@@ -167,15 +168,18 @@ def attribute_each(
     strands = (False, True) if views.reverse_complement else (False,)
     ones = np.ones((1, inputs.shape[1], 1), inputs.dtype)
     seen = np.concatenate([_back(shift_windows(ones, by), by, False) for by in views.shifts]).sum(axis=0) * len(strands)
+    of_words: dict[Hashable, Any] = {}
+    divisible = all(map(is_linear, scores))
     for network in networks:
         total, values = np.zeros((), inputs.dtype), []
         for by, turned in itertools.product(views.shifts, strands):
-            shown = shift_windows(inputs, by)
+            shown, asked = shift_windows(inputs, by), scores
             if turned:
-                reversed_scores = [score.on_reverse(views.strand_pair) for score in scores]
-                value, contributions = method(network, reverse_complement_one_hot(shown), reversed_scores)
+                shown, asked = reverse_complement_one_hot(shown), [score.on_reverse(views.strand_pair) for score in scores]
+            if divisible and isinstance(network, NetworkWithWords):
+                value, contributions = attribute_parts(method, network, shown, asked, of_words, (by, turned))
             else:
-                value, contributions = method(network, shown, scores)
+                value, contributions = method(network, shown, asked)
             total = total + _back(contributions, by, turned)
             values.append(value)
         yield np.mean(values, axis=0), np.divide(total, seen, out=np.zeros_like(total), where=seen > 0)

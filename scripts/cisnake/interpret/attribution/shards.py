@@ -32,6 +32,7 @@ from cisnake.interpret.attribution.job import (
 from cisnake.interpret.attribution.methods import attribute, project
 from cisnake.interpret.attribution.quality import mutagenesis_agreement, random_agreement, random_network, strand_agreement
 from cisnake.interpret.attribution.scored_model import ScoredModel
+from cisnake.interpret.attribution.shared_words import scored_models
 from cisnake.interpret.contrasts import Contrast, resolve_contrasts
 from cisnake.model import load_model, models_by_fold
 from cisnake.program import Progress, log
@@ -192,7 +193,7 @@ def _attribute_fold(
     """
     loaded = [load_model(path) for path in models]
     size = job.settings.pass_size(job.step, len(genes))
-    networks = [ScoredModel(model, size) for model in loaded]
+    networks = scored_models(loaded, size, job.settings.method)
     measured, projected = _attribute_genes(job, networks, genes, writers, progress)
     _attribute_shuffles(job, networks, genes, writers, progress)
     quality = {name: np.full((len(writers), len(genes)), np.nan, np.float32) for name in QUALITY_NUMBERS} | measured

@@ -8,6 +8,8 @@ from .layers import poly_relu as poly_relu
 from .output_layers import LabelUnits as LabelUnits
 from .output_layers import WeightedParts as WeightedParts
 from .output_layers import WordTableLookup as WordTableLookup
+from .outputs import DividedModel as DividedModel
+from .outputs import divide_words as divide_words
 from .outputs import in_label_units as in_label_units
 from .outputs import output_layer as output_layer
 from .outputs import set_output_bias as set_output_bias

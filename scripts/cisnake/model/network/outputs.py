@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -172,3 +173,46 @@ def split_words(model: keras.Model) -> keras.Model | None:
         return None
     units = model.layers[-1]
     return keras.Model(model.input, keras.ops.stack([model.output, *(units(part) for part in mixed[0].input)], axis=1))
+
+
+@dataclass(frozen=True)
+class DividedModel:
+    """A model without its table of words, and the words.
+
+    Attributes
+    ----------
+    network: keras.Model
+        Predicts what the model would predict if the words were 0.
+    words: keras.Model
+        Predicts, for t tasks, t values sd · words, and the mean of the words over tasks; shape (batch, t + 1).
+    sd: numpy.ndarray, shape=(t,)
+        Standard deviations with which standardised predictions become labels.
+    weights: tuple of float
+        Of the words: of their mean over tasks, and of the deviations from it, see `WeightedParts`.
+    """
+
+    network: keras.Model
+    words: keras.Model
+    sd: np.ndarray
+    weights: tuple[float, float]
+
+
+def divide_words(model: keras.Model) -> DividedModel | None:
+    """Divide a model into the network and its table of words; None if it has no words.
+
+    With the weights (a, b), the model predicts network + b · sd · words + (a - b) · sd · mean of the words.
+
+    Parameters
+    ----------
+    model: keras.Model
+        Any model.
+    """
+    mixed = [layer for layer in model.layers if isinstance(layer, WeightedParts)]
+    if not mixed:
+        return None
+    units, (network, words) = model.layers[-1], mixed[0].input
+    of_network, of_words = mixed[0].part_weights
+    sd = np.asarray(units.sd)
+    alone = keras.Model(model.input, units(WeightedParts([of_network])([network])))
+    both = keras.ops.concatenate([words * sd, keras.ops.mean(words, axis=-1, keepdims=True)], axis=-1)
+    return DividedModel(alone, keras.Model(model.input, both), sd, of_words)
