@@ -19,14 +19,12 @@ from cisnake.data.matrix import read_tasks_table
 from cisnake.files import digest, file_sha256, write_table, write_whole
 from cisnake.interpret import resolve_contrasts
 from cisnake.model import read_params, replicate_seed
-from cisnake.words import read_word_table
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "train_model")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="training data: dataset.h5")
-    p.add_argument("--words", type=Path, metavar="H5", help="table of words that is added to the network (default: none)")
     p.add_argument("--tasks", type=Path, metavar="TSV", help="task table with groups, for train.contrasts")
     p.add_argument("--fold", type=int, default=0, help="fold whose genes are held out (default: 0)")
     p.add_argument("--replicate", type=int, default=0, help="number of the replicate, which sets its random seed (default: 0)")
@@ -45,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     params = read_params(configured.model.params, configured.model.overrides)
     seed = replicate_seed(configured.run.seed, args.fold, args.replicate)
     from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
-    from cisnake.model.training import Tracker, Trainer, blend_with_words, complete_params, training_batches
+    from cisnake.model.training import Tracker, Trainer, complete_params, training_batches
 
     device = configure_devices(args.threads, configured.resources.gpus)
     strategy = distribution_strategy()
@@ -54,7 +52,6 @@ def main(args: argparse.Namespace) -> None:
     pretrained = params.get("transfer", {}).get("weights")
     start = file_sha256(pretrained) if pretrained else ""
     names, tasks = configured.train.contrasts, list(data["train"].tasks)
-    words = read_word_table(args.words, len(tasks), params["model"]["seq_length"]) if args.words else None
     table = read_tasks_table(args.tasks, tasks) if names else None
     contrasts = [c.sides(tasks) for c in resolve_contrasts(configured.attribution.contrasts, table, names)] if names else []
     settings = json.dumps([params, contrasts], sort_keys=True)
@@ -65,22 +62,16 @@ def main(args: argparse.Namespace) -> None:
     chief = is_chief_worker(strategy)
     tracker = Tracker(list(configured.train.trackers) if chief else [], args.tracking, run[:16], params)
     trainer = Trainer(params, data["train"], data["val"], seed, args.checkpoints / run[:16], tracker, strategy, contrasts)
-    if words and not trainer.scales:
-        program.log.warning("words are not added: the network does not end with a dense layer without activation")
     models, history = trainer.fit()
     tracker.close()
     if not chief:
         return
-    model, blend = models["head"], None
-    if words and "head" in trainer.scales:
-        model, blend = blend_with_words(model, words, trainer.scales["head"], data["val"])
     write_table(history, args.output_history)
     how = {"overrides": configured.model.overrides, "fold": args.fold, "seed": seed, "device": device, "version": __version__}
-    how |= {"blend": vars(blend)} if blend else {}
     with write_whole(args.output_params) as part:
         part.write_text(yaml.safe_dump(params | how, sort_keys=False), encoding="utf-8")
     with write_whole(args.output_model) as part:
-        model.save(part)
+        models["head"].save(part)
     trainer.checkpoint.remove()
 
 

@@ -26,6 +26,7 @@ TYPICAL_SECONDS = {
     "enrich_motifs": 13.0,
     "fit_baselines": 15.0,
     "fit_words": 10.0,
+    "add_words": 8.0,
     "evaluate_model": 13.0,
     "evaluate_coverage": 13.0,
     "score_variants": 13.0,

@@ -339,7 +339,7 @@ NETWORK_CASES = [
     ),
     *_each(_ANY, "data set", "fit_baselines", "dataset", "results/dataset.h5"),
     *_each(_ANY, "data set", "fit_words", "dataset", "results/dataset.h5"),
-    *_each(_ANY, "table of words", "train_model", "words", "words.h5"),
+    *_each(_ANY, "table of words", "add_words", "words", "words.h5"),
     *_each(_TEXT, "gene list", "attribute_genes", "attribution.genes", "genes.txt"),
 ]
 

@@ -120,7 +120,10 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
         "export_hits": {"hits": "hits.h5"},
         "pair_motifs": {"hits": "hits.tsv", "enrichment": "enrichment.tsv"},
         "train_model": {
-            "dataset": "results/dataset.h5", "words": "words.h5", "model.params": "params.yaml", "checkpoints": "checkpoints",
+            "dataset": "results/dataset.h5", "model.params": "params.yaml", "checkpoints": "checkpoints",
+        },
+        "add_words": {
+            "dataset": "results/dataset.h5", "words": "words.h5", "networks": "fold_0", "train.replicates": "1",
         },
         "fit_words": {"dataset": "results/dataset.h5", "windows.upstream": "20"},
         "fit_baselines": {
@@ -139,7 +142,7 @@ def options(program: str, folder: Path, output: Path) -> dict[str, str]:
     outputs = {
         "select_genes": ("genes", "dropped", "tasks", "tasks-dropped", "summary"), "make_tiles": ("", "summary"),
         "aggregate_cells": ("", "dropped"), "call_peaks": ("tsv", "bed"), "score_variants": ("tsv", "vcf"),
-        "train_model": ("model", "params", "history"), "fit_baselines": ("", "choices"),
+        "train_model": ("model", "params", "history"), "add_words": ("", "weights"), "fit_baselines": ("", "choices"),
     }  # fmt: skip
     named = {f"output-{name}" if name else "output": str(output / (name or "output")) for name in outputs.get(program, ("",))}
     files = {key: str(folder / value) if (folder / value).exists() else value for key, value in given[program].items()}

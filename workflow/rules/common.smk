@@ -82,6 +82,8 @@ PRETRAINED = configuration.pretrained(config)
 # Digest of the parameters themselves, so that moving their file does not trigger training.
 NETWORK = configuration.network_digest(config)
 WORDS = configuration.uses_words(config)
+# With words, the models that a run uses are made of all networks of a fold together.
+NETWORKS = f"{R}/networks" if WORDS else f"{R}/models"
 LEARNED = configuration.learned_contrasts(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"

@@ -27,6 +27,36 @@ if WORDS:
             "OMP_NUM_THREADS={threads} python {params.scripts:q}/fit_words.py --config {params.config} --dataset {input.dataset} "
             "--fold {wildcards.fold} --output {output} --log {log}"
 
+    rule add_words:
+        input:
+            expand(f"{NETWORKS}/fold_{{{{fold}}}}/replicate_{{replicate}}/model.keras", replicate=REPLICATES),
+            dataset=f"{R}/dataset.h5",
+            words=f"{R}/words/fold_{{fold}}.h5",
+        output:
+            expand(f"{R}/models/fold_{{{{fold}}}}/replicate_{{replicate}}/model.keras", replicate=REPLICATES),
+            weights=f"{R}/words/fold_{{fold}}.weights.tsv",
+        log:
+            f"{R}/logs/add_words/fold_{{fold}}.log",
+        benchmark:
+            f"{R}/benchmarks/add_words/fold_{{fold}}.tsv"
+        conda:
+            "../../envs/tensorflow.yaml"
+        threads: THREADS
+        resources:
+            mem_mb=network_memory,
+            runtime=network_time,
+        params:
+            settings=settings("add_words"),
+            networks=subpath(input[0], ancestor=2),
+            models=subpath(output[0], ancestor=2),
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/add_words.py --config {params.config} --dataset {input.dataset} --words {input.words} "
+            "--networks {params.networks} --fold {wildcards.fold} --threads {threads} --output {params.models} "
+            "--output-weights {output.weights} --log {log}"
+
 
 if TRAINED:
 
@@ -62,12 +92,11 @@ else:
     rule train_model:
         input:
             dataset=f"{R}/dataset.h5",
-            words=f"{R}/words/fold_{{fold}}.h5" if WORDS else [],
             tasks=f"{R}/tasks.tsv" if LEARNED else [],
             network=f"{R}/network.json" if COVERAGE_RUN else [],
             pretrained=PRETRAINED,
         output:
-            model=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/model.keras",
+            model=f"{NETWORKS}/fold_{{fold}}/replicate_{{replicate}}/model.keras",
             params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
             history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
         log:
@@ -86,7 +115,6 @@ else:
             settings=settings("train_model"),
             network=NETWORK,
             contrasts=configuration.canonical(LEARNED),
-            words=optional("--words", "words"),
             tasks=optional("--tasks", "tasks"),
             # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
             checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
@@ -97,8 +125,7 @@ else:
             version=VERSION,
         shell:
             "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
-            "{params.words} {params.tasks} "
-            "--fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
+            "{params.tasks} --fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
             "--checkpoints {params.checkpoints} "
             "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
             "--output-history {output.history} --log {log}"

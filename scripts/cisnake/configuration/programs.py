@@ -90,6 +90,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
         ("targets.gene_score", "run.data_dir"),
     ),
     "fit_words": ProgramKeys(("windows.upstream",)),
+    "add_words": ProgramKeys(("train.replicates",), ("resources.batch_size",)),
     # Of the contrasts, the rule compares those that the loss names.
     "train_model": ProgramKeys(
         ("run.seed",), ("model", "train.trackers", "train.contrasts", "attribution.contrasts", "resources.gpus")

@@ -101,22 +101,47 @@ def test_few_genes_share_equally():
     assert choose_blend(network, network, words).network == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("tasks", [1, 4])
-def test_a_trained_network_gets_the_words(tasks):
-    rng = np.random.default_rng(0)
+def dense_network(tasks, seed=0):
+    keras.utils.set_random_seed(seed)
+    plain = keras.Sequential([keras.Input((12, 4)), keras.layers.Flatten(), keras.layers.Dense(tasks)])
+    return keras.Model(plain.inputs[0], plain.outputs[0])
+
+
+@pytest.fixture(params=[1, 4])
+def ensemble(request):
+    """Return three networks that differ by noise which cancels in their mean, the table of words, windows and labels."""
+    tasks, rng = request.param, np.random.default_rng(0)
     blocks = (WordBlock(2, 0, 12),)
     table = WordTable(blocks, rng.normal(size=(16, tasks)).astype("f"), np.zeros(tasks, "f"), 1.0, 1.0)
     scale = LabelScale(np.full(tasks, 50.0), np.full(tasks, 4.0))
-    keras.utils.set_random_seed(0)
-    plain = keras.Sequential([keras.Input((12, 4)), keras.layers.Flatten(), keras.layers.Dense(tasks)])
-    model = in_label_units(keras.Model(plain.inputs[0], plain.outputs[0]), {"head": scale})
+    networks = [dense_network(tasks) for _ in range(3)]
+    kernel, bias = networks[0].get_weights()
+    noise = rng.normal(size=kernel.shape)
+    for network, share in zip(networks, (1, 2, -3), strict=True):
+        network.set_weights([kernel + share * noise, bias])
     codes = rng.integers(0, 4, (200, 12)).astype(np.int8)
     x = np.eye(4, dtype=np.float32)[codes]
-    network, words = np.asarray(plain(x)), table.predict(codes)
-    labels = (0.5 * network + 2 * words) * 4 + 50
-    whole, blend = blend_with_words(model, table, scale, [(x[:150], labels[:150]), (x[150:], labels[150:])])
-    np.testing.assert_allclose([blend.network[0], blend.words[0]], [0.5, 2], rtol=1e-3)
-    if tasks > 1:
-        np.testing.assert_allclose([blend.network[1], blend.words[1]], [0.5, 2], rtol=1e-3)
-    np.testing.assert_allclose(whole(x), labels, rtol=1e-4)
-    assert split_words(whole) is not None
+    labels = (0.5 * np.mean([np.asarray(network(x)) for network in networks], axis=0) + 2 * table.predict(codes)) * 4 + 50
+    return [in_label_units(network, {"head": scale}) for network in networks], table, x, labels
+
+
+def test_weights_suit_the_mean_of_the_networks(ensemble):
+    networks, table, x, labels = ensemble
+    models, weights = blend_with_words(networks, table, [(x[:150], labels[:150]), (x[150:], labels[150:])])
+    assert list(weights["part"]) == ["network", "words"]
+    np.testing.assert_allclose(weights["mean_over_tasks"], [0.5, 2], rtol=1e-3)
+    if labels.shape[1] > 1:
+        np.testing.assert_allclose(weights["deviations"], [0.5, 2], rtol=1e-3)
+    predicted = [np.asarray(model(x)) for model in models]
+    np.testing.assert_allclose(np.mean(predicted, axis=0), labels, atol=0.05)
+    assert np.abs(predicted[0] - labels).max() > 1
+    alone = [np.asarray(split_words(model)(x))[:, 1] for model in models]
+    np.testing.assert_allclose(alone, [np.asarray(network(x)) for network in networks], rtol=1e-4, atol=1e-4)
+
+
+def test_networks_without_standardised_labels_stay_as_they_are(ensemble, caplog):
+    networks, table, x, labels = ensemble
+    networks[1] = dense_network(labels.shape[1])
+    models, weights = blend_with_words(networks, table, [(x, labels)])
+    assert models == networks and "words are not added" in caplog.text
+    assert weights[["mean_over_tasks", "deviations"]].to_numpy().tolist() == [[1, 1], [0, 0]]

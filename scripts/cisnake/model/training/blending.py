@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
+import pandas as pd
 from scipy import optimize
 
 from cisnake.data.dataset import LabelScale
-from cisnake.model.network import standardized_parts, with_words
+from cisnake.model.network import LabelUnits, standardized_parts, with_words
 from cisnake.program import log
 from cisnake.words import WordTable, split_parts
 
@@ -35,34 +36,48 @@ class Blend:
 
 
 def blend_with_words(
-    model: keras.Model, table: WordTable, scale: LabelScale, val: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[keras.Model, Blend]:
-    """Add a table of words to a trained network, so that the whole is not worse than either.
+    networks: Sequence[keras.Model], table: WordTable, val: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> tuple[list[keras.Model], pd.DataFrame]:
+    """Add a table of words to the trained networks of a fold, so that their mean is not worse than either.
 
     Parameters
     ----------
-    model: keras.Model
-        From `in_label_units`.
+    networks: sequence of keras.Model
+        From `in_label_units`. If one of them does not predict standardised labels, no words are added.
     table: WordTable
         Fitted to the same training genes.
-    scale: LabelScale
-        Of the training genes.
     val: iterable of pairs of numpy.ndarray
         Windows, shape=(b, length, depth), and labels, shape=(b, tasks), of the validation genes in the order of the genome.
 
     Returns
     -------
-    model: keras.Model
-    blend: Blend
+    models: list of keras.Model
+    weights: pandas.DataFrame
+        Of network and words (rows), for the mean over tasks and for deviations from it.
     """
-    both = standardized_parts(model, table)
-    parts = [(scale.standardize(labels), *map(np.asarray, both(windows, training=False))) for windows, labels in val]
+    if not all(isinstance(network.layers[-1], LabelUnits) for network in networks):
+        log.warning("words are not added: the network does not end with a dense layer without activation")
+        return list(networks), _weights_table(Blend((1.0, 1.0), (0.0, 0.0)))
+    units = networks[0].layers[-1]
+    scale = LabelScale(np.asarray(units.mean, np.float64), np.asarray(units.sd, np.float64))
+    both = [standardized_parts(network, table) for network in networks]
+    parts = []
+    for windows, labels in val:
+        predicted = [[np.asarray(part) for part in pair(windows, training=False)] for pair in both]
+        parts.append((scale.standardize(labels), np.mean([network for network, _ in predicted], axis=0), predicted[0][1]))
     blend = choose_blend(*map(np.concatenate, zip(*parts, strict=True)))
     log.info(
-        "weights of network and words: %.2f and %.2f for the mean over tasks, %.2f and %.2f for differences between tasks",
+        "weights of networks and words: %.2f and %.2f for the mean over tasks, %.2f and %.2f for differences between tasks",
         *(blend.network[0], blend.words[0], blend.network[1], blend.words[1]),
     )
-    return with_words(model, table, [blend.network, blend.words]), blend
+    models = [with_words(network, table, [blend.network, blend.words]) for network in networks]
+    return models, _weights_table(blend)
+
+
+def _weights_table(blend: Blend) -> pd.DataFrame:
+    weights = pd.DataFrame([blend.network, blend.words], columns=["mean_over_tasks", "deviations"])
+    weights.insert(0, "part", ["network", "words"])
+    return weights
 
 
 def choose_blend(true: np.ndarray, network: np.ndarray, words: np.ndarray) -> Blend:

@@ -65,13 +65,33 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
     """
     model, train = params["model"], params["train"]
     with open_dataset(dataset) as file:
-        role = split_for_fold(read_windows(file), fold, int(file.attrs["n_folds"]))
         tasks, pad = read_tasks(file), int(file["pad"][()])
         for rows in row_blocks(file["labels"]):
             check_labels(train["loss"], file["labels"][rows], tasks)
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
-    augmented = {"train": (pad, seed), "val": (0, None)}
     return {
-        split: GeneBatches(dataset, np.flatnonzero(role == split), batch_size, depth, *options, fold)
-        for split, options in augmented.items()
+        "train": GeneBatches(dataset, _rows(dataset, fold, "train"), batch_size, depth, pad, seed, fold),
+        "val": validation_batches(dataset, fold, depth, batch_size),
     }
+
+
+def validation_batches(dataset: str | Path, fold: int, depth: int, batch_size: int) -> GeneBatches:
+    """Return the batches of the split `val`, in the order of the genome, without shifts.
+
+    Parameters
+    ----------
+    dataset: str or Path
+        dataset.h5.
+    fold: int
+        Held-out fold.
+    depth: int
+        Channels of the network's input: 4, or 5 with the gene body.
+    batch_size: int
+    """
+    return GeneBatches(dataset, _rows(dataset, fold, "val"), batch_size, depth, 0, None, fold)
+
+
+def _rows(dataset: str | Path, fold: int, split: str) -> np.ndarray:
+    with open_dataset(dataset) as file:
+        role = split_for_fold(read_windows(file), fold, int(file.attrs["n_folds"]))
+    return np.flatnonzero(role == split)
