@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from cisnake import configuration, program
+from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.files import write_table, write_whole
 from cisnake.words import read_word_table
 
@@ -29,15 +30,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "add_words")
+    with open_dataset(args.dataset) as file:
+        table = read_word_table(args.words, len(read_tasks(file)), int(file["seq_len"][()]))
     from cisnake.model import configure_devices, load_model
     from cisnake.model.training import blend_with_words, validation_batches
 
     configure_devices(args.threads)
     names = [Path(f"replicate_{j}", "model.keras") for j in range(configured.train.replicates)]
     networks = [load_model(args.networks / name) for name in names]
-    length, depth = networks[0].input_shape[1:]
-    table = read_word_table(args.words, networks[0].output_shape[-1], length)
-    val = validation_batches(args.dataset, args.fold, depth, configured.resources.batch_size)
+    val = validation_batches(args.dataset, args.fold, networks[0].input_shape[-1], configured.resources.batch_size)
     models, weights = blend_with_words(networks, table, val)
     for model, name in zip(models, names, strict=True):
         (args.output / name).parent.mkdir(parents=True, exist_ok=True)
