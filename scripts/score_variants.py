@@ -16,7 +16,7 @@ from cisnake.data.dataset import open_dataset, read_tasks, read_windows
 from cisnake.data.genome import Genome
 from cisnake.data.windows import read_genes_table
 from cisnake.errors import InputError
-from cisnake.variants import find_genes, read_variants, replicate_names, score_variants, write_effects
+from cisnake.variants import draw_controls, find_genes, read_variants, replicate_names, score_variants, write_effects
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,8 +49,16 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"{args.genes} and {args.dataset} have different genes: use files of the same run.")
         models = predictors_by_fold(paths, gene_readout(file), batch_size)
         pairs = find_genes(variants, genes, seq_len)
+        count, seed = configured.variants.controls, configured.run.seed
+        controls = draw_controls(pairs, reference, models, len(tasks), count, seed, batch_size)
+        if controls:
+            n, scored = len(controls.shuffled), int((pairs.gene >= 0).sum())
+            program.log.info("%d control changes in shuffles, and %d at matched places", n, len(controls.matched))
+            program.log.info(
+                "q-values of one variant alone are at least %.2g (variants.controls: %d)", min(1, scored / (n + 1)), n
+            )
         blocks = score_variants(pairs, reference, models, len(tasks), batch_size)
-        write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf)
+        write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf, controls)
     for status, count in pairs.variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)
 

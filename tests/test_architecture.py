@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "model": (*DATA, "model.network"),
     "model.training": (*DATA, "words", "model", "model.network"),
     "evaluate": (*DATA, "words", *MODEL, "interpret"),
-    "variants": (*DATA, *MODEL),
+    "variants": (*DATA, *MODEL, "interpret"),
     "interpret": DATA,
     "interpret.attribution": (*DATA, *MODEL, "interpret"),
     "interpret.peaks": (*DATA, "interpret", "interpret.attribution"),

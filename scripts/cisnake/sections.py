@@ -373,6 +373,7 @@ class VariantsSection:
     """Section `variants`."""
 
     vcf: Source
+    controls: int
 
 
 @dataclass(frozen=True)

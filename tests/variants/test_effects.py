@@ -9,7 +9,7 @@ from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.files import read_table
-from cisnake.variants import effects, vcf
+from cisnake.variants import effects, effects_table, vcf
 
 LENGTH = 40
 TASKS = ["liver", "brain", "skin"]
@@ -74,7 +74,7 @@ def run(path, genome, genes, models, batch_size=64):
     blocks = effects.score_variants(pairs, genome, models, len(TASKS), batch_size)
     out = path.parent / "out"
     names = effects.replicate_names(models)
-    effects.write_effects(blocks, pairs, TASKS, names, path, out / "effects.tsv", out / "effects.vcf.gz")
+    effects_table.write_effects(blocks, pairs, TASKS, names, path, out / "effects.tsv", out / "effects.vcf.gz")
     table = read_table(out / "effects.tsv", **{f"effect_{name}": "float" for name in ["mean", "sd", *names]})
     with gzip.open(out / "effects.vcf.gz", "rt") as handle:
         info = [line.rstrip("\n").split("\t")[7] for line in handle if not line.startswith("#")]

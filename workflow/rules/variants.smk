@@ -24,6 +24,7 @@ if VCF:
             runtime=network_time,
             gpu=min(GPUS, 1),
         params:
+            settings=settings("score_variants"),
             models=models_folder,
             config=config_file,
             scripts=scripts,

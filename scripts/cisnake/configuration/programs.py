@@ -108,7 +108,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "probe_motifs": ProgramKeys(("motifs.probe", "run.seed"), _MODELS),
     "pair_motifs": ProgramKeys(("motifs.pairs", "run.seed")),
     "discover_patterns": ProgramKeys(("motifs.patterns.width", "motifs.patterns.max_seqlets", "run.seed")),
-    "score_variants": ProgramKeys((), _MODELS),
+    "score_variants": ProgramKeys(("variants.controls", "run.seed"), _MODELS),
     "measure_recovery": ProgramKeys((), ("attribution.contrasts",)),
     "write_report": ProgramKeys(("report",), ("run.name",)),
     "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),

@@ -2,10 +2,11 @@ from .centered import centered_windows as centered_windows
 from .centered import mark_too_long as mark_too_long
 from .centered import score_centered as score_centered
 from .centered import write_centered as write_centered
+from .controls import draw_controls as draw_controls
 from .effects import find_genes as find_genes
 from .effects import replicate_names as replicate_names
 from .effects import score_variants as score_variants
-from .effects import write_effects as write_effects
+from .effects_table import write_effects as write_effects
 from .keras_dataset import VariantDataset as VariantDataset
 from .statistics import VARIANT_STATISTICS as VARIANT_STATISTICS
 from .statistics import compare_predictions as compare_predictions

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 
 from cisnake.data.genome import Genome, to_window
 from cisnake.errors import InputError
-from cisnake.files import write_whole
 from cisnake.program import Progress
 from cisnake.variants import vcf
 from cisnake.variants.windows import Change, Window, alternative_windows, gene_windows, pair_with_genes, trim
@@ -256,96 +254,35 @@ def _differences(
     return predicted[:n].astype(np.float64) - np.stack([known[g] for g in genes.tolist()]), known
 
 
-def long_table(
-    block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str], replicates: list[str]
-) -> pd.DataFrame:
-    """Convert a block to a table with one row per variant, gene and task.
-
-    A variant without an effect has one row, without gene and task.
+def predicted_differences(
+    windows: list[Window],
+    predictors: Mapping[str, Predictor],
+    genes: np.ndarray,
+    references: np.ndarray,
+    alternatives: np.ndarray,
+    mask_end: np.ndarray,
+) -> np.ndarray:
+    """Return predictions for windows of genes of one fold with a change, minus those for the same windows without it.
 
     Parameters
     ----------
-    block: Block
-    variants, genes: pandas.DataFrame
-        Tables of the `VariantGenes`.
-    tasks, replicates: list of str
-        Names along the axes of the effects.
+    windows: list of Window
+        Of all genes.
+    predictors: mapping of replicate name to predictor
+    genes: numpy.ndarray, shape=(n,), dtype=int64
+        Rows of the genes.
+    references, alternatives: numpy.ndarray, shape=(n, length), dtype=int8
+        Windows without and with the change.
+    mask_end: numpy.ndarray, shape=(n,), dtype=int64
+        End of the gene body in the windows with the change.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns variant_id chrom start end ref alt gene_id status from_tss task effect_mean effect_sd effect_<replicate>.
+    numpy.ndarray, shape=(n, replicates, tasks), dtype=float64
     """
-    counts = np.where(block.gene >= 0, len(tasks), 1)
-    pair = np.repeat(np.arange(len(counts)), counts)
-    task = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-    scored = block.gene[pair] >= 0
-    described = variants.iloc[block.variant[pair]]
-    table = described[["variant_id", "chrom", "start", "end", "ref", "alt"]].reset_index(drop=True)
-    gene_ids = np.append(genes["gene_id"].to_numpy(object), "")
-    table["gene_id"] = gene_ids[block.gene[pair]]
-    table["status"] = described["status"].to_numpy(object)
-    table["from_tss"] = pd.array(block.from_tss[pair], dtype="Int64")
-    table.loc[~scored, "from_tss"] = pd.NA
-    table["task"] = np.where(scored, np.array(tasks, dtype=object)[task], "")
-    table["effect_mean"], table["effect_sd"] = block.mean[pair, task], block.sd[pair, task]
-    for index, name in enumerate(replicates):
-        table[f"effect_{name}"] = block.replicates[pair, index, task]
-    return table
-
-
-def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the index of the VCF record and the INFO entry for each pair of a block.
-
-    Parameters
-    ----------
-    block: Block
-    variants, genes: pandas.DataFrame
-        Tables of the `VariantGenes`.
-    tasks: list of str
-        Names along the last axis of the effects.
-    """
-    size = np.where(np.isnan(block.mean), -1, np.abs(block.mean))
-    strongest = size.argmax(axis=1) if len(size) else np.zeros(0, int)
-    names = genes["gene_id"].to_numpy(object)
-    columns = (variants[column].to_numpy(object)[block.variant] for column in ("record", "alt", "status"))
-    for pair, (record, alt, status) in enumerate(zip(*columns, strict=True)):
-        gene, effect = block.gene[pair], block.mean[pair, strongest[pair]]
-        task = "" if np.isnan(effect) else tasks[strongest[pair]]
-        yield record, vcf.annotation(alt, names[gene] if gene >= 0 else "", status, task, effect)
-
-
-def write_effects(
-    blocks: Iterable[Block],
-    pairs: VariantGenes,
-    tasks: list[str],
-    replicates: list[str],
-    source: str | Path,
-    table_path: str | Path,
-    vcf_path: str | Path,
-) -> None:
-    """Write effects to a table, block by block, and a summary of them to a copy of the VCF.
-
-    Parameters
-    ----------
-    blocks: iterable of Block
-        From `score_variants`.
-    pairs: VariantGenes
-        The pairs passed to `score_variants`.
-    tasks, replicates: list of str
-        Names along the axes of the effects.
-    source: str or Path
-        The VCF from which the variants were read.
-    table_path, vcf_path: str or Path
-        The output files: a TSV (see `long_table`) and a compressed VCF (see `vcf.write_annotated`).
-    """
-    variants, genes = pairs.variants, pairs.genes
-    n_records = int(variants["record"].iloc[-1]) + 1 if len(variants) else 0
-    entries: list[list[str]] = [[] for _ in range(n_records)]
-    with write_whole(table_path) as part, open(part, "w", encoding="utf-8", newline="") as sink:
-        for index, block in enumerate(blocks):
-            table = long_table(block, variants, genes, tasks, replicates)
-            table.to_csv(sink, sep="\t", index=False, header=index == 0, float_format="%.7g")
-            for record, entry in info_entries(block, variants, genes, tasks):
-                entries[record].append(entry)
-    vcf.write_annotated(source, vcf_path, entries)
+    n, length = references.shape
+    start = np.array([windows[g].mask_start for g in genes], dtype=np.int64)
+    end = np.array([min(windows[g].mask_end, length) for g in genes], dtype=np.int64)
+    inputs = np.concatenate([references, alternatives]), np.tile(start, 2), np.concatenate([end, mask_end]), np.tile(genes, 2)
+    predicted = np.stack([predictor(*inputs) for predictor in predictors.values()], axis=1).astype(np.float64)
+    return predicted[n:] - predicted[:n]
