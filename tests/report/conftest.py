@@ -255,7 +255,15 @@ def _write_variants(path: Path, genes: pd.DataFrame, tasks: list[str], rng: np.r
             continue
         for task in tasks:
             effect = rng.normal(0, 0.2)
-            score = {"task": task, "effect_mean": effect, "effect_sd": 0.05, "effect_fold_0/replicate_0": effect}
+            score = {
+                "task": task,
+                "effect_mean": effect,
+                "effect_sd": 0.05,
+                "p_value": 0.01,
+                "q_value": 0.0375 if i < 2 else 0.5,
+                "percentile": 88.88,
+                "effect_fold_0/replicate_0": effect,
+            }
             rows.append({**place, "gene_id": gene.gene_id, "status": "scored", "from_tss": -50, **score})
     write_table(pd.DataFrame(rows), path)
 

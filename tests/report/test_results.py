@@ -43,6 +43,7 @@ def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Pa
         monkeypatch.setattr(module, "CHUNK_ROWS", rows)
         variants = module.summarise_variants(path, 5)
         assert variants.status == {"scored": 7, "outside": 1} and variants.n_variants == 8
+        assert variants.significant == 2
         expected = table["effect_mean"].abs().groupby([table["variant_id"], table["gene_id"]]).max().nlargest(5)
         np.testing.assert_allclose(variants.top["effect_mean"].abs(), expected)
         assert list(variants.top["variant_id"]) == [variant for variant, _ in expected.index]

@@ -17,6 +17,7 @@ from anndata.io import read_elem
 from cisnake.errors import InputError
 from cisnake.files import CHUNK_ROWS, open_hdf5, read_chunks, read_table
 from cisnake.interpret.attribution import AttributionFile
+from cisnake.report.thresholds import SURE_Q
 
 # Display order of splits. The headline reports the first one that was evaluated.
 SPLIT_ORDER = ("test", "val", "train")
@@ -76,10 +77,14 @@ class ContrastResults:
 
 @dataclass
 class VariantSummary:
-    """Counts of variant-gene pairs by status, and the pairs with the largest |effect|, each in its strongest task."""
+    """Counts of variant-gene pairs by status, and the pairs with the largest |effect|, each in its strongest task.
+
+    `significant` is the number of pairs with q ≤ 0.1 in at least one task; None without controls.
+    """
 
     status: dict[str, int]
     n_variants: int
+    significant: int | None
     top: pd.DataFrame
 
 
@@ -261,17 +266,22 @@ def summarise_variants(path: Path, n_top: int) -> VariantSummary:
     tasks does not fill the table.
     """
     pairs: list[pd.DataFrame] = []
+    significant: set[tuple[str, str]] | None = None
     top: list[pd.DataFrame] = []
     text = ("variant_id", "chrom", "ref", "alt", "gene_id", "status", "task")
     for chunk in pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, chunksize=CHUNK_ROWS):
         pairs.append(chunk[["variant_id", "gene_id", "status"]].drop_duplicates())
         chunk = _numbers(chunk, text)
+        if "q_value" in chunk:
+            called = chunk.loc[chunk["q_value"] <= SURE_Q, ["variant_id", "gene_id"]]
+            significant = (significant or set()) | set(called.itertuples(index=False, name=None))
         chunk["size"] = chunk["effect_mean"].abs()
         top = [_largest(pd.concat([*top, chunk[chunk["size"].notna()]]), n_top)]
     all_pairs = pd.concat(pairs).drop_duplicates()
     return VariantSummary(
         dict(sorted(Counter(all_pairs["status"]).items(), key=lambda item: (-item[1], item[0]))),
         all_pairs["variant_id"].nunique(),
+        None if significant is None else len(significant),
         top[0].drop(columns="size") if top else pd.DataFrame(),
     )
 

@@ -318,6 +318,18 @@ def test_empty_tables_are_shown(results):
     assert "0 peaks of attribution" in text and "No variant has an effect" in text and not Structure(text).errors
 
 
+def test_variants_have_q_values_only_with_controls(results):
+    text = write(results, n_genes=2)
+    assert "2 pairs have an effect with q ≤ 0.1" in text and ">88.9<" in text
+    path = results / "variants/effects.tsv"
+    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    table.assign(q_value=0.5).to_csv(path, sep="\t", index=False)
+    assert "No pair has an effect with q ≤ 0.1" in write(results, n_genes=2)
+    table.drop(columns=["p_value", "q_value", "percentile"]).to_csv(path, sep="\t", index=False)
+    text = write(results, n_genes=2)
+    assert "percentile" not in text and "q ≤ 0.1 in at least one task" not in text and not Structure(text).errors
+
+
 def test_used_and_unused_tss_are_counted(results):
     path = results / "genes_summary.json"
     assert "Measured TSSs" not in write(results, n_genes=2)

@@ -17,4 +17,5 @@ def show_variants(variants: VariantSummary | None) -> dict[str, Any] | None:
         "n_pairs": sum(variants.status.values()),
         "status": figures.draw_counts("status", variants.status, "variants × genes") if variants.status else "",
         "top": variants.top.to_dict("records"),
+        "significant": variants.significant,
     }
