@@ -1,7 +1,7 @@
 """Predict sequences or regions of a genome with trained networks, without a run.
 
 Sequences come from a FASTA file or a table of names and sequences, regions from a BED or narrowPeak file and a genome. The
-output has the mean over all networks, shifts and strands.
+output has the mean over all networks, shifts and strands; with --layer, what a layer inside one network computes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--regions", type=Path, metavar="BED", help="windows around their middle, or the summit of narrowPeak")
     p.add_argument("--genome", type=Path, metavar="FASTA", help="genome of the regions")
     p.add_argument("--gene-start", type=int, metavar="BASE", help="base of the window at which the gene begins")
-    p.add_argument("--output", type=Path, required=True, metavar="FILE", help=".tsv, or .h5 with every position")
+    p.add_argument("--layer", metavar="NAME", help="write the output of this layer (an embedding) instead of predictions")
+    p.add_argument("--output", type=Path, required=True, metavar="FILE", help=".tsv, .h5ad, or .h5 with every position")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     if args.regions and not args.genome:
         raise InputError("--regions needs --genome.")
+    if args.layer and (len(args.networks) > 1 or args.reverse_complement or args.shifts != [0] or args.tasks):
+        raise InputError("--layer is for one network and one view: leave out --reverse-complement, --shifts and --tasks.")
     params = read_params(args.params) if args.params else None
-    from cisnake.model import WindowViews, configure_devices, read_network, write_window_predictions
+    from cisnake.model import WindowViews, configure_devices, layer_model, read_network, write_window_predictions
 
     configure_devices(args.threads, 0)
     models = [read_network(path, params, args.head) for path in args.networks]
     length = models[0].input_shape[1]
+    if args.layer:
+        models = [layer_model(models[0], args.layer)]
     tasks, strand_pair = read_network_tasks(args.tasks, models[0].output_shape[-1])
     if args.regions:
         windows = read_region_windows(args.regions, Genome(args.genome), length)

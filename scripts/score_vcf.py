@@ -12,6 +12,7 @@ from pathlib import Path
 from cisnake import program
 from cisnake.data.coverage import read_network_tasks
 from cisnake.data.genome import Genome
+from cisnake.errors import InputError
 from cisnake.model import read_params
 from cisnake.variants import VARIANT_STATISTICS, read_variants
 
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     known = list(VARIANT_STATISTICS)
     told = f"of {', '.join(known)} (default: logSUM D2)"
     p.add_argument("--statistics", nargs="+", choices=known, default=["logSUM", "D2"], metavar="NAME", help=told)
+    p.add_argument("--sum-strands", action="store_true", help="add up the tasks of the two strands (strand_pair in --tasks)")
     p.add_argument("--output", type=Path, required=True, metavar="TSV")
     return p
 
@@ -33,14 +35,19 @@ def main(args: argparse.Namespace) -> None:
     variants = read_variants(args.vcf, genome)
     params = read_params(args.params) if args.params else None
     from cisnake.model import WindowViews, configure_devices, read_network
-    from cisnake.variants import mark_too_long, score_centered, write_centered
+    from cisnake.variants import mark_too_long, merge_strands, score_centered, write_centered
 
     configure_devices(args.threads, 0)
     models = [read_network(path, params, args.head) for path in args.networks]
     tasks, strand_pair = read_network_tasks(args.tasks, models[0].output_shape[-1])
+    merged = None
+    if args.sum_strands:
+        if strand_pair is None:
+            raise InputError("--sum-strands needs a table with the column strand_pair: add it to --tasks.")
+        tasks, merged = merge_strands(tasks, strand_pair)
     variants = mark_too_long(variants, models[0].input_shape[1])
     views = WindowViews(args.shifts, args.reverse_complement, strand_pair)
-    scores = score_centered(variants, genome, models, args.statistics, views, args.batch_size)
+    scores = score_centered(variants, genome, models, args.statistics, views, args.batch_size, merged)
     write_centered(variants, scores, args.statistics, tasks, args.output)
     for status, count in variants["status"].value_counts().items():
         program.log.info("%d variants: %s", count, status)

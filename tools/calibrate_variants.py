@@ -44,11 +44,11 @@ def score(results: Path, folder: Path, options: list[str]) -> tuple[pd.DataFrame
     (config,) = (results / "config").glob("*.yaml")
     simulated = folder / "inputs"
     run("simulate_inputs", config, f"--set=genome.simulate.n_variants={DRAWN}", "--outdir", simulated)
-    text = (simulated / "variants.vcf").read_text().splitlines()
+    text = (simulated / "variants.vcf").read_text(encoding="utf-8").splitlines()
     header = [line for line in text if line.startswith("#")]
     records = thin_effects([line for line in text if not line.startswith("#")], np.random.default_rng(0))
     vcf, table = folder / "variants.vcf", folder / "effects.tsv"
-    vcf.write_text("\n".join([*header, *records]) + "\n")
+    vcf.write_text("\n".join([*header, *records]) + "\n", encoding="utf-8")
     run(
         "score_variants", config, "--vcf", vcf, "--genome", simulated / "genome.fa", "--genes", results / "genes.tsv",
         "--dataset", results / "dataset.h5", "--models", results / "models", "--threads", 2, "--output-tsv", table,

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import h5py
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from cisnake.data.dataset import model_input
 from cisnake.errors import InputError
-from cisnake.model import WindowViews, write_window_predictions
+from cisnake.model import WindowViews, layer_model, write_window_predictions
 
 LENGTH = 12
 
@@ -114,3 +115,49 @@ def test_a_sequence_that_is_too_long_leaves_no_file(tmp_path):
     assert done.returncode == 1
     assert "error: a.fa: the sequence of y has 13 bases, but the network reads 12: shorten it." in done.stderr
     assert not list(tmp_path.glob("p*"))
+
+
+def test_tables_and_h5ad_have_the_same_values(windows, tmp_path):
+    for name in ("p.h5ad", "p.tsv"):
+        write_window_predictions(iter(windows), [network(1, positions=True)], ["a", "b"], tmp_path / name, batch_size=3)
+    table, made = pd.read_csv(tmp_path / "p.tsv", sep="\t"), anndata.read_h5ad(tmp_path / "p.h5ad")
+    assert list(made.obs_names) == ["a", "b"] and list(made.var_names) == list(table["name"])
+    np.testing.assert_allclose(made.X.T, table[["a", "b"]], rtol=1e-5)
+
+
+def test_no_windows_give_an_empty_file(tmp_path):
+    for name in ("p.h5ad", "p.h5"):
+        assert write_window_predictions(iter([]), [network(1)], ["a", "b"], tmp_path / name) == 0
+    assert anndata.read_h5ad(tmp_path / "p.h5ad").shape == (2, 0)
+
+
+@pytest.mark.parametrize("name", ["conv1d", "flatten"])
+def test_embeddings_are_what_a_layer_computes(name, windows):
+    model = network(1)
+    layers = {layer.name.rstrip("_0123456789"): layer for layer in model.layers}
+    kernel, bias = layers["conv"].get_weights() if "conv" in layers else model.layers[1].get_weights()
+    codes = inputs(windows)
+    convolved = np.stack([np.einsum("nkc,kcf->nf", codes[:, i : i + 3], kernel) for i in range(LENGTH - 2)], axis=1)
+    expected = np.maximum(convolved + bias, 0)
+    chosen = next(layer.name for layer in model.layers if layer.name.startswith(name))
+    found = np.asarray(layer_model(model, chosen)(codes))
+    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_layer_is_refused_with_the_names():
+    with pytest.raises(InputError, match=r"'pool'.*conv1d"):
+        layer_model(network(1), "pool")
+
+
+def test_the_program_writes_embeddings_of_one_network(tmp_path):
+    model = network(1)
+    model.save(tmp_path / "a.keras")
+    (tmp_path / "a.fa").write_text(">x\nACGTACGTACGT\n>y\nTTGTACGTACGA\n")
+    layer = model.layers[1].name
+    options = ["--networks", "a.keras", "--sequences", "a.fa", "--layer", layer]
+    done = run(tmp_path, *options, "--output", "e.h5")
+    assert done.returncode == 0, done.stderr
+    with h5py.File(tmp_path / "e.h5") as file:
+        assert file["predictions"].shape == (2, LENGTH - 2, 5)
+    done = run(tmp_path, *options, "--reverse-complement", "--output", "f.h5")
+    assert done.returncode == 1 and "--layer is for one network and one view" in done.stderr

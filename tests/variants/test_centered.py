@@ -15,7 +15,7 @@ from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.model import WindowViews
 from cisnake.variants import read_variants
-from cisnake.variants.centered import centered_windows, mark_too_long, score_centered
+from cisnake.variants.centered import centered_windows, mark_too_long, merge_strands, score_centered
 from cisnake.variants.statistics import compare_predictions
 
 LENGTH = 40
@@ -126,6 +126,28 @@ def test_scores_compare_predictions_for_the_alleles(positions, vcf, tiny):
         ref, alt, from_right = map(predicted, centered_windows(genome, "chr2", *alleles))
         alt = np.concatenate([alt[:5], from_right[5:]]) if positions else (alt + from_right) / 2
         np.testing.assert_allclose(values, compare_predictions(ref, alt, names), rtol=1e-4, atol=1e-5)
+
+
+def test_tasks_of_both_strands_are_added_before_alleles_are_compared(vcf, tiny):
+    genome, model = Genome(tiny.fasta), network(True)
+    variants = mark_too_long(read_variants(vcf, genome), LENGTH)
+    inputs = model.inputs[0]
+    total = keras.Model(inputs, keras.ops.sum(model.output, axis=-1, keepdims=True))
+    names, groups = merge_strands(["rna+", "rna-"], [1, 0])
+    assert names == ["rna"] and groups == [[0, 1]]
+    merged = list(score_centered(variants, genome, [model], ["logD2", "JS"], merged=groups))
+    expected = list(score_centered(variants, genome, [total], ["logD2", "JS"]))
+    for (_, found), (_, known) in zip(merged, expected, strict=True):
+        assert found.shape[-1] == 1
+        np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "pair", "names"),
+    [(["a.+", "a.-"], [1, 0], ["a"]), (["plus", "minus"], [1, 0], ["plus/minus"]), (["x", "y"], [0, 1], ["x", "y"])],
+)
+def test_names_of_pairs(tasks, pair, names):
+    assert merge_strands(tasks, pair)[0] == names
 
 
 def test_out_of_reach_of_an_indel_predictions_do_not_change(tiny):

@@ -27,4 +27,5 @@ from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import shift_windows as shift_windows
 from .seeds import replicate_seed as replicate_seed
 from .weights import load_weights as load_weights
+from .window_predictions import layer_model as layer_model
 from .window_predictions import write_window_predictions as write_window_predictions

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import model_input
-from cisnake.errors import InputError
+from cisnake.errors import InputError, unknown_name
 from cisnake.files import write_whole
 from cisnake.model.prediction import ONE_VIEW, WindowViews, predict_batches
 
@@ -40,7 +40,8 @@ def write_window_predictions(
         Names of the tasks.
     output: str or Path
         `.tsv`: one row per window, with the column `name` and one column per task; predictions with positions are summed over
-        them. `.h5`: `names` (n,), `tasks` and `predictions`, float32, shape (n, tasks) or (n, positions, tasks).
+        them. `.h5ad`: the same values, with the tasks as observations and the windows as variables. `.h5`: `names` (n,),
+        `tasks` and `predictions`, float32, shape (n, tasks) or (n, positions, tasks), written batch by batch.
     views: WindowViews
         Shifts and strands to average over. Default: the window as it is.
     gene_start: int, optional
@@ -60,8 +61,9 @@ def write_window_predictions(
         extension of `output` is unknown. No file is left.
     """
     output = Path(output)
-    if output.suffix not in (".tsv", ".h5"):
-        raise InputError(f"{output} must end in .tsv or .h5.")
+    writers = {".tsv": _write_tsv, ".h5": _write_hdf5, ".h5ad": _write_h5ad}
+    if output.suffix not in writers:
+        raise InputError(f"{output} must end in .tsv, .h5 or .h5ad.")
     _, length, depth = models[0].input_shape
     if len(tasks) != models[0].output_shape[-1]:
         raise InputError(f"there are names for {len(tasks)} tasks, but the networks predict {models[0].output_shape[-1]}.")
@@ -76,10 +78,7 @@ def write_window_predictions(
     names: list[str] = []
     predicted = predict_batches(models, _inputs(iter(windows), names, length, depth, gene_start, batch_size), batch_size, views)
     with write_whole(output) as part:
-        if output.suffix == ".tsv":
-            _write_tsv(part, predicted, names, list(tasks))
-        else:
-            _write_hdf5(part, predicted, names, list(tasks), models[0].output_shape[1:])
+        writers[output.suffix](part, predicted, names, list(tasks), models[0].output_shape[1:])
     return len(names)
 
 
@@ -99,15 +98,56 @@ def _inputs(
         yield model_input(codes, np.full(n, gene_start or 0), np.full(n, length), depth)
 
 
-def _write_tsv(path: Path, predicted: Iterator[np.ndarray], names: list[str], tasks: list[str]) -> None:
+def layer_model(model: keras.Model, name: str) -> keras.Model:
+    """Return a model that ends at a layer of another one, for embeddings.
+
+    Parameters
+    ----------
+    model: keras.Model
+    name: str
+        Name of a layer. Its output must have the shape (batch, channels) or (batch, positions, channels).
+
+    Raises
+    ------
+    InputError
+        There is no such layer, or its output has another shape.
+    """
+    shapes = {layer.name: layer.output.shape for layer in model.layers if not isinstance(layer.output, (list, tuple, dict))}
+    if name not in shapes:
+        raise unknown_name("layer of the network", name, list(shapes))
+    if len(shapes[name]) not in (2, 3):
+        raise InputError(
+            f"the output of layer {name} has the shape {shapes[name]}: choose one with channels, or positions and channels."
+        )
+    return keras.Model(model.input, model.get_layer(name).output)
+
+
+def _summed(batch: np.ndarray) -> np.ndarray:
+    return batch if batch.ndim == 2 else batch.sum(axis=1, dtype=np.float64)
+
+
+def _write_tsv(
+    path: Path, predicted: Iterator[np.ndarray], names: list[str], tasks: list[str], _shape: tuple[int, ...]
+) -> None:
     done = 0
     with open(path, "w", encoding="utf-8", newline="") as output:
         for batch in predicted:
-            values = batch if batch.ndim == 2 else batch.sum(axis=1, dtype=np.float64)
-            table = pd.DataFrame(values, columns=tasks)
+            table = pd.DataFrame(_summed(batch), columns=tasks)
             table.insert(0, "name", names[done : done + len(batch)])
             table.to_csv(output, sep="\t", index=False, header=done == 0, float_format="%.7g")
             done += len(batch)
+
+
+def _write_h5ad(
+    path: Path, predicted: Iterator[np.ndarray], names: list[str], tasks: list[str], _shape: tuple[int, ...]
+) -> None:
+    # Takes half a second to import.
+    from anndata import AnnData
+
+    values = np.concatenate(
+        [np.zeros((0, len(tasks)), np.float32), *(_summed(batch).astype(np.float32) for batch in predicted)]
+    )
+    AnnData(values.T, pd.DataFrame(index=tasks), pd.DataFrame(index=names)).write_h5ad(path)
 
 
 def _write_hdf5(

@@ -1,5 +1,6 @@
 from .centered import centered_windows as centered_windows
 from .centered import mark_too_long as mark_too_long
+from .centered import merge_strands as merge_strands
 from .centered import score_centered as score_centered
 from .centered import write_centered as write_centered
 from .controls import draw_controls as draw_controls

@@ -89,6 +89,38 @@ def mark_too_long(variants: pd.DataFrame, length: int) -> pd.DataFrame:
     return variants.assign(status=variants["status"].mask(longest > (length - 1) // 2, "too_long"))
 
 
+def merge_strands(tasks: Sequence[str], strand_pair: Sequence[int]) -> tuple[list[str], list[list[int]]]:
+    """Return the tasks that remain when those of the two strands are added up.
+
+    Parameters
+    ----------
+    tasks: sequence of str
+    strand_pair: sequence of int
+        For each task, the index of the task for the other strand, or its own index.
+
+    Returns
+    -------
+    names: list of str
+        A pair is named by what the names of both have in common at their beginning, without a separator at its end.
+    groups: list of list of int
+        Tasks of each name.
+
+    Examples
+    --------
+    >>> from cisnake.variants import merge_strands
+    >>> merge_strands(["liver_+", "dnase", "liver_-"], [2, 1, 0])
+    (['liver', 'dnase'], [[0, 2], [1]])
+    """
+    groups = [sorted({i, partner}) for i, partner in enumerate(strand_pair) if i <= partner]
+    names = []
+    for group in groups:
+        whole = [tasks[i] for i in group]
+        same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*whole))
+        common = "".join(letter for letter, *_ in same).rstrip("+-_. ")
+        names.append(whole[0] if len(group) == 1 else common or "/".join(whole))
+    return names, groups
+
+
 def score_centered(
     variants: pd.DataFrame,
     genome: Genome,
@@ -96,6 +128,7 @@ def score_centered(
     statistics: Sequence[str],
     views: WindowViews = ONE_VIEW,
     batch_size: int = 16,
+    merged: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield statistics of variants in windows centred on them, batch by batch.
 
@@ -117,6 +150,8 @@ def score_centered(
         Shifts and strands. Default: the window as it is.
     batch_size: int
         Windows per pass. Default 16.
+    merged: sequence of sequence of int, optional
+        Tasks whose predictions are added up before alleles are compared, see `merge_strands`. Default None: each by itself.
 
     Yields
     ------
@@ -148,6 +183,8 @@ def score_centered(
         inputs = model_input(np.stack(codes), none, none, depth)
         predicted = np.concatenate(list(predict_batches(models, iter([inputs]), batch_size, views)))
         predicted = predicted.reshape(len(codes), -1, predicted.shape[-1])
+        if merged is not None:
+            predicted = np.stack([predicted[..., list(group)].sum(axis=-1) for group in merged], axis=-1)
         n, middle = len(rows), predicted.shape[1] // 2
         ref, alt = predicted[:n], predicted[n : 2 * n].copy()
         if predicted.shape[1] > 1:
