@@ -76,7 +76,7 @@ def test_the_gene_body_begins_where_it_is_said(windows, tmp_path):
         (4, {"gene_start": 3}, "do not read the gene body: remove --gene-start"),
         (5, {"gene_start": LENGTH}, "begins at base 12, outside windows of 12 bases"),
         (4, {"tasks": ["a"]}, "there are names for 1 tasks, but the networks predict 2"),
-        (4, {"output": "p.csv"}, r"p\.csv must end in \.tsv or \.h5"),
+        (4, {"output": "p.csv"}, r"p\.csv must end in \.tsv, \.h5 or \.h5ad"),
     ],
 )
 def test_contradictions_are_refused_and_nothing_is_written(depth, changes, message, windows, tmp_path):
