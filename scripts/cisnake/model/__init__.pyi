@@ -26,6 +26,7 @@ from .prediction import predict_batches as predict_batches
 from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import shift_windows as shift_windows
 from .seeds import replicate_seed as replicate_seed
+from .track_predictions import write_track_predictions as write_track_predictions
 from .weights import load_weights as load_weights
 from .window_predictions import layer_model as layer_model
 from .window_predictions import write_window_predictions as write_window_predictions
