@@ -33,12 +33,12 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         table = read_word_table(args.words, len(read_tasks(file)), int(file["seq_len"][()]))
     from cisnake.model import configure_devices, load_model
-    from cisnake.model.training import blend_with_words, validation_batches
+    from cisnake.model.training import blend_with_words, split_batches
 
     configure_devices(args.threads)
     names = [Path(f"replicate_{j}", "model.keras") for j in range(configured.train.replicates)]
     networks = [load_model(args.networks / name) for name in names]
-    val = validation_batches(args.dataset, args.fold, networks[0].input_shape[-1], configured.resources.batch_size)
+    val = split_batches(args.dataset, "val", networks[0].input_shape[-1], configured.resources.batch_size, args.fold)
     models, weights = blend_with_words(networks, table, val)
     for model, name in zip(models, names, strict=True):
         (args.output / name).parent.mkdir(parents=True, exist_ok=True)

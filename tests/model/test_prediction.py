@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from cisnake.errors import InputError
@@ -186,7 +187,7 @@ def test_scores_by_target_are_those_of_all_at_once(label, rank):
     for table, value in tables:
         np.testing.assert_allclose(value, np.mean(np.asarray(loss.call(true, predicted))), rtol=1e-5)
         extra = ["auroc", "auprc"] if label == "bce" else []
-        assert list(table) == ["n", "pearsonr", "r2", *extra, *(["loss"] if label != "task_poisson_mn" else [])]
+        assert list(table) == ["n", "pearsonr", "r2", *extra, "spearmanr", *(["loss"] if label != "task_poisson_mn" else [])]
         for target, row in table.iterrows():
             t, p = true[..., target].reshape(-1).astype(float), predicted[..., target].reshape(-1).astype(float)
             t, p = t[~np.isnan(t)], p[~np.isnan(t)]
@@ -196,13 +197,29 @@ def test_scores_by_target_are_those_of_all_at_once(label, rank):
                 alone = loss.call(true[some][..., [target]], predicted[some][..., [target]])
                 np.testing.assert_allclose(row["loss"], np.mean(np.asarray(alone)), rtol=1e-5)
             if target == 2:
-                assert row[["pearsonr", "r2", *extra]].isna().all()
+                assert row[["pearsonr", "r2", "spearmanr", *extra]].isna().all()
                 continue
             np.testing.assert_allclose(row["pearsonr"], np.corrcoef(t, p)[0, 1], rtol=1e-4)
+            np.testing.assert_allclose(row["spearmanr"], spearmanr(t, p).statistic, rtol=1e-5)
             np.testing.assert_allclose(row["r2"], 1 - ((t - p) ** 2).sum() / ((t - t.mean()) ** 2).sum(), rtol=1e-4)
             if extra:
                 np.testing.assert_allclose(row["auroc"], roc_auc_score(t, p), atol=0.05)
     assert tables[0][0].equals(tables[1][0]) or np.allclose(tables[0][0], tables[1][0], rtol=1e-6, equal_nan=True)
+
+
+def test_rank_correlations_of_many_positions_come_from_a_sample(monkeypatch):
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(60, 500, TASKS)).astype(np.float32)
+    predicted = true + rng.normal(size=true.shape).astype(np.float32)
+    samples = [prediction._RankSample(2000) for _ in range(2)]
+    for sample, size in zip(samples, (60, 7), strict=True):
+        for t, p in zip(dealt(true, size), dealt(predicted, size), strict=True):
+            sample.add(t, p)
+            assert len(sample._numbers) <= 2000
+    first, second = (sample.correlations(TASKS) for sample in samples)
+    np.testing.assert_allclose(first, second)
+    whole = [spearmanr(true[..., i].ravel(), predicted[..., i].ravel()).statistic for i in range(TASKS)]
+    np.testing.assert_allclose(first, whole, atol=0.06)
 
 
 def test_scores_without_examples_are_nan():

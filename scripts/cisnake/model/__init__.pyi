@@ -10,6 +10,8 @@ from .ensemble import predictors_by_fold as predictors_by_fold
 from .given import read_given as read_given
 from .given import read_network as read_network
 from .keras_dataset import HDF5Dataset as HDF5Dataset
+from .losses import loss_of_settings as loss_of_settings
+from .losses import parse_loss as parse_loss
 from .metrics import R2 as R2
 from .metrics import PearsonR as PearsonR
 from .params import STANDARDIZED_LOSSES as STANDARDIZED_LOSSES
@@ -24,6 +26,7 @@ from .prediction import Predictor as Predictor
 from .prediction import WindowViews as WindowViews
 from .prediction import predict_batches as predict_batches
 from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
+from .prediction import score_predictions as score_predictions
 from .prediction import shift_windows as shift_windows
 from .seeds import replicate_seed as replicate_seed
 from .track_predictions import write_track_predictions as write_track_predictions

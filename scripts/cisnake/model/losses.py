@@ -10,6 +10,7 @@ example without labels is 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -386,3 +387,29 @@ def _refuse_tasks(wrong: np.ndarray, tasks: list[str], requirement: str, values:
             f"{requirement}, but {int(wrong.sum())} of {len(tasks)} tasks have {values} (first: "
             f"{tasks[int(np.argmax(wrong))]}): {remedy}."
         )
+
+
+_LOSS_WEIGHTS = {
+    "mse_udot": {"udot_weight": "spec_weight"},
+    "poisson_kl": {"kl_weight": "spec_weight"},
+    "poisson_mn": {key: key for key in ("total_weight", "weight_range", "weight_exp", "rescale")},
+    "task_poisson_mn": {"total_weight": "total_weight"},
+}
+
+
+def loss_of_settings(settings: Mapping[str, Any]) -> MaskedLoss:
+    """Return the loss of training parameters, with its arguments.
+
+    Parameters
+    ----------
+    settings: mapping
+        Section `train` of a parameter file: `loss`, and optionally the keys with arguments of this loss.
+
+    Raises
+    ------
+    InputError
+        The loss is unknown.
+    """
+    keys = _LOSS_WEIGHTS.get(settings["loss"], {})
+    arguments = {name: settings[key] for name, key in keys.items() if settings.get(key) is not None}
+    return parse_loss(settings["loss"], **arguments)

@@ -9,10 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from cisnake.errors import InputError
 from cisnake.model.losses import BinaryCrossentropy, MaskedLoss
 from cisnake.model.metrics import R2, PearsonR, SeqAUC
+
+# Rank correlations are computed from at most this many labels, over all tasks.
+_RANKED_NUMBERS = 1 << 25
 
 # (codes (n, length), mask_start (n,), mask_end (n,) of windows, rows (n,) of their genes in the data set) -> one value per gene
 # and task, shape (n, tasks).
@@ -195,7 +199,8 @@ def score_predictions(
     Returns
     -------
     table: pandas.DataFrame
-        One row per target: n (number of labels), pearsonr and r2; auroc and auprc if the loss is the binary cross-entropy;
+        One row per target: n (number of labels), pearsonr, r2 and spearmanr; auroc and auprc if the loss is the binary
+        cross-entropy;
         loss unless it compares tasks (computed for the target alone, and averaged over the examples that have a label for it).
     loss: float
         Mean over examples; NaN if there are none.
@@ -219,6 +224,39 @@ def score_predictions(
     return scores.table(), scores.mean_loss()
 
 
+class _RankSample:
+    """Labels and predictions of the positions from which rank correlations are computed: all, or a random sample.
+
+    Every position has a random number that depends on its place in the order alone, and those with the smallest are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._rng = most, np.random.default_rng(0)
+        self._numbers, self._values = np.zeros(0), np.zeros((0, 0, 0), np.float32)
+
+    def add(self, true: np.ndarray, predicted: np.ndarray) -> None:
+        values = np.stack([true, predicted], axis=-2).reshape(-1, 2, true.shape[-1]).astype(np.float32)
+        numbers = self._rng.random(len(values))
+        if len(self._numbers):
+            values, numbers = np.concatenate([self._values, values]), np.concatenate([self._numbers, numbers])
+        if len(numbers) > self._most:
+            kept = np.argpartition(numbers, self._most)[: self._most]
+            values, numbers = values[kept], numbers[kept]
+        self._numbers, self._values = numbers, values
+
+    def correlations(self, tasks: int) -> np.ndarray:
+        """Return Spearman correlations over known labels, shape=(tasks,); NaN where one side is constant."""
+        if not len(self._numbers):
+            return np.full(tasks, np.nan)
+        rho = []
+        for true, predicted in self._values.transpose(2, 1, 0).astype(np.float64):
+            known = ~np.isnan(true)
+            ranks = [rankdata(side[known]) for side in (true, predicted)]
+            constant = any(len(side) < 2 or side.min() == side.max() for side in ranks)
+            rho.append(np.nan if constant else np.corrcoef(*ranks)[0, 1])
+        return np.array(rho)
+
+
 class _TargetScores:
     """Running scores of predictions, from sums that do not depend on how examples are split into batches."""
 
@@ -228,6 +266,7 @@ class _TargetScores:
         if isinstance(loss, BinaryCrossentropy):
             curves = {"auroc": "ROC", "auprc": "PR"}
             self._metrics |= {name: SeqAUC(curve, False, num_targets=tasks) for name, curve in curves.items()}
+        self._ranked = _RankSample(max(_RANKED_NUMBERS // max(tasks, 1), 1000))
         self._labels = np.zeros(tasks, np.int64)
         # Sum of the loss and number of examples, per target and overall.
         self._by_target, self._overall = np.zeros((2, tasks)), np.zeros(2)
@@ -239,6 +278,7 @@ class _TargetScores:
             return
         for metric in self._metrics.values():
             metric.update_state(true, predicted)
+        self._ranked.add(true, predicted)
         measured = ~np.isnan(true)
         self._labels += measured.sum(axis=tuple(range(true.ndim - 1)))
         self._overall += np.sum(np.asarray(self._loss.call(true, predicted), np.float64)), len(true)
@@ -249,7 +289,7 @@ class _TargetScores:
     def table(self) -> pd.DataFrame:
         table = pd.DataFrame(
             {"n": self._labels} | {name: np.asarray(metric.result()) for name, metric in self._metrics.items()}
-        )
+        ).assign(spearmanr=self._ranked.correlations(len(self._labels)))
         return table if self._loss.compares_tasks else table.assign(loss=_ratio(*self._by_target))
 
     def mean_loss(self) -> float:

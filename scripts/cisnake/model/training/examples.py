@@ -71,24 +71,26 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
     return {
         "train": GeneBatches(dataset, _rows(dataset, fold, "train"), batch_size, depth, pad, seed, fold),
-        "val": validation_batches(dataset, fold, depth, batch_size),
+        "val": split_batches(dataset, "val", depth, batch_size, fold),
     }
 
 
-def validation_batches(dataset: str | Path, fold: int, depth: int, batch_size: int) -> GeneBatches:
-    """Return the batches of the split `val`, in the order of the genome, without shifts.
+def split_batches(dataset: str | Path, split: str, depth: int, batch_size: int, fold: int = 0) -> GeneBatches:
+    """Return the batches of a split, in the order of the data set, without shifts.
 
     Parameters
     ----------
     dataset: str or Path
         dataset.h5.
-    fold: int
-        Held-out fold.
+    split: str
+        "train", "val" or "test".
     depth: int
         Channels of the network's input: 4, or 5 with the gene body.
     batch_size: int
+    fold: int
+        Held-out fold. Default 0.
     """
-    return GeneBatches(dataset, _rows(dataset, fold, "val"), batch_size, depth, 0, None, fold)
+    return GeneBatches(dataset, _rows(dataset, fold, split), batch_size, depth, 0, None, fold)
 
 
 def _rows(dataset: str | Path, fold: int, split: str) -> np.ndarray:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from cisnake.data.dataset import LabelScale
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.devices import is_chief_worker, local_shares
-from cisnake.model.losses import parse_loss
+from cisnake.model.losses import loss_of_settings
 from cisnake.model.metrics import R2, GenePearsonR, PearsonR, SeqAUC, SpearmanR
 from cisnake.model.network import (
     adapter_layers,
@@ -41,12 +41,6 @@ from cisnake.model.training.transfer import apply_transfer, freeze
 from cisnake.program import duration, line_due, log
 
 _PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-_LOSS_WEIGHTS = {
-    "mse_udot": {"udot_weight": "spec_weight"},
-    "poisson_kl": {"kl_weight": "spec_weight"},
-    "poisson_mn": {key: key for key in ("total_weight", "weight_range", "weight_exp", "rescale")},
-    "task_poisson_mn": {"total_weight": "total_weight"},
-}
 # Examples from which the mean label is computed.
 _MOST_EXAMPLES = 512
 _STAGE_KEYS = ("epochs", "train", "learning_rate")
@@ -235,9 +229,7 @@ class Trainer:
         return _Stage(number, settings, optimizer, scale, steps, checks)
 
     def _loss(self, key: str, settings: dict[str, Any]) -> keras.losses.Loss:
-        weights = _LOSS_WEIGHTS.get(settings["loss"], {})
-        arguments = {name: settings[key] for name, key in weights.items() if settings[key] is not None}
-        loss = parse_loss(settings["loss"], **arguments)
+        loss = loss_of_settings(settings)
         if key not in self.scales:
             return loss
         return StandardizedLoss(loss, np.asarray(self.train[key].labels), settings["deviation_weight"], self.contrasts)
