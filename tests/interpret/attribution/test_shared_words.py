@@ -58,6 +58,20 @@ def test_parts_add_up_to_the_whole(name, views, both_ways, windows):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", BASELINE_SCORES)
+def test_steps_are_doubled_for_the_same_windows_as_for_the_whole(name, both_ways, windows, monkeypatch):
+    counted = []
+    gradients = ScoredModel.gradients
+    monkeypatch.setattr(ScoredModel, "gradients", lambda self, x, s: counted.append((self, len(x))) or gradients(self, x, s))
+    method = partial(ATTRIBUTION_METHODS[name], **(OPTIONS[name] | {"n_steps": 2, "tolerance": 1e-4}))
+    whole, parts = (attribute(networks[:2], windows(), SCORES, method)[0] for networks in both_ways)
+    np.testing.assert_allclose(parts, whole, rtol=1e-3, atol=1e-5)
+    of_whole = [sum(n for network, n in counted if network is both_ways[0][i]) for i in range(2)]
+    of_parts = [sum(n for network, n in counted if network is both_ways[1][i].alone) for i in range(2)]
+    assert of_whole == of_parts
+    assert max(of_whole) > 2 * len(windows()) * OPTIONS[name].get("n_shuffles", 1), "no window needs more steps"
+
+
 def test_saliency_is_not_divided(models):
     assert [type(network) for network in scored_models(models, 8, "saliency")] == [ScoredModel] * 3
     assert [type(network) for network in scored_models(models, 8, "gradient")] == [NetworkWithWords] * 2 + [ScoredModel]

@@ -98,8 +98,10 @@ def attribute_ensemble(
 def _with_sums(method: Method, baseline: Callable[..., np.ndarray]) -> Method:
     """Return a method that appends the scores of the baseline and the sums of attributions to the scores of each view."""
 
-    def attribute_view(network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score]) -> tuple[np.ndarray, np.ndarray]:
-        value, contributions = method(network, inputs, scores)
+    def attribute_view(
+        network: ScoredModel, inputs: np.ndarray, scores: Sequence[Score], beside: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        value, contributions = method(network, inputs, scores, beside=beside)
         sums = np.einsum("snlb,nlb->sn", contributions, inputs[..., :4], dtype=np.float64)
         return np.concatenate([value, baseline(network, inputs, scores), sums]), contributions
 

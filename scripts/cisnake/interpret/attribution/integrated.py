@@ -25,6 +25,7 @@ def integrated_gradients(
     n_steps: int = 10,
     baseline: str | np.ndarray = "uniform",
     tolerance: float = 0.0,
+    beside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and gradients averaged along the path from a baseline to the sequence.
 
@@ -50,6 +51,9 @@ def integrated_gradients(
         If positive, attributions of a sequence to a score whose sum is off by more than this share of the sum of their absolute
         values are computed again with twice the steps, at most four times. Whether this happens depends on the sequence and
         the score alone. Default 0: never.
+    beside: numpy.ndarray, shape=(scores, n, length, 4), optional
+        Exact contributions of the rest of a model of which `network` is a part: the tolerance is a share of the attributions of
+        the whole. Default None: there is no rest.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def integrated_gradients(
     def references(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return _where_known(baselines[rows, numbers], inputs[rows]).astype(network.dtype)
 
-    return _integrate(network, inputs, scores, n_steps, baselines.shape[1], references, tolerance)
+    return _integrate(network, inputs, scores, n_steps, baselines.shape[1], references, tolerance, beside)
 
 
 def mean_baseline_scores(
@@ -118,6 +122,7 @@ def expected_integrated_gradients(
     n_steps: int = 10,
     seed: int = 42,
     tolerance: float = 0.0,
+    beside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and integrated gradients averaged over baselines that are dinucleotide shuffles of each sequence.
 
@@ -126,7 +131,7 @@ def expected_integrated_gradients(
 
     Parameters
     ----------
-    network, inputs, scores, n_steps, tolerance
+    network, inputs, scores, n_steps, tolerance, beside
         See `integrated_gradients`.
     n_shuffles: int
         Number of baselines per sequence. Default 10.
@@ -143,7 +148,7 @@ def expected_integrated_gradients(
     def references(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return one_hot(shuffles[rows, numbers]).astype(network.dtype, copy=False)
 
-    return _integrate(network, inputs, scores, n_steps, n_shuffles, references, tolerance)
+    return _integrate(network, inputs, scores, n_steps, n_shuffles, references, tolerance, beside)
 
 
 def shuffle_scores(
@@ -178,6 +183,7 @@ def _integrate(
     n_baselines: int,
     references: Points,
     tolerance: float,
+    beside: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and contributions, with more steps where their sum is off by more than the tolerance.
 
@@ -192,7 +198,8 @@ def _integrate(
     difference = values - _mean_scores(network, inputs, scores, bases)
     for _ in range(_MOST_DOUBLINGS):
         projected = (contributions[:, rows] * inputs[rows, :, :4]).sum(axis=-1, dtype=np.float64)
-        off = np.abs(projected.sum(axis=-1) - difference[:, rows]) > tolerance * np.abs(projected).sum(axis=-1)
+        whole = projected if beside is None else projected + (beside[:, rows] * inputs[rows, :, :4]).sum(axis=-1)
+        off = np.abs(projected.sum(axis=-1) - difference[:, rows]) > tolerance * np.abs(whole).sum(axis=-1)
         again = off.any(axis=0)
         if not again.any():
             break

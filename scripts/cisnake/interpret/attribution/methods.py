@@ -30,7 +30,7 @@ from cisnake.interpret.attribution.target_scores import Score
 from cisnake.model import ONE_VIEW, WindowViews, reverse_complement_one_hot, shift_windows
 
 # Maps a network, inputs and scores to scores (scores, n) and contributions (scores, n, length, 4).
-Method = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, np.ndarray]]
+Method = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 ATTRIBUTION_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
     method.__name__: method
@@ -80,7 +80,10 @@ def method_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+    options = {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+    # What a part of a model is told about the rest.
+    options.pop("beside", None)
+    return options
 
 
 def project(inputs: np.ndarray, contributions: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ replicates of a fold have the same words, with weights of their own.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,8 @@ LINEAR_METHODS = (
     "in_silico_mutagenesis",
 )
 
-# Maps a network, inputs and scores to any number of arrays whose first axis is the scores.
-Linear = Callable[[ScoredModel, np.ndarray, Sequence[Score]], tuple[np.ndarray, ...]]
+# Maps a network, inputs and scores to scores and contributions, as `methods.Method`.
+Linear = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def attribute_parts(
     scores: Sequence[Score],
     kept: dict[Hashable, Any],
     view: Hashable,
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return what a method returns for a model with words, from its two parts.
 
     Parameters
@@ -169,11 +170,10 @@ def attribute_parts(
     key = (id(network.words), view)
     if key not in kept:
         kept[key] = method(network.words.network, inputs, network.words.scores(scores))
-    alone = method(network.alone, inputs, scores)
-    return tuple(
-        part + network.words.combined(of_words, scores, network.weights)
-        for part, of_words in zip(alone, kept[key], strict=True)
-    )
+    values, contributions = (network.words.combined(part, scores, network.weights) for part in kept[key])
+    rest = {"beside": contributions} if "beside" in inspect.signature(method).parameters else {}
+    alone = method(network.alone, inputs, scores, **rest)
+    return alone[0] + values, alone[1] + contributions
 
 
 def is_linear(score: Score) -> bool:
