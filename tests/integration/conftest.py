@@ -53,6 +53,7 @@ SMALL: dict[str, Any] = {
         "contrasts": {"root": {"on_tasks": ["root"]}, "both": {"on_tasks": ["root", "leaf_1"], "score": "aggregate"}},
     },
     "motifs": {"source": "some.meme", "probe": {"top": 2, "sites": 5, "draws": 2, "backgrounds": 5}},
+    "variants": {"controls": 50},
     "report": {"top_genes": 2, "top_motifs": 3},
     "resources": {"threads": 1},
 }

@@ -133,7 +133,7 @@ def write_inputs(folder: Path) -> None:
             "contrasts": {"open": {"on_tasks": ["atac", "signal"], "score": "aggregate"}, "more": {"on_tasks": ["atac"]}},
         },
         "motifs": {"source": "some.meme", "probe": {"top": 2, "sites": 5, "draws": 2, "backgrounds": 5}},
-        "variants": {"vcf": "variants.vcf"},
+        "variants": {"vcf": "variants.vcf", "controls": 20},
         "report": {"top_genes": 2, "top_motifs": 3},
         "resources": {"threads": 1},
     }
@@ -210,6 +210,7 @@ def test_breaking_its_sites_closes_the_chromatin(finished: Path) -> None:
     near = effects[(effects["status"] == "ok") & (effects["task"] == "atac") & (effects["from_tss"].astype(int).abs() < 90)]
     assert len(near) > 10
     assert (near["effect_mean"].astype(float) < 0).mean() > 0.8
+    assert near["p_value"].astype(float).median() < 0.1 and near["percentile"].astype(float).median() > 80
 
 
 @pytest.mark.slow

@@ -268,7 +268,8 @@ def test_the_summary_has_the_documented_keys(results: Path) -> None:
 
 @pytest.mark.slow
 def test_variants_that_cannot_be_scored_have_a_reason(results: Path) -> None:
-    effects = read_table(results / "variants" / "effects.tsv", effect_mean="float")
+    numbers = ["p_value", "q_value", "percentile"]
+    effects = read_table(results / "variants" / "effects.tsv", **dict.fromkeys(["effect_mean", *numbers], "float"))
     status = effects.groupby("variant_id")["status"].first()
     with pysam.VariantFile(str(results / "inputs" / "variants.vcf")) as vcf:
         kinds = {record.id: record.info["KIND"] for record in vcf}
@@ -282,6 +283,9 @@ def test_variants_that_cannot_be_scored_have_a_reason(results: Path) -> None:
     scored = effects["status"].isin(["ok", "flipped"])
     assert np.isfinite(effects["effect_mean"][scored]).all()
     assert (effects["gene_id"][~scored] == "").all()
+    assert effects.loc[scored, ["p_value", "q_value"]].min(axis=None) >= 1 / 51
+    assert (effects["q_value"] >= effects["p_value"])[scored].all()
+    assert effects.loc[scored, "percentile"].between(0, 100).all() and effects.loc[~scored, numbers].isna().all(axis=None)
 
 
 @pytest.mark.slow
@@ -409,7 +413,7 @@ def test_regions_around_the_starts_of_genes_are_predicted_as_the_genes(done: Pat
     config["genome"] = {"fasta": str(inputs / "genome.fa")}
     config["regions"] = {"file": "peaks.narrowPeak", "top": len(genes) - 10}
     config["targets"] |= {"matrix": "accessibility.tsv", "tasks": str(inputs / "tasks.tsv")}
-    config["variants"] = {"vcf": str(inputs / "variants.vcf")}
+    config["variants"] = {"vcf": str(inputs / "variants.vcf"), "controls": 50}
     config["model"] = {"trained": [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in range(2)]}
     config["train"] = {}
     config["attribution"] |= {"n_shards": 1, "genes": "held_out", "null_windows": 20, "quality_genes": 1}
