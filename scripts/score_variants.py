@@ -54,9 +54,8 @@ def main(args: argparse.Namespace) -> None:
         if controls:
             n, scored = len(controls.shuffled), int((pairs.gene >= 0).sum())
             program.log.info("%d control changes in shuffles, and %d at matched places", n, len(controls.matched))
-            program.log.info(
-                "q-values of one variant alone are at least %.2g (variants.controls: %d)", min(1, scored / (n + 1)), n
-            )
+            least = min(1, scored / (n + 1))
+            program.log.info("a single effect among %d pairs of variant and gene reaches q = %.2g at best", scored, least)
         blocks = score_variants(pairs, reference, models, len(tasks), batch_size)
         write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf, controls)
     for status, count in pairs.variants["status"].value_counts().items():
