@@ -1,5 +1,6 @@
 """Control changes: what stays, what moves, and p-values, q-values and percentiles against brute-force counts."""
 
+import gzip
 from collections import Counter
 
 import numpy as np
@@ -216,6 +217,12 @@ def test_the_table_has_the_numbers_of_every_pair(tmp_path, genome, genes, models
         np.testing.assert_allclose(rows["p_value"], p, rtol=1e-6)
         np.testing.assert_allclose(rows["q_value"], false_discovery_control(p), rtol=1e-6)
         assert rows["percentile"].between(0, 100).all()
+    with gzip.open(tmp_path / "e.vcf.gz", "rt") as lines:
+        entry = next(line for line in lines if not line.startswith("#")).split("CISNAKE=")[1].split(",")[0].strip().split("|")
+    (row,) = (
+        table[(table["gene_id"] == entry[1]) & (table["task"] == entry[3]) & (table["alt"] == entry[0])].head(1).itertuples()
+    )
+    np.testing.assert_allclose([float(x) for x in entry[4:]], [row.effect_mean, row.q_value, row.percentile], rtol=1e-4)
     write_effects(iter(blocks), pairs, TASKS, names, path, tmp_path / "f.tsv", tmp_path / "f.vcf.gz")
     pd.testing.assert_frame_equal(
         read_table(tmp_path / "f.tsv", effect_mean="float"),

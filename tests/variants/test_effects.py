@@ -109,7 +109,8 @@ def test_effects_of_single_bases_equal_the_weights(tmp_path, genome, genes):
     first = info[0].removeprefix("CISNAKE=").split(",")
     assert [entry.split("|")[1] for entry in first] == ["a", "b"]
     strongest = int(np.argmax(np.abs(np.mean(expected["a"], axis=0))))
-    allele, gene, status, task, effect = first[0].split("|")
+    allele, gene, status, task, effect, *controls = first[0].split("|")
+    assert controls == ["", ""]
     assert (allele, gene, status, task) == (other(bases[63]), "a", "ok", TASKS[strongest])
     assert float(effect) == pytest.approx(np.mean(expected["a"], axis=0)[strongest], abs=1e-5)
 
@@ -170,7 +171,7 @@ def test_every_variant_is_in_the_output_in_its_order(tmp_path, genome, genes):
     assert not empty.duplicated(["variant_id", "alt"]).any()
     assert table.loc[table["gene_id"] != "", "effect_mean"].notna().all()
     assert table["effect_sd"].isna().all()
-    assert info[1] == f"CISNAKE={other(one[270])}||outside||"
+    assert info[1] == f"CISNAKE={other(one[270])}||outside||||"
     assert info[3].count(",") == 3
 
 

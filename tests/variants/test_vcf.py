@@ -133,16 +133,16 @@ def test_the_annotated_copy_keeps_everything_else(tmp_path, genome):
     out = tmp_path / "b.vcf.gz"
     entries = [
         [vcf.annotation("G", "a", "ok", "T cell, CD4; 50%", -0.25), vcf.annotation("T", "", "outside", "", np.nan)],
-        [vcf.annotation("G", "b", "ok", "x", 1.5)],
+        [vcf.annotation("G", "b", "ok", "x", 1.5, 0.05, 99.5)],
     ]
     vcf.write_annotated(source, out, entries)
     with pysam.VariantFile(str(out)) as file:
         assert "percent-encoded" in file.header.info["CISNAKE"].description
         (first,), (second,) = file.fetch("chr1"), file.fetch("chr2")
-    assert first.info["CISNAKE"] == ("G|a|ok|T%20cell%2C%20CD4%3B%2050%25|-0.25", "T||outside||")
+    assert first.info["CISNAKE"] == ("G|a|ok|T%20cell%2C%20CD4%3B%2050%25|-0.25||", "T||outside||||")
     assert first.info["DP"] == 3
     assert first.samples["one"]["GT"] == (0, 1)
-    assert second.info["CISNAKE"] == ("G|b|ok|x|1.5",)
+    assert second.info["CISNAKE"] == ("G|b|ok|x|1.5|0.05|99.5",)
     with gzip.open(out, "rt") as handle:
         lines = [line for line in handle if not line.startswith("##INFO=<ID=CISNAKE")]
     kept = [line.split("\t") for line in source.read_text().splitlines(keepends=True)]

@@ -67,7 +67,13 @@ def long_table(
     return table
 
 
-def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, tasks: list[str]) -> Iterator[tuple[int, str]]:
+def info_entries(
+    block: Block,
+    variants: pd.DataFrame,
+    genes: pd.DataFrame,
+    tasks: list[str],
+    significance: Significance | None = None,
+) -> Iterator[tuple[int, str]]:
     """Yield the index of the VCF record and the INFO entry for each pair of a block.
 
     Parameters
@@ -77,15 +83,22 @@ def info_entries(block: Block, variants: pd.DataFrame, genes: pd.DataFrame, task
         Tables of the `VariantGenes`.
     tasks: list of str
         Names along the last axis of the effects.
+    significance: Significance, optional
+        With all blocks added. Default None: q-values and percentiles are empty.
     """
     size = np.where(np.isnan(block.mean), -1, np.abs(block.mean))
     strongest = size.argmax(axis=1) if len(size) else np.zeros(0, int)
     names = genes["gene_id"].to_numpy(object)
     columns = (variants[column].to_numpy(object)[block.variant] for column in ("record", "alt", "status"))
+    unknown = np.full(block.mean.shape, np.nan)
+    q = significance.q_values(block.mean) if significance else unknown
+    percentiles = significance.controls.percentiles(block.mean) if significance else unknown
     for pair, (record, alt, status) in enumerate(zip(*columns, strict=True)):
-        gene, effect = block.gene[pair], block.mean[pair, strongest[pair]]
+        gene, at = block.gene[pair], (pair, strongest[pair])
+        effect = block.mean[at]
         task = "" if np.isnan(effect) else tasks[strongest[pair]]
-        yield record, vcf.annotation(alt, names[gene] if gene >= 0 else "", status, task, effect)
+        name = names[gene] if gene >= 0 else ""
+        yield record, vcf.annotation(alt, name, status, task, effect, q[at], percentiles[at])
 
 
 def write_effects(
@@ -127,7 +140,7 @@ def write_effects(
         for index, block in enumerate(_counted(blocks, significance, spool)):
             table = long_table(block, variants, genes, tasks, replicates, significance)
             table.to_csv(sink, sep="\t", index=False, header=index == 0, float_format="%.7g")
-            for record, entry in info_entries(block, variants, genes, tasks):
+            for record, entry in info_entries(block, variants, genes, tasks, significance):
                 entries[record].append(entry)
     vcf.write_annotated(source, vcf_path, entries)
 

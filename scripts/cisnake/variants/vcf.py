@@ -21,8 +21,9 @@ SCORED = ("ok", "flipped")
 INFO = "CISNAKE"
 INFO_HEADER = (
     f'##INFO=<ID={INFO},Number=.,Type=String,Description="Predicted effect on expression, one entry per '
-    "alternative allele and gene: 'allele|gene|status|task|effect', where task is the one with the largest absolute effect, "
-    "effect is prediction(ALT) - prediction(REF), and gene, task and effect are empty if the status is a reason for no score. "
+    "alternative allele and gene: 'allele|gene|status|task|effect|q|percentile', where task is the one with the largest "
+    "absolute effect, effect is prediction(ALT) - prediction(REF), q and percentile compare it with control changes, and what "
+    "is unknown is empty. "
     'Reserved characters of VCF are percent-encoded.">'
 )
 
@@ -177,7 +178,9 @@ def write_annotated(source: str | Path, path: str | Path, annotations: Sequence[
             Path(f"{path}.tbi").unlink(missing_ok=True)
 
 
-def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> str:
+def annotation(
+    alt: str, gene: str, status: str, task: str, effect: float, q: float = np.nan, percentile: float = np.nan
+) -> str:
     """Format one entry of the INFO field.
 
     Parameters
@@ -186,15 +189,17 @@ def annotation(alt: str, gene: str, status: str, task: str, effect: float) -> st
         Reserved characters of VCF are percent-encoded.
     effect: float
         prediction(ALT) - prediction(REF); NaN is written as an empty field.
+    q, percentile: float
+        Of the effect, see `controls`. Default NaN: there are no controls.
 
     Examples
     --------
     >>> from cisnake.variants.vcf import annotation
-    >>> annotation("T", "geneA", "ok", "liver, adult", -0.25)
-    'T|geneA|ok|liver%2C%20adult|-0.25'
+    >>> annotation("T", "geneA", "ok", "liver, adult", -0.25, q=0.01)
+    'T|geneA|ok|liver%2C%20adult|-0.25|0.01|'
     """
-    number = "" if np.isnan(effect) else f"{effect:.6g}"
-    return "|".join([*(_escape(text) for text in (alt, gene, status, task)), number])
+    numbers = ("" if np.isnan(number) else f"{number:.6g}" for number in (effect, q, percentile))
+    return "|".join([*(_escape(text) for text in (alt, gene, status, task)), *numbers])
 
 
 def _escape(text: str) -> str:
