@@ -176,6 +176,20 @@ def test_duration(seconds, text):
     assert program.duration(seconds) == text
 
 
+@pytest.mark.parametrize(("name", "value", "off"), [("TF_CONFIG", "{}", True), ("SLURM_STEP_NUM_TASKS", "1", False)])
+def test_onednn_is_off_on_several_nodes_only(monkeypatch, name, value, off):
+    for variable in ("TF_ENABLE_ONEDNN_OPTS", "TF_CONFIG", "SLURM_STEP_NUM_TASKS"):
+        # Set and deleted, so that the value that the program sets is undone at the end.
+        monkeypatch.setenv(variable, "1")
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(program, "_start_log", lambda path, name: None)
+    monkeypatch.setattr(program.signal, "signal", lambda *args: None)
+    seen = []
+    program.run(lambda args: seen.append(dict(os.environ)), program.argument_parser("Do nothing."), [])
+    assert (seen[0].get("TF_ENABLE_ONEDNN_OPTS") == "0") is off
+
+
 def test_tensorflow_is_set_up_before_it_is_imported_unless_the_user_did(monkeypatch):
     # Set and deleted, so that both are undone at the end.
     for name in ("TF_CPU_ALLOCATOR_USE_BFC", "TF_CPU_BFC_MEM_LIMIT_IN_MB", "TF_CPP_MIN_LOG_LEVEL"):

@@ -31,6 +31,15 @@ _TENSORFLOW = {
 }
 
 
+# The last batch of an epoch may leave a node nothing. On some CPUs (AMD EPYC, TensorFlow 2.21), oneDNN's convolutions return
+# empty batches in the shape of their input, and training would stop there.
+_SEVERAL_NODES = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+def _on_several_nodes() -> bool:
+    return "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+
+
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser that describes a program by its docstring and has the option `--log`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -93,7 +102,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     An `InputError` is printed without a traceback, any other exception with one, both in the log and on the terminal.
     """
     args = parser.parse_args(argv)
-    for name, value in _TENSORFLOW.items():
+    for name, value in (_TENSORFLOW | (_SEVERAL_NODES if _on_several_nodes() else {})).items():
         os.environ.setdefault(name, value)
     _start_log(args.log, parser.prog.removesuffix(".py"))
     # Snakemake and SLURM stop jobs by SIGTERM. By default Python would exit without removing partial files.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +32,19 @@ tf.config.set_logical_device_configuration(
 def mirrored() -> tf.distribute.Strategy:
     """Strategy of two devices, shared by all tests, because collective operations of two strategies would have equal names."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def empty_batches(request: pytest.FixtureRequest) -> None:
+    """Let a test convolve empty batches, which TensorFlow cannot do with oneDNN on some CPUs: there, run it without oneDNN."""
+    convolve = tf.function(lambda x: tf.nn.conv1d(x, tf.zeros((3, 4, 5)), 1, "VALID"))
+    if convolve(tf.zeros((0, 12, 4))).shape == (0, 10, 5):
+        return
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", request.node.nodeid]
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(command, cwd=request.config.rootpath, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    pytest.skip("passed without oneDNN, whose convolutions of empty batches have a wrong shape on this CPU")
 
 
 @pytest.fixture(autouse=True)

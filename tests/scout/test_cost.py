@@ -91,9 +91,9 @@ def test_unknown_blocks_and_several_heads_have_no_estimate() -> None:
 
 
 def test_only_files_that_fit_are_estimated() -> None:
-    times = {time.name: time for time in estimate_training({path: {} for path in MODELS}, 1500, 173, 12_000, 5, 2)}
+    times = {time.name: time for time in estimate_training({path: {} for path in MODELS}, 1500, 173, 24_000, 5, 2)}
     assert sorted(times) == ["demo.yaml", "medium.yaml", "small.yaml"]
     for time in times.values():
         assert 0 < time.gpu < time.fastest < time.slowest
-    again = estimate_training({MODELS[-1]: {}}, 1500, 173, 24_000, 5, 4)[0]
+    again = estimate_training({MODELS[-1]: {}}, 1500, 173, 48_000, 5, 4)[0]
     assert again.slowest == pytest.approx(times[again.name].slowest)

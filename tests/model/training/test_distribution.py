@@ -80,7 +80,7 @@ def test_ordinary_normalisation_differs_on_two_devices(tmp_path, mirrored):
 
 
 @pytest.mark.parametrize("norm", ["batch", "batch-sync", "layer"])
-def test_an_empty_share_in_the_last_batch_is_harmless(tmp_path, mirrored, norm):
+def test_an_empty_share_in_the_last_batch_is_harmless(tmp_path, mirrored, empty_batches, norm):
     """17 examples in batches of 8: one example for two devices in the last batch."""
     model, history = train(tmp_path, mirrored, MODEL | {"norm_type": norm}, examples=17)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
@@ -89,13 +89,13 @@ def test_an_empty_share_in_the_last_batch_is_harmless(tmp_path, mirrored, norm):
         assert_alike(history, train(tmp_path / "alone", model=MODEL | {"norm_type": norm}, examples=17)[1])
 
 
-def test_xla_gives_no_gradient_for_an_empty_share(tmp_path, mirrored):
+def test_xla_gives_no_gradient_for_an_empty_share(tmp_path, mirrored, empty_batches):
     model, history = train(tmp_path, mirrored, MODEL | {"norm_type": "batch", "trunk": [CONV]}, examples=17, jit_compile=True)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert len(history) == 3
 
 
-def test_pieces_on_two_devices_follow_the_curve_of_one_with_a_penalty(tmp_path, mirrored):
+def test_pieces_on_two_devices_follow_the_curve_of_one_with_a_penalty(tmp_path, mirrored, empty_batches):
     model = MODEL | {"norm_type": None, "l2_scale": 0.1}
     pieces = train(tmp_path / "two", mirrored, model, examples=17, gradient_accumulation=2)[1]
     assert_alike(pieces, train(tmp_path / "one", model=model, examples=17)[1])
