@@ -27,7 +27,7 @@ THRESHOLDS = (0.01, 0.05, 0.1, 0.2)
 
 
 def thin_effects(lines: list[str], rng: np.random.Generator) -> list[str]:
-    """Return the records whose effect is known, of which a tenth, drawn at random, have one."""
+    """Return the records with a known effect. Those whose effect is not 0 are thinned at random to a tenth of all."""
     known = [line for line in lines if "EFFECT=" in line]
     acts = np.array([bool(np.any(true_effects(line))) for line in known])
     kept = rng.permutation(np.flatnonzero(acts))[: np.count_nonzero(~acts) // 9]
@@ -41,7 +41,7 @@ def true_effects(line: str) -> np.ndarray:
 
 def score(results: Path, folder: Path, options: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the true effects of new variants (variant_id, gene_id, tasks), and effects.tsv; options go to score_variants."""
-    (config,) = (results / "config").glob("*.yaml")
+    config = max((results / "config").glob("*.yaml"), key=lambda path: path.stat().st_mtime)
     simulated = folder / "inputs"
     run("simulate_inputs", config, f"--set=genome.simulate.n_variants={DRAWN}", "--outdir", simulated)
     text = (simulated / "variants.vcf").read_text(encoding="utf-8").splitlines()

@@ -187,6 +187,7 @@ def test_numbers_equal_counts(tmp_path):
     effects[3] = np.nan
     significance = Significance(Controls(shuffled, matched))
     significance.add(effects[:25])
+    assert np.nanmax(significance.q_values(effects)) <= 1
     significance.add(effects[25:])
     p, q = significance.p_values(effects), significance.q_values(effects)
     percentiles = significance.controls.percentiles(effects)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import model_input
-from cisnake.errors import InputError, unknown_name
+from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.model.prediction import ONE_VIEW, WindowViews, predict_batches
 
@@ -110,11 +110,11 @@ def layer_model(model: keras.Model, name: str) -> keras.Model:
     Raises
     ------
     InputError
-        There is no such layer, or its output has another shape.
+        The network has no such layer, or the output of the layer has another shape.
     """
     shapes = {layer.name: layer.output.shape for layer in model.layers if not isinstance(layer.output, (list, tuple, dict))}
     if name not in shapes:
-        raise unknown_name("layer of the network", name, list(shapes))
+        raise InputError(f"the network has no layer {name}: its layers are {', '.join(shapes)}.")
     if len(shapes[name]) not in (2, 3):
         raise InputError(
             f"the output of layer {name} has the shape {shapes[name]}: choose one with channels, or positions and channels."

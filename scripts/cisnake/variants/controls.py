@@ -95,9 +95,11 @@ class Significance:
         self.controls = controls
         n, tasks = controls.shuffled.shape
         self._counts = np.zeros((tasks, n + 1), np.int64)
+        self._q_of_ranks: np.ndarray | None = None
 
     def add(self, effects: np.ndarray) -> None:
         """Count effects, shape=(n, tasks); rows with NaN are not counted."""
+        self._q_of_ranks = None
         for counts, ranks in zip(self._counts, self.controls.exceeded_by(_known(effects)).T, strict=True):
             counts += np.bincount(ranks, minlength=len(counts))
 
@@ -109,10 +111,13 @@ class Significance:
     def q_values(self, effects: np.ndarray) -> np.ndarray:
         """Return q-values among all effects that were added, shape=(n, tasks); NaN where the effect is."""
         n = len(self.controls.shuffled)
-        p = (1 + np.arange(n + 1)) / (1 + n)
-        by_rank = np.stack([bh_q_values_of_smallest(p, counts, int(counts.sum())) for counts in self._counts])
+        # Once for all blocks: each task has n + 1 of them.
+        if self._q_of_ranks is None:
+            p = (1 + np.arange(n + 1)) / (1 + n)
+            q = [bh_q_values_of_smallest(p, counts, int(counts.sum())) for counts in self._counts]
+            self._q_of_ranks = np.stack(q)
         ranks = np.minimum(self.controls.exceeded_by(effects), n)
-        return np.where(np.isnan(effects), np.nan, by_rank[np.arange(len(by_rank)), ranks])
+        return np.where(np.isnan(effects), np.nan, self._q_of_ranks[np.arange(len(self._counts)), ranks])
 
 
 def _known(effects: np.ndarray) -> np.ndarray:

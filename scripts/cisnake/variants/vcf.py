@@ -190,7 +190,7 @@ def annotation(
     effect: float
         prediction(ALT) - prediction(REF); NaN is written as an empty field.
     q, percentile: float
-        Of the effect, see `controls`. Default NaN: there are no controls.
+        From the comparison of the effect with control changes. Default NaN: not compared, and written as empty fields.
 
     Examples
     --------

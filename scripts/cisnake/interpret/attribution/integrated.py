@@ -52,8 +52,8 @@ def integrated_gradients(
         values are computed again with twice the steps, at most four times. Whether this happens depends on the sequence and
         the score alone. Default 0: never.
     beside: numpy.ndarray, shape=(scores, n, length, 4), optional
-        Exact contributions of the rest of a model of which `network` is a part: the tolerance is a share of the attributions of
-        the whole. Default None: there is no rest.
+        Exact contributions of the other part of a model, if `network` is one of two parts that are added up. The tolerance is
+        then a share of the attributions of both. Default None: `network` is the whole model.
 
     Returns
     -------
