@@ -14,15 +14,13 @@ import yaml
 from cisnake import __version__, configuration, program
 from cisnake.data.dataset import open_dataset
 from cisnake.files import file_sha256, write_whole
-from cisnake.model import read_params
+from cisnake.model import is_torch_file, read_params
 
 
 def parser() -> argparse.ArgumentParser:
     p = program.argument_parser(__doc__)
     configuration.add_options(p, "import_model")
-    p.add_argument(
-        "--network", type=Path, required=True, metavar="FILE", help="trained network: .keras, or .h5 with model.params"
-    )
+    p.add_argument("--network", type=Path, required=True, metavar="FILE", help=".keras, .h5 with model.params, or of PyTorch")
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="dataset.h5 of the run")
     p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
     p.add_argument(
@@ -38,11 +36,13 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         length = int(file["seq_len"][()])
         _, n_tasks, bins = file["labels"].shape
-    from cisnake.model import read_given
+    from cisnake.model import read_given, torch_description
 
     shape = (bins, n_tasks) if configured.targets.kind == "coverage" else (n_tasks,)
     model = read_given(args.network, params, length, shape, section.head)
     origin = {"file": str(args.network), "sha256": file_sha256(args.network), "version": __version__}
+    if is_torch_file(args.network):
+        origin |= torch_description(args.network)
     with write_whole(args.output_params) as part:
         part.write_text(yaml.safe_dump((params or {}) | {"trained_elsewhere": origin}, sort_keys=False), encoding="utf-8")
     with write_whole(args.output_model) as part:

@@ -25,7 +25,7 @@ ENVS: dict[str, list[str]] = {
     "modisco": [*_GENOMICS, "memelite", "modisco-lite", "pyjaspar"],
     "motifs": [*_GENOMICS, "lightmotif", "pyjaspar"],
     "report": [*_GENOMICS, "anndata", "jinja2", "matplotlib", "pyjaspar"],
-    "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "tensorboard", "tensorflow[and-cuda]"],
+    "tensorflow": [*_GENOMICS, "anndata", "keras", "pyjaspar", "safetensors", "tensorboard", "tensorflow[and-cuda]"],
 }
 # Lock file of each environment. The GPU lock covers all packages except the optional ones for patterns.
 LOCKS = dict.fromkeys(ENVS, "cuda.lock") | {"modisco": "patterns.lock"}

@@ -56,8 +56,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of programs that apply networks without a run: the networks, their tasks, views and batches."""
-    parser.add_argument("--networks", type=Path, required=True, nargs="+", metavar="FILE", help=".keras, or .h5 with --params")
-    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of .h5 networks")
+    parser.add_argument(
+        "--networks", type=Path, required=True, nargs="+", metavar="FILE", help=".keras, .h5 with --params, or of PyTorch"
+    )
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file of .h5 networks of Basenji and Baskerville")
     parser.add_argument("--head", metavar="KEY", help="head to use, if the networks have several")
     tasks = "table with the names of the tasks: column task or identifier, and strand_pair"
     parser.add_argument("--tasks", type=Path, metavar="TSV", help=tasks)

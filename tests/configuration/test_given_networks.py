@@ -14,7 +14,7 @@ from cisnake.errors import InputError
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
-    for name in ("a.keras", "b.keras", "c.weights.h5", "e.keras"):
+    for name in ("a.keras", "b.keras", "c.weights.h5", "e.keras", "a.txt"):
         Path(name).touch()
     return {
         "run": {"name": "try"},
@@ -61,7 +61,7 @@ def test_variables_in_their_paths_are_expanded(config: dict[str, Any], tmp_path:
     ("model", "train", "message"),
     [
         ({"trained": ["d.keras"]}, {}, "model.trained: d.keras does not exist: relative paths refer to the working folder"),
-        ({"trained": ["a.pt"]}, {}, "model.trained: a.pt is neither a .keras nor an .h5 file"),
+        ({"trained": ["a.txt"]}, {}, "model.trained: a.txt is neither a .keras nor an .h5 file, nor a network of PyTorch"),
         ({"trained": ["c.weights.h5"]}, {}, "c.weights.h5 holds only weights: set model.params to the parameter file"),
         ({}, {}, "model needs params, the network to train, or trained, networks to use"),
         ({"params": "config/models/demo.yaml", "head": "head_human"}, {}, "model.head is only for networks in model.trained"),

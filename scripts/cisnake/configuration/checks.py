@@ -24,7 +24,7 @@ from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
 from cisnake.errors import InputError, unknown_name
 from cisnake.interpret import resolve_contrast
-from cisnake.model import read_params
+from cisnake.model import is_torch_file, read_params
 from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 Config = dict[str, Any]
@@ -426,11 +426,11 @@ def pretrained(config: Config) -> list[str]:
 def _given_networks(config: Config) -> Iterator[str]:
     given, params = given_networks(config), config["model"]["params"]
     for path in given:
-        if not path.endswith((".keras", ".h5")):
-            yield f"model.trained: {path} is neither a .keras nor an .h5 file"
-        elif not Path(path).is_file():
+        if not Path(path).is_file():
             yield f"model.trained: {path} does not exist{_start(path)}"
-        elif path.endswith(".h5") and not params:
+        elif not path.endswith((".keras", ".h5")) and not is_torch_file(path):
+            yield f"model.trained: {path} is neither a .keras nor an .h5 file, nor a network of PyTorch"
+        elif path.endswith(".h5") and not params and not is_torch_file(path):
             yield f"model.trained: {path} holds only weights: set model.params to the parameter file of the network"
     if not given and not params:
         yield "model needs params, the network to train, or trained, networks to use"

@@ -29,6 +29,8 @@ from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import score_predictions as score_predictions
 from .prediction import shift_windows as shift_windows
 from .seeds import replicate_seed as replicate_seed
+from .torch_files import is_torch_file as is_torch_file
+from .torch_networks import torch_description as torch_description
 from .track_predictions import write_track_predictions as write_track_predictions
 from .weights import load_weights as load_weights
 from .window_predictions import layer_model as layer_model

@@ -11,6 +11,8 @@ from keras import layers
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.ensemble import load_model
 from cisnake.model.network import build_model, head_model, head_names
+from cisnake.model.torch_files import is_torch_file
+from cisnake.model.torch_networks import read_torch_network
 from cisnake.model.weights import load_weights
 
 
@@ -26,9 +28,10 @@ def read_network(
     Parameters
     ----------
     path: str or Path
-        A `.keras` file of Cisnake, or an `.h5` file of Basenji or Baskerville, with weights or a complete network.
+        A `.keras` file of Cisnake; an `.h5` file of Basenji or Baskerville, with weights or a complete network; or a file of
+        PyTorch with a network of Decima, gReLU or borzoi-pytorch (`read_torch_network`).
     params: dict, optional
-        From `read_params`; required for `.h5` files.
+        From `read_params`; required for `.h5` files of Basenji and Baskerville.
     head: str, optional
         Key of the head to use, if the network has several. A Baskerville file holds the trunk and one head.
     length, tasks: int, optional
@@ -48,6 +51,8 @@ def read_network(
     if path.suffix == ".keras":
         model = load_model(path)
         return head_model(model, _chosen(head, list(model.output), path)) if isinstance(model.output, dict) else model
+    if is_torch_file(path):
+        return read_torch_network(path, length, head)
     if params is None:
         raise InputError(f"{path} is not a .keras file: set model.params to the parameter file of its network.")
     section = ({"seq_length": length} if length else {}) | _with_one_head(params["model"], head, path)

@@ -51,7 +51,7 @@ def transformer(
         raise ValueError(f"out_size is {out_size}: it must be the number of channels, {channels}.")
     if channels % heads:
         raise ValueError(f"heads is {heads}: it must divide the number of channels, {channels}.")
-    y = context.layer(layers.LayerNormalization)(x)
+    y = context.layer(layers.LayerNormalization, epsilon=context.defaults.norm_epsilon)(x)
     y = context.layer(
         MultiheadAttention,
         channels // heads,
@@ -69,7 +69,7 @@ def transformer(
     x = context.add(x, context.drop(y, dropout))
     if not dense_expansion:
         return x
-    y = context.layer(layers.LayerNormalization)(x)
+    y = context.layer(layers.LayerNormalization, epsilon=context.defaults.norm_epsilon)(x)
     y = context.drop(context.dense(y, int(dense_expansion * channels)), dropout)
     y = context.dense(context.activate(y, "relu"), channels)
     return context.add(x, context.drop(y, dropout))

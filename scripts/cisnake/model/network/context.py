@@ -18,6 +18,7 @@ _ACTIVATIONS: dict[str, Any] = {
     "relu": "relu",
     "polyrelu": poly_relu,
     "gelu": approximate_gelu,
+    "gelu_exact": "gelu",
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "exp": "exponential",
@@ -32,6 +33,7 @@ class Defaults:
     activation: str | None = "relu"
     norm_type: str | None = None
     bn_momentum: float = 0.99
+    norm_epsilon: float = 1e-3
     kernel_initializer: str = "he_normal"
     l2_scale: float = 0.0
     l1_scale: float = 0.0
@@ -75,9 +77,10 @@ class BlockContext:
 
     def normalize(self, x: Any, gamma: str | None = None) -> Any:
         """Normalise according to `norm_type`, with a gain that is initialised by `gamma` (default ones)."""
-        if self.defaults.norm_type is None:
+        shared = self.defaults
+        if shared.norm_type is None:
             return x
-        kind, arguments = normalization(self.defaults.norm_type, self.defaults.bn_momentum, gamma or "ones")
+        kind, arguments = normalization(shared.norm_type, shared.bn_momentum, gamma or "ones", shared.norm_epsilon)
         return self.layer(kind, **arguments)(x)
 
     def drop(self, x: Any, dropout: float) -> Any:

@@ -34,7 +34,9 @@ def poly_relu(x: Any) -> Any:
     return ops.relu((x - 2) ** 3)
 
 
-def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple[type[layers.Layer], dict[str, Any]]:
+def normalization(
+    norm_type: str, momentum: float, gamma: str = "ones", epsilon: float = 1e-3
+) -> tuple[type[layers.Layer], dict[str, Any]]:
     """Return the class of a normalisation layer and its arguments.
 
     Parameters
@@ -45,6 +47,8 @@ def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple
         Momentum of the moving statistics of a batch normalisation.
     gamma: str
         Initialiser of the learned gain. Default "ones".
+    epsilon: float
+        Added to the variance. Default 0.001.
 
     Raises
     ------
@@ -54,8 +58,8 @@ def normalization(norm_type: str, momentum: float, gamma: str = "ones") -> tuple
     if norm_type not in NORMALIZATIONS:
         raise unknown_name("norm_type", str(norm_type), NORMALIZATIONS)
     if norm_type == "layer":
-        return layers.LayerNormalization, {"gamma_initializer": gamma}
-    arguments: dict[str, Any] = {"momentum": momentum, "gamma_initializer": gamma}
+        return layers.LayerNormalization, {"gamma_initializer": gamma, "epsilon": epsilon}
+    arguments: dict[str, Any] = {"momentum": momentum, "gamma_initializer": gamma, "epsilon": epsilon}
     if norm_type == "batch-sync":
         return layers.BatchNormalization, arguments | {"synchronized": True}
     return BatchNormalization, arguments
