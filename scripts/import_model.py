@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from cisnake import __version__, configuration, program
 from cisnake.data.dataset import open_dataset
+from cisnake.errors import InputError
 from cisnake.files import file_sha256, write_whole
-from cisnake.model import is_torch_file, read_params
+from cisnake.model import find_card, is_torch_file, read_params
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", type=Path, required=True, metavar="H5", help="dataset.h5 of the run")
     p.add_argument("--output-model", type=Path, required=True, metavar="KERAS")
     p.add_argument(
-        "--output-params", type=Path, required=True, metavar="YAML", help="origin of the network, and its parameters"
+        "--output-params", type=Path, required=True, metavar="YAML", help="parameters of the network, its origin, and its card"
     )
     return p
 
@@ -40,9 +42,14 @@ def main(args: argparse.Namespace) -> None:
 
     shape = (bins, n_tasks) if configured.targets.kind == "coverage" else (n_tasks,)
     model = read_given(args.network, params, length, shape, section.head)
-    origin = {"file": str(args.network), "sha256": file_sha256(args.network), "version": __version__}
+    origin: dict[str, Any] = {"file": str(args.network), "sha256": file_sha256(args.network), "version": __version__}
+    card = find_card(section.registry, section.folder, args.network)
+    if card and card.network.sha256 not in (None, origin["sha256"]):
+        raise InputError(f"{args.network} has the SHA-256 {origin['sha256']}, not {card.network.sha256}: download it again.")
     if is_torch_file(args.network):
         origin |= torch_description(args.network)
+    if card:
+        origin |= {"card": card.description}
     with write_whole(args.output_params) as part:
         part.write_text(yaml.safe_dump((params or {}) | {"trained_elsewhere": origin}, sort_keys=False), encoding="utf-8")
     with write_whole(args.output_model) as part:

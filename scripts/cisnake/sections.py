@@ -242,6 +242,8 @@ class ModelSection:
     params: str
     overrides: dict[str, Any]
     trained: tuple[str, ...]
+    registry: str
+    folder: str
     head: str | None
     trained_on: tuple[str, ...]
 

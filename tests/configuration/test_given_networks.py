@@ -77,3 +77,48 @@ def test_variables_in_their_paths_are_expanded(config: dict[str, Any], tmp_path:
 )
 def test_contradictions_are_refused(config: dict[str, Any], model: dict[str, Any], train: dict[str, Any], message: str) -> None:
     assert message in refusal(config | {"model": model, "train": train})
+
+
+REGISTRY = """
+lab/f0: {network: {file: lab/f0.keras, address: "https://example.org/f0.keras"}, head: head_human, trained_on: [chr1]}
+lab/f1: {network: {file: lab/f1.keras}, head: head_human, trained_on: [chr1, chr2]}
+old/f0: {network: {file: old/f0.h5}, params: {file: old/params.json}}
+other: {network: {file: other.keras}, head: head_mouse}
+"""
+
+
+@pytest.fixture
+def registered(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose networks are named in a registry."""
+    Path("registry.yaml").write_text(REGISTRY)
+    for name in ("lab/f0.keras", "lab/f1.keras", "old/f0.h5", "old/params.json", "other.keras"):
+        Path("folder", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("folder", name).write_text('{"model": {}, "train": {}}' if name.endswith("json") else "")
+    return config | {"model": {"registry": "registry.yaml", "folder": "folder"}}
+
+
+def test_names_stand_for_files_and_what_their_cards_say(registered: dict[str, Any]) -> None:
+    registered["model"]["trained"] = ["lab/f0", "lab/f1"]
+    model = completion.complete(registered)["model"]
+    assert model["trained"] == ["folder/lab/f0.keras", "folder/lab/f1.keras"]
+    assert (model["head"], model["trained_on"], model["params"]) == ("head_human", ["chr1", "chr2"], "")
+    assert completion.complete(completion.complete(registered)) == completion.complete(registered)
+    registered["model"] |= {"trained": ["old/f0"], "trained_on": ["chr3"], "head": "mine"}
+    model = completion.complete(registered)["model"]
+    assert (model["head"], model["trained_on"], model["params"]) == ("mine", ["chr3"], "folder/old/params.json")
+
+
+def test_named_networks_that_cannot_be_used_are_refused(registered: dict[str, Any]) -> None:
+    registered["model"]["trained"] = ["lab/f2"]
+    message = "unknown network in model.trained, neither a file nor a name in registry.yaml: 'lab/f2': did you mean lab/f1"
+    assert refusal(registered).startswith(message)
+    Path("registry.yaml").write_text("lab/f2: {}")
+    assert refusal(registered) == "lab/f2 in registry.yaml lacks the key network, with the path of its file."
+    Path("registry.yaml").write_text(REGISTRY)
+    registered["model"]["trained"] = ["lab/f0", "other"]
+    assert "the networks in model.trained have different head: use one kind of network in a run" in refusal(registered)
+    registered["model"]["trained"] = ["lab/f0"]
+    Path("folder/lab/f0.keras").unlink()
+    assert "model.trained: folder/lab/f0.keras does not exist: download it from https://example.org/f0.keras" in refusal(
+        registered
+    )

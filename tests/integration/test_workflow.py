@@ -20,8 +20,10 @@ import pytest
 import yaml
 
 from cisnake.configuration import completion
-from cisnake.files import read_table
+from cisnake.data.dataset import model_input, open_dataset
+from cisnake.files import file_sha256, read_table
 from cisnake.interpret.motifs.hits import read_hits
+from cisnake.model import read_network, read_params
 from cisnake.sections import ContrastSection
 
 pytestmark = pytest.mark.integration
@@ -360,7 +362,11 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     networks = [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in (1, 0)]
     config = yaml.safe_load((done / "config.yaml").read_text())
     config["run"] |= {"name": "given"}
-    config["model"] = {"trained": networks, "trained_on": ["chr1", "chr4:1-20000"]}
+    # One of them by its path, the other by its name.
+    mine = {"network": {"file": "fold_0/replicate_0/model.keras", "sha256": file_sha256(done / networks[1])}}
+    mine |= {"licence": "for our eyes only", "trained_on": ["chr1", "chr4:1-20000"]}
+    (done / "registry.yaml").write_text(yaml.safe_dump({"mine/0": mine}))
+    config["model"] = {"registry": "registry.yaml", "folder": "results/small/models", "trained": [networks[0], "mine/0"]}
     config["train"] = {}
     few = {"n_shards": 1, "genes": "held_out", "null_windows": 20, "quality_genes": 1}
     config["attribution"] |= few | {"contrasts": {"root": {"on_tasks": ["root"]}}}
@@ -392,6 +398,44 @@ def test_trained_networks_are_used_as_they_are(done: Path, results: Path, snakem
     report = (elsewhere / "report.html").read_text()
     assert f"The networks were trained on {n_seen} of the {n_genes} genes scored here" in report
     assert "Nothing was trained" in report and all(network in report for network in networks)
+    assert "Licence: for our eyes only" in report
+    (done / "registry.yaml").write_text(yaml.safe_dump({"mine/0": mine | {"network": mine["network"] | {"sha256": "0" * 64}}}))
+    refused = snakemake(done, "--configfile", "given.yaml", "--forcerun", "import_model", "--until", "import_model")
+    assert "not 0000" in refused and "download it again" in refused and not refused.endswith("exit 0")
+
+
+@pytest.mark.parametrize(
+    ("network", "params", "upstream", "downstream", "tasks"),
+    [("gene/model_best.h5", "gene/params.json", 100, 156, 5), ("torch/decima.safetensors", "", 300, 724, 3)],
+    ids=["basenji", "decima"],
+)
+def test_networks_of_other_programs_predict_genes_as_they_do_alone(
+    network: str, params: str, upstream: int, downstream: int, tasks: int, done: Path, results: Path, snakemake: Run
+) -> None:
+    data = ROOT / "tests" / "model" / "data"
+    name = Path(network).parent.name
+    config = yaml.safe_load((done / "config.yaml").read_text())
+    config["run"] |= {"name": name}
+    config["genome"] = {"fasta": str(results / "inputs/genome.fa")}
+    config["annotation"] = {"gtf": str(results / "inputs/genes.gtf")}
+    (done / f"{name}.tsv").write_text("task\tgroup\n" + "".join(f"t{i}\tall\n" for i in range(tasks)))
+    config["targets"] = {"tasks": f"{name}.tsv"}
+    config["windows"] = {"upstream": upstream, "downstream": downstream}
+    config["model"] = {"trained": [str(data / network)]} | ({"params": str(data / params)} if params else {})
+    config["train"] = {}
+    del config["splits"], config["evaluate"]
+    config["attribution"]["contrasts"] = {"first": {"on_tasks": ["t0"], "off_tasks": ["t1"]}}
+    (done / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    printed = snakemake(done, f"results/{name}/evaluation/test/summary.json", "--configfile", f"{name}.yaml")
+    assert printed.endswith("exit 0"), printed[-6000:]
+    found = anndata.read_h5ad(done / f"results/{name}/evaluation/test/predictions.h5ad")
+    model = read_network(data / network, read_params(data / params) if params else None, length=upstream + downstream)
+    with open_dataset(done / f"results/{name}/dataset.h5") as file:
+        genes = file["genes"][:40, 0].astype(str)
+        windows = file["sequences"][:40], file["windows/mask_start"][:40], file["windows/mask_end"][:40]
+    expected = model(model_input(*windows, model.input_shape[-1])).numpy()
+    assert np.ptp(expected, axis=0).min() > 0.01 * np.abs(expected).max()
+    np.testing.assert_allclose(found[:, genes].layers["predicted"].T, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_regions_around_the_starts_of_genes_are_predicted_as_the_genes(done: Path, results: Path, snakemake: Run) -> None:

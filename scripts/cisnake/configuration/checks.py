@@ -24,7 +24,7 @@ from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
 from cisnake.errors import InputError, unknown_name
 from cisnake.interpret import resolve_contrast
-from cisnake.model import is_torch_file, read_params
+from cisnake.model import find_card, is_torch_file, read_params, read_registry
 from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 Config = dict[str, Any]
@@ -423,11 +423,23 @@ def pretrained(config: Config) -> list[str]:
     return [weights] if weights else []
 
 
+def _missing_network(config: Config, path: str) -> str:
+    registry = config["model"]["registry"]
+    card = find_card(registry, config["model"]["folder"], path)
+    if card and card.network.address:
+        return f"model.trained: {path} does not exist: download it from {card.network.address}"
+    if not Path(path).suffix and Path(registry).is_file():
+        return str(
+            unknown_name(f"network in model.trained, neither a file nor a name in {registry}:", path, read_registry(registry))
+        )
+    return f"model.trained: {path} does not exist{_start(path)}"
+
+
 def _given_networks(config: Config) -> Iterator[str]:
     given, params = given_networks(config), config["model"]["params"]
     for path in given:
         if not Path(path).is_file():
-            yield f"model.trained: {path} does not exist{_start(path)}"
+            yield _missing_network(config, path)
         elif not path.endswith((".keras", ".h5")) and not is_torch_file(path):
             yield f"model.trained: {path} is neither a .keras nor an .h5 file, nor a network of PyTorch"
         elif path.endswith(".h5") and not params and not is_torch_file(path):

@@ -17,6 +17,7 @@ from cisnake.configuration.task_table import forget_tracks, known_tasks
 from cisnake.data.matrix import market_file
 from cisnake.errors import InputError
 from cisnake.interpret import each_group
+from cisnake.model import read_registry
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def complete_soundly(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
     if unsound:
         config = sound_part(config, unsound)
     with suppress(Unsound):
+        problems += _find_named_networks(config["model"])
+    with suppress(Unsound):
         problems += _count_given_networks(config, asked)
     with suppress(Unsound):
         if unmeasured(config):
@@ -90,6 +93,33 @@ def _expanded(path: str) -> tuple[str, list[str]]:
     return os.path.expanduser(os.path.expandvars(path)), problems
 
 
+def _find_named_networks(model: dict[str, Any]) -> list[str]:
+    """Replace names of registered networks by their files, take over what their cards say, and return problems. In place."""
+    if not model["trained"] or not os.path.isfile(model["registry"]):
+        return []
+    try:
+        cards = read_registry(model["registry"])
+    except InputError:
+        # `check` reads the registry again and reports the error with all other problems.
+        return []
+    named = [cards[name] for name in model["trained"] if name in cards]
+    model["trained"] = [
+        str(Path(model["folder"], cards[name].network.file)) if name in cards else name for name in model["trained"]
+    ]
+    problems = []
+    for key, values in {
+        "params": {str(Path(model["folder"], card.params.file)) for card in named if card.params},
+        "head": {card.head for card in named if card.head},
+    }.items():
+        if len(values) > 1:
+            problems.append(f"the networks in model.trained have different {key}: use one kind of network in a run")
+        elif values and not model.get(key):
+            model[key] = values.pop()
+    if not model["trained_on"]:
+        model["trained_on"] = sorted({region for card in named for region in card.trained_on})
+    return problems
+
+
 def _count_given_networks(config: dict[str, Any], asked: Any) -> list[str]:
     """Set the number of replicates to that of the networks in `model.trained`, and return problems with it."""
     given = len(config["model"]["trained"]) // config["splits"].get("folds", 1)
@@ -109,7 +139,7 @@ def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Pla
         inputs.append(("motifs", "source"))
     if config["attribution"]["genes"] not in GENES:
         inputs.append(("attribution", "genes"))
-    others = [("model", "params"), ("targets", "tracks"), ("run", "data_dir")]
+    others = [("model", "params"), ("model", "registry"), ("model", "folder"), ("targets", "tracks"), ("run", "data_dir")]
     for section, key in [*inputs, *(place for place in others if place[1] in config[place[0]])]:
         config[section][key], unset = _expanded(config[section][key])
         problems += unset
@@ -133,7 +163,7 @@ def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Pla
             except InputError as error:
                 problems.append(str(error))
                 unsound.add(("targets", key))
-    for section, key, folder in (("model", "params", Path()), ("targets", "tracks", data_dir)):
+    for section, key, folder in (("model", "params", Path()), ("model", "registry", Path()), ("targets", "tracks", data_dir)):
         for path in (folder / config[section].get(key, ""), ROOT / config[section].get(key, "")):
             if os.path.isfile(path):
                 config[section][key] = os.path.normpath(path)

@@ -28,6 +28,9 @@ from .prediction import predict_batches as predict_batches
 from .prediction import reverse_complement_one_hot as reverse_complement_one_hot
 from .prediction import score_predictions as score_predictions
 from .prediction import shift_windows as shift_windows
+from .registry import NetworkCard as NetworkCard
+from .registry import find_card as find_card
+from .registry import read_registry as read_registry
 from .seeds import replicate_seed as replicate_seed
 from .torch_files import is_torch_file as is_torch_file
 from .torch_networks import torch_description as torch_description

@@ -21,10 +21,17 @@ def show_training(trainings: list[Training]) -> dict[str, Any]:
         "rows": [_row(training.name, training.history) for training in here if training.history is not None],
         "curves": figures.draw_learning(here) if here else "",
         "given": [
-            (training.name, training.parameters["trained_elsewhere"]) for training in trainings if training.history is None
+            (training.name, origin, _about(origin.get("card", {})))
+            for training in trainings
+            if training.history is None and (origin := training.parameters["trained_elsewhere"])
         ],
         "parameters": _parameters(trainings),
     }
+
+
+def _about(card: dict[str, Any]) -> str:
+    parts = {"source": "", "licence": "Licence: ", "held_out": "Not trained on: "}
+    return ". ".join(f"{start}{card[key]}" for key, start in parts.items() if key in card)
 
 
 def _row(name: str, history: pd.DataFrame) -> dict[str, Any]:
