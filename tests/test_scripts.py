@@ -15,7 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MAX_LINES = 90
 # Programs that users start themselves.
-BY_HAND = {"evaluate_dataset", "export_hits", "import_tfrecords", "predict", "predict_tracks", "print_scores", "score_vcf"}
+BY_HAND = {
+    "evaluate_dataset",
+    "export_hits",
+    "import_tfrecords",
+    "predict",
+    "predict_tracks",
+    "print_scores",
+    "score_vcf",
+    "train_heads",
+}
 
 
 def rules() -> dict[str, str]:
