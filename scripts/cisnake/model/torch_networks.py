@@ -25,11 +25,10 @@ import numpy as np
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network import build_model
 from cisnake.model.torch_files import TorchFile, read_torch_file
+from cisnake.model.torch_layouts import BORZOI_STEM, GRELU_STEM, Places, places_in_borzoi, places_in_grelu
 
 Weights = dict[str, np.ndarray]
 
-_STEM = "embedding.conv_tower.blocks.0.conv"
-_STEM_OF_BORZOI = "conv_dna.conv_layer"
 _FLASH = re.compile(r"\.(mha\.Wqkv|mha\.qkv)\.")
 _GELU = {"gelu_borzoi": "gelu", "gelu": "gelu_exact", "relu": "relu", "softplus": "softplus"}
 _OUTPUT = {None: "linear", "exp": "exponential", "softplus": "softplus", "relu": "relu"}
@@ -48,18 +47,6 @@ class _Settings:
     pool: str | None = None
     head_activation: str = "linear"
     length_trained: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Places:
-    """Names of the tensors in the places of the architecture, without `.weight` and so on."""
-
-    stem: str
-    tower: list[tuple[str, str]]
-    transformers: list[dict[str, str]]
-    unets: list[dict[str, str]]
-    last: tuple[str, str]
-    heads: dict[str, str]
 
 
 def read_torch_network(path: str | Path, length: int | None = None, head: str | None = None) -> keras.Model:
@@ -92,11 +79,11 @@ def read_torch_network(path: str | Path, length: int | None = None, head: str | 
             f"{path} has the attention of Flashzoi (rotary positions), which is not supported: use a Borzoi network instead."
         )
     length = length or _PUBLISHED_LENGTH
-    if f"{_STEM}.weight" in tensors:
-        places = _places_of_grelu(tensors)
+    if f"{GRELU_STEM}.weight" in tensors:
+        places = places_in_grelu(tensors)
         settings = _settings_of_grelu(path, file)
-    elif f"{_STEM_OF_BORZOI}.weight" in tensors:
-        places = _places_of_borzoi(tensors)
+    elif f"{BORZOI_STEM}.weight" in tensors:
+        places = places_in_borzoi(tensors)
         settings = _settings_of_borzoi(Path(path), length >> len(places.tower) + 1 << len(places.unets))
     else:
         raise InputError(f"{path} is not a network of Decima, gReLU's Borzoi or borzoi-pytorch; others are not supported.")
@@ -142,7 +129,7 @@ def torch_description(path: str | Path) -> dict[str, Any]:
 def _settings_of_grelu(path: str | Path, file: TorchFile) -> _Settings:
     given = file.settings.get("model_params") or {}
     kind = given.get("model_type", "")
-    decima = "borzoi_kwargs" in given or "mask" in given or (not given and file.tensors[f"{_STEM}.weight"].shape[1] == 5)
+    decima = "borzoi_kwargs" in given or "mask" in given or (not given and file.tensors[f"{GRELU_STEM}.weight"].shape[1] == 5)
     if decima:
         given = {"crop_len": 5120, "act_func": "gelu", "norm_kwargs": {"eps": 1e-5}} | (given.get("borzoi_kwargs") or {})
         return _Settings(*_trunk_settings(path, given), output="exponential", pool="avg")
@@ -193,79 +180,6 @@ def _settings_of_borzoi(path: Path, positions: int) -> _Settings:
     return _Settings("gelu", 1e-3, (positions - kept) // 2, "softplus", length_trained=4096)
 
 
-# Places of the tensors
-
-
-def _places_of_grelu(tensors: Weights) -> _Places:
-    trunk = "embedding"
-    tower, transformer, unet = (f"{trunk}.{name}_tower.blocks" for name in ("conv", "transformer", "unet"))
-    return _Places(
-        stem=_STEM,
-        tower=[(f"{tower}.{i}.norm.layer", f"{tower}.{i}.conv") for i in _numbers(tensors, tower) if i],
-        transformers=[
-            {
-                "norm": f"{transformer}.{i}.norm.layer",
-                "attention": f"{transformer}.{i}.mha",
-                "positions": "to_pos_k",
-                "dense_norm": f"{transformer}.{i}.ffn.dense1.norm.layer",
-                "dense_1": f"{transformer}.{i}.ffn.dense1.linear",
-                "dense_2": f"{transformer}.{i}.ffn.dense2.linear",
-            }
-            for i in _numbers(tensors, transformer)
-        ],
-        unets=[
-            {
-                "norm": f"{unet}.{i}.conv.norm.layer",
-                "dense": f"{unet}.{i}.conv.conv",
-                "earlier_norm": f"{unet}.{i}.channel_transform.norm.layer",
-                "earlier_dense": f"{unet}.{i}.channel_transform.conv.layer",
-                "depthwise": f"{unet}.{i}.sconv.depthwise",
-                "pointwise": f"{unet}.{i}.sconv.pointwise",
-            }
-            for i in _numbers(tensors, unet)
-        ],
-        last=(f"{trunk}.pointwise_conv.norm.layer", f"{trunk}.pointwise_conv.conv"),
-        heads={"head": "head.channel_transform.conv.layer"},
-    )
-
-
-def _places_of_borzoi(tensors: Weights) -> _Places:
-    tower = [f"res_tower.{i}" for i in _numbers(tensors, "res_tower")] + ["unet1.1"]
-    return _Places(
-        stem=_STEM_OF_BORZOI,
-        tower=[(f"{block}.norm", f"{block}.conv_layer") for block in tower],
-        transformers=[
-            {
-                "norm": f"transformer.{i}.0.fn.0",
-                "attention": f"transformer.{i}.0.fn.1",
-                "positions": "to_rel_k",
-                "dense_norm": f"transformer.{i}.1.fn.0",
-                "dense_1": f"transformer.{i}.1.fn.1",
-                "dense_2": f"transformer.{i}.1.fn.4",
-            }
-            for i in _numbers(tensors, "transformer")
-        ],
-        unets=[
-            {
-                "norm": f"upsampling_unet{i}.0.norm",
-                "dense": f"upsampling_unet{i}.0.conv_layer",
-                "earlier_norm": f"horizontal_conv{i}.norm",
-                "earlier_dense": f"horizontal_conv{i}.conv_layer",
-                "depthwise": f"separable{i}.conv_layer.0",
-                "pointwise": f"separable{i}.conv_layer.1",
-            }
-            for i in (1, 0)
-        ],
-        last=("final_joined_convs.0.norm", "final_joined_convs.0.conv_layer"),
-        heads={f"head_{name}": f"{name}_head" for name in ("human", "mouse") if f"{name}_head.weight" in tensors},
-    )
-
-
-def _numbers(tensors: Weights, prefix: str) -> list[int]:
-    found = (re.match(rf"{re.escape(prefix)}\.(\d+)\.", name) for name in tensors)
-    return sorted({int(match[1]) for match in found if match})
-
-
 def _chosen_head(path: str | Path, heads: Mapping[str, str], head: str | None) -> str:
     if len(heads) == 1 and head in (None, *heads):
         return next(iter(heads))
@@ -279,85 +193,94 @@ def _chosen_head(path: str | Path, heads: Mapping[str, str], head: str | None) -
 # From PyTorch to Keras
 
 
-def _translate(
-    tensors: Weights, places: _Places, settings: _Settings, length: int, head: str
-) -> tuple[dict[str, Any], dict[str, tuple[str, Any]]]:
-    """Return the model section, and for each weight of the Keras model its tensor's name and value."""
-    weights: dict[str, tuple[str, Any]] = {}
+class _Translation:
+    """Collects, for each weight of a Keras model, the name of its tensor and its value in the order of Keras."""
 
-    def put(layer: str, parts: dict[str, tuple[str, Any]]) -> None:
-        weights.update({f"{layer}/{part}": value for part, value in parts.items()})
+    def __init__(self, tensors: Weights) -> None:
+        self.tensors = tensors
+        self.weights: dict[str, tuple[str, np.ndarray]] = {}
 
-    def tensor(name: str, *axes: int) -> tuple[str, Any]:
-        value = tensors[name]
-        return name, value.transpose(axes) if axes else value
+    def put(self, weight: str, name: str, *axes: int) -> None:
+        self.weights[weight] = name, self.tensors[name].transpose(axes) if axes else self.tensors[name]
 
-    def convolution(name: str) -> dict[str, tuple[str, Any]]:
-        return {"kernel": tensor(f"{name}.weight", 2, 1, 0), "bias": tensor(f"{name}.bias")}
+    def convolution(self, layer: str, name: str) -> None:
+        self.put(f"{layer}/kernel", f"{name}.weight", 2, 1, 0)
+        self.put(f"{layer}/bias", f"{name}.bias")
 
-    def dense(name: str) -> dict[str, tuple[str, Any]]:
-        key = f"{name}.weight"
-        return {"kernel": (key, tensors[key].reshape(tensors[key].shape[:2]).T), "bias": tensor(f"{name}.bias")}
+    def dense(self, layer: str, name: str, bias: bool = True) -> None:
+        """Take over a linear layer, or a convolution of width 1."""
+        kernel = self.tensors[f"{name}.weight"]
+        self.weights[f"{layer}/kernel"] = f"{name}.weight", kernel.reshape(kernel.shape[:2]).T
+        if bias:
+            self.put(f"{layer}/bias", f"{name}.bias")
 
-    def normalization(name: str, moving: bool = True) -> dict[str, tuple[str, Any]]:
+    def normalization(self, layer: str, name: str, moving: bool = True) -> None:
         parts = {"gamma": "weight", "beta": "bias"}
         if moving:
             parts |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-        return {part: tensor(f"{name}.{key}") for part, key in parts.items()}
+        for ours, theirs in parts.items():
+            self.put(f"{layer}/{ours}", f"{name}.{theirs}")
 
+    def transformer(self, block: str, number: int, place: Mapping[str, str]) -> None:
+        attention, layer = place["attention"], f"{block}_multihead_attention_{number + 1}"
+        self.normalization(f"{block}_layer_normalization_{2 * number + 1}", place["norm"], moving=False)
+        self.put(f"{layer}/r_w_bias", f"{attention}.rel_content_bias")
+        self.put(f"{layer}/r_r_bias", f"{attention}.rel_pos_bias")
+        for ours, theirs in {"q": "to_q", "k": "to_k", "v": "to_v", "r_k": place["positions"]}.items():
+            self.dense(f"{layer}/{ours}_layer", f"{attention}.{theirs}", bias=False)
+        self.dense(f"{layer}/embedding_layer", f"{attention}.to_out")
+        self.normalization(f"{block}_layer_normalization_{2 * number + 2}", place["dense_norm"], moving=False)
+        self.dense(f"{block}_dense_{2 * number + 1}", place["dense_1"])
+        self.dense(f"{block}_dense_{2 * number + 2}", place["dense_2"])
+
+    def unet(self, block: str, place: Mapping[str, str]) -> None:
+        self.normalization(f"{block}_batch_normalization_1", place["norm"])
+        self.normalization(f"{block}_batch_normalization_2", place["earlier_norm"])
+        self.dense(f"{block}_dense_1", place["dense"])
+        self.dense(f"{block}_dense_2", place["earlier_dense"])
+        layer = f"{block}_separable_conv1d_1"
+        self.put(f"{layer}/depthwise_kernel", f"{place['depthwise']}.weight", 2, 0, 1)
+        self.put(f"{layer}/pointwise_kernel", f"{place['pointwise']}.weight", 2, 1, 0)
+        self.put(f"{layer}/bias", f"{place['pointwise']}.bias")
+
+
+def _translate(
+    tensors: Weights, places: Places, settings: _Settings, length: int, head: str
+) -> tuple[dict[str, Any], dict[str, tuple[str, np.ndarray]]]:
+    """Return the model section, and for each weight of the Keras model its tensor's name and value."""
+    found = _Translation(tensors)
     stem = tensors[f"{places.stem}.weight"]
-    trunk: list[dict[str, Any]] = [
-        {"name": "conv_dna", "filters": stem.shape[0], "kernel_size": stem.shape[2], "norm_type": None, "activation": "linear",
-         "pool_size": 2}
-    ]  # fmt: skip
-    put("trunk_1_conv_dna_conv1d_1", convolution(places.stem))
+    first = {"name": "conv_dna", "filters": stem.shape[0], "kernel_size": stem.shape[2], "pool_size": 2}
+    trunk: list[dict[str, Any]] = [first | {"norm_type": None, "activation": "linear"}]
+    found.convolution("trunk_1_conv_dna_conv1d_1", places.stem)
     for norm, conv in places.tower:
         filters, _, width = tensors[f"{conv}.weight"].shape
         trunk.append({"name": "res_tower", "filters_init": filters, "filters_mult": 1, "kernel_size": width, "num_convs": 1})
         block = f"trunk_{len(trunk)}_res_tower"
-        put(f"{block}_batch_normalization_1", normalization(norm))
-        put(f"{block}_conv1d_1", convolution(conv))
+        found.normalization(f"{block}_batch_normalization_1", norm)
+        found.convolution(f"{block}_conv1d_1", conv)
     if places.transformers:
         trunk.append(_transformer_block(tensors, places.transformers, settings.length_trained))
-    for i, place in enumerate(places.transformers):
-        block, attention = f"trunk_{len(trunk)}_transformer_tower", place["attention"]
-        put(f"{block}_layer_normalization_{2 * i + 1}", normalization(place["norm"], moving=False))
-        layer = f"{block}_multihead_attention_{i + 1}"
-        put(layer, {"r_w_bias": tensor(f"{attention}.rel_content_bias"), "r_r_bias": tensor(f"{attention}.rel_pos_bias")})
-        for ours, theirs in {"q": "to_q", "k": "to_k", "v": "to_v", "r_k": place["positions"]}.items():
-            put(f"{layer}/{ours}_layer", {"kernel": tensor(f"{attention}.{theirs}.weight", 1, 0)})
-        put(f"{layer}/embedding_layer", dense(f"{attention}.to_out"))
-        put(f"{block}_layer_normalization_{2 * i + 2}", normalization(place["dense_norm"], moving=False))
-        put(f"{block}_dense_{2 * i + 1}", dense(place["dense_1"]))
-        put(f"{block}_dense_{2 * i + 2}", dense(place["dense_2"]))
+    for number, place in enumerate(places.transformers):
+        found.transformer(f"trunk_{len(trunk)}_transformer_tower", number, place)
     for place in places.unets:
-        depthwise = tensors[f"{place['depthwise']}.weight"]
-        trunk.append({"name": "unet_conv", "kernel_size": depthwise.shape[2], "upsample_conv": True})
-        block = f"trunk_{len(trunk)}_unet_conv"
-        put(f"{block}_batch_normalization_1", normalization(place["norm"]))
-        put(f"{block}_batch_normalization_2", normalization(place["earlier_norm"]))
-        put(f"{block}_dense_1", dense(place["dense"]))
-        put(f"{block}_dense_2", dense(place["earlier_dense"]))
-        put(f"{block}_separable_conv1d_1", {
-            "depthwise_kernel": tensor(f"{place['depthwise']}.weight", 2, 0, 1),
-            "pointwise_kernel": tensor(f"{place['pointwise']}.weight", 2, 1, 0),
-            "bias": tensor(f"{place['pointwise']}.bias"),
-        })  # fmt: skip
+        width = tensors[f"{place['depthwise']}.weight"].shape[2]
+        trunk.append({"name": "unet_conv", "kernel_size": width, "upsample_conv": True})
+        found.unet(f"trunk_{len(trunk)}_unet_conv", place)
     if settings.crop:
         trunk.append({"name": "Cropping1D", "cropping": settings.crop})
     norm, conv = places.last
     trunk.append({"name": "conv_nac", "filters": tensors[f"{conv}.weight"].shape[0], "dropout": 0.1})
     block = f"trunk_{len(trunk)}_conv_nac"
-    put(f"{block}_batch_normalization_1", normalization(norm))
-    put(f"{block}_conv1d_1", convolution(conv))
-
+    found.normalization(f"{block}_batch_normalization_1", norm)
+    found.convolution(f"{block}_conv1d_1", conv)
     final, blocks = _head_blocks(settings, tensors[f"{places.heads[head]}.weight"].shape[0])
-    put(f"{head}_{final}_final_dense_1", dense(places.heads[head]))
+    found.dense(f"{head}_{final}_final_dense_1", places.heads[head])
     section = {
         "seq_length": length, "seq_depth": stem.shape[1], "activation": settings.activation, "norm_type": "batch",
         "bn_momentum": 0.9, "norm_epsilon": settings.epsilon, "trunk": trunk, head: blocks,
     }  # fmt: skip
-    return section, weights
+    return section, found.weights
 
 
 def _transformer_block(tensors: Weights, transformers: list[dict[str, str]], length_trained: int | None) -> dict[str, Any]:
@@ -394,7 +317,7 @@ def _head_blocks(settings: _Settings, tasks: int) -> tuple[int, list[dict[str, A
     return 1, [final | {"activation": settings.head_activation}, pool]
 
 
-def _assign(path: str | Path, model: keras.Model, weights: dict[str, tuple[str, Any]], expected: set[str]) -> None:
+def _assign(path: str | Path, model: keras.Model, weights: dict[str, tuple[str, np.ndarray]], expected: set[str]) -> None:
     """Set all weights of a model, after checking that names and shapes match."""
     variables = {variable.path: variable for variable in model.weights if "seed_generator" not in variable.path}
     problems = [f"no tensor for {name}" for name in variables if name not in weights]
