@@ -191,6 +191,14 @@ def read_chunks(path: str | Path, columns: Mapping[str, type]) -> Iterator[pd.Da
         raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
 
 
+def read_header(path: str | Path) -> list[str]:
+    """Return the names of the columns of a table written by `write_table`; raises an InputError as `read_chunks` does."""
+    try:
+        return list(pd.read_csv(path, sep="\t", dtype=str, nrows=0))
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as a table of tab-separated columns: {error}") from error
+
+
 @contextmanager
 def open_hdf5(
     path: str | Path, what: str, remedy: str = "regenerate it", faults: tuple[type[Exception], ...] = ()

@@ -376,6 +376,7 @@ class VariantsSection:
 
     vcf: Source
     controls: int
+    explained: int
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ TASKS = source("targets", "tasks", "tasks.tsv")
 SPLIT_TABLE = source("splits", "genes")
 SPLIT_REGIONS = source("splits", "regions")
 VCF = source("variants", "vcf", "variants.vcf")
+EXPLAINED = VCF and config["variants"]["explained"] > 0
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}

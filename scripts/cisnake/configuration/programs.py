@@ -109,6 +109,16 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "pair_motifs": ProgramKeys(("motifs.pairs", "run.seed")),
     "discover_patterns": ProgramKeys(("motifs.patterns.width", "motifs.patterns.max_seqlets", "run.seed")),
     "score_variants": ProgramKeys(("variants.controls", "run.seed"), _MODELS),
+    # The motifs and their backgrounds are those of the scan.
+    "explain_variants": ProgramKeys(
+        (
+            *("variants.explained", "attribution.contrasts", "attribution.method", "attribution.correct_mean"),
+            *("attribution.baseline", "attribution.n_steps", "attribution.tolerance", "attribution.n_shuffles"),
+            *("attribution.n_samples", "attribution.sample_prob", "attribution.seed", "attribution.reverse_complement"),
+            "attribution.shifts",
+        ),
+        _MODELS,
+    ),
     "measure_recovery": ProgramKeys((), ("attribution.contrasts",)),
     "write_report": ProgramKeys(("report",), ("run.name",)),
     "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),

@@ -8,7 +8,13 @@ from .effects import find_genes as find_genes
 from .effects import replicate_names as replicate_names
 from .effects import score_variants as score_variants
 from .effects_table import write_effects as write_effects
+from .explanation import explain_variants as explain_variants
+from .explanation import read_verdicts as read_verdicts
+from .explanation_file import Explanations as Explanations
+from .explanation_file import read_explanations as read_explanations
+from .explanation_file import write_explanations as write_explanations
 from .keras_dataset import VariantDataset as VariantDataset
 from .statistics import VARIANT_STATISTICS as VARIANT_STATISTICS
 from .statistics import compare_predictions as compare_predictions
+from .top_variants import choose_top_variants as choose_top_variants
 from .vcf import read_variants as read_variants

@@ -97,7 +97,7 @@ def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> Var
         The length of a window differs from `seq_len`.
     """
     windows = gene_windows(genes, seq_len)
-    changes, signs = _changes(variants)
+    changes, signs = allele_changes(variants)
     scored = np.flatnonzero(variants["status"].isin(vcf.SCORED))
     variant, gene = pair_with_genes(list(variants["chrom"].iloc[scored]), [changes[v] for v in scored], windows)
     variant = scored[variant]
@@ -142,7 +142,7 @@ def score_variants(
     InputError
         A gene to be scored belongs to a fold without models.
     """
-    _check_folds(pairs, predictors)
+    check_folds(pairs.genes, pairs.gene[pairs.gene >= 0], predictors)
     names = replicate_names(predictors)
     seq_len = pairs.windows[0].end - pairs.windows[0].start if pairs.windows else 1
     size = max(batch_size, min(_BASES // seq_len, _NUMBERS // max(1, n_tasks * len(names))))
@@ -156,11 +156,12 @@ def score_variants(
         progress.advance(len(block.variant))
 
 
-def _check_folds(pairs: VariantGenes, predictors: Mapping[int, Any]) -> None:
-    folds = pairs.genes["fold"].to_numpy()
-    missing = sorted(set(folds[pairs.gene[pairs.gene >= 0]].tolist()) - set(predictors))
+def check_folds(genes: pd.DataFrame, rows: np.ndarray, models: Mapping[int, Any]) -> None:
+    """Raise an InputError if there is no model for the fold of one of the genes in `rows`, shape=(n,), of `genes`."""
+    folds = genes["fold"].to_numpy()
+    missing = sorted(set(folds[rows].tolist()) - set(models))
     if missing:
-        gene = pairs.genes["gene_id"][folds == missing[0]].iloc[0]
+        gene = genes["gene_id"][folds == missing[0]].iloc[0]
         raise InputError(f"there is no model for fold {missing[0]}, to which gene {gene} belongs: pass all models of the run.")
 
 
@@ -209,8 +210,20 @@ def replicate_names(predictors: Mapping[int, Mapping[str, Predictor]]) -> list[s
     return list(dict.fromkeys(name for replicates in predictors.values() for name in replicates))
 
 
-def _changes(variants: pd.DataFrame) -> tuple[list[Change], np.ndarray]:
-    """Return the change that each variant makes, and the sign that turns changed - unchanged into ALT - REF."""
+def allele_changes(variants: pd.DataFrame) -> tuple[list[Change], np.ndarray]:
+    """Return the change of the genome made by each variant, and the sign that turns changed - unchanged into ALT - REF.
+
+    Parameters
+    ----------
+    variants: pandas.DataFrame
+        start, ref, alt, and status; see `vcf.read_variants`.
+
+    Returns
+    -------
+    changes: list of Change
+        From ALT to REF if the status is `flipped` (the genome has ALT), else from REF to ALT.
+    signs: numpy.ndarray, shape=(variants,), dtype=float64
+    """
     flipped = (variants["status"] == "flipped").to_numpy(bool)
     columns = (variants[column] for column in ("start", "ref", "alt"))
     changes = [

@@ -1,3 +1,4 @@
+from .changed_windows import attribute_changed_windows as attribute_changed_windows
 from .collect import collect_shards as collect_shards
 from .collect import quality_table as quality_table
 from .collect import write_bigwig as write_bigwig

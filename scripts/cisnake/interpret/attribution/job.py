@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.coverage import TargetTransform
-from cisnake.data.dataset import model_input, read_codes, read_transform
+from cisnake.data.dataset import model_input, read_codes, read_strand_pair, read_transform
 from cisnake.data.genome import N
 from cisnake.interpret.attribution.methods import ATTRIBUTION_METHODS, BASELINE_SCORES, Method, method_options
 from cisnake.interpret.attribution.target_scores import Score
@@ -118,8 +119,8 @@ class AttributionJob:
     ----------
     file: h5py.File
         Data set opened with `open_dataset`.
-    weights: list of numpy.ndarray, shape=(tasks,)
-        Task weights of each contrast.
+    weights: list of numpy.ndarray, shape=(tasks,) or (n, tasks)
+        Task weights of each contrast, shared by all genes or one row per gene.
     settings: AttributionSettings
     batch_size: int
         Maximum number of windows read at a time.
@@ -161,6 +162,14 @@ class AttributionJob:
         bins = read_codes(self.file, genes["row"].to_numpy(), 0, self.file["gene_bins"].shape[1], "gene_bins")
         transform = TargetTransform.from_dict(read_transform(self.file))
         return [Score(weights, bins, link="gene", transform=transform) for weights in self.weights]
+
+
+def with_strand_pair(settings: AttributionSettings, file: h5py.File) -> AttributionSettings:
+    """Return settings whose views swap the tasks of the two strands that the data set pairs."""
+    strand_pair = read_strand_pair(file)
+    if strand_pair is None:
+        return settings
+    return dataclasses.replace(settings, views=dataclasses.replace(settings.views, strand_pair=strand_pair.tolist()))
 
 
 def deal_genes(windows: pd.DataFrame, rows: np.ndarray, extras: Extras) -> pd.DataFrame:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import pandas as pd
 
-from cisnake.data.dataset import measured_values, open_dataset, read_strand_pair, read_tasks, read_windows
+from cisnake.data.dataset import measured_values, open_dataset, read_tasks, read_windows
 from cisnake.data.matrix import read_tasks_table
 from cisnake.data.windows import choose_genes
 from cisnake.errors import InputError
@@ -28,6 +26,7 @@ from cisnake.interpret.attribution.job import (
     deal_genes,
     sampled_positions,
     shuffled_windows,
+    with_strand_pair,
 )
 from cisnake.interpret.attribution.methods import attribute, project
 from cisnake.interpret.attribution.quality import mutagenesis_agreement, random_agreement, random_network, strand_agreement
@@ -100,7 +99,7 @@ def attribute_shard(
         table = read_tasks_table(tasks_table, tasks)
         resolved = resolve_contrasts(contrasts, table)
         weights = [contrast.weights(tasks) for contrast in resolved]
-        job = AttributionJob(file, weights, _with_strand_pair(settings, file), batch_size)
+        job = AttributionJob(file, weights, with_strand_pair(settings, file), batch_size)
         windows = read_windows(file)
         run = deal_genes(windows, choose_genes(windows, shard.which), settings.extras)
         genes = _genes_of_shard(run, shard, folds)
@@ -115,14 +114,6 @@ def attribute_shard(
         progress = Progress(f"windows attributed in shard {shard.number}", len(genes) + int(genes["shuffles"].sum()))
         quality = [_attribute_fold(job, folds[fold], run, part, writers, progress) for fold, part in genes.groupby("fold")]
         _write_quality(writers, quality)
-
-
-def _with_strand_pair(settings: AttributionSettings, file: h5py.File) -> AttributionSettings:
-    strand_pair = read_strand_pair(file)
-    if strand_pair is None:
-        return settings
-    views = dataclasses.replace(settings.views, strand_pair=strand_pair.tolist())
-    return dataclasses.replace(settings, views=views)
 
 
 def _genes_of_shard(run: pd.DataFrame, shard: GeneShard, folds: Mapping[int, Sequence[Path]]) -> pd.DataFrame:

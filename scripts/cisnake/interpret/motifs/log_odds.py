@@ -55,6 +55,11 @@ class MotifScores:
         """Return the lowest sum, in steps, with a p-value of at most `p_threshold`; the greatest sum if there is none."""
         return self.lowest + min(int(np.count_nonzero(self.tail > p_threshold)), len(self.tail) - 1)
 
+    def p_values(self, sums: np.ndarray) -> np.ndarray:
+        """Return the p-values of sums, in steps; shape=(n,), dtype=float64. NaN for sums below `lowest`."""
+        places = np.asarray(sums) - self.lowest
+        return np.where(places >= 0, self.tail[np.maximum(places, 0)], np.nan)
+
 
 def motif_scores(motif: Motif, background: np.ndarray, p_threshold: float = 1.0) -> MotifScores:
     """Return the scores of a motif and their distribution, by dynamic programming over its columns.
