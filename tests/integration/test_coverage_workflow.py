@@ -227,7 +227,7 @@ def test_changes_of_the_network_and_of_earlier_keys_are_planned_up_to_the_report
     # The network is checked in parallel with reading tracks. If the plan ended there, training would need a second run.
     given = ["--config", "model={overrides: {train.learning_rate: 0.02}}", earlier]
     planned = jobs(snakemake(finished.parents[1], "--dry-run", "--configfile", "config.yaml", *given))
-    once = {"check_network", "score_variants", "write_browser_files", "write_report"}
+    once = {"check_network", "score_variants", "explain_variants", "write_browser_files", "write_report"}
     twice = {"write_coverage", "train_model", "evaluate_model", "evaluate_coverage", "attribute_genes", "probe_motifs"}
     assert {name: planned.get(name) for name in once | twice} == dict.fromkeys(once, 1) | dict.fromkeys(twice, 2)
 

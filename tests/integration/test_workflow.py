@@ -25,6 +25,7 @@ from cisnake.files import file_sha256, read_table
 from cisnake.interpret.motifs.hits import read_hits
 from cisnake.model import read_network, read_params
 from cisnake.sections import ContrastSection
+from cisnake.variants import read_explanations
 
 pytestmark = pytest.mark.integration
 
@@ -203,7 +204,7 @@ def results(done: Path) -> Path:
 
 @pytest.mark.slow
 def test_all_results_of_a_run_exist_and_are_complete(results: Path) -> None:
-    tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv"]
+    tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv", "variants/motif_changes.tsv"]
     tables += [f"evaluation/{split}/{name}.tsv" for split in ("val", "test") for name in ("tasks", "genes")]
     for contrast in ("root", "both"):
         tables += [f"peaks/{contrast}.tsv", f"attributions/{contrast}.quality.tsv"]
@@ -221,6 +222,7 @@ def test_all_results_of_a_run_exist_and_are_complete(results: Path) -> None:
     for name in ("dataset.h5", "attributions/root.h5", "attributions/both.h5"):
         with h5py.File(results / name) as file:
             assert len(file["genes"]) == n_genes, name
+    assert len(read_explanations(results / "variants/explanations.h5")) == 20
     peaks = read_table(results / "peaks" / "root.tsv", q_value="float")
     assert peaks["q_value"].between(0, 1).all() and peaks["q_value"].nunique() > 5
     checks = read_table(results / "attributions" / "root.quality.tsv")

@@ -77,3 +77,19 @@ def test_names_that_would_overlap_are_on_different_levels():
     heights = re.findall(r'y="(-?\d+)" font-weight="bold"', svg)
     assert len(heights) == 4 and len(set(heights)) >= 3
     assert min(map(int, heights)) > 0, "no name is truncated at the top"
+
+
+def test_logos_with_the_same_limits_have_the_same_scale_and_zero():
+    limits = (-1.0, 2.0)
+    high = letters(logos.draw_attribution(encode("AC"), np.array([2.0, -1.0]), "g", height=90, limits=limits))
+    low = letters(logos.draw_attribution(encode("AC"), np.array([0.5, 0.0]), "g", height=90, limits=limits))
+    assert [height for *_, height in high] == [60, -30] and [height for *_, height in low] == [15]
+    assert {y for _, _, y, _ in high} == {y for _, _, y, _ in low}
+
+
+def test_gaps_are_dashes_and_changed_bases_have_a_band():
+    codes = np.array([0, -1, -1, 3], np.int8)
+    svg = logos.draw_attribution(codes, np.array([1.0, np.nan, np.nan, 0.5]), "g", column=10, marked=(1, 3))
+    assert [base for base, *_ in letters(svg)] == ["A", "T"]
+    assert re.findall(r'<text x="([\d.]+)" [^>]*>-</text>', svg) == ["15.0", "25.0"]
+    assert '<rect x="10" ' in svg and 'width="20"' in svg

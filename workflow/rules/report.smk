@@ -6,6 +6,7 @@ CONTRAST_FILES = {
     "enrichment": expand(f"{R}/motifs/{{contrast}}/enrichment.tsv", contrast=CONTRASTS),
 }
 EFFECTS = f"{R}/variants/effects.tsv" if VCF else []
+EXPLANATIONS = [f"{R}/variants/explanations.h5", f"{R}/variants/motif_changes.tsv"] if EXPLAINED else []
 
 if SIMULATED:
 
@@ -120,6 +121,7 @@ rule write_report:
     input:
         RECOVERY,
         EFFECTS,
+        EXPLANATIONS,
         f"{R}/genes_summary.json",
         f"{R}/genes_dropped.tsv",
         [model.replace("model.keras", "params.yaml") for model in MODELS],

@@ -18,6 +18,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import ArrayLike
 
 from cisnake.data.genome import BASES, N
+from cisnake.report.svg_columns import COLUMN, draw_band, draw_tick, frame_columns
 
 # Okabe-Ito colours, which can be distinguished with all common forms of colour blindness; the same in every logo.
 COLOURS = {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#d55e00"}
@@ -114,15 +115,17 @@ def draw_attribution(
     boxes: Iterable[Box] = (),
     ticks: Sequence[tuple[float, str]] = (),
     axis_label: str = "",
-    column: int = 9,
+    column: int = COLUMN,
     height: int = 110,
+    limits: tuple[float, float] | None = None,
+    marked: tuple[int, int] | None = None,
 ) -> Markup:
     """Draw the attribution logo of a sequence: each base has its score as height; negative ones are upside down.
 
     Parameters
     ----------
     codes: numpy.ndarray, shape=(length,), dtype=int8
-        A0 C1 G2 T3 N4; N is not drawn.
+        A0 C1 G2 T3 N4; N is not drawn. -1 is a gap, drawn as a dash.
     scores: numpy.ndarray, shape=(length,)
         Projected scores (the score of the base present at each position).
     title: str
@@ -135,30 +138,36 @@ def draw_attribution(
         Label below the ticks.
     column, height: int
         Width of one base and height of the area for letters, in pixels.
+    limits: tuple of float, optional
+        Lower and upper end of the axis, which include 0. Default None: those of the scores.
+    marked: tuple of int, optional
+        Positions [start, end) behind which a grey band is drawn. Default None: none.
     """
     scores = np.nan_to_num(np.asarray(scores, dtype=np.float64))
-    top, bottom = max(scores.max(initial=0), 0), min(scores.min(initial=0), 0)
+    bottom, top = limits or (min(scores.min(initial=0), 0), max(scores.max(initial=0), 0))
     scale = height / ((top - bottom) or 1)
-    width, left = len(scores) * column, 46
+    width = len(scores) * column
     frames, label_space = _frames(sorted(boxes, key=lambda box: (box.start, box.end)), width, column, height)
     zero, base = float(label_space + top * scale), label_space + height + 4
     letters = [
         _letter(BASES[codes[i]], int(i) * column, zero, column * 0.96, scores[i] * scale)
         for i in np.flatnonzero((np.abs(scores) * scale >= 0.3) & (codes != N))
     ]
+    gaps = [
+        f'<text x="{(i + 0.5) * column}" y="{zero + 3.5:.2f}" text-anchor="middle">-</text>'
+        for i in np.flatnonzero(codes < 0).tolist()
+    ]
     parts = [
+        *([draw_band(*marked, label_space, height, column)] if marked else []),
         f'<line x1="0" x2="{width}" y1="{zero:.2f}" y2="{zero:.2f}" stroke="#999" stroke-width=".6"/>',
         *frames,
         *letters,
+        *gaps,
         # An edge less than one pixel from zero has no room for a number.
         *(_edge(value, y) for value, y in ((top, label_space), (bottom, label_space + height)) if abs(value) * scale >= 1),
-        *(_tick((position + 0.5) * column, base, label) for position, label in ticks),
-        f'<text x="{width / 2}" y="{base + 30}" text-anchor="middle">{escape(axis_label)}</text>',
+        *(draw_tick((position + 0.5) * column, base, label) for position, label in ticks),
     ]
-    return Markup(
-        f'<svg class="logo" role="img" viewBox="{-left} 0 {width + left + 20} {base + 36}" width="{width + left + 20}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+    return frame_columns(parts, title, width, base, axis_label)
 
 
 def _frames(boxes: Sequence[Box], width: int, column: int, height: int) -> tuple[list[str], int]:
@@ -184,13 +193,6 @@ def _frames(boxes: Sequence[Box], width: int, column: int, height: int) -> tuple
 def _edge(value: float, y: int) -> str:
     number = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
     return f'<text x="-5" y="{y + 4}" text-anchor="end">{number}</text>'
-
-
-def _tick(x: float, y: int, label: str) -> str:
-    return (
-        f'<line x1="{x}" x2="{x}" y1="{y}" y2="{y + 4}" stroke="#333"/>'
-        f'<text x="{x}" y="{y + 15}" text-anchor="middle">{escape(label)}</text>'
-    )
 
 
 def _stack(labels: Sequence[tuple[float, float]], width: float) -> list[tuple[int, float]]:

@@ -18,9 +18,14 @@ from cisnake.errors import InputError
 from cisnake.files import CHUNK_ROWS, open_hdf5, read_chunks, read_table
 from cisnake.interpret.attribution import AttributionFile
 from cisnake.report.thresholds import SURE_Q
+from cisnake.variants import Explanations, read_explanations
 
 # Display order of splits. The headline reports the first one that was evaluated.
 SPLIT_ORDER = ("test", "val", "train")
+MOTIF_CHANGE_TEXT = (
+    "variant_id", "chrom", "ref", "alt", "gene_id", "task", "motif_id", "motif_name", "change", "allele", "strand",
+    "matched_seq", "verdict",
+)  # fmt: skip
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
 
@@ -79,13 +84,16 @@ class ContrastResults:
 class VariantSummary:
     """Counts of variant-gene pairs by status, and the pairs with the largest |effect|, each in its strongest task.
 
-    `significant` is the number of pairs with q ≤ 0.1 in at least one task; None without controls.
+    `significant` is the number of pairs with q ≤ 0.1 in at least one task; None without controls. `explanations` and
+    `motif_changes` are None if no variants were explained.
     """
 
     status: dict[str, int]
     n_variants: int
     significant: int | None
     top: pd.DataFrame
+    explanations: Explanations | None = None
+    motif_changes: pd.DataFrame | None = None
 
 
 @dataclass
@@ -134,9 +142,19 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLIT_ORDER),
         coverage=_coverage(folder, config),
         contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
-        variants=summarise_variants(variants, n_variants) if variants.is_file() and with_variants else None,
+        variants=_variants(variants, config, n_variants) if variants.is_file() and with_variants else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
+
+
+def _variants(effects: Path, config: Mapping[str, Any] | None, n_top: int) -> VariantSummary:
+    summary = summarise_variants(effects, n_top)
+    explanations = effects.with_name("explanations.h5")
+    if explanations.is_file() and (config is None or config["variants"].get("explained")):
+        summary.explanations = read_explanations(explanations)
+        changes = read_table(_required(effects.with_name("motif_changes.tsv"), "explain_variants"))
+        summary.motif_changes = _numbers(changes, MOTIF_CHANGE_TEXT)
+    return summary
 
 
 def _attributions(folder: Path, config: Mapping[str, Any] | None) -> list[Path]:

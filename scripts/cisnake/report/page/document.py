@@ -74,7 +74,7 @@ def write_report(
         contrasts=contrasts,
         quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
         browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
-        variants=show_variants(results.variants),
+        variants=show_variants(results.variants, results.genes),
         versions=list_versions(),
         config=_json(config),
     )
