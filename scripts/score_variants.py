@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
         if controls:
             n, scored = len(controls.shuffled), int((pairs.gene >= 0).sum())
             program.log.info("%d control changes in shuffles, and %d at matched places", n, len(controls.matched))
-            least = min(1, scored / (n + 1))
+            least = controls.least_q(scored)
             program.log.info("a single effect among %d pairs of variant and gene reaches q = %.2g at best", scored, least)
         blocks = score_variants(pairs, reference, models, len(tasks), batch_size)
         write_effects(blocks, pairs, tasks, replicate_names(models), args.vcf, args.output_tsv, args.output_vcf, controls)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
 import keras
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from cisnake.data.genome.fasta import Genome
 from cisnake.errors import InputError
 from cisnake.model import WindowViews
 from cisnake.variants import read_variants
-from cisnake.variants.centered import centered_windows, mark_too_long, merge_strands, score_centered
+from cisnake.variants.centered import AlleleScorer, centered_windows, mark_too_long, merge_strands, score_centered
 from cisnake.variants.statistics import compare_predictions
 
 LENGTH = 40
@@ -110,7 +111,7 @@ def test_scores_compare_predictions_for_the_alleles(positions, vcf, tiny):
     genome, model, names = Genome(tiny.fasta), network(positions), ["SUM", "logD2", "REF"]
     variants = mark_too_long(read_variants(vcf, genome), LENGTH)
     views = WindowViews(reverse_complement=True)
-    found = list(score_centered(variants, genome, [model], names, views, batch_size=2))
+    found = list(score_centered(variants, genome, AlleleScorer([model], names, views, batch_size=2)))
     rows = np.concatenate([rows for rows, _ in found])
     assert list(variants["variant_id"].iloc[rows]) == ["snv", "flipped", "insertion", "deletion", "edge"]
 
@@ -135,8 +136,8 @@ def test_tasks_of_both_strands_are_added_before_alleles_are_compared(vcf, tiny):
     total = keras.Model(inputs, keras.ops.sum(model.output, axis=-1, keepdims=True))
     names, groups = merge_strands(["rna+", "rna-"], [1, 0])
     assert names == ["rna"] and groups == [[0, 1]]
-    merged = list(score_centered(variants, genome, [model], ["logD2", "JS"], merged=groups))
-    expected = list(score_centered(variants, genome, [total], ["logD2", "JS"]))
+    merged = list(score_centered(variants, genome, AlleleScorer([model], ["logD2", "JS"], merged=groups)))
+    expected = list(score_centered(variants, genome, AlleleScorer([total], ["logD2", "JS"])))
     for (_, found), (_, known) in zip(merged, expected, strict=True):
         assert found.shape[-1] == 1
         np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-6)
@@ -156,15 +157,14 @@ def test_out_of_reach_of_an_indel_predictions_do_not_change(tiny):
     inputs = keras.Input((LENGTH, 4))
     # Each position is one base, and sees no other.
     identity = keras.Model(inputs, keras.layers.Identity()(inputs))
-    ((_, values),) = score_centered(variants, genome, [identity], ["D1"])
+    ((_, values),) = score_centered(variants, genome, AlleleScorer([identity], ["D1"]))
     # Seven new bases take the places of seven others: three before the middle, by rounding, and four behind it.
     assert 0 < values.sum() <= 2 * 7
 
 
-def test_networks_with_a_gene_body_are_refused(vcf, tiny):
-    genome = Genome(tiny.fasta)
+def test_networks_with_a_gene_body_are_refused():
     with pytest.raises(InputError, match=r"read the gene body, so that variants need genes: use score_variants\.py"):
-        list(score_centered(read_variants(vcf, genome), genome, [network(depth=5)], ["SUM"]))
+        AlleleScorer([network(depth=5)], ["SUM"])
 
 
 def test_the_program_lists_every_variant(vcf, tmp_path, tiny):
@@ -172,8 +172,13 @@ def test_the_program_lists_every_variant(vcf, tmp_path, tiny):
     (tmp_path / "targets.txt").write_text("index\tidentifier\n0\tDNASE\n1\tCAGE\n")
     program = Path(__file__).resolve().parents[2] / "scripts" / "score_vcf.py"
     options = ["--networks", "a.keras", "--vcf", vcf, "--genome", tiny.fasta, "--tasks", "targets.txt"]
-    options += ["--statistics", "SUM", "JS", "--output", "effects.tsv"]
-    done = subprocess.run([sys.executable, program, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    options += ["--statistics", "SUM", "JS"]
+
+    def run(*more):
+        command = [sys.executable, program, *options, *more]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    done = run("--output", "effects.tsv")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "effects.tsv", sep="\t")
     assert list(table.columns) == ["variant_id", "chrom", "pos", "ref", "alt", "status", "task", "SUM", "JS"]
@@ -184,3 +189,17 @@ def test_the_program_lists_every_variant(vcf, tmp_path, tiny):
     assert table.loc[table["variant_id"] == "long", "status"].tolist() == ["too_long"]
     wrong = table[table["variant_id"] == "wrong"].iloc[0]
     assert wrong["status"] == "mismatch" and pd.isna(wrong["SUM"]) and wrong["pos"] == 501
+
+    done = run("--controls", "24", "--output", "effects.h5ad")
+    assert done.returncode == 0, done.stderr
+    assert "a single effect among 5 variants reaches q = 0.2 at best" in done.stderr
+    made = anndata.read_h5ad(tmp_path / "effects.h5ad")
+    assert list(made.obs_names) == ["snv", "flipped", "insertion", "deletion", "wrong", "edge", "long"]
+    assert list(made.var_names) == ["DNASE", "CAGE"] and set(made.layers) == {"SUM", "JS", "SUM_p", "SUM_q", "JS_p", "JS_q"}
+    rows = made.obs_names.get_indexer(scored["variant_id"])
+    tasks = made.var_names.get_indexer(scored["task"])
+    np.testing.assert_allclose(made.layers["SUM"][rows, tasks], scored["SUM"], rtol=1e-5)
+    p, q = (made.layers[f"JS_{letter}"][rows, tasks] for letter in "pq")
+    assert ((p >= 0.04 - 1e-6) & (p <= q) & (q <= 1)).all() and np.isnan(made.layers["JS_p"][4]).all()
+    done = run("--output", "effects.txt")
+    assert done.returncode == 1 and "error: effects.txt must end in .tsv or .h5ad." in done.stderr

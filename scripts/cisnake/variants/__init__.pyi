@@ -1,8 +1,11 @@
+from .centered import AlleleScorer as AlleleScorer
 from .centered import centered_windows as centered_windows
+from .centered import draw_centered_controls as draw_centered_controls
 from .centered import mark_too_long as mark_too_long
 from .centered import merge_strands as merge_strands
 from .centered import score_centered as score_centered
-from .centered import write_centered as write_centered
+from .centered_table import check_centered_output as check_centered_output
+from .centered_table import write_centered as write_centered
 from .controls import draw_controls as draw_controls
 from .effects import find_genes as find_genes
 from .effects import replicate_names as replicate_names
@@ -16,5 +19,7 @@ from .explanation_file import write_explanations as write_explanations
 from .keras_dataset import VariantDataset as VariantDataset
 from .statistics import VARIANT_STATISTICS as VARIANT_STATISTICS
 from .statistics import compare_predictions as compare_predictions
+from .statistics import comparing_statistics as comparing_statistics
 from .top_variants import choose_top_variants as choose_top_variants
+from .vcf import SCORED as SCORED
 from .vcf import read_variants as read_variants

@@ -1,10 +1,11 @@
-"""Score variants in windows that are centred on them, without genes."""
+"""Score variants, and controls for them, in windows that are centred on them, without genes."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -13,18 +14,23 @@ import pandas as pd
 from cisnake.data.dataset import model_input
 from cisnake.data.genome import Genome, encode
 from cisnake.errors import InputError
-from cisnake.files import write_whole
 from cisnake.model import ONE_VIEW, WindowViews, predict_batches
 from cisnake.program import Progress
-from cisnake.variants.statistics import compare_predictions
+from cisnake.variants.controls import Controls, control_rng, deal_controls, shuffle_around
+from cisnake.variants.statistics import compare_predictions, comparing_statistics
+from cisnake.variants.vcf import SCORED
 from cisnake.variants.windows import trim
-
-# Statuses of variants whose effect can be predicted: REF is in the genome, or ALT is.
-_SCORED = ("ok", "flipped")
 
 
 def centered_windows(
-    genome: Genome, chrom: str, start: int, ref: str, alt: str, length: int, flipped: bool = False
+    genome: Genome,
+    chrom: str,
+    start: int,
+    ref: str,
+    alt: str,
+    length: int,
+    flipped: bool = False,
+    rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return windows around a variant with the reference and the alternative allele.
 
@@ -43,6 +49,9 @@ def centered_windows(
         Bases in a window.
     flipped: bool
         Whether the genome has the alternative allele. Default False.
+    rng: numpy.random.Generator, optional
+        To shuffle the window as a control (see `shuffle_around`): the allele of the genome and the base on either side of it
+        are kept. Bases that an allele of another length lets in from beyond are those of the genome. Default None: no shuffle.
 
     Returns
     -------
@@ -61,13 +70,20 @@ def centered_windows(
     longest = max(map(len, alleles))
     if longest > center:
         raise InputError(f"{chrom}:{start + 1}:{ref[:10]}:{alt[:10]}: an allele of {longest} bases exceeds the window.")
-    behind = change.start + len(alleles[1] if flipped else alleles[0])
+    own = alleles[1] if flipped else alleles[0]
+    behind = change.start + len(own)
     before = genome.codes(chrom, change.start - length, change.start)
     after = genome.codes(chrom, behind, behind + length)
+    if rng is not None:
+        inside = length - center - len(own)
+        codes = np.concatenate([before[length - center :], own, after[:inside]])
+        codes = shuffle_around(codes, center, center + len(own), rng)
+        before = np.concatenate([before[: length - center], codes[:center]])
+        after = np.concatenate([codes[center + len(own) :], after[inside:]])
 
     def window(allele: np.ndarray, first: int) -> np.ndarray:
         """Return the window in which the allele begins at base `first`."""
-        return np.concatenate([before[len(before) - first :], allele, after])[:length]
+        return np.concatenate([before[length - first :], allele, after])[:length]
 
     moved = center + len(alleles[0]) - len(alleles[1])
     return window(alleles[0], center), window(alleles[1], center), window(alleles[1], moved)
@@ -83,7 +99,7 @@ def mark_too_long(variants: pd.DataFrame, length: int) -> pd.DataFrame:
     length: int
         Bases in a window.
     """
-    scored = variants["status"].isin(_SCORED)
+    scored = variants["status"].isin(SCORED)
     changes = [trim(*row) if ok else None for ok, *row in zip(scored, variants["start"], variants["ref"], variants["alt"])]
     longest = np.array([0 if change is None else max(change.end - change.start, len(change.alt)) for change in changes], int)
     return variants.assign(status=variants["status"].mask(longest > (length - 1) // 2, "too_long"))
@@ -121,16 +137,9 @@ def merge_strands(tasks: Sequence[str], strand_pair: Sequence[int]) -> tuple[lis
     return names, groups
 
 
-def score_centered(
-    variants: pd.DataFrame,
-    genome: Genome,
-    models: Sequence[keras.Model],
-    statistics: Sequence[str],
-    views: WindowViews = ONE_VIEW,
-    batch_size: int = 16,
-    merged: Sequence[Sequence[int]] | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield statistics of variants in windows centred on them, batch by batch.
+@dataclass(frozen=True, eq=False)
+class AlleleScorer:
+    """Predicts windows with both alleles, and compares the predictions.
 
     Predictions are averaged over networks and views before they are compared. Predictions with positions for an allele of
     another length are put together from two windows: up to the middle, where the bases before the variant are in their places,
@@ -139,9 +148,6 @@ def score_centered(
 
     Parameters
     ----------
-    variants: pandas.DataFrame
-        From `read_variants` and `mark_too_long`. Only those with the status ok or flipped are scored.
-    genome: Genome
     models: sequence of keras.Model
         With the same input, of depth 4, and output.
     statistics: sequence of str
@@ -153,75 +159,136 @@ def score_centered(
     merged: sequence of sequence of int, optional
         Tasks whose predictions are added up before alleles are compared, see `merge_strands`. Default None: each by itself.
 
-    Yields
-    ------
-    rows: numpy.ndarray, shape=(n,)
-        Rows of `variants`.
-    values: numpy.ndarray, shape=(n, statistics, tasks), dtype=float64
-
     Raises
     ------
     InputError
-        The networks read the gene body, or a statistic is unknown.
+        The networks read the gene body.
     """
-    _, length, depth = models[0].input_shape
-    if depth != 4:
-        raise InputError("the networks read the gene body, so that variants need genes: use score_variants.py.")
-    scored = np.flatnonzero(variants["status"].isin(_SCORED))
-    progress = Progress("variants scored", len(scored))
-    for first in range(0, len(scored), batch_size):
-        rows = scored[first : first + batch_size]
-        table = variants.iloc[rows]
-        columns = (table[name] for name in ("chrom", "start", "ref", "alt", "status"))
-        windows = [
-            centered_windows(genome, chrom, start, ref, alt, length, status == "flipped")
-            for chrom, start, ref, alt, status in zip(*columns, strict=True)
-        ]
+
+    models: Sequence[keras.Model]
+    statistics: Sequence[str]
+    views: WindowViews = ONE_VIEW
+    batch_size: int = 16
+    merged: Sequence[Sequence[int]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.models[0].input_shape[2] != 4:
+            raise InputError("the networks read the gene body, so that variants need genes: use score_variants.py.")
+
+    def score(self, windows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return the statistics of windows from `centered_windows`.
+
+        Returns
+        -------
+        numpy.ndarray, shape=(n, statistics, tasks), dtype=float64
+
+        Raises
+        ------
+        InputError
+            A statistic is unknown.
+        """
         again = [i for i, (_, alt, from_right) in enumerate(windows) if (alt != from_right).any()]
         codes = [*(w[0] for w in windows), *(w[1] for w in windows), *(windows[i][2] for i in again)]
         none = np.zeros(len(codes), int)
-        inputs = model_input(np.stack(codes), none, none, depth)
-        predicted = np.concatenate(list(predict_batches(models, iter([inputs]), batch_size, views)))
+        inputs = model_input(np.stack(codes), none, none, depth=4)
+        predicted = np.concatenate(list(predict_batches(self.models, iter([inputs]), self.batch_size, self.views)))
         predicted = predicted.reshape(len(codes), -1, predicted.shape[-1])
-        if merged is not None:
-            predicted = np.stack([predicted[..., list(group)].sum(axis=-1) for group in merged], axis=-1)
-        n, middle = len(rows), predicted.shape[1] // 2
+        if self.merged is not None:
+            predicted = np.stack([predicted[..., list(group)].sum(axis=-1) for group in self.merged], axis=-1)
+        n, middle = len(windows), predicted.shape[1] // 2
         ref, alt = predicted[:n], predicted[n : 2 * n].copy()
         if predicted.shape[1] > 1:
             alt[again, middle:] = predicted[2 * n :, middle:]
         elif again:
             alt[again] = (alt[again] + predicted[2 * n :]) / 2
-        yield rows, np.stack([compare_predictions(r, a, statistics) for r, a in zip(ref, alt, strict=True)])
-        progress.advance(n)
+        return np.stack([compare_predictions(r, a, self.statistics) for r, a in zip(ref, alt, strict=True)])
 
 
-def write_centered(
-    variants: pd.DataFrame,
-    scores: Iterator[tuple[np.ndarray, np.ndarray]],
-    statistics: Sequence[str],
-    tasks: Sequence[str],
-    output: str | Path,
-) -> None:
-    """Write one row per variant and task, batch by batch, and then one row without scores per variant that was not scored.
+def score_centered(variants: pd.DataFrame, genome: Genome, scorer: AlleleScorer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield statistics of variants in windows centred on them, batch by batch.
 
     Parameters
     ----------
     variants: pandas.DataFrame
-        From `read_variants`.
-    scores: iterator
-        From `score_centered`.
-    statistics, tasks: sequence of str
-    output: str or Path
-        TSV: variant_id, chrom, pos (1-based), ref, alt, status, task, and a column per statistic.
+        From `read_variants` and `mark_too_long`. Only those with the status ok or flipped are scored.
+    genome: Genome
+    scorer: AlleleScorer
+
+    Yields
+    ------
+    rows: numpy.ndarray, shape=(n,)
+        Rows of `variants`, ascending.
+    values: numpy.ndarray, shape=(n, statistics, tasks), dtype=float64
     """
-    table = variants.assign(pos=variants["start"] + 1)[["variant_id", "chrom", "pos", "ref", "alt", "status"]]
-    unscored = table[~variants["status"].isin(_SCORED)].assign(task="", **dict.fromkeys(statistics, np.nan))
-    parts = (_rows(table.iloc[rows], values, statistics, tasks) for rows, values in scores)
-    with write_whole(output) as part, open(part, "w", encoding="utf-8", newline="") as sink:
-        for number, rows in enumerate(itertools.chain(parts, [unscored])):
-            rows.to_csv(sink, sep="\t", index=False, header=number == 0, float_format="%.7g")
+    scored = np.flatnonzero(variants["status"].isin(SCORED))
+    progress = Progress("variants scored", len(scored))
+    for first in range(0, len(scored), scorer.batch_size):
+        rows = scored[first : first + scorer.batch_size]
+        yield rows, scorer.score(_windows_around(variants.iloc[rows], genome, scorer))
+        progress.advance(len(rows))
 
 
-def _rows(table: pd.DataFrame, values: np.ndarray, statistics: Sequence[str], tasks: Sequence[str]) -> pd.DataFrame:
-    long = table.loc[table.index.repeat(len(tasks))].assign(task=list(tasks) * len(table))
-    return long.assign(**{name: values[:, i].ravel() for i, name in enumerate(statistics)})
+def draw_centered_controls(
+    variants: pd.DataFrame, genome: Genome, scorer: AlleleScorer, count: int, seed: int = 0
+) -> Controls | None:
+    """Score control changes: those of the variants, with the base on either side, in shuffles of their own windows.
+
+    All variants have equally many controls (to within one), so that kinds of changes are distributed as among the variants.
+
+    Parameters
+    ----------
+    variants: pandas.DataFrame
+        As for `score_centered`.
+    genome: Genome
+    scorer: AlleleScorer
+    count: int
+        Number of controls.
+    seed: int
+        Random seed. Draws do not depend on the batch size. Default 0.
+
+    Returns
+    -------
+    Controls or None
+        For each statistic that compares alleles and, within it, each task: a column of `shuffled`. There are no matched
+        controls. None if no variant can be scored, or if `count` is 0.
+
+    Raises
+    ------
+    InputError
+        `count` is negative, or no statistic compares alleles.
+    """
+    if count < 0:
+        raise InputError(f"the number of controls is {count}: it must be 0 or more.")
+    scored = np.flatnonzero(variants["status"].isin(SCORED))
+    if not count or not len(scored):
+        return None
+    comparing = comparing_statistics(scorer.statistics)
+    if not comparing:
+        raise InputError("controls need a statistic that compares the alleles: REF and ALT do not.")
+    scorer = dataclasses.replace(scorer, statistics=comparing)
+    drawn, sizes = deal_controls(scored, count, seed), []
+    progress = Progress("control changes scored", count)
+    for first in range(0, count, scorer.batch_size):
+        rows = drawn[first : first + scorer.batch_size]
+        rngs = [control_rng(seed, first + i) for i in range(len(rows))]
+        values = np.abs(scorer.score(_windows_around(variants.iloc[rows], genome, scorer, rngs)))
+        sizes.append(values.reshape(len(values), -1))
+        progress.advance(len(rows))
+    shuffled = np.concatenate(sizes)
+    shuffled.sort(axis=0)
+    return Controls(shuffled, matched=shuffled[:0])
+
+
+def _windows_around(
+    variants: pd.DataFrame,
+    genome: Genome,
+    scorer: AlleleScorer,
+    rngs: Sequence[np.random.Generator | None] | None = None,
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the windows of variants, see `centered_windows`; shuffled with a generator for each, if these are given."""
+    length = scorer.models[0].input_shape[1]
+    columns = (variants[name] for name in ("chrom", "start", "ref", "alt", "status"))
+    return [
+        centered_windows(genome, chrom, start, ref, alt, length, status == "flipped", rng)
+        for chrom, start, ref, alt, status, rng in zip(*columns, rngs or [None] * len(variants), strict=True)
+    ]

@@ -10,9 +10,10 @@ Two questions, and two kinds of controls, which answer different ones:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -32,10 +33,12 @@ _LEAST_REACH = 25
 # Genes that are tried for one matched change.
 _TRIES = 10
 
+_Block = TypeVar("_Block")
+
 
 @dataclass(frozen=True)
 class Controls:
-    """Sizes of the effects of control changes on each task, sorted.
+    """Sizes of the effects of control changes on each task, sorted; NaN, which is last, counts as the largest.
 
     Attributes
     ----------
@@ -56,6 +59,10 @@ class Controls:
         effects: numpy.ndarray, shape=(..., tasks)
         """
         return _by_task(lambda known, x: len(known) - np.searchsorted(known, x, side="left"), self.shuffled, effects)
+
+    def least_q(self, tests: int) -> float:
+        """Return the smallest q-value that a single effect among so many tests can have."""
+        return min(1.0, tests / (len(self.shuffled) + 1))
 
     def percentiles(self, effects: np.ndarray) -> np.ndarray:
         """Return the percentage of matched controls with a smaller effect, shape=(..., tasks); equal ones count half.
@@ -98,10 +105,11 @@ class Significance:
         self._q_of_ranks: np.ndarray | None = None
 
     def add(self, effects: np.ndarray) -> None:
-        """Count effects, shape=(n, tasks); rows with NaN are not counted."""
+        """Count effects, shape=(n, tasks); NaN is not counted."""
         self._q_of_ranks = None
-        for counts, ranks in zip(self._counts, self.controls.exceeded_by(_known(effects)).T, strict=True):
-            counts += np.bincount(ranks, minlength=len(counts))
+        ranks, known = self.controls.exceeded_by(effects), ~np.isnan(effects)
+        for counts, of_task, is_known in zip(self._counts, ranks.T, known.T, strict=True):
+            counts += np.bincount(of_task[is_known], minlength=len(counts))
 
     def p_values(self, effects: np.ndarray) -> np.ndarray:
         """Return p-values, shape=(n, tasks); NaN where the effect is."""
@@ -120,8 +128,61 @@ class Significance:
         return np.where(np.isnan(effects), np.nan, self._q_of_ranks[np.arange(len(self._counts)), ranks])
 
 
-def _known(effects: np.ndarray) -> np.ndarray:
-    return effects[~np.isnan(effects).any(axis=-1)]
+def count_first(
+    blocks: Iterable[_Block],
+    effects: Callable[[_Block], np.ndarray],
+    significance: Significance | None,
+    spool: BinaryIO,
+) -> Iterator[_Block]:
+    """Yield blocks again after the effects of all were added to `significance`: a q-value depends on all effects.
+
+    Parameters
+    ----------
+    blocks: iterable
+    effects: callable
+        Returns the effects in a block, shape=(n, tasks).
+    significance: Significance, optional
+        None: blocks are passed on at once.
+    spool: binary file
+        Empty and temporary; blocks wait in it.
+    """
+    if significance is None:
+        yield from blocks
+        return
+    count = 0
+    for block in blocks:
+        significance.add(effects(block))
+        pickle.dump(block, spool)
+        count += 1
+    spool.seek(0)
+    for _ in range(count):
+        yield pickle.load(spool)
+
+
+def deal_controls(items: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return which item each of `count` controls belongs to: in random order, and equally many for each (to within one)."""
+    return np.resize(np.random.default_rng(seed).permutation(items), count)
+
+
+def control_rng(seed: int, number: int) -> np.random.Generator:
+    """Return the random generator of one control, which does not depend on batches."""
+    return np.random.default_rng([seed, int(number)])
+
+
+def shuffle_around(codes: np.ndarray, first: int, last: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a dinucleotide shuffle of a window in which a change and the base on either side of it are kept.
+
+    Parameters
+    ----------
+    codes: numpy.ndarray, shape=(length,), dtype=int8
+    first, last: int
+        The bases that the change replaces, half-open; may be empty or beyond the window.
+    rng: numpy.random.Generator
+    """
+    kept = slice(max(first - 1, 0), max(last + 1, 0))
+    shuffled = dinucleotide_shuffle(codes, rng)
+    shuffled[kept] = codes[kept]
+    return shuffled
 
 
 def draw_controls(
@@ -161,7 +222,7 @@ def draw_controls(
     scored = np.flatnonzero(pairs.gene >= 0)
     if not count or not len(scored):
         return None
-    drawn = np.resize(np.random.default_rng(seed).permutation(scored), count)
+    drawn = deal_controls(scored, count, seed)
     folds = pairs.genes["fold"].to_numpy()[pairs.gene[drawn]]
     gc = _gc_contents(pairs.windows, genome)
     shuffled, matched = [], []
@@ -171,15 +232,13 @@ def draw_controls(
         neighbours = _NearestGenes(np.flatnonzero(pairs.genes["fold"].to_numpy() == fold), gc)
         for first in range(0, len(of_fold), batch_size):
             batch = of_fold[first : first + batch_size]
-            chosen = [(int(pairs.gene[i]), pairs.changes[pairs.variant[i]], _rng(seed, k)) for k, i in zip(batch, drawn[batch])]
+            chosen = [
+                (int(pairs.gene[i]), pairs.changes[pairs.variant[i]], control_rng(seed, k)) for k, i in zip(batch, drawn[batch])
+            ]
             shuffled.append(_in_shuffles(pairs.windows, genome, predictors[fold], chosen))
             matched.append(_elsewhere(pairs.windows, genome, predictors[fold], chosen, neighbours, n_tasks))
             progress.advance(len(batch))
     return Controls(*(np.sort(np.abs(np.concatenate(kind)), axis=0) for kind in (shuffled, matched)))
-
-
-def _rng(seed: int, number: int) -> np.random.Generator:
-    return np.random.default_rng([seed, int(number)])
 
 
 def _gc_contents(windows: list[Window], genome: Genome) -> np.ndarray:
@@ -217,9 +276,7 @@ def _in_shuffles(
         window = windows[gene]
         own = window.codes(genome, 0, window.end - window.start)
         first, last, _ = window.place(change)
-        kept = slice(max(first - 1, 0), max(last + 1, 0))
-        reference = dinucleotide_shuffle(own, rng)
-        reference[kept] = own[kept]
+        reference = shuffle_around(own, first, last, rng)
         codes, end = alternative_windows(genome, window, reference, [change])
         references.append(reference)
         alternatives.append(codes[0])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from cisnake.files import write_whole
 from cisnake.variants import vcf
-from cisnake.variants.controls import Controls, Significance
+from cisnake.variants.controls import Controls, Significance, count_first
 from cisnake.variants.effects import Block, VariantGenes
 
 
@@ -137,24 +135,9 @@ def write_effects(
         tempfile.TemporaryFile(dir=part.parent) as spool,
     ):
         significance = Significance(controls) if controls else None
-        for index, block in enumerate(_counted(blocks, significance, spool)):
+        for index, block in enumerate(count_first(blocks, lambda block: block.mean, significance, spool)):
             table = long_table(block, variants, genes, tasks, replicates, significance)
             table.to_csv(sink, sep="\t", index=False, header=index == 0, float_format="%.7g")
             for record, entry in info_entries(block, variants, genes, tasks, significance):
                 entries[record].append(entry)
     vcf.write_annotated(source, vcf_path, entries)
-
-
-def _counted(blocks: Iterable[Block], significance: Significance | None, spool: BinaryIO) -> Iterator[Block]:
-    """Yield blocks again after all of them were added to `significance`: a q-value depends on all effects."""
-    if significance is None:
-        yield from blocks
-        return
-    count = 0
-    for block in blocks:
-        significance.add(block.mean)
-        pickle.dump(block, spool)
-        count += 1
-    spool.seek(0)
-    for _ in range(count):
-        yield pickle.load(spool)

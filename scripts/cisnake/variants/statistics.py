@@ -80,6 +80,21 @@ r and a are predictions at one position with the reference and the alternative a
 - REF, ALT: sums of r and of a.
 """
 
+# Statistics of one allele, which are no effects.
+_OF_ONE_ALLELE = ("REF", "ALT")
+
+
+def comparing_statistics(names: Sequence[str]) -> list[str]:
+    """Return the statistics that compare the alleles: all but REF and ALT.
+
+    Examples
+    --------
+    >>> from cisnake.variants import comparing_statistics
+    >>> comparing_statistics(["REF", "SUM", "ALT", "D2"])
+    ['SUM', 'D2']
+    """
+    return [name for name in names if name not in _OF_ONE_ALLELE]
+
 
 def compare_predictions(ref: np.ndarray, alt: np.ndarray, names: Sequence[str] = tuple(VARIANT_STATISTICS)) -> np.ndarray:
     """Return statistics of the difference between two predictions.
