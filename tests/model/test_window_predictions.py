@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from cisnake.data.dataset import model_input
+from cisnake.data.windows import GivenWindow
 from cisnake.errors import InputError
 from cisnake.model import WindowViews, layer_model, write_window_predictions
 
@@ -28,11 +29,11 @@ def network(seed, depth=4, positions=False):
 @pytest.fixture
 def windows():
     rng = np.random.default_rng(3)
-    return [(f"w{i}", rng.integers(0, 5, LENGTH).astype(np.int8)) for i in range(7)]
+    return [GivenWindow(f"w{i}", rng.integers(0, 5, LENGTH).astype(np.int8)) for i in range(7)]
 
 
 def inputs(windows, depth=4, start=0):
-    codes = np.stack([codes for _, codes in windows])
+    codes = np.stack([window.codes for window in windows])
     return model_input(codes, np.full(len(codes), start), np.full(len(codes), LENGTH), depth)
 
 
@@ -46,7 +47,7 @@ def test_predictions_are_the_mean_over_networks_and_strands(windows, tmp_path):
     turned = x[:, ::-1, ::-1]
     expected = np.mean([model(view) for model in models for view in (x, turned)], axis=0)
     table = pd.read_csv(tmp_path / "p.tsv", sep="\t")
-    assert list(table["name"]) == [name for name, _ in windows] and list(table.columns) == ["name", "a", "b"]
+    assert list(table["name"]) == [window.name for window in windows] and list(table.columns) == ["name", "a", "b"]
     np.testing.assert_allclose(table[["a", "b"]], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -56,7 +57,7 @@ def test_positions_are_stored_in_hdf5_and_summed_in_tables(windows, tmp_path):
         write_window_predictions(iter(windows), [model], ["a", "b"], tmp_path / name, batch_size=3)
     expected = np.asarray(model(inputs(windows)))
     with h5py.File(tmp_path / "p.h5") as file:
-        assert list(file["names"].asstr()) == [name for name, _ in windows] and list(file["tasks"].asstr()) == ["a", "b"]
+        assert list(file["names"].asstr()) == [window.name for window in windows] and list(file["tasks"].asstr()) == ["a", "b"]
         np.testing.assert_allclose(file["predictions"][:], expected, rtol=1e-5, atol=1e-6)
     table = pd.read_csv(tmp_path / "p.tsv", sep="\t")
     np.testing.assert_allclose(table[["a", "b"]], expected.sum(axis=1), rtol=1e-5, atol=1e-5)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.dataset import model_input
+from cisnake.data.windows import GivenWindow
 from cisnake.errors import InputError
 from cisnake.files import write_whole
 from cisnake.model.prediction import ONE_VIEW, WindowViews, predict_batches
@@ -20,7 +21,7 @@ _STRING = h5py.string_dtype("utf-8")
 
 
 def write_window_predictions(
-    windows: Iterable[tuple[str, np.ndarray]],
+    windows: Iterable[GivenWindow],
     models: Sequence[keras.Model],
     tasks: Sequence[str],
     output: str | Path,
@@ -32,8 +33,7 @@ def write_window_predictions(
 
     Parameters
     ----------
-    windows: iterable of (str, numpy.ndarray, shape=(length,), dtype=int8)
-        Names and base codes.
+    windows: iterable of GivenWindow
     models: sequence of keras.Model
         With the same input and output.
     tasks: sequence of str
@@ -45,7 +45,7 @@ def write_window_predictions(
     views: WindowViews
         Shifts and strands to average over. Default: the window as it is.
     gene_start: int, optional
-        First base of the gene body in every window, which reaches to its end; required if the networks read the gene body.
+        First base of the gene body in windows without one, which reaches to their end; required if the networks read it.
     batch_size: int
         Windows per pass. Default 64.
 
@@ -67,35 +67,31 @@ def write_window_predictions(
     _, length, depth = models[0].input_shape
     if len(tasks) != models[0].output_shape[-1]:
         raise InputError(f"there are names for {len(tasks)} tasks, but the networks predict {models[0].output_shape[-1]}.")
-    if (depth == 5) != (gene_start is not None):
-        raise InputError(
-            "the networks read the gene body: give the base of the window at which it begins (--gene-start)."
-            if depth == 5
-            else "the networks do not read the gene body: remove --gene-start."
-        )
-    if gene_start is not None and not 0 <= gene_start < length:
-        raise InputError(f"the gene body begins at base {gene_start}, outside windows of {length} bases.")
+    body = None
+    if gene_start is not None:
+        if depth != 5:
+            raise InputError("the networks do not read the gene body: remove --gene-start.")
+        if not 0 <= gene_start < length:
+            raise InputError(f"the gene body begins at base {gene_start}, outside windows of {length} bases.")
+        body = gene_start, length
     names: list[str] = []
-    predicted = predict_batches(models, _inputs(iter(windows), names, length, depth, gene_start, batch_size), batch_size, views)
+    predicted = predict_batches(models, _inputs(iter(windows), names, depth, body, batch_size), batch_size, views)
     with write_whole(output) as part:
         writers[output.suffix](part, predicted, names, list(tasks), models[0].output_shape[1:])
     return len(names)
 
 
 def _inputs(
-    windows: Iterator[tuple[str, np.ndarray]],
-    names: list[str],
-    length: int,
-    depth: int,
-    gene_start: int | None,
-    batch_size: int,
+    windows: Iterator[GivenWindow], names: list[str], depth: int, body: tuple[int, int] | None, batch_size: int
 ) -> Iterator[np.ndarray]:
     """Yield inputs in batches, and append the names of their windows to `names` before."""
     while batch := list(itertools.islice(windows, batch_size)):
-        names.extend(name for name, _ in batch)
-        n = len(batch)
-        codes = np.stack([codes for _, codes in batch])
-        yield model_input(codes, np.full(n, gene_start or 0), np.full(n, length), depth)
+        names.extend(window.name for window in batch)
+        bodies = [window.body or body for window in batch]
+        if depth == 5 and None in bodies:
+            raise InputError("the networks read the gene body: give the base of the window at which it begins (--gene-start).")
+        start, end = np.array([known or (0, 0) for known in bodies]).T
+        yield model_input(np.stack([window.codes for window in batch]), start, end, depth)
 
 
 def layer_model(model: keras.Model, name: str) -> keras.Model:

@@ -35,8 +35,8 @@ DROPPED = pd.DataFrame(
         ("g1\ng9\ng8\n", "lists 2 of 3 genes .* annotation: the list has g9, g8; the annotation has NA, g3, d1 and 3"),
         ("G1\n", r"They differ in upper and lower case \(G1, g1\)"),
         ("g1\nONE\n", "The list has gene names: list gene ids"),
-        ("d1\n", r"all 1 genes of .* were dropped: d1 \(no_label\)\. See genes_dropped\.tsv"),
-        ("d4\nd2\nd1\nd3\n", r"all 4 genes .* dropped: d4 \(y\), d2 \(few_tasks\), d1 \(no_label\), …\. See"),
+        ("d1\n", r"all 1 genes of .* were dropped: d1 \(no_label\)\. List other genes; docs/troubleshooting\.md explains"),
+        ("d4\nd2\nd1\nd3\n", r"all 4 genes .* dropped: d4 \(y\), d2 \(few_tasks\), d1 \(no_label\), …\. List other"),
         ("\n", "contains no gene ids"),
     ],
 )  # fmt: skip
@@ -51,7 +51,7 @@ def test_dropped_genes_of_a_list_are_skipped_with_a_warning(tmp_path, caplog, mo
     # An id with a dropped second copy is of a selected gene.
     (tmp_path / "genes.txt").write_text("g3\nd2\n NA\ng1\ng3\n")
     assert check_list(tmp_path / "genes.txt", GENES, DROPPED) == ["g3", "NA", "g1"]
-    assert "1 of 4 genes" in caplog.text and "not attributed: d2 (few_tasks)" in caplog.text
+    assert "1 of 4 genes" in caplog.text and "left out: d2 (few_tasks)" in caplog.text
     caplog.clear()
     (tmp_path / "genes.txt").write_text("g1\n")
     assert check_list(tmp_path / "genes.txt", GENES, DROPPED) == ["g1"] and not caplog.records

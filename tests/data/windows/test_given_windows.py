@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from cisnake import configuration
 from cisnake.data.genome.bases import decode
 from cisnake.data.genome.fasta import Genome
-from cisnake.data.windows.given_windows import read_region_windows, read_sequences
+from cisnake.data.windows.given_windows import read_gene_windows, read_region_windows, read_sequences
 from cisnake.errors import InputError
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
 def as_text(windows: Any) -> dict[str, str]:
-    return {name: decode(codes) for name, codes in windows}
+    return {window.name: decode(window.codes) for window in windows}
 
 
 @pytest.mark.parametrize("name", ["a.fa", "a.fasta.gz", "a.tsv", "a.txt.gz"])
@@ -91,3 +92,54 @@ def test_other_regions_are_refused(text: str, message: str, tmp_path: Path, tiny
     (tmp_path / "a.bed").write_text(text)
     with pytest.raises(InputError, match=message):
         list(read_region_windows(tmp_path / "a.bed", Genome(tiny.fasta), 8))
+
+
+def genes_of(tiny: Any, *listed: Path, upstream: int = 20, downstream: int = 30) -> list[Any]:
+    windows = configuration.section("windows", upstream=upstream, downstream=downstream)
+    return list(read_gene_windows(tiny.gtf, Genome(tiny.fasta), configuration.section("annotation"), windows, *listed))
+
+
+def test_windows_of_genes_begin_upstream_of_the_tss_on_both_strands(tiny: Any) -> None:
+    found = {window.name: window for window in genes_of(tiny)}
+    assert len(found) == 12
+    places = {"a": (100, 160, "+"), "b": (200, 330, "-"), "c": (340, 420, "+"), "d": (430, 500, "-")}
+    for i in (1, 2, 3):
+        for letter, (start, end, strand) in places.items():
+            whole = tiny.chromosomes[f"chr{i}"]
+            turned = whole[end - 30 : end + 20].translate(COMPLEMENT)[::-1]
+            window = found[f"G{i}{letter}"]
+            assert decode(window.codes) == (whole[start - 20 : start + 30] if strand == "+" else turned)
+            assert window.body == (20, 20 + end - start)
+
+
+def test_listed_genes_have_the_order_of_the_list_and_dropped_ones_are_named(
+    tiny: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cisnake.program.log.propagate", True)
+    listed = tmp_path / "ids.txt"
+    listed.write_text("G3c\nG1a\n\nG2b\nG3c\n")
+    assert [window.name for window in genes_of(tiny, listed)] == ["G3c", "G1a", "G2b"]
+    # The TSS of G1a is base 100: its window would begin before the chromosome.
+    assert [window.name for window in genes_of(tiny, listed, upstream=101)] == ["G3c", "G2b"]
+    assert "1 of 3 genes" in caplog.text and "left out: G1a (near_chromosome_end)" in caplog.text
+    listed.write_text("G1a\n")
+    with pytest.raises(InputError, match=r"all 1 genes of .* were dropped: G1a \(near_chromosome_end\)"):
+        genes_of(tiny, listed, upstream=101)
+    with pytest.raises(InputError, match=r"no genes are left; numbers dropped, by reason: \{'near_chromosome_end': 12\}"):
+        genes_of(tiny, upstream=599)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("g1a\n", "lists 1 of 1 genes that are not in the annotation: .*The list has gene names: list gene ids"),
+        ("G1a\nG7\nG8\n", "lists 2 of 3 genes that are not in the annotation: the list has G7, G8"),
+        ("\n", r"the list of genes .*ids\.txt contains no gene ids: write one per line"),
+        (None, r"the list of genes .*ids\.txt does not exist: check its path"),
+    ],
+)
+def test_other_lists_are_refused(text: str | None, message: str, tmp_path: Path, tiny: Any) -> None:
+    if text:
+        (tmp_path / "ids.txt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        genes_of(tiny, tmp_path / "ids.txt")

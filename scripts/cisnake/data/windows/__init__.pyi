@@ -4,7 +4,9 @@ from .contigs import make_contigs as make_contigs
 from .contigs import separate_contigs as separate_contigs
 from .gene_choice import check_list as check_list
 from .gene_choice import choose_genes as choose_genes
+from .gene_choice import read_gene_list as read_gene_list
 from .gene_selection import add_selection_options as add_selection_options
+from .gene_selection import log_selection as log_selection
 from .gene_selection import read_annotation as read_annotation
 from .gene_selection import require_genes as require_genes
 from .gene_selection import write_selection as write_selection
@@ -13,6 +15,8 @@ from .gene_windows import match_ids as match_ids
 from .gene_windows import place_windows as place_windows
 from .gene_windows import read_genes_table as read_genes_table
 from .gene_windows import select_genes as select_genes
+from .given_windows import GivenWindow as GivenWindow
+from .given_windows import read_gene_windows as read_gene_windows
 from .given_windows import read_region_windows as read_region_windows
 from .given_windows import read_sequences as read_sequences
 from .region_units import match_places as match_places

@@ -45,11 +45,37 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     if which == "held_out":
         return np.flatnonzero(windows["split"] == "test")
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
+    if not Path(which).is_file():
+        raise InputError(f"attribution.genes is {which}; it must be all, held_out, or a file with one gene id per line.")
     wanted = _read_list(which)
     for gene in sorted(wanted):
         if gene not in row_of:
             raise unknown_name(f"gene in {which}", gene, row_of)
     return np.array(sorted(row_of[gene] for gene in wanted), dtype=np.int64)
+
+
+def read_gene_list(path: str | Path, annotated: pd.DataFrame) -> list[str]:
+    """Return the genes of a list in the order of the file, without repeats.
+
+    Parameters
+    ----------
+    path: str or Path
+        File with one gene id per line.
+    annotated: pandas.DataFrame
+        gene_id and gene_name of all genes of the annotation.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, or lists an id that the annotation lacks.
+    """
+    wanted, known = _read_list(path), set(annotated["gene_id"])
+    unknown = [gene for gene in wanted if gene not in known]
+    if unknown:
+        causes = {"The list has gene names: list gene ids": (unknown, annotated["gene_name"])}
+        why = explain_mismatch("the list", wanted, "the annotation", annotated["gene_id"], causes)
+        raise InputError(f"{path} lists {len(unknown)} of {len(wanted)} genes that are not in the annotation: {why}.")
+    return wanted
 
 
 def check_list(path: str | Path, genes: pd.DataFrame, dropped: pd.DataFrame) -> list[str]:
@@ -74,33 +100,26 @@ def check_list(path: str | Path, genes: pd.DataFrame, dropped: pd.DataFrame) -> 
     InputError
         The file is missing or empty, lists an id that the annotation lacks, or lists only dropped genes.
     """
-    wanted, kept = _read_list(path), set(genes["gene_id"])
     annotated = pd.concat([genes[["gene_id", "gene_name"]], dropped[["gene_id", "gene_name"]]])
-    known = set(annotated["gene_id"])
-    unknown = [gene for gene in wanted if gene not in known]
-    if unknown:
-        causes = {"The list has gene names: list gene ids": (unknown, annotated["gene_name"])}
-        why = explain_mismatch("the list", wanted, "the annotation", annotated["gene_id"], causes)
-        raise InputError(f"{path} lists {len(unknown)} of {len(wanted)} genes that are not in the annotation: {why}.")
+    wanted, kept = read_gene_list(path, annotated), set(genes["gene_id"])
     reasons = dropped.drop_duplicates("gene_id").set_index("gene_id")["reason"]
     lost = [gene for gene in wanted if gene not in kept]
     shown = ", ".join(f"{gene} ({reasons[gene]})" for gene in lost[:3]) + (", …" if len(lost) > 3 else "")
     if len(lost) == len(wanted):
         raise InputError(
-            f"all {len(wanted)} genes of {path} were dropped: {shown}. See genes_dropped.tsv, or list other genes."
+            f"all {len(wanted)} genes of {path} were dropped: {shown}. List other genes; docs/troubleshooting.md explains the "
+            "reasons."
         )
     if lost:
-        log.warning("%d of %d genes of %s were dropped and are not attributed: %s", len(lost), len(wanted), path, shown)
+        log.warning("%d of %d genes of %s were dropped and are left out: %s", len(lost), len(wanted), path, shown)
     return [gene for gene in wanted if gene in kept]
 
 
-def _read_list(which: str | Path) -> list[str]:
-    """Return the gene ids of a list in the order of the file, without repeats."""
-    path = Path(which)
-    if not path.is_file():
-        raise InputError(f"attribution.genes is {which}; it must be all, held_out, or a file with one gene id per line.")
+def _read_list(path: str | Path) -> list[str]:
+    if not Path(path).is_file():
+        raise InputError(f"the list of genes {path} does not exist: check its path.")
     wanted = dict.fromkeys(line.strip() for _, line in read_lines(path, "list of genes"))
     wanted.pop("", None)
     if not wanted:
-        raise InputError(f"attribution.genes is {which}, but this file contains no gene ids.")
+        raise InputError(f"the list of genes {path} contains no gene ids: write one per line.")
     return list(wanted)

@@ -42,6 +42,15 @@ def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame) -> None:
         raise InputError(f"no genes are left; numbers dropped, by reason: {reasons}.")
 
 
+def log_selection(kept: pd.DataFrame, dropped: pd.DataFrame, summary: dict[str, Any]) -> None:
+    """Log the notices of `select_genes`, and the numbers of kept and, by reason, of dropped genes."""
+    for notice in summary["notices"]:
+        log.warning("%s", notice)
+    if "tss_bed" in summary:
+        log.info("measured TSSs, used and not used by reason: %s", summary["tss_bed"])
+    log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), count_selection(kept, dropped)["dropped"])
+
+
 def write_selection(
     args: argparse.Namespace, kept: pd.DataFrame, dropped: pd.DataFrame, tasks: pd.DataFrame, summary: dict[str, Any]
 ) -> None:
@@ -59,11 +68,7 @@ def write_selection(
         Summary from `select_genes` and the program. The numbers of genes, by reason and by split, are added here.
     """
     summary = summary | count_selection(kept, dropped) | {"split": kept["split"].value_counts().to_dict()}
-    for notice in summary["notices"]:
-        log.warning("%s", notice)
-    if "tss_bed" in summary:
-        log.info("measured TSSs, used and not used by reason: %s", summary["tss_bed"])
-    log.info("%d genes kept, %d dropped: %s", len(kept), len(dropped), summary["dropped"])
+    log_selection(kept, dropped, summary)
     write_table(tasks, args.output_tasks)
     write_table(dropped, args.output_dropped)
     write_json(summary, args.output_summary)

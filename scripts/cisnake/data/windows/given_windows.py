@@ -1,24 +1,45 @@
-"""Windows to predict that are not genes of a run: sequences of a file, and regions of a genome."""
+"""Windows to predict without a run: sequences of a file, regions of a genome, and genes of an annotation."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pysam
 
-from cisnake.data.annotation import read_bed_regions
+from cisnake.data.annotation import read_bed_regions, read_genes
 from cisnake.data.genome import Genome, N, encode, match_chromosomes
+from cisnake.data.windows.gene_choice import check_list, read_gene_list
+from cisnake.data.windows.gene_selection import log_selection, require_genes
+from cisnake.data.windows.gene_windows import select_genes
 from cisnake.errors import InputError
+from cisnake.sections import AnnotationSection, WindowsSection
 from cisnake.text_files import read_lines
 
 _NOT_BASES = re.compile(r"[^ACGTNRYKMSWBDHVacgtnrykmswbdhv]")
 _FASTA = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz")
 
 
-def read_sequences(path: str | Path, length: int) -> Iterator[tuple[str, np.ndarray]]:
+class GivenWindow(NamedTuple):
+    """A window to predict.
+
+    Attributes
+    ----------
+    name: str
+    codes: numpy.ndarray, shape=(length,), dtype=int8
+    body: tuple of int, optional
+        The gene body, half-open, counted from the start of the window and not clipped to it. None: not known.
+    """
+
+    name: str
+    codes: np.ndarray
+    body: tuple[int, int] | None = None
+
+
+def read_sequences(path: str | Path, length: int) -> Iterator[GivenWindow]:
     """Yield the sequences of a file as windows, one at a time.
 
     Sequences shorter than the window are put into its middle, with N on both sides.
@@ -32,8 +53,7 @@ def read_sequences(path: str | Path, length: int) -> Iterator[tuple[str, np.ndar
 
     Yields
     ------
-    name: str
-    codes: numpy.ndarray, shape=(length,), dtype=int8
+    GivenWindow
 
     Raises
     ------
@@ -56,12 +76,12 @@ def read_sequences(path: str | Path, length: int) -> Iterator[tuple[str, np.ndar
         codes = np.full(length, N, np.int8)
         first = (length - len(sequence)) // 2
         codes[first : first + len(sequence)] = encode(sequence)
-        yield name, codes
+        yield GivenWindow(name, codes)
     if empty:
         raise InputError(f"{path} has no sequences.")
 
 
-def read_region_windows(path: str | Path, genome: Genome, length: int) -> Iterator[tuple[str, np.ndarray]]:
+def read_region_windows(path: str | Path, genome: Genome, length: int) -> Iterator[GivenWindow]:
     """Yield a window around the middle of each region of a BED file, or around the summit of each peak of a narrowPeak file.
 
     The middle of [start, end) is base (start + end) // 2. It is base length // 2 of the window on both strands. Windows of
@@ -77,9 +97,8 @@ def read_region_windows(path: str | Path, genome: Genome, length: int) -> Iterat
 
     Yields
     ------
-    name: str
-        The name, or chrom:start-end with the coordinates of the region.
-    codes: numpy.ndarray, shape=(length,), dtype=int8
+    GivenWindow
+        Named by the fourth column, or chrom:start-end with the coordinates of the region.
 
     Raises
     ------
@@ -95,7 +114,52 @@ def read_region_windows(path: str | Path, genome: Genome, length: int) -> Iterat
             what = f"chromosome {chrom} is not in the genome" if known is None else f"{place} is beyond its end"
             raise InputError(f"{path}, line {number}: {what}.")
         first = middle + 1 + length // 2 - length if strand == "-" else middle - length // 2
-        yield name, genome.codes(known, first, first + length, "-" if strand == "-" else "+")
+        yield GivenWindow(name, genome.codes(known, first, first + length, "-" if strand == "-" else "+"))
+
+
+def read_gene_windows(
+    path: str | Path,
+    genome: Genome,
+    annotation: AnnotationSection,
+    windows: WindowsSection,
+    listed: str | Path | None = None,
+) -> Iterator[GivenWindow]:
+    """Yield the windows of genes as a run without measurements selects and places them, with the gene bodies.
+
+    Genes that a run would drop are left out (see `select_genes`); the log gives their number by reason, and names those of the
+    list.
+
+    Parameters
+    ----------
+    path: str or Path
+        GTF, GFF3 or BED, see `annotation.read_genes`.
+    genome: Genome
+    annotation: AnnotationSection
+    windows: WindowsSection
+    listed: str or Path, optional
+        File with one gene id per line. Default None: all genes.
+
+    Yields
+    ------
+    GivenWindow
+        In the direction of the gene, named by the gene id, in the order of the list or else of the genome.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, the list has an id that the annotation lacks, or no gene is left.
+    """
+    genes = read_genes(path, list(annotation.exclude), annotation.feature)
+    if listed is not None:
+        genes = genes[genes["gene_id"].isin(read_gene_list(listed, genes))].reset_index(drop=True)
+    kept, dropped, summary = select_genes(genes, None, genome, annotation, windows)
+    log_selection(kept, dropped, summary)
+    if listed is not None:
+        kept = kept.set_index("gene_id", drop=False).loc[check_list(listed, kept, dropped)]
+    require_genes(kept, dropped)
+    columns = ("gene_id", "chrom", "window_start", "window_end", "strand", "mask_start", "mask_end")
+    for gene, chrom, start, end, strand, *body in kept[[*columns]].itertuples(index=False, name=None):
+        yield GivenWindow(gene, genome.codes(chrom, start, end, strand), (body[0], body[1]))
 
 
 def _fasta_records(path: Path) -> Iterator[tuple[str, str]]:
