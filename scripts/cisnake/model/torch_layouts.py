@@ -12,7 +12,7 @@ BORZOI_STEM = "conv_dna.conv_layer"
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class TensorPlaces:
     """Names of the tensors in the places of the architecture, without `.weight` and so on.
 
     Attributes
@@ -35,11 +35,11 @@ class Places:
     heads: dict[str, str]
 
 
-def places_in_grelu(tensors: Mapping[str, Any]) -> Places:
+def places_in_grelu(tensors: Mapping[str, Any]) -> TensorPlaces:
     """Return the places of tensors in networks of Decima and gReLU."""
     trunk = "embedding"
     tower, transformer, unet = (f"{trunk}.{name}_tower.blocks" for name in ("conv", "transformer", "unet"))
-    return Places(
+    return TensorPlaces(
         stem=GRELU_STEM,
         tower=[(f"{tower}.{i}.norm.layer", f"{tower}.{i}.conv") for i in _numbers(tensors, tower) if i],
         transformers=[
@@ -69,10 +69,10 @@ def places_in_grelu(tensors: Mapping[str, Any]) -> Places:
     )
 
 
-def places_in_borzoi(tensors: Mapping[str, Any]) -> Places:
+def places_in_borzoi(tensors: Mapping[str, Any]) -> TensorPlaces:
     """Return the places of tensors in networks of borzoi-pytorch."""
     tower = [f"res_tower.{i}" for i in _numbers(tensors, "res_tower")] + ["unet1.1"]
-    return Places(
+    return TensorPlaces(
         stem=BORZOI_STEM,
         tower=[(f"{block}.norm", f"{block}.conv_layer") for block in tower],
         transformers=[

@@ -25,7 +25,7 @@ import numpy as np
 from cisnake.errors import InputError, unknown_name
 from cisnake.model.network import build_model
 from cisnake.model.torch_files import TorchFile, read_torch_file
-from cisnake.model.torch_layouts import BORZOI_STEM, GRELU_STEM, Places, places_in_borzoi, places_in_grelu
+from cisnake.model.torch_layouts import BORZOI_STEM, GRELU_STEM, TensorPlaces, places_in_borzoi, places_in_grelu
 
 Weights = dict[str, np.ndarray]
 
@@ -245,7 +245,7 @@ class _Translation:
 
 
 def _translate(
-    tensors: Weights, places: Places, settings: _Settings, length: int, head: str
+    tensors: Weights, places: TensorPlaces, settings: _Settings, length: int, head: str
 ) -> tuple[dict[str, Any], dict[str, tuple[str, np.ndarray]]]:
     """Return the model section, and for each weight of the Keras model its tensor's name and value."""
     found = _Translation(tensors)
