@@ -12,7 +12,7 @@ from pathlib import Path
 from cisnake import configuration, program
 from cisnake.data.dataset import open_dataset, read_tasks
 from cisnake.data.matrix import read_tasks_table
-from cisnake.data.windows import SPLITS, read_genes_table
+from cisnake.data.windows import SPLITS, is_background, read_genes_table
 from cisnake.files import write_json, write_table
 
 
@@ -41,6 +41,7 @@ def main(args: argparse.Namespace) -> None:
     with open_dataset(args.dataset) as file:
         tasks = read_tasks_table(args.tasks, read_tasks(file))
     genes = read_genes_table(args.genes)
+    genes = genes[~is_background(genes)]
     summary, by_task, examples = evaluate_tiles(
         args.dataset, models, args.split, genes, tasks, configured.evaluate.baseline, batch_size
     )

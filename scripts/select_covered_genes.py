@@ -20,7 +20,7 @@ from cisnake.data.windows import (
     assign_genes,
     read_annotation,
     require_genes,
-    select_genes,
+    select_units,
     write_selection,
 )
 from cisnake.files import read_table
@@ -37,13 +37,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "select_covered_genes")
-    annotation, windows, targets = configured.annotation, configured.windows, configured.targets
+    windows, targets = configured.windows, configured.targets
     region = targets.gene_score.region
     genome = Genome(args.genome)
     annotated, tss = read_annotation(args, configured)
     integers = dict.fromkeys(("window_start", "window_end", "fold"), "int64")
     tiles, tracks = read_table(args.tiles, **integers), read_tracks(args.tracks, configured.run.data_dir or ".")
-    placed, dropped, summary = select_genes(annotated, tss, genome, annotation, windows)
+    placed, dropped, summary = select_units(annotated, tss, genome, configured, configured.annotation)
     exons = exons_of_genome(args.gtf, genome.sizes) if region == "exons" else None
     bins = GeneBins(placed, **vars(targets.gene_score), bin_size=targets.bin_size, crop=targets.crop, exons=exons).present()
     reason = {"reason": "no_bins", "detail": f"no bin of its window overlaps its {region}"}

@@ -24,8 +24,7 @@ from cisnake.data.windows import (
     check_overlap,
     match_places,
     read_annotation,
-    require_genes,
-    select_genes,
+    select_units,
     write_selection,
 )
 from cisnake.files import write_table
@@ -69,8 +68,7 @@ def main(args: argparse.Namespace) -> None:
         task_table = read_tasks_table(args.tasks, None, columns)
     # Check contrasts again: filters may have dropped a task, or the matrix did not exist when the run started.
     resolve_contrasts(configured.attribution.contrasts or {}, task_table)
-    kept, dropped, summary = select_genes(annotated, tss, genome, annotation, windows, matrix)
-    require_genes(kept, dropped)
+    kept, dropped, summary = select_units(annotated, tss, genome, configured, annotation, matrix)
     if configured.splits.unmeasured:
         kept = kept.assign(split="test", fold=0)
     else:

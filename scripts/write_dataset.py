@@ -1,8 +1,8 @@
 """Write the HDF5 data set: windows, gene bodies and labels of the selected genes.
 
-Sequences are read from the genome on the strand of the gene, labels from the matrix. Labels are transformed with statistics of
-the training genes only (with folds, of the training genes of the fold in which the gene is held out), and counts per million
-with the sums over all genes of the matrix, or over those of the annotation.
+Sequences are read from the genome on the strand of the gene, labels from the matrix (those of background regions are 0). Labels
+are transformed with statistics of the training genes only (with folds, of the training genes of the fold in which the gene is
+held out), and counts per million with the sums over all genes of the matrix, or over those of the annotation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cisnake import __version__, configuration, program
 from cisnake.data.dataset import Labels, Layout, write_dataset
 from cisnake.data.genome import Genome
 from cisnake.data.matrix import find_rows, fit_transform, matrix_files, matrix_keys, read_matrix, transform_labels
-from cisnake.data.windows import read_genes_table, split_for_fold
+from cisnake.data.windows import BACKGROUND, is_background, read_genes_table, split_for_fold
 from cisnake.errors import InputError
 from cisnake.files import digest, file_sha256, read_table
 from cisnake.joins import explain_mismatch
@@ -72,6 +72,8 @@ def measured_labels(args: argparse.Namespace, configured: Sections, genes: pd.Da
             raise InputError(f"{args.matrix} lacks {len(missing)} of the tasks in {args.tasks}: {why}.")
         if chosen != tasks:
             values, tasks = values[:, [tasks.index(task) for task in chosen]], chosen
+    if is_background(genes).any():
+        matrix_genes, values = matrix_genes.append(pd.Index([BACKGROUND])), np.pad(values, ((0, 1), (0, 0)))
     rows = find_rows(matrix_genes, genes["matrix_id"])
     train = [rows[split_for_fold(genes, fold, folds) == "train"] for fold in range(folds)]
     only_annotated = configured.targets.library == "annotation"
@@ -80,8 +82,7 @@ def measured_labels(args: argparse.Namespace, configured: Sections, genes: pd.Da
         annotated = matrix_genes.isin({*genes["matrix_id"], *read_table(args.dropped)["matrix_id"]})
     elif only_annotated:
         raise InputError("targets.library is annotation, which requires --dropped: name genes_dropped.tsv.")
-    kinds = configured.targets.transform
-    transform = fit_transform(kinds, values, train, matrix_genes, tasks, annotated, only_annotated)
+    transform = fit_transform(configured.targets.transform, values, train, matrix_genes, tasks, annotated, only_annotated)
     return Labels(transform_labels(values[rows], transform, genes["fold"].to_numpy()), tasks, transform.to_dict())
 
 

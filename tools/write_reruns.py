@@ -138,7 +138,8 @@ that reads it. For a parameter file (`model.params`), only the parameters are co
 
 The table lists the rules that a key affects directly; rules that depend on their results rerun as well. A dash means that
 nothing reruns. An empty field means that the key is not allowed in that kind of run. Options of a method are shown for runs
-that use the method. With `splits.val_fraction` or `splits.test_fraction`, `run.seed` affects `select_genes` too.
+that use the method. With `splits.val_fraction` or `splits.test_fraction`, `run.seed` affects `select_genes` too; with
+`regions.negatives`, it affects `select_genes` or `select_covered_genes`.
 
 Programs read the configuration from `results/<run>/config/<checksum>.yaml`, which the workflow writes when it starts. The
 file is named by its content and never modified. To repeat a step by hand, copy its command from the Snakemake log; to try a
@@ -186,6 +187,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
         before["targets"]["transform"] = "cpm"
     if key in ("model.head", "model.trained_on"):
         before["model"] = {"trained": ["network.keras"], "trained_on": ["chr1"], "head": "head_human"}
+    if key == "regions.negatives":
+        before |= {"annotation": {}, "regions": {"file": "peaks.bed"}}
     if key == "attribution.hypothetical":
         before["motifs"]["patterns"] = {"discover": False}
     if section == "splits" and last in ("folds", "val_fraction", "test_fraction"):
@@ -205,7 +208,7 @@ def write_inputs(folder: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    for name in ("genome.fa", "genes.gtf", "variants.vcf", "a.bw", "reads.bam", "cells.h5ad", "network.keras"):
+    for name in ("genome.fa", "genes.gtf", "peaks.bed", "variants.vcf", "a.bw", "reads.bam", "cells.h5ad", "network.keras"):
         (folder / name).write_bytes(b"")
     anndata.AnnData(np.ones((2, 1)), pd.DataFrame({"group": ["a", "b"], "name": ["a", "b"]}, ["a", "b"])).write_h5ad(
         folder / "matrix.h5ad"

@@ -95,6 +95,7 @@ class RegionsSection:
     file: Source
     top: int | None
     overlaps: str
+    negatives: int
 
 
 @dataclass(frozen=True)

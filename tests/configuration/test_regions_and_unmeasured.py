@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cisnake.configuration import checks, completion, network
+from cisnake.configuration import checks, completion, network, programs
 from cisnake.errors import InputError
 
 
@@ -71,6 +71,23 @@ def test_contradictions_are_refused(config: dict[str, Any], section: str, value:
     config[section] = value
     with pytest.raises(InputError, match=message):
         checks.prepare(config)
+
+
+def test_background_regions_need_regions_and_splits_by_place(config: dict[str, Any]) -> None:
+    config["regions"]["negatives"] = 2
+    assert checks.prepare(config)["regions"]["negatives"] == 2
+    config["splits"], config["targets"]["matrix"] = {"genes": "splits.tsv"}, "matrix.tsv"
+    assert "regions.negatives draws regions that splits.genes cannot list" in refusal(config)
+    config["splits"] = {"val": ["chr2"], "test": ["chr3"]}
+    config["annotation"], config["regions"] = {"gtf": "genes.gtf"}, {"negatives": 2}
+    assert "regions.negatives requires regions.file" in refusal(config)
+
+
+@pytest.mark.parametrize(("program", "negatives"), [("select_genes", 1), ("select_covered_genes", 1), ("select_genes", 0)])
+def test_the_seed_decides_where_background_is_drawn(config: dict[str, Any], program: str, negatives: int) -> None:
+    config["regions"]["negatives"] = negatives
+    assert ("run" in programs.deciding(checks.prepare(config), program)) == bool(negatives)
+    assert "negatives" not in programs.deciding(checks.prepare(config), "scout")["regions"]
 
 
 def test_chromosomes_of_regions_can_be_excluded(config: dict[str, Any]) -> None:

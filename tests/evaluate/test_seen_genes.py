@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.evaluate.seen_genes import find_seen_genes, score_unseen_genes
+from cisnake.evaluate.seen_genes import find_seen_genes, score_unseen_genes, score_without_background
 
 
 def genes(n=200):
@@ -47,3 +47,19 @@ def test_without_two_kinds_of_genes_there_is_nothing_to_compare(trained_on, n_se
     values = np.random.default_rng(0).normal(size=(200, 2))
     found = score_unseen_genes(values, values, values, genes(), trained_on)
     assert found == {"n_seen": n_seen, "model": None, "kmer_ridge": None}
+
+
+def test_scores_without_background_are_those_of_the_regions():
+    table, rng = genes(), np.random.default_rng(2)
+    background = rng.random(200) < 0.5
+    # Predictions that tell regions from background, but not regions from each other.
+    true = np.where(background[:, None], 0, 5 + rng.normal(size=(200, 3)))
+    ensemble, ridge = np.where(background[:, None], 0, 5) + rng.normal(size=(200, 3)), true + rng.normal(size=(200, 3))
+    found = score_without_background(true, ensemble, ridge, table.assign(background=background.astype(int)))
+    assert found["n_background"] == background.sum()
+    for name, values in (("model", ensemble), ("kmer_ridge", ridge)):
+        r = [np.corrcoef(true[~background, i], values[~background, i])[0, 1] for i in range(3)]
+        assert found[name]["pearson_median"] == pytest.approx(np.median(r))
+    assert found["model"]["pearson_median"] < 0.3 < found["kmer_ridge"]["pearson_median"]
+    for column in ({}, {"background": 0}, {"background": 1}):
+        assert score_without_background(true, ensemble, ridge, table.assign(**column)) is None

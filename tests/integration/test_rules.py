@@ -125,7 +125,7 @@ KINDS = {
     "trained networks": simulated(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
     "trained coverage networks": coverage(2) | {"model": {"trained": ["first.keras", "second.keras"]}, "train": {}},
     "regions": of_files({"matrix": remote("matrix.h5ad"), "tasks": remote("tasks.tsv")})
-    | {"annotation": {}, "regions": {"file": remote("peaks.narrowPeak")}},
+    | {"annotation": {}, "regions": {"file": remote("peaks.narrowPeak"), "negatives": 1}},
     "unmeasured": of_files({"tasks": remote("tasks.tsv")})
     | {"model": {"trained": ["first.keras"]}, "splits": {"unmeasured": True}},
     "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},

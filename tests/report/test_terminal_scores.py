@@ -57,6 +57,16 @@ def test_scores_of_any_run_stand_beside_their_baseline(tmp_path: Path) -> None:
     assert values(score_lines(tmp_path))["Pearson r over held-out bins"] == f"0.30 (k-mer ridge baseline: 0.25), {ABOVE}"
 
 
+def test_scores_with_background_regions_stand_beside_those_without(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("")
+    write_scores(tmp_path, "test", 0.9, 0.8)
+    path = tmp_path / "evaluation/test/summary.json"
+    without = {"n_background": 1234, "model": {"pearson_median": 0.4}, "kmer_ridge": {"pearson_median": None}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"background": without}))
+    found = values(score_lines(tmp_path))
+    assert found["without 1,234 background regions"] == "0.40 (k-mer ridge baseline: –)"
+
+
 def test_what_must_not_be_interpreted_is_said_last(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("")
     good = dict.fromkeys(("a", "b", "c", "d", "e", "f"), ABOVE)

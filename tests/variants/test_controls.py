@@ -163,6 +163,15 @@ def placed(pairs, scored):
         yield pairs.windows[pairs.gene[i]].place(pairs.changes[pairs.variant[i]])[0], pairs.gene[i]
 
 
+def test_matched_places_are_not_in_background_regions(tmp_path, genome, genes, models):
+    rows = np.arange(GENES)
+    genes = genes.assign(background=(rows % 3 == 0).astype(int))
+    pairs = pairs_of(write_vcf(tmp_path / "a.vcf", genome), genome, genes)
+    draw_controls(pairs, genome, models, len(TASKS), 60, seed=0)
+    used = {int(row) for batch in recorded(models) for *_, row in batch}
+    assert len(used) > 10 and not any(row % 3 == 0 for row in used)
+
+
 def test_draws_depend_on_the_seed_alone(tmp_path, genome, genes, models):
     pairs = pairs_of(write_vcf(tmp_path / "a.vcf", genome), genome, genes)
     first, again, other = (

@@ -219,6 +219,18 @@ def test_the_gene_body_of_the_alternative_counts(tmp_path, genome, genes):
     assert list(table["effect_mean"]) == [-3.0] * 3 + [0.0] * 3
 
 
+def test_background_regions_are_left_out(tmp_path, genome, genes):
+    """A variant in two windows has an effect on the region alone; one in a background window alone is outside."""
+    rows = [("chr1", 65), ("chr1", 95)]
+    lines = [f"{chrom}\t{at + 1}\t.\t{(ref := decode(genome.codes(chrom, at, at + 1)))}\t{other(ref)}" for chrom, at in rows]
+    (tmp_path / "a.vcf").write_text("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n" + "\n".join(lines) + "\n")
+    variants = vcf.read_variants(tmp_path / "a.vcf", genome)
+    assert effects.find_genes(variants, genes, LENGTH).gene.tolist() == [0, 1, 1]
+    found = effects.find_genes(variants, genes.assign(background=[0, 1, 0]), LENGTH)
+    assert (found.variant.tolist(), found.gene.tolist()) == ([0, 1], [0, -1])
+    assert found.variants["status"].tolist() == ["ok", "outside"]
+
+
 def test_no_variants_and_no_models(tmp_path, genome, genes):
     table, info = run(write_vcf(tmp_path / "a.vcf", []), genome, genes, models_of(1))
     assert len(table) == 0

@@ -144,9 +144,13 @@ def _annotation(config: Config) -> Iterator[str]:
 
 
 def _regions(config: Config) -> Iterator[str]:
-    """Check keys that have no meaning for regions, which have neither a start nor a body nor exons."""
+    """Check the section `regions`, and keys that have no meaning for regions, which have no start, body or exons."""
     if "file" not in config["regions"]:
+        if config["regions"]["negatives"]:
+            yield "regions.negatives requires regions.file: background regions are matched to regions; remove the key"
         return
+    if config["regions"]["negatives"] and "genes" in config["splits"]:
+        yield "regions.negatives draws regions that splits.genes cannot list: split by chromosome, region, fraction or folds"
     if config["windows"]["anchor"] != "tss":
         yield "windows.anchor requires genes: windows of regions lie around the summit or the middle; remove the key"
     if "tss_bed" in config["annotation"]:

@@ -55,7 +55,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "fetch_motifs": ProgramKeys(("motifs.source",)),
     "select_genes": ProgramKeys(
         ("annotation", "regions", "windows", "splits", "targets.filters", "targets.task_columns", *_MATRIX),
-        # The seed has an effect only with fractions.
+        # The seed has an effect only with fractions and with background regions.
         ("targets.cells", "attribution.contrasts", "run.seed"),
     ),
     "write_dataset": ProgramKeys(
@@ -64,8 +64,9 @@ PROGRAMS: dict[str, ProgramKeys] = {
     # The rule compares contrasts, and in coverage runs the settings of `write_coverage`, by params of its own.
     "scout": ProgramKeys(
         (
-            *("annotation", "regions", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform"),
-            *_MATRIX,
+            *("annotation", "windows", "splits", "targets.filters", "targets.task_columns", "targets.transform"),
+            # Background regions are not looked at.
+            *("regions.file", "regions.top", "regions.overlaps", *_MATRIX),
         ),
         (
             *("run.name", "run.seed", "run.data_dir", "targets.kind", "targets.cells", "attribution.contrasts"),
@@ -77,7 +78,9 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
     "check_network": ProgramKeys((*_WINDOW, *_BINS, "model.head"), ("model",)),
-    "select_covered_genes": ProgramKeys(("annotation", "regions", "windows", "targets.gene_score", *_BINS), ("run.data_dir",)),
+    "select_covered_genes": ProgramKeys(
+        ("annotation", "regions", "windows", "targets.gene_score", *_BINS), ("run.data_dir", "run.seed")
+    ),
     "make_track": ProgramKeys((), ("targets.count", "run.data_dir")),
     "write_coverage": ProgramKeys(
         (
@@ -192,7 +195,9 @@ def deciding(config: Mapping[str, Any], program: str) -> dict[str, Any]:
             picked[section] = {key: value for key, value in picked[section].items() if key not in unused}
     if "cpm" not in str(picked.get("targets", {}).get("transform")):
         picked.get("targets", {}).pop("library", None)
-    if program in ("select_genes", "scout") and {"val_fraction", "test_fraction"} & config["splits"].keys():
+    of_fractions = program in ("select_genes", "scout") and {"val_fraction", "test_fraction"} & config["splits"].keys()
+    of_background = program in ("select_genes", "select_covered_genes") and config["regions"]["negatives"]
+    if of_fractions or of_background:
         picked["run"] = {"seed": config["run"]["seed"]}
     if "cells" in config["targets"] and program != "aggregate_cells":
         for key in _MATRIX:

@@ -31,7 +31,7 @@ from cisnake.evaluate.intervals import (
     sum_blocks,
 )
 from cisnake.evaluate.scores import score_genes, score_tasks, specificity, summarize_scores
-from cisnake.evaluate.seen_genes import score_unseen_genes
+from cisnake.evaluate.seen_genes import score_unseen_genes, score_without_background
 from cisnake.evaluate.verdicts import judge
 from cisnake.files import write_json, write_table, write_whole
 from cisnake.interpret import Contrast
@@ -111,6 +111,8 @@ def evaluate_split(
     summary, by_task = _score(true, predictions, of_tasks, tasks, blocks)
     if from_elsewhere:
         summary["seen"] = score_unseen_genes(true, predictions.ensemble, of_tasks, genes, trained_on)
+    if without := score_without_background(true, predictions.ensemble, of_tasks, genes):
+        summary["background"] = without
     by_target = [] if choices is None else choices.groupby("target")
     of_target = {target: table.drop(columns="target").to_dict("records") for target, table in by_target}
     summary["baselines"]["kmer_ridge"]["ridges"] = of_target.get(LEVELS, [])

@@ -1,4 +1,4 @@
-"""Held-out genes on which a network from elsewhere was trained, and the scores without them."""
+"""Scores without some of the genes: those on which a network from elsewhere was trained, or background regions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import chromosome_of, overlaps, parse_region
+from cisnake.data.windows import is_background
 from cisnake.evaluate.scores import score_tasks, summarize_scores
 
 # Stands for the length of a chromosome, which only matters for whole chromosomes.
@@ -67,6 +68,33 @@ def score_unseen_genes(
     seen = find_seen_genes(genes, trained_on)
     if seen.all() or not seen.any():
         return {"n_seen": int(seen.sum()), "model": None, "kmer_ridge": None}
+    return {"n_seen": int(seen.sum())} | _score_part(true, ensemble, kmer_ridge, ~seen)
+
+
+def score_without_background(
+    true: np.ndarray, ensemble: np.ndarray, kmer_ridge: np.ndarray, genes: pd.DataFrame
+) -> dict[str, Any] | None:
+    """Return how many genes are background regions, and the scores without them.
+
+    Parameters
+    ----------
+    true, ensemble, kmer_ridge: numpy.ndarray, shape=(n, tasks)
+        Measurements, and predictions of the networks and of the baseline.
+    genes: pandas.DataFrame, n rows
+        As from `read_windows`.
+
+    Returns
+    -------
+    dict or None
+        n_background; model and kmer_ridge: summaries of scores over the other genes. None if there are no background regions,
+        or nothing else.
+    """
+    background = is_background(genes)
+    if background.all() or not background.any():
+        return None
+    return {"n_background": int(background.sum())} | _score_part(true, ensemble, kmer_ridge, ~background)
+
+
+def _score_part(true: np.ndarray, ensemble: np.ndarray, kmer_ridge: np.ndarray, part: np.ndarray) -> dict[str, Any]:
     predictors = {"model": ensemble, "kmer_ridge": kmer_ridge}
-    scores = {name: summarize_scores(score_tasks(true[~seen], values[~seen])) for name, values in predictors.items()}
-    return {"n_seen": int(seen.sum())} | scores
+    return {name: summarize_scores(score_tasks(true[part], values[part])) for name, values in predictors.items()}

@@ -59,6 +59,10 @@ def _score(summary: dict[str, Any], unit: str, split: str) -> list[tuple[str, st
     over = f"over {'held-out' if split == 'test' else 'validation'} {unit}"
     model, ridge = summary["model"]["pearson_median"], summary["baselines"]["kmer_ridge"]["pearson_median"]
     rows = [(f"Pearson r {over}", _compare(model, ridge, summary["verdict"]))]
+    if background := summary.get("background"):
+        model, ridge = (background[name]["pearson_median"] for name in ("model", "kmer_ridge"))
+        name = f"without {background['n_background']:,} background regions"
+        rows.append((name, f"{number(model, 2)} (k-mer ridge baseline: {number(ridge, 2)})"))
     # Contrasts that were not predicted come first: they are what must not be overlooked.
     contrasts = sorted(summary.get("contrasts", {}).items(), key=lambda item: item[1]["verdict"] not in NOT_TO_INTERPRET)
     for name, scores in contrasts[:_MAX_CONTRASTS]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import numpy as np
 
 from cisnake.data.genome import Genome, N, decode, reverse_complement, to_genome
+from cisnake.data.windows import is_background
 from cisnake.interpret import bh_q_values_of_smallest, dinucleotide_shuffle
 from cisnake.program import Progress
 from cisnake.variants.effects import VariantGenes, predicted_differences
@@ -229,7 +230,8 @@ def draw_controls(
     progress = Progress("control changes scored", count)
     for fold in np.unique(folds).tolist():
         of_fold = np.flatnonzero(folds == fold)
-        neighbours = _NearestGenes(np.flatnonzero(pairs.genes["fold"].to_numpy() == fold), gc)
+        others = (pairs.genes["fold"].to_numpy() == fold) & ~is_background(pairs.genes)
+        neighbours = _NearestGenes(np.flatnonzero(others), gc)
         for first in range(0, len(of_fold), batch_size):
             batch = of_fold[first : first + batch_size]
             chosen = [

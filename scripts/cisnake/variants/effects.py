@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cisnake.data.genome import Genome, to_window
+from cisnake.data.windows import is_background
 from cisnake.errors import InputError
 from cisnake.program import Progress
 from cisnake.variants import vcf
@@ -80,7 +81,7 @@ class VariantGenes:
 
 
 def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> VariantGenes:
-    """Find the genes whose windows are affected by variants.
+    """Find the genes whose windows are affected by variants. Background regions are left out.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def find_genes(variants: pd.DataFrame, genes: pd.DataFrame, seq_len: int) -> Var
     changes, signs = allele_changes(variants)
     scored = np.flatnonzero(variants["status"].isin(vcf.SCORED))
     variant, gene = pair_with_genes(list(variants["chrom"].iloc[scored]), [changes[v] for v in scored], windows)
-    variant = scored[variant]
+    of_interest = ~is_background(genes)[gene]
+    variant, gene = scored[variant[of_interest]], gene[of_interest]
     alone = np.setdiff1d(np.arange(len(variants)), variant)
     outside = np.isin(np.arange(len(variants)), np.intersect1d(alone, scored))
     variants = variants.assign(status=variants["status"].mask(outside, "outside"))

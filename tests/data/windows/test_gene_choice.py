@@ -23,6 +23,14 @@ def test_choice_of_genes(tmp_path):
         choose_genes(windows, "heldout")
 
 
+def test_background_is_chosen_only_by_name(tmp_path):
+    ids = ["a", "background:chr1:0-9", "b", "background:chr1:20-29"]
+    windows = pd.DataFrame({"gene_id": ids, "split": ["test", "test", "train", "val"], "background": [0, 1, 0, 1]})
+    assert list(choose_genes(windows, "all")) == [0, 2] and list(choose_genes(windows, "held_out")) == [0]
+    (tmp_path / "genes.txt").write_text("b\nbackground:chr1:0-9\n")
+    assert list(choose_genes(windows, str(tmp_path / "genes.txt"))) == [1, 2]
+
+
 GENES = pd.DataFrame({"gene_id": ["g1", "NA", "g3"], "gene_name": ["ONE", "TWO", "THREE"]})
 DROPPED = pd.DataFrame(
     {"gene_id": ["d1", "d2", "d3", "d4", "g1"], "gene_name": list("abcde"), "reason": ["no_label", "few_tasks", "x", "y", "z"]}

@@ -338,6 +338,22 @@ def test_used_and_unused_tss_are_counted(results):
     assert "Measured TSSs: 1,234 used; 2 of no annotated gene; 7 too far away." in text and not Structure(text).errors
 
 
+@pytest.mark.parametrize("found", [50, 0])
+def test_background_regions_are_counted_and_the_scores_without_them_shown(results, found):
+    path, scores = results / "genes_summary.json", results / "evaluation/test/summary.json"
+    assert "background regions" not in write(results, n_genes=1)
+    of = {"mean": 0.4, "q05": 0.3, "median": 0.41, "q95": 0.5}
+    gc = {"regions": of} | ({"background": of | {"median": 0.42}} if found else {})
+    background = {"asked": 60, "found": found, "n_kept": found, "gc": gc, "n_share": dict.fromkeys(gc, 0.0)}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"background": background}))
+    without = {"n_background": 11, "model": {"pearson_median": 0.1234}, "kmer_ridge": {"pearson_median": 0.4321}}
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"background": without}))
+    page = re.sub(r"<[^>]+>|\s+", " ", text := write(results, n_genes=1))
+    assert f"{found} background regions were added" in page and not Structure(text).errors
+    assert ("50 were drawn, 60 asked for. The median GC content of the regions is 0.41" in page) == (found > 0)
+    assert "These include 11 background regions." in page and "r = 0.123, and 0.432 for the ridge regression" in page
+
+
 def test_the_score_of_conditions_is_shown_where_replicates_are_named(results):
     assert "For the mean of each condition's replicates, r = " in (text := write(results, n_genes=1).replace("&#39;", "'"))
     assert "at most 0.987 is possible" in text

@@ -59,6 +59,8 @@ def open_dataset(path: str | Path) -> Iterator[h5py.File]:
         n = len(file["genes"])
         for column in DATASET_WINDOW_COLUMNS:
             _check_shape(file, f"windows/{column}", (n,))
+        if "windows/background" in file:
+            _check_shape(file, "windows/background", (n,))
         if "gene_bins" in file:
             _check_shape(file, "gene_bins", (n, file["labels"].shape[2]))
         for name, dtype in _DTYPES.items():
@@ -160,13 +162,15 @@ def read_windows(file: h5py.File) -> pd.DataFrame:
     """Return one row per gene: gene_id, split, and the columns of `windows/`.
 
     start and end are the unpadded window on the genome. mask_start and mask_end are the gene body, counted from the 5' end of
-    the window and not clipped to it.
+    the window and not clipped to it. If there are background regions, `background` is 1 for these and 0 for others.
     """
     genes = file["genes"].asstr()[:]
     table = pd.DataFrame({"gene_id": genes[:, 0], "split": genes[:, 1]})
     for column in DATASET_WINDOW_COLUMNS:
         values = file[f"windows/{column}"]
         table[column] = values.asstr()[:] if column in ("chrom", "strand") else values[:]
+    if "windows/background" in file:
+        table["background"] = file["windows/background"][:]
     return table
 
 

@@ -187,6 +187,8 @@ def _write_windows(file: h5py.File, plan: PiecePlan, numbers: Mapping[str, Any],
             texts = {**texts, f"windows/{column}": plan.windows[column].to_numpy(object)}
         else:
             file[f"windows/{column}"] = plan.windows[column].to_numpy(np.int64)
+    if "background" in plan.windows:
+        file["windows/background"] = plan.windows["background"].to_numpy(np.int8)
     for name, text in texts.items():
         file.create_dataset(name, data=text, dtype=_STRING)
 
@@ -224,6 +226,7 @@ def _rename(windows: pd.DataFrame) -> pd.DataFrame:
     """Return the windows with the column names of `windows/`."""
     columns = {"window_start": "start", "window_end": "end"}
     kept = ["chrom", "window_start", "window_end", "strand", "mask_start", "mask_end", "fold"]
+    kept += ["background"] if "background" in windows else []
     return windows[kept].rename(columns=columns).reset_index(drop=True)
 
 

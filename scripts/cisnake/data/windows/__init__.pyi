@@ -1,3 +1,8 @@
+from .background import BACKGROUND as BACKGROUND
+from .background import add_background as add_background
+from .background import count_composition as count_composition
+from .background import is_background as is_background
+from .background import match_composition as match_composition
 from .contigs import break_contigs as break_contigs
 from .contigs import find_unknown as find_unknown
 from .contigs import make_contigs as make_contigs
@@ -9,6 +14,7 @@ from .gene_selection import add_selection_options as add_selection_options
 from .gene_selection import log_selection as log_selection
 from .gene_selection import read_annotation as read_annotation
 from .gene_selection import require_genes as require_genes
+from .gene_selection import select_units as select_units
 from .gene_selection import write_selection as write_selection
 from .gene_windows import MatrixGenes as MatrixGenes
 from .gene_windows import match_ids as match_ids

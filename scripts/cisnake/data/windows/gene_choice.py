@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cisnake.data.windows.background import is_background
 from cisnake.errors import InputError, unknown_name
 from cisnake.joins import explain_mismatch
 from cisnake.program import log
@@ -16,10 +17,12 @@ from cisnake.text_files import read_lines
 def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     """Return the rows of the genes to attribute and scan: all genes, held-out genes, or those listed in a file.
 
+    Background regions are only chosen if the file lists them.
+
     Parameters
     ----------
     windows: pandas.DataFrame
-        gene_id and split, as returned by `read_windows`.
+        gene_id and split, as returned by `read_windows`, and `background` if there are background regions.
     which: str
         "all", "held_out" (genes of the test split), or the path of a file with one gene id per line.
 
@@ -41,9 +44,9 @@ def choose_genes(windows: pd.DataFrame, which: str) -> np.ndarray:
     [0, 2]
     """
     if which == "all":
-        return np.arange(len(windows))
+        return np.flatnonzero(~is_background(windows))
     if which == "held_out":
-        return np.flatnonzero(windows["split"] == "test")
+        return np.flatnonzero((windows["split"] == "test") & ~is_background(windows))
     row_of = {gene: row for row, gene in enumerate(windows["gene_id"])}
     if not Path(which).is_file():
         raise InputError(f"attribution.genes is {which}; it must be all, held_out, or a file with one gene id per line.")

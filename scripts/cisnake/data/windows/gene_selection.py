@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from cisnake.data.annotation import read_bed_regions, read_genes, read_tss
-from cisnake.data.windows.gene_windows import count_selection
+from cisnake.data.genome import Genome
+from cisnake.data.windows.background import add_background, is_background
+from cisnake.data.windows.gene_windows import MatrixGenes, count_selection, select_genes
 from cisnake.data.windows.region_units import regions_as_genes
 from cisnake.errors import InputError
 from cisnake.files import write_json, write_table
 from cisnake.program import log
-from cisnake.sections import Sections
+from cisnake.sections import AnnotationSection, Sections
 
 
 def add_selection_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,48 @@ def read_annotation(args: argparse.Namespace, configured: Sections) -> tuple[pd.
         return regions_as_genes(read_bed_regions(args.gtf), regions.top, regions.overlaps), None
     genes = read_genes(args.gtf, list(annotation.exclude), annotation.feature)
     return genes, read_tss(args.tss_bed) if args.tss_bed else None
+
+
+def select_units(
+    annotated: pd.DataFrame,
+    tss: pd.DataFrame | None,
+    genome: Genome,
+    configured: Sections,
+    annotation: AnnotationSection,
+    matrix: MatrixGenes | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Select genes or regions as `select_genes` does, and add background regions if the run has any (`regions.negatives`).
+
+    Parameters
+    ----------
+    annotated, tss: pandas.DataFrame
+        As from `read_annotation`.
+    genome: Genome
+    configured: Sections
+        Uses windows, regions and, with background regions, run.seed.
+    annotation: AnnotationSection
+    matrix: MatrixGenes, optional
+
+    Returns
+    -------
+    kept, dropped: pandas.DataFrame
+        With background regions, both have the column `background` (0 or 1).
+    summary: dict
+        With background regions also `background`, the summary of `add_background`.
+
+    Raises
+    ------
+    InputError
+        As for `select_genes`, or no genes are left.
+    """
+    kept, dropped, summary = select_genes(annotated, tss, genome, annotation, configured.windows, matrix)
+    require_genes(kept, dropped)
+    if not configured.regions.negatives:
+        return kept, dropped, summary
+    times, seed = configured.regions.negatives, configured.run.seed
+    kept, background, notices = add_background(kept, annotated, genome, configured.windows, times, seed)
+    summary |= {"background": background, "notices": [*summary["notices"], *notices]}
+    return kept, dropped.assign(background=0), summary
 
 
 def require_genes(kept: pd.DataFrame, dropped: pd.DataFrame) -> None:
@@ -61,14 +105,22 @@ def write_selection(
     args: argparse.Namespace
         Parsed options, including those of `add_selection_options`.
     kept, dropped: pandas.DataFrame
-        Selected genes with their split, and dropped genes with the reason.
+        Selected genes with their split, and dropped genes with the reason. Background regions that were dropped are only
+        counted.
     tasks: pandas.DataFrame
         task, group, description.
     summary: dict
-        Summary from `select_genes` and the program. The numbers of genes, by reason and by split, are added here.
+        Summary from `select_units` and the program. The numbers of genes, by reason and by split, are added here. Those by
+        split include background regions, others do not.
     """
-    summary = summary | count_selection(kept, dropped) | {"split": kept["split"].value_counts().to_dict()}
-    log_selection(kept, dropped, summary)
+    background = is_background(kept)
+    dropped = dropped[~is_background(dropped)].drop(columns="background", errors="ignore")
+    counts = count_selection(kept[~background], dropped)
+    summary = summary | counts | {"split": kept["split"].value_counts().to_dict()}
+    log_selection(kept[~background], dropped, summary)
+    if "background" in summary:
+        summary["background"] |= {"n_kept": int(background.sum())}
+        log.info("%(n_kept)d background regions kept; %(found)d were drawn, %(asked)d asked for", summary["background"])
     write_table(tasks, args.output_tasks)
     write_table(dropped, args.output_dropped)
     write_json(summary, args.output_summary)

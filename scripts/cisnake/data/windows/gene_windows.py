@@ -20,7 +20,7 @@ _VERSIONED = r"^(ENS[A-Z]*\d{6,})\.\d+$"
 
 # Required columns of every table of windows, and columns that hold integers if present.
 _NEEDED = ("gene_id", "chrom", "strand", "window_start", "window_end", "mask_start", "mask_end", "split", "fold")
-_INTEGERS = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold")
+_INTEGERS = ("start", "end", "tss", "window_start", "window_end", "mask_start", "mask_end", "fold", "background")
 
 GENE_COLUMNS = [
     "gene_id",
@@ -263,7 +263,7 @@ def select_genes(
 
     placed = placed.assign(**_first_reasons(reasons))
     is_kept = placed["reason"] == ""
-    kept, dropped = _in_order(placed[is_kept], genome)[[*GENE_COLUMNS, "matrix_id"]], placed[~is_kept][_DROPPED_COLUMNS]
+    kept, dropped = in_genome_order(placed[is_kept], genome)[[*GENE_COLUMNS, "matrix_id"]], placed[~is_kept][_DROPPED_COLUMNS]
     notices = _renamed_chromosomes(names) + _idle_filters(genes, annotation) + _unclear_genes(dropped)
     notices += _unused_inputs(genes, matrix_id, n_stripped, genome, matrix, annotation.match_by)
     sources = kept["tss_source"].value_counts().to_dict()
@@ -391,7 +391,8 @@ def _genome_reasons(genes: pd.DataFrame, dropped: pd.Series, genome: Genome, max
     ]
 
 
-def _in_order(genes: pd.DataFrame, genome: Genome) -> pd.DataFrame:
+def in_genome_order(genes: pd.DataFrame, genome: Genome) -> pd.DataFrame:
+    """Return genes sorted by chromosome, in the order of the genome, window and id; with an additional column `rank`."""
     rank = {name: i for i, name in enumerate(genome.sizes)}
     return genes.assign(rank=genes["chrom"].map(rank)).sort_values(["rank", "window_start", "gene_id"])
 

@@ -45,6 +45,8 @@ def write_headline(results: Results) -> str:
         f"{bounded(summary['baselines']['kmer_ridge']['pearson_median'], intervals.get('kmer_ridge_pearson'))}: "
         f"{_MEANING[summary['verdict']]}"
     ]
+    if background := summary.get("background"):
+        parts.append(_without_background(background))
     if summary["ceiling"] != "unknown":
         parts.append(f"Replicates agree so well that no prediction can exceed r = {number(summary['ceiling'])}.")
     if summary["conditions"]:
@@ -96,6 +98,14 @@ def _seen(summary: dict[str, Any]) -> list[str]:
         f"The networks were trained on {count(seen['n_seen'])} of the {n} genes scored here. Without these, r = {r}, and "
         f"{ridge} for the ridge regression."
     ]
+
+
+def _without_background(background: dict[str, Any]) -> str:
+    r, ridge = (number(background[name]["pearson_median"]) for name in ("model", "kmer_ridge"))
+    return (
+        f"These include {count(background['n_background'])} background regions. Among the others, which tells whether regions "
+        f"are told apart from each other and not only from background, r = {r}, and {ridge} for the ridge regression."
+    )
 
 
 def bounded(value: float | None, interval: Any) -> str:

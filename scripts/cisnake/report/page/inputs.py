@@ -30,6 +30,7 @@ def show_inputs(results: Results) -> dict[str, Any]:
         "middles": {source: sources.get(source, 0) for source in ("summit", "middle")}
         if {"summit", "middle"} & {*sources}
         else None,
+        "background": summary.get("background"),
         "reasons": [(reason, n, details.get(reason, "")) for reason, n in reasons.items()],
         "kept": figures.draw_counts("kept", {"kept": summary["n_kept"], **reasons}, "genes", highlight="kept"),
         "tss_used": tss.get("used", 0) if tss else None,
