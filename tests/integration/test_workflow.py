@@ -457,7 +457,7 @@ def test_regions_around_the_starts_of_genes_are_predicted_as_the_genes(done: Pat
     config = yaml.safe_load((done / "config.yaml").read_text())
     config["run"] |= {"name": "regions"}
     config["genome"] = {"fasta": str(inputs / "genome.fa")}
-    config["regions"] = {"file": "peaks.narrowPeak", "top": len(genes) - 10}
+    config["regions"] = {"file": "peaks.narrowPeak", "top": len(genes) - 10, "negatives": 1}
     config["targets"] |= {"matrix": "accessibility.tsv", "tasks": str(inputs / "tasks.tsv")}
     config["variants"] = {"vcf": str(inputs / "variants.vcf"), "controls": 50}
     config["model"] = {"trained": [f"results/small/models/fold_0/replicate_{i}/model.keras" for i in range(2)]}
@@ -469,17 +469,31 @@ def test_regions_around_the_starts_of_genes_are_predicted_as_the_genes(done: Pat
     printed = snakemake(done, "--configfile", "regions.yaml")
     assert printed.endswith("exit 0"), printed[-6000:]
     own, given = (anndata.read_h5ad(done / f"results/{name}/evaluation/test/predictions.h5ad") for name in ("small", "regions"))
+    background = given.var_names.str.startswith("background:")
+    # All are 0 before the transform.
+    assert background.sum() > 10 and (np.ptp(given[:, background].X, axis=1) == 0).all()
+    given = given[:, ~background].copy()
     given.var_names = given.var_names.str.removeprefix("peak of ")
     assert own.n_vars - 10 <= given.n_vars <= own.n_vars and given.n_vars > 50
     np.testing.assert_allclose(given.layers["predicted"], own[:, given.var_names].layers["predicted"], rtol=1e-4, atol=1e-4)
     regions = read_table(done / "results/regions/genes.tsv")
-    assert set(regions["tss_source"]) == {"summit"}
+    assert set(regions["tss_source"]) == {"summit", "background"}
+    summary = json.loads((done / "results/regions/evaluation/test/summary.json").read_text())
+    assert summary["background"]["n_background"] == background.sum() and summary["n_genes"] == given.n_vars + background.sum()
+    measured = [np.isfinite(row) for row in given.X]
+    predicted = given.layers["predicted"]
+    r = [np.corrcoef(given.X[i, known], predicted[i, known])[0, 1] for i, known in enumerate(measured)]
+    assert summary["background"]["model"]["pearson_median"] == pytest.approx(np.median(r), abs=1e-4)
+    with h5py.File(done / "results/regions/attributions/root.h5") as file:
+        attributed = set(file["genes"].asstr()[:])
+    assert attributed == {f"peak of {name}" for name in given.var_names}
     assert read_table(done / "results/regions/genes_dropped.tsv")["reason"].eq("below_top").sum() == 10
     effects = read_table(done / "results/regions/variants/effects.tsv")
     assert (effects["status"] == "ok").any() and effects.loc[effects["status"] == "ok", "gene_id"].str.startswith(
         "peak of "
     ).all()
-    assert "This run is about regions of the genome" in (done / "results/regions/report.html").read_text()
+    report = (done / "results/regions/report.html").read_text()
+    assert "This run is about regions of the genome" in report and f"These include {background.sum()} background" in report
     assert "This run is about regions of the genome" not in (results / "report.html").read_text()
 
 
