@@ -14,9 +14,8 @@ import yaml
 
 from cisnake import __version__, configuration, program
 from cisnake.data.dataset import open_dataset
-from cisnake.errors import InputError
 from cisnake.files import file_sha256, write_whole
-from cisnake.model import find_card, is_torch_file, read_params
+from cisnake.model import check_registered, find_card, is_torch_file, read_params
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,11 +40,13 @@ def main(args: argparse.Namespace) -> None:
     from cisnake.model import read_given, torch_description
 
     shape = (bins, n_tasks) if configured.targets.kind == "coverage" else (n_tasks,)
+    card = find_card(section.registry, section.folder, args.network)
+    if card:
+        check_registered(args.network, card.network)
+        if card.params and Path(section.params) == Path(section.folder, card.params.file):
+            check_registered(section.params, card.params)
     model = read_given(args.network, params, length, shape, section.head)
     origin: dict[str, Any] = {"file": str(args.network), "sha256": file_sha256(args.network), "version": __version__}
-    card = find_card(section.registry, section.folder, args.network)
-    if card and card.network.sha256 not in (None, origin["sha256"]):
-        raise InputError(f"{args.network} has the SHA-256 {origin['sha256']}, not {card.network.sha256}: download it again.")
     if is_torch_file(args.network):
         origin |= torch_description(args.network)
     if card:

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from cisnake.errors import InputError
-from cisnake.model import find_card, read_registry
+from cisnake.files import file_sha256
+from cisnake.model import check_registered, find_card, read_registry
+from cisnake.model.registry import RegisteredFile
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +36,15 @@ def test_a_card_is_found_by_its_file(tmp_path):
     assert card.description == {"licence": "MIT", "trained_on": ["chr1"]}
     assert find_card(registry, tmp_path, tmp_path / "b.keras") is None
     assert find_card(tmp_path / "missing.yaml", tmp_path, tmp_path / "a" / "b.keras") is None
+
+
+def test_files_with_another_checksum_are_refused(tmp_path):
+    path = tmp_path / "a.keras"
+    path.write_text("weights")
+    check_registered(path, RegisteredFile("a.keras"))
+    check_registered(path, RegisteredFile("a.keras", sha256=file_sha256(path)))
+    with pytest.raises(InputError, match=r"has the SHA-256 \w+, not 00: download it again"):
+        check_registered(path, RegisteredFile("a.keras", sha256="00"))
 
 
 @pytest.mark.parametrize(

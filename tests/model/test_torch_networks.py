@@ -9,6 +9,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -114,6 +115,24 @@ def test_no_tensor_may_be_missing_or_left_over(tmp_path):
         read_torch_network(changed(tmp_path, lambda tensors: tensors.update(wrong)), LENGTH)
 
 
+def test_settings_that_cannot_be_followed_are_refused_by_name(tmp_path):
+    tensors, settings = load_file(FOLDER / "decima.safetensors"), {"model_params": {"mask": True, "borzoi_kwargs": {}}}
+
+    def written(**borzoi):
+        settings["model_params"]["borzoi_kwargs"] = borzoi
+        save_file(tensors, tmp_path / "a.safetensors", {key: json.dumps(value) for key, value in settings.items()})
+        return tmp_path / "a.safetensors"
+
+    with pytest.raises(InputError, match=r"crop_len of .*a\.safetensors is 'auto': only a number of positions"):
+        read_torch_network(written(crop_len="auto"), LENGTH)
+    with pytest.raises(InputError, match=r"unknown act_func of .* 'gelu_borzo': did you mean gelu_borzoi"):
+        read_torch_network(written(crop_len=16, act_func="gelu_borzo"), LENGTH)
+    shutil.copy(FOLDER / "borzoi" / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text("{bins: 3")
+    with pytest.raises(InputError, match=r"config\.json cannot be read as JSON"):
+        read_torch_network(tmp_path / "model.safetensors", LENGTH, "head_human")
+
+
 @pytest.mark.parametrize("name", ["transformer.0.0.fn.1.mha.Wqkv.weight", "model.embedding.x.mha.qkv.weight"])
 def test_flashzoi_is_refused_by_name(name, tmp_path):
     save_file({name: np.ones(3, np.float32)}, tmp_path / "flash.safetensors")
@@ -187,6 +206,20 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
     stored = b"".join(struct.pack("<f", value)[2:] for value in (1.0, -2.5, 0.0, 3.0, 256.0, -0.125))
     path = archive(tmp_path / "a.pt", with_tensor("BFloat16Storage", 0, (6,), (1,)), k0=stored)
     np.testing.assert_array_equal(read_torch_file(path).tensors["w"], [1, -2.5, 0, 3, 256, -0.125])
+
+
+def test_bfloat16_of_safetensors_becomes_float32(tmp_path):
+    values = np.array([[1.0, -2.5], [256.0, -0.125]], ml_dtypes.bfloat16)
+    save_file({"w": values}, tmp_path / "a.safetensors")
+    tensor = read_torch_file(tmp_path / "a.safetensors").tensors["w"]
+    assert tensor.dtype == np.float32
+    np.testing.assert_array_equal(tensor, values.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["grelu.ckpt", "decima.safetensors"])
+def test_settings_can_be_read_without_tensors(name):
+    alone = read_torch_file(FOLDER / name, with_tensors=False)
+    assert alone.tensors == {} and alone.settings == read_torch_file(FOLDER / name).settings != {}
 
 
 @pytest.mark.parametrize(

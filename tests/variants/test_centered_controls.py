@@ -96,7 +96,7 @@ def test_a_shuffled_window_keeps_the_allele_of_the_genome_and_its_neighbours(sta
     # Only pairs with a base beside the kept ones may be new.
     assert sum((dinucleotides(own) - dinucleotides(before)).values()) <= 2 * (len(here) + 3)
     assert sum(a != b for a, b in zip(own, before, strict=True)) > LENGTH / 5
-    # The alleles, in a chromosome of which the window was shuffled.
+    # The two alleles, in a chromosome whose window was shuffled.
     padded = "N" * LENGTH + bases + "N" * LENGTH
     left = first + LENGTH - center
     shuffled = padded[:left] + own + padded[left + LENGTH :]

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from cisnake.errors import InputError, unknown_name
+from cisnake.errors import InputError
 from cisnake.model.ensemble import load_model
-from cisnake.model.network import build_model, head_model, head_names
+from cisnake.model.network import build_model, choose_head, head_model, head_names
 from cisnake.model.torch_files import is_torch_file
 from cisnake.model.torch_networks import read_torch_network
 from cisnake.model.weights import load_weights
@@ -50,7 +50,7 @@ def read_network(
     path = Path(path)
     if path.suffix == ".keras":
         model = load_model(path)
-        return head_model(model, _chosen(head, list(model.output), path)) if isinstance(model.output, dict) else model
+        return head_model(model, choose_head(head, list(model.output), path)) if isinstance(model.output, dict) else model
     if is_torch_file(path):
         return read_torch_network(path, length, head)
     if params is None:
@@ -101,19 +101,11 @@ def read_given(
     return model
 
 
-def _chosen(head: str | None, heads: list[str], path: Path) -> str:
-    if head is None:
-        raise InputError(f"the network in {path} has the heads {', '.join(heads)}: set model.head to one of them.")
-    if head not in heads:
-        raise unknown_name("model.head", head, heads)
-    return head
-
-
 def _with_one_head(section: dict[str, Any], head: str | None, path: Path) -> dict[str, Any]:
     heads = head_names(section)
     if len(heads) == 1:
         return section
-    kept = _chosen(head, heads, path)
+    kept = choose_head(head, heads, path)
     pairs = section.get("strand_pair")
     chosen = {key: value for key, value in section.items() if key == kept or key not in heads}
     return chosen | ({"strand_pair": [pairs[heads.index(kept)]]} if pairs else {})

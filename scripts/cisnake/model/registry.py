@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from cisnake.errors import InputError, unknown_name
+from cisnake.files import file_sha256
 from cisnake.text_files import parse_yaml
 
 _FILE_KEYS = ("file", "address", "sha256")
@@ -119,6 +120,12 @@ def _file(place: str, entry: Any) -> RegisteredFile:
         if key not in _FILE_KEYS:
             raise unknown_name(f"key of {place}", str(key), _FILE_KEYS)
     return RegisteredFile(**entry)
+
+
+def check_registered(path: str | Path, registered: RegisteredFile) -> None:
+    """Raise an InputError if a file has another checksum than the registry says; without one, any file is right."""
+    if registered.sha256 and (actual := file_sha256(Path(path))) != registered.sha256:
+        raise InputError(f"{path} has the SHA-256 {actual}, not {registered.sha256}: download it again.")
 
 
 def find_card(registry: str | Path, folder: str | Path, path: str | Path) -> NetworkCard | None:

@@ -71,12 +71,14 @@ def is_torch_file(path: str | Path) -> bool:
         return any(PurePosixPath(name).name == "data.pkl" for name in archive.namelist())
 
 
-def read_torch_file(path: str | Path) -> TorchFile:
+def read_torch_file(path: str | Path, with_tensors: bool = True) -> TorchFile:
     """Read a `.safetensors` file, or a checkpoint or state dict that `torch.save` wrote.
 
     Parameters
     ----------
     path: str or Path
+    with_tensors: bool
+        Default True. If False, only the settings are read.
 
     Returns
     -------
@@ -91,8 +93,9 @@ def read_torch_file(path: str | Path) -> TorchFile:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"network {path} does not exist.")
-    tensors, settings = _read_safetensors(path) if path.suffix == ".safetensors" else _read_archive(path)
-    if not tensors:
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_archive
+    tensors, settings = read(path, with_tensors)
+    if with_tensors and not tensors:
         raise InputError(f"{path} contains no tensors: give a state dict or a checkpoint of a network.")
     if all(name.startswith("model.") for name in tensors):
         tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
@@ -103,12 +106,15 @@ def _as_float32(tensor: np.ndarray) -> np.ndarray:
     return tensor if tensor.dtype.kind in "biu" else tensor.astype(np.float32)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_safetensors(path: Path, with_tensors: bool) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    # Registers bfloat16 with NumPy; part of every installation of TensorFlow.
+    import ml_dtypes  # noqa: F401
+
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            names = file.keys()
+            names = file.keys() if with_tensors else []
             return {name: file.get_tensor(name) for name in names}, _decoded(file.metadata() or {})
-    except (safetensors.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, OSError, TypeError) as error:
         raise InputError(f"{path} cannot be read as a safetensors file: {error}") from error
 
 
@@ -179,7 +185,7 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(dtype, str(key))
 
 
-def _read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_archive(path: Path, with_tensors: bool) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is damaged, or was written by PyTorch before 1.6: save it again with a later version.")
     try:
@@ -191,7 +197,7 @@ def _read_archive(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             if not isinstance(contents, dict):
                 raise pickle.UnpicklingError("it is not a dictionary")
             settings = contents.get("hyper_parameters", {})
-            weights = contents.get("state_dict", contents)
+            weights = contents.get("state_dict", contents) if with_tensors else {}
             order = _byte_order(archive, folder)
             tensors = {
                 str(name): _materialize(archive, folder, order, value)

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from cisnake.errors import InputError, unknown_name
-from cisnake.model.network import build_model
+from cisnake.model.network import build_model, choose_head
 from cisnake.model.torch_files import TorchFile, read_torch_file
 from cisnake.model.torch_layouts import BORZOI_STEM, GRELU_STEM, TensorPlaces, places_in_borzoi, places_in_grelu
 
@@ -93,7 +93,7 @@ def read_torch_network(path: str | Path, length: int | None = None, head: str | 
             f"{path} crops {settings.crop} positions on either side, but a window of {length} bases has only {positions}: "
             "lengthen the windows."
         )
-    kept = _chosen_head(path, places.heads, head)
+    kept = choose_head(head, list(places.heads), path)
     try:
         section, weights = _translate(tensors, places, settings, length, kept)
     except (KeyError, IndexError, ValueError) as error:
@@ -116,7 +116,7 @@ def torch_description(path: str | Path) -> dict[str, Any]:
     InputError
         As `read_torch_file`.
     """
-    settings = read_torch_file(path).settings
+    settings = read_torch_file(path, with_tensors=False).settings
     tasks = (settings.get("data_params") or {}).get("tasks") or {}
     names = tasks.get("name") if isinstance(tasks, dict) else None
     told = {"name": settings.get("name"), "tasks": [str(name) for name in names] if names else None}
@@ -147,7 +147,10 @@ def _settings_of_grelu(path: str | Path, file: TorchFile) -> _Settings:
 
 def _trunk_settings(path: str | Path, given: Mapping[str, Any]) -> tuple[str, float, int]:
     activation = _known(path, "act_func", given.get("act_func", "gelu_borzoi"), _GELU)
-    return activation, float((given.get("norm_kwargs") or {}).get("eps", 1e-3)), int(given["crop_len"])
+    crop = given["crop_len"]
+    if not isinstance(crop, int):
+        raise InputError(f"crop_len of {path} is {crop!r}: only a number of positions is supported.")
+    return activation, float((given.get("norm_kwargs") or {}).get("eps", 1e-3)), crop
 
 
 def _output_of_grelu(path: str | Path, settings: Mapping[str, Any]) -> str:
@@ -168,7 +171,10 @@ def _known(path: str | Path, key: str, value: Any, known: Mapping[Any, str]) -> 
 
 def _settings_of_borzoi(path: Path, positions: int) -> _Settings:
     beside = path.parent / "config.json"
-    given = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    try:
+        given = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{beside} cannot be read as JSON: {error}") from error
     kept = given.get("bins_to_return", 6144) if given.get("return_center_bins_only", True) else 16_384 - 32
     if kept == -1:
         kept = positions
@@ -178,16 +184,6 @@ def _settings_of_borzoi(path: Path, positions: int) -> _Settings:
             f"bins_to_return in {beside}."
         )
     return _Settings("gelu", 1e-3, (positions - kept) // 2, "softplus", length_trained=4096)
-
-
-def _chosen_head(path: str | Path, heads: Mapping[str, str], head: str | None) -> str:
-    if len(heads) == 1 and head in (None, *heads):
-        return next(iter(heads))
-    if head is None:
-        raise InputError(f"the network in {path} has the heads {', '.join(heads)}: set model.head to one of them.")
-    if head not in heads:
-        raise unknown_name("model.head", head, heads)
-    return head
 
 
 # From PyTorch to Keras

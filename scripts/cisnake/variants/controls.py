@@ -62,7 +62,7 @@ class Controls:
         return _by_task(lambda known, x: len(known) - np.searchsorted(known, x, side="left"), self.shuffled, effects)
 
     def least_q(self, tests: int) -> float:
-        """Return the smallest q-value that a single effect among so many tests can have."""
+        """Return the smallest q-value that one effect can reach among this many tests."""
         return min(1.0, tests / (len(self.shuffled) + 1))
 
     def percentiles(self, effects: np.ndarray) -> np.ndarray:

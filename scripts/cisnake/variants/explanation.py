@@ -55,7 +55,7 @@ class _Pair:
         bases = placed[first:last][placed[first:last] >= 0]
         if len(bases):
             return AlleleWindow(self.codes[side], int(bases[0]), int(bases[-1]) + 1)
-        # An allele without bases lies between those on either side, of which one may be outside the window.
+        # An allele without bases is a place between two bases. One of them may be outside the window.
         after = int(placed[last]) if last < len(placed) and placed[last] >= 0 else int(placed[first - 1]) + 1
         return AlleleWindow(self.codes[side], after, after)
 

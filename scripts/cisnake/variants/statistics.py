@@ -80,7 +80,7 @@ r and a are predictions at one position with the reference and the alternative a
 - REF, ALT: sums of r and of a.
 """
 
-# Statistics of one allele, which are no effects.
+# Statistics of one allele; they do not compare alleles, so they have no p-value.
 _OF_ONE_ALLELE = ("REF", "ALT")
 
 

@@ -46,7 +46,7 @@ def choose_top_variants(path: str | Path, number: int) -> pd.DataFrame:
     InputError
         The table cannot be read or lacks a column.
     """
-    # Without controls, there are no q-values.
+    # Effects have q-values only if the run has controls.
     columns = [name for name in TOP_VARIANT_COLUMNS if name != "q_value" or name in read_header(path)]
     top = open_rows = pd.DataFrame(columns=columns, dtype=str)
     for chunk in read_chunks(path, dict.fromkeys(columns, str)):

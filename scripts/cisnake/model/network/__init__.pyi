@@ -18,6 +18,7 @@ from .outputs import standardized_parts as standardized_parts
 from .outputs import with_words as with_words
 from .seqnn import build_model as build_model
 from .seqnn import check_single_head as check_single_head
+from .seqnn import choose_head as choose_head
 from .seqnn import head_model as head_model
 from .seqnn import head_names as head_names
 from .steps import dilations as dilations

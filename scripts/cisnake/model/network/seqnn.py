@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -124,6 +125,32 @@ def head_model(model: keras.Model, key: str) -> keras.Model:
     if key not in outputs:
         raise unknown_name("head", key, outputs)
     return keras.Model(model.input, outputs[key], name=model.name)
+
+
+def choose_head(head: str | None, heads: list[str], path: str | Path) -> str:
+    """Return the key of the head to use of a trained network.
+
+    Parameters
+    ----------
+    head: str, optional
+        The wanted key (`model.head`). Default None: the only head.
+    heads: list of str
+        The keys of the network.
+    path: str or Path
+        File of the network, for messages.
+
+    Raises
+    ------
+    InputError
+        The head does not exist, or there are several and none is named.
+    """
+    if head is None and len(heads) == 1:
+        return heads[0]
+    if head is None:
+        raise InputError(f"the network in {path} has the heads {', '.join(heads)}: set model.head to one of them.")
+    if head not in heads:
+        raise unknown_name("model.head", head, heads)
+    return head
 
 
 def head_names(params: dict[str, Any]) -> list[str]:
