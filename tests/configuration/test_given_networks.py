@@ -82,7 +82,7 @@ def test_contradictions_are_refused(config: dict[str, Any], model: dict[str, Any
 REGISTRY = """
 lab/f0: {network: {file: lab/f0.keras, address: "https://example.org/f0.keras"}, head: head_human, trained_on: [chr1]}
 lab/f1: {network: {file: lab/f1.keras}, head: head_human, trained_on: [chr1, chr2]}
-old/f0: {network: {file: old/f0.h5}, params: {file: old/params.json}}
+old/f0: {network: {file: old/f0.h5}, params: {file: old/params.json, address: "https://example.org/params.json"}}
 other: {network: {file: other.keras}, head: head_mouse}
 """
 
@@ -117,7 +117,14 @@ def test_named_networks_that_cannot_be_used_are_refused(registered: dict[str, An
     Path("registry.yaml").write_text(REGISTRY)
     registered["model"]["trained"] = ["lab/f0", "other"]
     assert "the networks in model.trained have different head: use one kind of network in a run" in refusal(registered)
-    registered["model"]["trained"] = ["lab/f0"]
+    registered["model"]["trained"] = ["old/f0"]
+    Path("folder/old/params.json").unlink()
+    assert refusal(registered) == (
+        "model.params: folder/old/params.json does not exist: download it from https://example.org/params.json"
+    )
+    registered["model"] = {"trained": ["a.keras"], "registry": "nowhere.yaml"}
+    assert refusal(registered).startswith("model.registry: nowhere.yaml does not exist")
+    registered["model"] = {"registry": "registry.yaml", "folder": "folder", "trained": ["lab/f0"]}
     Path("folder/lab/f0.keras").unlink()
     assert "model.trained: folder/lab/f0.keras does not exist: download it from https://example.org/f0.keras" in refusal(
         registered

@@ -24,7 +24,7 @@ from cisnake.data.simulation import check_settings
 from cisnake.data.windows import find_held_out, read_split_regions
 from cisnake.errors import InputError, unknown_name
 from cisnake.interpret import resolve_contrast
-from cisnake.model import find_card, is_torch_file, read_params, read_registry
+from cisnake.model import find_address, is_torch_file, read_params, read_registry
 from cisnake.sections import ContrastSection, SimulateSection, as_section
 
 Config = dict[str, Any]
@@ -429,9 +429,8 @@ def pretrained(config: Config) -> list[str]:
 
 def _missing_network(config: Config, path: str) -> str:
     registry = config["model"]["registry"]
-    card = find_card(registry, config["model"]["folder"], path)
-    if card and card.network.address:
-        return f"model.trained: {path} does not exist: download it from {card.network.address}"
+    if address := find_address(registry, config["model"]["folder"], path):
+        return f"model.trained: {path} does not exist: download it from {address}"
     if not Path(path).suffix and Path(registry).is_file():
         return str(
             unknown_name(f"network in model.trained, neither a file nor a name in {registry}:", path, read_registry(registry))
@@ -441,6 +440,8 @@ def _missing_network(config: Config, path: str) -> str:
 
 def _given_networks(config: Config) -> Iterator[str]:
     given, params = given_networks(config), config["model"]["params"]
+    if not Path(config["model"]["registry"]).is_file():
+        yield f"model.registry: {config['model']['registry']} does not exist{_start(config['model']['registry'])}"
     for path in given:
         if not Path(path).is_file():
             yield _missing_network(config, path)
@@ -467,6 +468,9 @@ def _given_networks(config: Config) -> Iterator[str]:
 def _network(config: Config) -> Iterator[str]:
     file = config["model"]["params"]
     if not file:
+        return
+    if not Path(file).exists() and (address := find_address(config["model"]["registry"], config["model"]["folder"], file)):
+        yield f"model.params: {file} does not exist: download it from {address}"
         return
     if not os.path.isabs(file) and not Path(file).exists():
         yield (

@@ -30,6 +30,7 @@ from .prediction import score_predictions as score_predictions
 from .prediction import shift_windows as shift_windows
 from .registry import NetworkCard as NetworkCard
 from .registry import check_registered as check_registered
+from .registry import find_address as find_address
 from .registry import find_card as find_card
 from .registry import read_registry as read_registry
 from .seeds import replicate_seed as replicate_seed

@@ -128,6 +128,26 @@ def check_registered(path: str | Path, registered: RegisteredFile) -> None:
         raise InputError(f"{path} has the SHA-256 {actual}, not {registered.sha256}: download it again.")
 
 
+def find_address(registry: str | Path, folder: str | Path, path: str | Path) -> str | None:
+    """Return the address of a file of a registered network: the network, its parameters or its table of tasks.
+
+    Parameters
+    ----------
+    registry, folder
+        See `find_card`.
+    path: str or Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        As `read_registry`.
+    """
+    cards = read_registry(registry).values() if Path(registry).is_file() else []
+    files = [file for card in cards for file in (card.network, card.params, card.targets) if file]
+    return next((file.address for file in files if Path(folder, file.file) == Path(path)), None)
+
+
 def find_card(registry: str | Path, folder: str | Path, path: str | Path) -> NetworkCard | None:
     """Return the card of a network by its file, or None.
 
