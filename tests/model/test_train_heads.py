@@ -1,10 +1,12 @@
 """Training of several heads on data folders of Basenji, without a run."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRUNK = [{"name": "conv_dna", "filters": 4, "kernel_size": 5, "pool_size": 8}, {"name": "Cropping1D", "cropping": 1}]
 HEAD = {"name": "final", "units": 3, "activation": "softplus"}
 PARAMS = {
-    "model": {"seq_length": 64, "norm_type": "batch", "trunk": TRUNK, "head_human": HEAD, "head_mouse": HEAD},
+    "model": {"seq_length": 64, "norm_type": "batch", "trunk": TRUNK, "head_human": HEAD, "head_mouse": HEAD | {"units": 2}},
     "train": {"batch_size": 2, "optimizer": "adam", "loss": "poisson", "train_epochs_max": 2},
 }
 
@@ -33,6 +35,14 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     done = run("import_tfrecords", folder, "--folder", ROOT / "tests/data/basenji", "--output", "a.h5")
     assert done.returncode == 0, done.stderr
+    # Another data set, with the first two tasks.
+    shutil.copy(folder / "a.h5", folder / "b.h5")
+    with h5py.File(folder / "b.h5", "a") as file:
+        for name, kept in (("labels", np.s_[:, :2]), ("tasks", np.s_[:2])):
+            values, attributes = file[name][kept], dict(file[name].attrs)
+            kind = file[name].dtype
+            del file[name]
+            file.create_dataset(name, data=values, dtype=kind).attrs.update(attributes)
     (folder / "params.json").write_text(json.dumps(PARAMS))
     (folder / "one.json").write_text(
         json.dumps(PARAMS | {"model": {k: v for k, v in PARAMS["model"].items() if k != "head_mouse"}})
@@ -46,16 +56,16 @@ def inputs(folder):
 
 
 def test_each_head_is_trained_on_its_data_and_written(folder):
-    options = ("--params", "params.json", "--datasets", "head_mouse=a.h5", "head_human=a.h5", "--output", "out")
+    options = ("--params", "params.json", "--datasets", "head_mouse=b.h5", "head_human=a.h5", "--output", "out")
     done = run("train_heads", folder, *options)
     assert done.returncode == 0, done.stderr
     history = pd.read_csv(folder / "out/history.tsv", sep="\t")
     assert list(history["head"]) == ["head_human", "head_mouse"] * 2
     human, mouse = (read_network(folder / f"out/head_{name}/model.keras") for name in ("human", "mouse"))
-    assert human.output_shape == (None, 6, 3)
-    assert np.abs(human(inputs(folder)) - mouse(inputs(folder))).max() > 1e-3
+    assert human.output_shape == (None, 6, 3) and mouse.output_shape == (None, 6, 2)
+    assert np.abs(human(inputs(folder))[..., :2] - mouse(inputs(folder))).max() > 1e-3
     kept = yaml.safe_load((folder / "out/params.yaml").read_text())
-    assert kept["datasets"] == {"head_human": "a.h5", "head_mouse": "a.h5"} and kept["train"]["batch_size"] == 2
+    assert kept["datasets"] == {"head_human": "a.h5", "head_mouse": "b.h5"} and kept["train"]["batch_size"] == 2
     assert not list((folder / "out/checkpoints").glob("*/*"))
     scored = run(
         "evaluate_dataset", folder, "--networks", "out/head_human/model.keras", "--dataset", "a.h5", "--loss", "poisson",
