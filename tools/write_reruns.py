@@ -82,6 +82,7 @@ OTHERS: dict[str, Any] = {
     "targets.crop": 40,
     "windows.upstream": 432,
     "windows.downstream": 432,
+    "model.registry": "networks.yaml",
     "model.trained_on": ["chr2"],
     "model.overrides": {"train.learning_rate": 0.3},
     "train.contrasts": ["heat"],
@@ -217,6 +218,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "params.yaml").write_text(
         "model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {loss: mse}\n", encoding="utf-8"
     )
+    (folder / "networks.yaml").write_text("{}\n", encoding="utf-8")
     # Multiple nodes require SLURM.
     (folder / "srun").write_text("#!/bin/sh\n", encoding="utf-8")
     (folder / "srun").chmod(0o755)
