@@ -19,7 +19,7 @@ SOURCES := $(wildcard scripts tools tests benchmarks)
 SNAKEFILES := $(wildcard Snakefile workflow)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup patterns demo test lint format lock envs docs clean
+.PHONY: help setup patterns browser demo test lint format lock envs docs clean
 
 help: ## list the targets
 	@echo "Usage: make <target> [PYTHON=python3.12] [DEVICE=cpu|cuda] [CORES=2]"
@@ -30,6 +30,9 @@ setup: ## install everything into .venv (does nothing if it is up to date)
 
 patterns: ## add the packages for de-novo patterns to .venv (TF-MoDISco; parts are under the GPL)
 	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE) patterns
+
+browser: ## add the packages for tests of the report in Chromium to .venv
+	@PYTHON="$(PYTHON)" tools/setup.sh $(DEVICE) browser
 
 demo: setup ## run the whole workflow on a simulated genome and print its scores (again, if nothing is left to do)
 	@$(RUN) snakemake --cores $(CORES) --configfile config/demo.yaml
@@ -67,6 +70,7 @@ lock: setup ## pin the dependencies of pyproject.toml again (UPGRADE=--upgrade u
 	@for device in cpu cuda; do \
 		$(COMPILE) pyproject.toml --extra $$device --extra slurm --extra test -o requirements/$$device.lock || exit 1; done
 	@$(COMPILE) pyproject.toml --extra patterns -c requirements/cpu.lock -c requirements/cuda.lock -o requirements/patterns.lock
+	@$(COMPILE) pyproject.toml --extra browser -c requirements/cpu.lock -c requirements/cuda.lock -o requirements/browser.lock
 	@echo uv | $(COMPILE) - -o requirements/uv.lock
 	@$(RUN) python tools/write_envs.py
 

@@ -46,6 +46,7 @@ include: "workflow/rules/common.smk"
 rule all:
     input:
         f"{R}/report.html",
+        CARDS,
         BROWSER,
         RECOVERY,
         EXPORT,

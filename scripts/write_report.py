@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "write_report")
     config = configuration.read_file(args.config) if args.config else None
     title, shown = configured.run.name or args.results.name, configured.report
-    html = write_report(args.results, args.motifs, title, config, shown.top_genes, shown.top_motifs)
+    html = write_report(args.results, args.motifs, title, config, shown.top_genes, shown.top_motifs, shown.all_genes)
     with write_whole(args.output) as part:
         part.write_text(html, encoding="utf-8")
     program.log.info("wrote %s, %.1f MB", args.output, len(html.encode()) / 1e6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,10 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests that need the packages for patterns if these are not installed."""
-    missing = [name for name in ("memelite", "modiscolite") if find_spec(name) is None]
-    if missing and item.get_closest_marker("patterns"):
-        pytest.skip(f"{' and '.join(missing)} not installed: make patterns")
+    """Skip tests that need packages which are not installed by default."""
+    for marker, packages in (("patterns", ("memelite", "modiscolite")), ("browser", ("playwright", "axe_playwright_python"))):
+        missing = [name for name in packages if find_spec(name) is None]
+        if missing and item.get_closest_marker(marker):
+            pytest.skip(f"{' and '.join(missing)} not installed: make {marker}")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("no Chromium on this machine")
 
 
 @pytest.fixture(scope="session")

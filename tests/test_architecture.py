@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "configuration": (*DATA, "data.simulation", "model", "interpret"),
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs"),
     "report": (*DATA, "evaluate", "interpret", "interpret.attribution", "variants"),
-    "report.page": (*DATA, "evaluate", "interpret", "interpret.patterns", "variants", "report"),
+    "report.cards": (*DATA, "interpret", "report"),
+    "report.page": (*DATA, "evaluate", "interpret", "interpret.patterns", "variants", "report", "report.cards"),
     "scout": (*DATA, "words", "model", "model.network", "evaluate", "interpret", "report", "report.page"),
 }
 

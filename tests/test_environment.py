@@ -82,21 +82,20 @@ def test_a_lock_satisfies_the_requirements_of_the_project(device: str, python: s
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_lock_of_patterns_adds_to_the_others_and_changes_none(python: str) -> None:
+@pytest.mark.parametrize("extra", ["patterns", "browser"])
+def test_the_lock_of_an_extra_adds_to_the_others_and_changes_none(extra: str, python: str) -> None:
     locks = {path.stem: path.read_text() for path in (ROOT / "requirements").glob("*.lock")}
     pins = {name: write_envs.at_python(write_envs.read_lock(text), python) for name, text in locks.items()}
-    for line in PROJECT["optional-dependencies"]["patterns"]:
+    for line in PROJECT["optional-dependencies"][extra]:
         wanted = Requirement(line)
-        assert wanted.specifier.contains(pins["patterns"][canonicalize_name(wanted.name)].version), f"{line}: run make lock"
+        assert wanted.specifier.contains(pins[extra][canonicalize_name(wanted.name)].version), f"{line}: run make lock"
     # Both fill the folder `modiscolite`.
-    assert "modisco" not in pins["patterns"]
+    assert "modisco" not in pins[extra]
     for device in ("cpu", "cuda"):
-        shared = pins["patterns"].keys() & pins[device].keys()
-        assert {name: pins["patterns"][name].version for name in shared} == {
-            name: pins[device][name].version for name in shared
-        }
+        shared = pins[extra].keys() & pins[device].keys()
+        assert {name: pins[extra][name].version for name in shared} == {name: pins[device][name].version for name in shared}
         # Packages under the GPL and half a gigabyte of downloads are optional.
-        assert not {"igraph", "leidenalg", "modisco-lite"} & pins[device].keys()
+        assert not {"igraph", "leidenalg", "modisco-lite", "playwright"} & pins[device].keys()
 
 
 def test_the_pythons_that_setup_accepts_are_those_of_the_project() -> None:

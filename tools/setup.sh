@@ -1,10 +1,10 @@
 #!/bin/sh
 # Install the packages of requirements/<device>.lock into .venv; do nothing if they are installed.
 #
-#   tools/setup.sh cpu|cuda [patterns]        PYTHON=<interpreter> chooses the Python of a new .venv
-#                                             REPORT=yes reports .venv even when there is nothing to do
+#   tools/setup.sh cpu|cuda [patterns|browser]   PYTHON=<interpreter> chooses the Python of a new .venv
+#                                                REPORT=yes reports .venv even when there is nothing to do
 #
-# With `patterns`, also install requirements/patterns.lock, whose pins agree with those of the other lock files.
+# With `patterns` or `browser`, also install that lock file of requirements/, whose pins agree with those of the others.
 #
 # No compiler is needed: every locked package has a wheel for CPython 3.11 to 3.13 on Linux x86_64, except
 # connection-pool (of snakemake), which is a single Python module.

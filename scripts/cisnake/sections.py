@@ -385,6 +385,7 @@ class ReportSection:
     """Section `report`."""
 
     top_genes: int
+    all_genes: bool
     top_motifs: int
 
 
@@ -445,9 +446,9 @@ def as_section(kind: type[Section], values: Mapping[str, Any], keys: Collection[
 
     Examples
     --------
-    >>> as_section(ReportSection, {"top_genes": 3, "top_motifs": 5})
-    ReportSection(top_genes=3, top_motifs=5)
-    >>> as_section(ReportSection, {"top_genes": 3, "top_motifs": 5}, ["top_genes"]).top_genes
+    >>> as_section(ReportSection, {"top_genes": 3, "all_genes": False, "top_motifs": 5})
+    ReportSection(top_genes=3, all_genes=False, top_motifs=5)
+    >>> as_section(ReportSection, {"top_genes": 3, "all_genes": False, "top_motifs": 5}, ["top_genes"]).top_genes
     3
     """
     section = object.__new__(kind)

@@ -64,6 +64,7 @@ def simulated(many: int) -> dict[str, Any]:
         "train": {"replicates": many},
         "attribution": {"contrasts": contrasts, "n_shards": many, "hypothetical": True},
         "motifs": {"patterns": {"discover": True}},
+        "report": {"all_genes": True},
     }
 
 

@@ -91,6 +91,7 @@ HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 EVALUATION_FILES = ("summary.json", "tasks.tsv", "contrasts.tsv", "genes.tsv", "predictions.h5ad")
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []
 BROWSER = expand(f"{R}/browser/{{name}}", name=["hub.txt", "genomes.txt", "trackDb.txt", "igv_session.xml"])
+CARDS = expand(f"{R}/report_data/{{contrast}}", contrast=CONTRASTS if config["report"]["all_genes"] else [])
 
 
 # Params that do not affect the result are functions of `output`: Snakemake does not rerun jobs when these change.

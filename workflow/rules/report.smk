@@ -117,6 +117,42 @@ rule write_browser_files:
         "{params.annotation} {params.tracks} --converted {params.converted} --output {params.folder} --log {log}"
 
 
+if config["report"]["all_genes"]:
+
+    rule write_cards:
+        input:
+            evaluations=expand(
+                f"{R}/evaluation/{{split}}/{{name}}",
+                split=config["evaluate"]["splits"],
+                name=EVALUATION_FILES,
+            ),
+            attributions=f"{R}/attributions/{{contrast}}.h5",
+            peaks=f"{R}/peaks/{{contrast}}.tsv",
+            motifs=expand(f"{R}/motifs/{{{{contrast}}}}/{{name}}.tsv", name=["hits", "enrichment"]),
+            genes=f"{R}/genes.tsv",
+            effects=EFFECTS,
+        output:
+            directory(f"{R}/report_data/{{contrast}}"),
+        log:
+            f"{R}/logs/write_cards/{{contrast}}.log",
+        benchmark:
+            f"{R}/benchmarks/write_cards/{{contrast}}.tsv"
+        conda:
+            "../../envs/report.yaml"
+        resources:
+            mem_mb=table_memory,
+            runtime=table_time,
+        params:
+            folder=subpath(input.genes, parent=True),
+            effects=optional("--effects", "effects"),
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/write_cards.py --config {params.config} --results {params.folder} "
+            "--contrast {wildcards.contrast} {params.effects} --output {output} --log {log}"
+
+
 rule write_report:
     input:
         RECOVERY,

@@ -124,6 +124,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     "measure_recovery": ProgramKeys((), ("attribution.contrasts",)),
     "write_report": ProgramKeys(("report",), ("run.name",)),
+    "write_cards": ProgramKeys((), ("evaluate.splits",)),
     "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),
 }
 

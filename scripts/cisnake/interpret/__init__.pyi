@@ -3,6 +3,7 @@ from .contrasts import each_group as each_group
 from .contrasts import resolve_contrast as resolve_contrast
 from .contrasts import resolve_contrasts as resolve_contrasts
 from .correctness import CORRECT as CORRECT
+from .correctness import POOR as POOR
 from .correctness import correct_by_chance as correct_by_chance
 from .correctness import judge_predictions as judge_predictions
 from .correctness import thirds as thirds

@@ -12,6 +12,9 @@ from .recovery import possible_pearson as possible_pearson
 from .recovery import read_expression as read_expression
 from .recovery import read_findings as read_findings
 from .recovery import read_true_effects as read_true_effects
+from .results import read_contrast as read_contrast
+from .results import read_evaluations as read_evaluations
+from .results import read_run_genes as read_run_genes
 from .terminal_scores import score_lines as score_lines
 from .words import count as count
 from .words import number as number

@@ -135,13 +135,13 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
     simulated = config is None or "simulate" in config["genome"]
     with_variants = simulated or config is None or "vcf" in config["variants"]
     return Results(
-        genes=_genes(folder),
+        genes=read_run_genes(folder),
         dropped=read_table(_required(folder / "genes_dropped.tsv", "select_genes")),
         summary=_read_json(_required(folder / "genes_summary.json", "select_genes")),
         trainings=_trainings(folder, config),
-        evaluations=_evaluations(folder, config["evaluate"]["splits"] if config else SPLIT_ORDER),
+        evaluations=read_evaluations(folder, config["evaluate"]["splits"] if config else SPLIT_ORDER),
         coverage=_coverage(folder, config),
-        contrasts=[_contrast(folder, path, config) for path in _attributions(folder, config)],
+        contrasts=[read_contrast(folder, path.stem, config) for path in _attributions(folder, config)],
         variants=_variants(variants, config, n_variants) if variants.is_file() and with_variants else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
     )
@@ -183,7 +183,8 @@ def _numbers(table: pd.DataFrame, text: Collection[str]) -> pd.DataFrame:
     return table
 
 
-def _genes(folder: Path) -> pd.DataFrame:
+def read_run_genes(folder: Path) -> pd.DataFrame:
+    """Read the genes of a run, genes.tsv in its folder."""
     path = _required(folder / "genes.tsv", "select_genes")
     return read_table(path, start="int64", end="int64", tss="int64", window_start="int64", window_end="int64", fold="int64")
 
@@ -207,7 +208,14 @@ def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]
     return trainings
 
 
-def _evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
+def read_evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:
+    """Read the scores of those splits that were evaluated, in the order of `SPLIT_ORDER`.
+
+    Raises
+    ------
+    InputError
+        No split was evaluated, or only some of the files of a split exist.
+    """
     evaluations = []
     for split in SPLIT_ORDER:
         if split not in splits:
@@ -240,8 +248,14 @@ def _coverage(folder: Path, config: Mapping[str, Any] | None) -> list[Coverage]:
     return coverage
 
 
-def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> ContrastResults:
-    name = path.stem
+def read_contrast(folder: Path, name: str, config: Mapping[str, Any] | None = None) -> ContrastResults:
+    """Read the results of a contrast; `config` as in `read_results`.
+
+    Raises
+    ------
+    InputError
+        A required file is missing.
+    """
     discovered = config is None or config.get("motifs", {}).get("patterns", {}).get("discover", False)
     with_patterns = discovered and (folder / "patterns" / name / "patterns.tsv").is_file()
     motifs = folder / "motifs" / name
@@ -250,7 +264,7 @@ def _contrast(folder: Path, path: Path, config: Mapping[str, Any] | None) -> Con
     scanned = hits.is_file() or enrichment.is_file()
     return ContrastResults(
         name,
-        AttributionFile(path),
+        AttributionFile(_required(folder / "attributions" / f"{name}.h5", "attribute_genes")),
         _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
         _required(hits, "enrich_motifs") if scanned else None,
         _numbers(read_table(_required(enrichment, "enrich_motifs")), ("motif_id", "motif_name", "cluster", "cluster_name"))

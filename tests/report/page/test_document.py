@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import html
 import json
 import re
@@ -18,8 +21,8 @@ import pytest
 from cisnake.files import read_table
 from cisnake.interpret.attribution.file import AttributionFile
 from cisnake.interpret.patterns import discover, files
-from cisnake.report import igv, shown_genes, words
-from cisnake.report.page import document, motifs
+from cisnake.report import words
+from cisnake.report.page import cards, document, motifs, programs
 
 from ...configured import configured
 
@@ -79,8 +82,10 @@ def test_the_page_is_well_formed_and_ids_are_unique(text):
     ids = [attrs["id"] for _, attrs in structure.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     for _, attrs in structure.tags:
-        if attrs.get("href", "").startswith("#"):
-            assert attrs["href"][1:] in ids, attrs
+        target = attrs.get("href", "")
+        # The address of a card is no element: a script draws it.
+        if target.startswith("#") and not target.startswith("#gene="):
+            assert target[1:] in ids, attrs
 
 
 def test_nothing_is_loaded_from_outside(text):
@@ -89,7 +94,9 @@ def test_nothing_is_loaded_from_outside(text):
         for key in ("src", "href", "srcset", "action"):
             assert attrs.get(key, "#").startswith(("#", "data:")), attrs
     # The policy of the page forbids requests by scripts.
-    assert f'<meta http-equiv="Content-Security-Policy" content="{html.escape(igv.POLICY)}"' in text.replace("&#39;", "&#x27;")
+    assert f'<meta http-equiv="Content-Security-Policy" content="{html.escape(programs.POLICY)}"' in text.replace(
+        "&#39;", "&#x27;"
+    )
     assert "@import" not in text and not re.search(r"url\((?!#)", text)
 
 
@@ -185,83 +192,71 @@ def test_checks_are_listed_for_each_contrast(text, whole):
         assert row[-2:] == [f"{len(peaks):,}", f"{(peaks['q_value'] <= 0.1).sum():,}"]
 
 
-def test_genes_of_each_contrast_are_the_largest_correct_held_out_ones(text, whole):
-    for i, contrast in enumerate(("acid", "heat")):
-        section = text.split(f'<h3 id="genes-{i}">')[1].split("<h3 id")[0].split("</section>")[0]
-        shown = re.findall(r'<span class="small">(Y\d+W)</span>', section)
-        table = AttributionFile(whole / f"attributions/{contrast}.h5").windows
+def unpack(packed: str) -> dict:
+    return json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
+
+
+def card_data(text: str) -> dict:
+    """Return the data of the genes section, with its tables unpacked."""
+    data = json.loads(re.search(r'<script type="application/json" id="card-data">(.*?)</script>', text)[1])
+    data["units"] = pd.DataFrame(**dict(zip(("columns", "data"), unpack(data["units"]).values(), strict=True)))
+    for contrast in data["contrasts"]:
+        table = unpack(contrast["table"])
+        contrast["table"] = pd.DataFrame(table["rows"], columns=table["columns"])
+        contrast["cards"] = {int(row): unpack(card) for row, card in contrast["cards"].items()}
+    return data
+
+
+def test_cards_are_of_the_largest_correct_held_out_genes(text, whole):
+    data = card_data(text)
+    for contrast in data["contrasts"]:
+        table = AttributionFile(whole / f"attributions/{contrast['name']}.h5").windows
         held_out = table[table["split"] != "train"]
         third = {name: pd.qcut(held_out[name].rank(), 3, labels=False) for name in ("measured", "predicted")}
         good = held_out[third["measured"] == third["predicted"]]
         best = pd.concat([good.nlargest(2, "predicted"), good.nsmallest(1, "predicted")])
-        assert shown == list(best["gene_id"])
-        for row in best.itertuples():
-            assert f"predicted {words.number(row.predicted)}, measured {words.number(row.measured)}" in section
-            assert f"window {row.chrom}:{row.start}–{row.end}" in section
-        assert section.count('class="logo"') == 3 and section.count("the model has seen this gene") == 0
+        ranked = contrast["table"].sort_values("rank")
+        assert list(data["units"]["gene_id"][ranked["unit"][:3]]) == list(best["gene_id"])
+        shown = [contrast["cards"][row] for row in ranked.index[:3]]
+        for card, row in zip(shown, best.itertuples(), strict=True):
+            assert card["gene"]["id"] == row.gene_id and card["gene"]["window"] == [row.start, row.end]
+            assert card["gene"]["unseen"] and card["gene"]["prediction"] == "correct"
+            assert (card["gene"]["predicted"], card["gene"]["measured"]) == pytest.approx(
+                (row.predicted, row.measured), rel=1e-3
+            )
         # Each peak has two hits and is labelled with the one with p = 1e-6.
-        hits = read_table(whole / f"motifs/{contrast}/hits.tsv", p_value="float")
-        logo = section.split('class="logo"')[1].split("</svg>")[0]
-        names = {label.split()[0] for label in re.findall(r'font-weight="bold">([^<]+)<', logo)}
-        assert names <= set(hits.loc[(hits["gene_id"] == shown[0]) & (hits["p_value"] < 1e-5), "motif_name"]) and names
+        hits = read_table(whole / f"motifs/{contrast['name']}/hits.tsv", p_value="float")
+        peaks = pd.DataFrame(shown[0]["peaks"]["rows"], columns=shown[0]["peaks"]["columns"])
+        names = {label.split()[0] for label in peaks["motif"]}
+        assert (
+            names <= set(hits.loc[(hits["gene_id"] == best["gene_id"].iloc[0]) & (hits["p_value"] < 1e-5), "motif_name"])
+            and names
+        )
 
 
-def test_logo_letters_are_the_sequence_of_the_gene(text, whole):
-    file = AttributionFile(whole / "attributions/acid.h5")
-    section = text.split('<h3 id="genes-0">')[1]
-    gene = re.search(r'<span class="small">(Y\d+W)</span>', section)[1]
-    attributions, codes = file.read_block(file.genes.index(gene), file.genes.index(gene) + 1)
-    scores = attributions[0].sum(axis=0)
-    first, last = shown_genes.best_region(scores)
-    drawn = re.findall(r"#base-([ACGT])", section.split('class="logo"')[1].split("</svg>")[0])
-    high = np.abs(scores[first:last]) * 110 / (scores[first:last].max() - scores[first:last].min()) >= 0.3
-    assert drawn == ["ACGT"[c] for c in codes[0][first:last][high]]
+def test_every_gene_is_listed_and_the_others_are_ranked_by_their_distance_from_the_median(text, whole):
+    data = card_data(text)
+    for contrast in data["contrasts"]:
+        file, table = AttributionFile(whole / f"attributions/{contrast['name']}.h5"), contrast["table"]
+        assert list(data["units"]["gene_id"][table["unit"]]) == file.genes and sorted(table["rank"]) == list(range(1, 41))
+        peaks = read_table(whole / f"peaks/{contrast['name']}.tsv")["gene_id"].value_counts()
+        assert list(table["peaks"]) == [peaks[gene] for gene in file.genes]
+        far = (table["predicted"] - table["predicted"].median()).abs()[table.sort_values("rank").index[3:]]
+        assert far.is_monotonic_decreasing
 
 
-def test_best_region_agrees_with_brute_force():
-    rng = np.random.default_rng(0)
-    for length in (5, 110, 111, 300):
-        scores = rng.standard_normal(length)
-        sums = [np.abs(scores[i : i + 110]).sum() for i in range(max(length - 110, 0) + 1)]
-        start = int(np.argmax(sums))
-        assert shown_genes.best_region(scores) == (start, min(start + 110, length))
+def test_the_page_has_the_chosen_genes_in_all_contrasts_unless_these_are_many(whole, monkeypatch):
+    def shown(text: str) -> list[set[str]]:
+        data = card_data(text)
+        return [{card["gene"]["id"] for card in contrast["cards"].values()} for contrast in data["contrasts"]]
 
-
-def windows(predicted, measured, split) -> pd.DataFrame:
-    ids = [f"g{i}" for i in range(len(predicted))]
-    return pd.DataFrame({"gene_id": ids, "predicted": predicted, "measured": measured, "split": split})
-
-
-def test_choice_of_genes_prefers_held_out_then_seen_then_wrong_at_either_end():
-    predicted = [9.0, 8.0, 7.0, 6.0, -6.0, -7.0, -8.0, 0.5, 0.4, 20.0]
-    measured = [9.0, -8.0, 7.0, 6.0, -6.0, -7.0, 8.0, 0.5, 0.4, np.nan]
-    split = ["train", "test", "test", "test", "test", "test", "test", "train", "train", "test"]
-    table = windows(predicted, measured, split)
-    chosen, how = shown_genes.choose_shown_genes(table, 10)
-    of_ends = {gene: table["prediction"] for gene, table in chosen.set_index("gene_id").iterrows()}
-    assert next(iter(of_ends)) == "g2" and of_ends["g1"] == "poor" and of_ends["g9"] == "not_measured"
-    high = [gene for gene in of_ends if predicted[int(gene[1:])] > np.median(predicted)]
-    assert list(of_ends)[: len(high)] == high, "the high end comes first"
-    ranks = [{"correct": 0 if split[int(gene[1:])] == "test" else 1}.get(of_ends[gene], 2) for gene in high]
-    assert ranks == sorted(ranks) and set(ranks) == {0, 1, 2}
-    few = shown_genes.choose_shown_genes(table, 4)[0]["predicted"] - np.median(predicted)
-    assert (few.iloc[:2] > 0).all() and (few.iloc[2:] < 0).all()
-    assert "of the training split, which the model has seen" in how and "predicted poorly or not measured" in how
-
-
-def test_an_offset_of_the_contrast_does_not_change_the_choice():
-    rng = np.random.default_rng(0)
-    measured = rng.normal(size=60)
-    predicted = 0.5 * measured + rng.normal(size=60)
-    plain, how = shown_genes.choose_shown_genes(windows(predicted, measured, "test"), 10)
-    moved, how_moved = shown_genes.choose_shown_genes(windows(predicted + 100, measured - 3, "test"), 10)
-    assert list(plain["gene_id"]) == list(moved["gene_id"]) and how == how_moved
-
-
-def test_one_end_fills_the_places_of_the_other():
-    table = windows([1.0, 1.0, 1.0, 5.0], [1.0, 1.0, 1.0, 5.0], "test")
-    assert sorted(shown_genes.choose_shown_genes(table, 4)[0]["gene_id"]) == ["g0", "g1", "g2", "g3"]
-    assert len(shown_genes.choose_shown_genes(table, 2)[0]) == 2
+    acid, heat = shown(write(whole, n_genes=3))
+    assert acid == heat and 3 < len(acid) <= 6
+    monkeypatch.setattr(cards, "MAX_CARDS", 2 * len(acid) - 1)
+    first, second = shown(write(whole, n_genes=3))
+    assert len(first) == len(second) == 3 and first | second == acid
+    monkeypatch.setattr(cards, "PAGE_BYTES", 10)
+    assert [len(genes) for genes in shown(write(whole, n_genes=3))] == [1, 1], "one card per contrast, however large"
 
 
 def test_hostile_names_are_escaped(tmp_path, make_results):
@@ -273,18 +268,21 @@ def test_hostile_names_are_escaped(tmp_path, make_results):
     text = write(results, config=CONFIG | {"evaluate": {"splits": ["test"]}, "evil": evil}, n_genes=4)
     structure = Structure(text)
     scripts = [attrs.get("id") for tag, attrs in structure.tags if tag == "script"]
-    assert scripts == ["igv-views", "igv-style", "igv-library", None], "only those of the browser"
+    assert scripts == ["datatables", "igv-library", "igv-style", "card-data", *[None] * 5], "only those of the page"
     assert "img" not in {tag for tag, _ in structure.tags} and not structure.errors
     assert "&lt;script&gt;" in text
-    headings = re.findall(r"<h4>.*?</h4>", text, re.S)
-    assert len(headings) == 8 and any("{{ 7 * 7 }}" in heading for heading in headings)
+    data = card_data(text)
+    assert set(data["units"]["gene_name"]) == set(names)
+    assert {card["gene"]["name"] for card in data["contrasts"][0]["cards"].values()} <= set(names)
 
 
-def test_genes_of_the_training_split_are_flagged(tmp_path, make_results):
-    results = make_results(tmp_path / "run", n_genes=8, contrasts=("acid",), splits=("test",))
-    shown = write(results, n_genes=8).split('<h3 id="genes-0">')[1]
-    table = AttributionFile(results / "attributions/acid.h5").windows
-    assert shown.count("train: the model has seen this gene") == (table["split"] == "train").sum() > 0
+def test_libraries_are_the_released_versions():
+    table = (programs.ASSETS / "README.md").read_text()
+    for name in programs.LIBRARIES.values():
+        digest = hashlib.sha256((programs.ASSETS / name).read_bytes()).hexdigest()
+        assert re.search(rf"`{re.escape(name)}` .*\d+\.\d+\.\d+.*MIT.*`{digest}`", table), f"{name}: {digest}"
+        assert "MIT" in (programs.ASSETS / f"{name.partition('.')[0]}.LICENSE").read_text()
+    assert "default-src 'none'" in programs.POLICY and "http" not in programs.POLICY_WITH_FILES
 
 
 def test_missing_optional_parts_are_not_shown(results):
@@ -386,8 +384,7 @@ def test_a_model_that_must_not_be_interpreted_opens_the_page_with_its_verdict(re
     text = write(results, n_genes=1)
     first = text.index('class="alert"')
     assert f"The model is {verdict} on held-out genes" in text[first:] and first < text.index('class="tiles"')
-    for section in ("browse", "variants"):
-        assert f"The prediction of levels is {verdict}" in text.split(f'<section id="{section}">')[1].split("</section>")[0]
+    assert f"The prediction of levels is {verdict}" in text.split('<section id="variants">')[1].split("</section>")[0]
 
 
 @pytest.mark.parametrize(
@@ -421,8 +418,8 @@ def test_contrasts_that_must_not_be_interpreted_carry_their_verdict_everywhere(t
     head, rest = text.split('class="tiles"')[0], text.split('id="trust"')[1]
     assert "The contrast acid is predicted no better than by the mean." in head and "heat" not in head.split('id="headline"')[1]
     for section in ("motifs", "genes"):
-        acid, heat = rest.split(f'<h3 id="{section}-0"')[1].split(f'<h3 id="{section}-1"')
-        assert 'class="alert"' in acid and 'class="alert"' not in heat.split("</section>")[0]
+        acid, heat = rest.split(f'<section id="{section}"')[1].split("</section>")[0].split("<h3")[1:]
+        assert 'class="alert"' in acid and 'class="alert"' not in heat.split("<noscript>")[0]
     assert rest.split("</table>")[0].count('badge warn">no better than the mean') == 1
 
 

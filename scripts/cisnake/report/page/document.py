@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.data import read_meme
-from cisnake.report import igv
+from cisnake.report.page.cards import show_cards
 from cisnake.report.page.contrasts import show_contrasts
 from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
+from cisnake.report.page.programs import POLICY, POLICY_WITH_FILES
 from cisnake.report.page.scores import show_coverage, show_evaluation
 from cisnake.report.page.shell import html_environment
 from cisnake.report.page.training import show_training
@@ -29,8 +30,9 @@ def write_report(
     motifs: Path,
     title: str,
     config: Mapping[str, Any] | None = None,
-    n_genes: int = 10,
+    n_genes: int = 25,
     n_motifs: int = 10,
+    all_genes: bool = False,
 ) -> str:
     """Render the report of a run as a self-contained HTML page.
 
@@ -48,7 +50,9 @@ def write_report(
         Configuration of the run, shown at the end of the page. Default None: the configuration is unknown, and all results in
         the folder are shown.
     n_genes, n_motifs: int
-        Maximum number of genes and of motif clusters to show per contrast. Default 10.
+        Maximum number of genes whose cards are in the page (default 25), and of motif clusters (default 10), for each contrast.
+    all_genes: bool
+        Whether the cards of all genes lie beside the page, as `write_card_files` writes them. Default False.
 
     Raises
     ------
@@ -57,10 +61,12 @@ def write_report(
     """
     results = read_results(folder, config)
     matrices = {motif.id: motif for motif in read_meme(motifs)} if results.contrasts else {}
-    contrasts = show_contrasts(results, matrices, folder / "variants/effects.tsv", n_genes, n_motifs)
+    contrasts = show_contrasts(results, matrices, n_motifs)
+    effects = folder / "variants/effects.tsv" if results.variants else None
     page = html_environment().get_template("page.html")
     return page.render(
         title=title,
+        policy=POLICY_WITH_FILES if all_genes else POLICY,
         main=results.evaluations[0],
         recovery=results.recovery,
         recovery_json=_json(results.recovery),
@@ -73,7 +79,7 @@ def write_report(
         coverage=[show_coverage(coverage) for coverage in results.coverage],
         contrasts=contrasts,
         quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
-        browser=igv.browser_section([view for contrast in contrasts for view in contrast["views"]]),
+        cards=show_cards(results, n_genes, effects, all_genes) if contrasts else None,
         variants=show_variants(results.variants, results.genes),
         versions=list_versions(),
         config=_json(config),

@@ -7,9 +7,9 @@ from pathlib import Path
 import jinja2
 
 from cisnake.evaluate import NOT_TO_INTERPRET
-from cisnake.report import figures, igv, logos
+from cisnake.report import logos
+from cisnake.report.page import programs
 from cisnake.report.page.trust import MAX_CONTRASTS
-from cisnake.report.shown_genes import LOGO_BASES
 from cisnake.report.thresholds import ENRICHED_Q, SURE_Q
 from cisnake.report.words import count, number, share, signed
 
@@ -27,11 +27,12 @@ def html_environment() -> jinja2.Environment:
     )
     environment.filters.update(num=number, count=count, share=share, signed=signed)
     environment.globals.update(
-        policy=igv.POLICY,
+        policy=programs.POLICY,
+        embed_programs=programs.embed_programs,
+        embed_libraries=programs.embed_libraries,
+        embed_igv_style=programs.embed_igv_style,
         definitions=logos.definitions(),
         colours=logos.COLOURS,
-        logo_bases=LOGO_BASES,
-        track_bins=figures.TRACK_BINS,
         enriched_q=ENRICHED_Q,
         not_to_interpret=NOT_TO_INTERPRET,
         max_contrasts=MAX_CONTRASTS,

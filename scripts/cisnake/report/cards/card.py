@@ -1,11 +1,12 @@
-"""Views for the genome browser of the report: the window of a gene with its features, on the forward strand of the genome.
+"""The card of a gene in a contrast: its window on the forward strand, its features, and its predictions.
 
-igv-reports also extracts such slices from files, but it does not read BigWig and so cannot show attributions as letters.
+The report draws cards on demand, and shows the same data in igv.js. igv-reports also extracts such slices from files, but it
+does not read BigWig and so cannot show attributions as letters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pandas as pd
 
 from cisnake.data.genome import decode, reverse_complement, to_genome
 from cisnake.files import read_chunks
+from cisnake.report.cards.shown_genes import ShownGene
 from cisnake.report.figures import BLUE, VERMILION
-from cisnake.report.shown_genes import ShownGene
 
 MAX_SHOWN_BASES = 20_000
 # Hits of similar motifs overlap, so only this many are shown per peak.
@@ -28,28 +29,32 @@ VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task"
 
 
 @dataclass(frozen=True)
-class View:
-    """The data that the browser shows for one gene in one contrast, on the forward strand of the genome.
+class Card:
+    """What the report shows for one gene in one contrast, on the forward strand of the genome.
 
     Attributes
     ----------
-    contrast, label: str
-        Displayed names of the contrast and of the gene.
+    contrast: str
+    gene: dict
+        id, name, strand, split, unseen, prediction, predicted, measured, window (start and end), tss and region (both `None`
+        without a TSS or without attribution), for the heading.
     chrom: str
     start, end: int
         The displayed region, 0-based and half-open.
     focus: tuple of int
-        The start and end of the part at which the browser opens.
+        The start and end of the part at which the picture opens.
     sequence: str, length=end - start
     scores: numpy.ndarray, shape=(end - start,), dtype=float32
         Attribution of each base.
     genes, peaks, hits, variants: pandas.DataFrame
-        One row per feature for igv.js: start, end, name and further columns. igv.js interprets `strand` and `color`, and
-        displays the others as they are.
+        One row per feature: start, end, name and further columns. igv.js interprets `strand` and `color`, and displays the
+        others as they are.
+    tasks: pandas.DataFrame
+        task, measured, predicted and on (whether the contrast counts the task positively, negatively or not: 1, -1, 0).
     """
 
     contrast: str
-    label: str
+    gene: Mapping[str, Any]
     chrom: str
     start: int
     end: int
@@ -60,10 +65,16 @@ class View:
     peaks: pd.DataFrame
     hits: pd.DataFrame
     variants: pd.DataFrame
+    tasks: pd.DataFrame
 
 
-def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
-    """Convert the gene-oriented window of a gene to a view on the forward strand of the genome.
+NO_TASKS = pd.DataFrame({"task": [], "measured": [], "predicted": [], "on": []})
+
+
+def make_card(
+    contrast: str, gene: ShownGene, annotation: pd.DataFrame, labels: Mapping[str, str], tasks: pd.DataFrame = NO_TASKS
+) -> Card:
+    """Convert the gene-oriented window of a gene to a card on the forward strand of the genome.
 
     Of windows longer than `MAX_SHOWN_BASES`, only that many bases around the region are shown.
 
@@ -73,7 +84,11 @@ def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
     gene: ShownGene
         For each peak, the `HITS_OF_PEAK` hits with the smallest p-values are shown. NaN scores count as 0.
     annotation: pandas.DataFrame
-        All genes of the run, with columns gene_id, gene_name, chrom, start, end, strand.
+        Genes of the run on the chromosome of the gene, with columns gene_id, gene_name, chrom, start, end, strand.
+    labels: mapping of str to str
+        Motif that is written at a peak, by peak_id.
+    tasks: pandas.DataFrame
+        As `Card.tasks`. Default: none.
     """
     window, forward = gene.window, gene.window["strand"] == "+"
     middle = sum(gene.region) // 2
@@ -81,22 +96,42 @@ def make_view(contrast: str, gene: ShownGene, annotation: pd.DataFrame) -> View:
     last = min(first + MAX_SHOWN_BASES, len(gene.scores))
     (start, end), focus = _on_genome(window, first, last), _on_genome(window, *gene.region)
     codes, scores = gene.codes[first:last], np.nan_to_num(gene.scores[first:last].astype(np.float32))
-    genes = _gene_features(annotation[annotation["chrom"] == window["chrom"]], window["gene_id"])
-    tables = {"genes": genes, "peaks": _peak_features(gene), "hits": _hit_features(gene), "variants": _variant_features(gene)}
+    near = annotation[(annotation["start"] < end) & (annotation["end"] > start)]
+    tables = {"peaks": _peak_features(gene, labels), "hits": _hit_features(gene), "variants": _variant_features(gene)}
     within = {
         kind: table[(table["start"] < end) & (table["end"] > start)].reset_index(drop=True) for kind, table in tables.items()
     }
-    return View(
+    return Card(
         contrast=contrast,
-        label=_label(within["genes"], window["gene_id"]),
+        gene=_heading(gene, annotation),
         chrom=window["chrom"],
         start=int(start),
         end=int(end),
         focus=(int(focus[0]), int(focus[1])),
         sequence=decode(codes if forward else reverse_complement(codes)),
         scores=scores if forward else scores[::-1],
+        genes=_gene_features(near, window["gene_id"]).reset_index(drop=True),
+        tasks=tasks,
         **within,
     )
+
+
+def _heading(gene: ShownGene, annotation: pd.DataFrame) -> dict[str, Any]:
+    window = gene.window
+    names = annotation.loc[annotation["gene_id"] == window["gene_id"], "gene_name"]
+    tss, _ = _on_genome(window, int(window["mask_start"]), int(window["mask_start"]) + 1)
+    return {
+        "id": window["gene_id"],
+        "name": (names.iloc[0] if len(names) else "") or window["gene_id"],
+        "strand": window["strand"],
+        "split": window["split"],
+        "unseen": bool(window["unseen"]),
+        "prediction": window["prediction"],
+        "predicted": float(window["predicted"]),
+        "measured": float(window["measured"]),
+        "window": [int(window["start"]), int(window["end"])],
+        "tss": int(tss),
+    }
 
 
 def _on_genome(window: pd.Series, first: Any, last: Any) -> tuple[Any, Any]:
@@ -115,24 +150,19 @@ def _gene_features(annotation: pd.DataFrame, gene_id: str) -> pd.DataFrame:
     return annotation[["start", "end", "strand", "gene_id"]].assign(name=names, color=colours)
 
 
-def _label(genes: pd.DataFrame, gene_id: str) -> str:
-    """Return the name and id of a gene, or only its id if it has no other name or is outside the displayed region."""
-    names = genes["name"][genes["gene_id"] == gene_id]
-    return gene_id if names.empty or names.iloc[0] == gene_id else f"{names.iloc[0]} ({gene_id})"
-
-
-def _peak_features(gene: ShownGene) -> pd.DataFrame:
+def _peak_features(gene: ShownGene, labels: Mapping[str, str]) -> pd.DataFrame:
     peaks = gene.peaks
     return _features(gene.window, peaks).assign(
         name=[_signed(value) for value in peaks["attribution"]],
         color=np.where(peaks["attribution"] > 0, BLUE, VERMILION),
+        motif=[labels.get(peak, "") for peak in peaks["peak_id"]],
         **{column: peaks[column] for column in ("p_value", "q_value") if column in peaks},
     )
 
 
 def _hit_features(gene: ShownGene) -> pd.DataFrame:
     hits = pd.DataFrame(columns=list(SHOWN_HIT_COLUMNS)) if gene.hits is None else gene.hits
-    best = hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
+    best = strongest_hits(hits)
     orientation = best["orientation"]
     return _features(gene.window, best).assign(
         name=best["motif_name"],
@@ -140,6 +170,11 @@ def _hit_features(gene: ShownGene) -> pd.DataFrame:
         motif=best["motif_id"],
         p_value=best["p_value"],
     )
+
+
+def strongest_hits(hits: pd.DataFrame) -> pd.DataFrame:
+    """Return the `HITS_OF_PEAK` hits of each peak with the smallest p-values; columns as `SHOWN_HIT_COLUMNS`."""
+    return hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
 
 
 def _variant_features(gene: ShownGene) -> pd.DataFrame:

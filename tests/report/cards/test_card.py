@@ -1,4 +1,4 @@
-"""Views of genes for the embedded browser are the same for both strands, and cover the right region."""
+"""Cards of genes are the same for both strands, and cover the right region."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from cisnake import files
 from cisnake.data.genome.bases import decode, reverse_complement
-from cisnake.report import igv_views
-from cisnake.report.igv_views import make_view, read_strongest_effects
-from cisnake.report.shown_genes import ShownGene
+from cisnake.report.cards import card
+from cisnake.report.cards.card import make_card, read_strongest_effects
+from cisnake.report.cards.shown_genes import ShownGene
 
 LENGTH = 60
 RNG = np.random.default_rng(8)
@@ -24,7 +24,9 @@ GENES = pd.DataFrame(
         "strand": ["+", "-", "-", "+", "+"],
     }
 )  # fmt: skip
-PEAKS = pd.DataFrame({"start": [110, 130], "end": [118, 139], "attribution": [1.234567, -0.5], "p_value": [1e-9, np.nan]})
+PEAKS = pd.DataFrame(
+    {"peak_id": ["p", "q"], "start": [110, 130], "end": [118, 139], "attribution": [1.234567, -0.5], "p_value": [1e-9, np.nan]}
+)
 HITS = pd.DataFrame(
     {
         "start": [112, 113, 114, 115, 131], "end": [118, 119, 120, 121, 137], "strand": list("++-+-"),
@@ -38,10 +40,11 @@ VARIANTS = pd.DataFrame(
         "gene_id": "g", "task": ["t <1>", "u"], "effect_mean": [0.5, -0.25],
     }
 )  # fmt: skip
+FOUR_GENES = GENES.head(4)
 
 
-def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.DataFrame = GENES, **options) -> igv_views.View:
-    """Return the view of a gene on one of the strands of the same genome."""
+def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.DataFrame = FOUR_GENES, **options) -> card.Card:
+    """Return the card of a gene on one of the strands of the same genome."""
 
     def oriented(table: pd.DataFrame) -> pd.DataFrame:
         first, last = (table["start"] - 100, table["end"] - 100)
@@ -52,24 +55,32 @@ def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.Data
     forward = strand == "+"
     hits = oriented(HITS)
     hits["orientation"] = hits.pop("strand") if forward else hits.pop("strand").map({"+": "-", "-": "+"})
-    window = pd.Series({"gene_id": "g", "chrom": "chr1", "start": 100, "end": 160, "strand": strand})
+    window = pd.Series(
+        {
+            "gene_id": "g", "chrom": "chr1", "start": 100, "end": 160, "strand": strand, "mask_start": 50, "split": "test",
+            "unseen": True, "prediction": "poor", "predicted": 1.5, "measured": np.nan,
+        }
+    )  # fmt: skip
     low, high = (region[0] - 100, region[1] - 100)
     arguments = {
         "codes": CODES if forward else reverse_complement(CODES), "scores": SCORES if forward else SCORES[::-1],
         "region": (low, high) if forward else (LENGTH - high, LENGTH - low), "peaks": oriented(PEAKS), "hits": hits,
         "variants": VARIANTS,
     }  # fmt: skip
-    return make_view("liver", ShownGene(window, **(arguments | options)), genes)
+    return make_card("liver", ShownGene(window, **(arguments | options)), genes, {"p": "RAP1 →"})
 
 
 @pytest.mark.parametrize("strand", "+-")
-def test_a_view_is_on_the_forward_strand(strand):
+def test_a_card_is_on_the_forward_strand(strand):
     found = view(strand)
     assert (found.chrom, found.start, found.end, found.focus) == ("chr1", 100, 160, (108, 120))
     assert found.sequence == decode(CODES) and np.array_equal(found.scores, SCORES)
-    assert found.label == "Name (g)" and found.contrast == "liver"
+    assert (found.gene["id"], found.gene["name"], found.contrast) == ("g", "Name", "liver")
+    # The 51st base of the window, counted on the strand of the gene.
+    assert found.gene["tss"] == (150 if strand == "+" else 109) and found.gene["window"] == [100, 160]
+    assert list(found.peaks["motif"]) == ["RAP1 →", ""]
     assert found.peaks[["start", "end", "name"]].to_numpy().tolist() == [[110, 118, "+1.23"], [130, 139, "−0.5"]]
-    assert list(found.peaks["color"]) == [igv_views.BLUE, igv_views.VERMILION]
+    assert list(found.peaks["color"]) == [card.BLUE, card.VERMILION]
     hits = found.hits.sort_values("start")
     assert hits[["start", "end", "name", "strand"]].to_numpy().tolist() == [
         [112, 118, "A", "+"], [113, 119, "B", "+"], [114, 120, "C", "-"], [131, 137, "E", "-"],
@@ -82,7 +93,7 @@ def test_a_view_is_on_the_forward_strand(strand):
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize(("region", "expected"), [((100, 104), (100, 120)), ((156, 160), (140, 160)), ((128, 134), (121, 141))])
 def test_a_long_window_is_cropped_around_the_region(monkeypatch, strand, region, expected):
-    monkeypatch.setattr(igv_views, "MAX_SHOWN_BASES", 20)
+    monkeypatch.setattr(card, "MAX_SHOWN_BASES", 20)
     found = view(strand, region)
     start, end = expected
     assert (found.start, found.end, found.focus) == (start, end, region)
@@ -94,8 +105,8 @@ def test_a_long_window_is_cropped_around_the_region(monkeypatch, strand, region,
 
 
 def test_a_gene_without_peaks_hits_variants_and_annotation():
-    found = view(peaks=PEAKS.assign(window_start=0, window_end=0).head(0), hits=None, variants=None, genes=GENES.tail(2))
-    assert found.label == "g" and not len(found.peaks) + len(found.hits) + len(found.variants) + len(found.genes)
+    found = view(peaks=PEAKS.assign(window_start=0, window_end=0).head(0), hits=None, variants=None, genes=GENES.iloc[3:4])
+    assert found.gene["name"] == "g" and not len(found.peaks) + len(found.hits) + len(found.variants) + len(found.genes)
     assert np.array_equal(view(scores=np.where(SCORES > 0, np.nan, SCORES)).scores, np.minimum(SCORES, 0))
 
 

@@ -32,7 +32,7 @@ class ShownGene:
     hits: pandas.DataFrame, optional
         Hits in the peaks, as returned by `results.read_hits_of_genes`. Default None: motifs were not scanned for.
     variants: pandas.DataFrame, optional
-        As returned by `igv_views.read_strongest_effects`. Default None: no variants were scored.
+        As returned by `read_strongest_effects`. Default None: no variants were scored.
     """
 
     window: pd.Series

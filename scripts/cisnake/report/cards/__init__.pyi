@@ -1,0 +1,12 @@
+from .card import GREY as GREY
+from .card import SLATE as SLATE
+from .files import CARD_FILES as CARD_FILES
+from .files import block_rows as block_rows
+from .files import write_card_files as write_card_files
+from .packing import pack_bytes as pack_bytes
+from .packing import pack_card as pack_card
+from .packing import pack_json as pack_json
+from .packing import pack_table as pack_table
+from .reader import CardReader as CardReader
+from .shown_genes import LOGO_BASES as LOGO_BASES
+from .shown_genes import choose_shown_genes as choose_shown_genes
