@@ -14,8 +14,8 @@ from cisnake.interpret import CORRECT, POOR
 from cisnake.report.cards import CARD_FILES, CardReader, block_rows, choose_shown_genes, pack_card, pack_table
 from cisnake.report.results import ContrastResults, Results
 
-# Limits for the cards in the page: their bytes, shared equally by the contrasts, and the number of cards in contrasts other than
-# the one for which a gene was chosen.
+# Limits for the cards in the page: their bytes, shared equally by the contrasts; and the number of cards in contrasts other
+# than that for which a gene was chosen.
 PAGE_BYTES = 12_000_000
 MAX_CARDS = 2_000
 
