@@ -8,6 +8,8 @@ figures included, that works offline.
 from __future__ import annotations
 
 import argparse
+import os
+import time
 from pathlib import Path
 
 from cisnake import configuration, program
@@ -28,7 +30,10 @@ def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "write_report")
     config = configuration.read_file(args.config) if args.config else None
     title, shown = configured.run.name or args.results.name, configured.report
-    html = write_report(args.results, args.motifs, title, config, shown.top_genes, shown.top_motifs, shown.all_genes)
+    # https://reproducible-builds.org/specs/source-date-epoch: the date that a reproducible build sets.
+    written = time.gmtime(float(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
+    date = time.strftime("%Y-%m-%d", written)
+    html = write_report(args.results, args.motifs, title, config, shown.top_genes, shown.top_motifs, shown.all_genes, date)
     with write_whole(args.output) as part:
         part.write_text(html, encoding="utf-8")
     program.log.info("wrote %s, %.1f MB", args.output, len(html.encode()) / 1e6)

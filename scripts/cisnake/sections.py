@@ -71,6 +71,7 @@ class GenomeSection:
 
     fasta: Source
     assembly: str | None
+    organism: str | None
     simulate: SimulateSection | None
 
 
@@ -178,6 +179,7 @@ class TargetsSection:
     tasks: Source
     task_columns: TaskColumnsSection
     transform: str | Names
+    unit: str | None
     library: str
     tracks: str | None
     bin_size: int

@@ -123,7 +123,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
         _MODELS,
     ),
     "measure_recovery": ProgramKeys((), ("attribution.contrasts",)),
-    "write_report": ProgramKeys(("report",), ("run.name",)),
+    "write_report": ProgramKeys(("report", "genome.organism", "targets.unit"), ("run.name",)),
     "write_cards": ProgramKeys((), ("evaluate.splits",)),
     "write_browser_files": ProgramKeys(("genome.assembly",), ("run.name", "run.data_dir", "attribution.contrasts")),
 }

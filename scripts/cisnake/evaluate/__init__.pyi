@@ -38,5 +38,6 @@ from .scores import summarize_scores as summarize_scores
 from .seen_genes import find_seen_genes as find_seen_genes
 from .seen_genes import score_unseen_genes as score_unseen_genes
 from .seen_genes import score_without_background as score_without_background
+from .verdicts import AT_BASELINE as AT_BASELINE
 from .verdicts import NOT_TO_INTERPRET as NOT_TO_INTERPRET
 from .verdicts import judge as judge

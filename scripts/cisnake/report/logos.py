@@ -94,18 +94,23 @@ def draw_matrix(probabilities: np.ndarray, title: str, height: int = 36, column:
     height, column: int
         Height of the logo (2 bits) and width of one position, in pixels.
     """
-    letters = []
+    width = len(probabilities) * column
+    return Markup(
+        f'<svg class="matrix" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f"<title>{escape(title)}</title>{matrix_letters(probabilities, height, column)}</svg>"
+    )
+
+
+def matrix_letters(probabilities: np.ndarray, height: float, column: float) -> Markup:
+    """Return the letters of `draw_matrix` as parts of an SVG."""
+    letters: list[str] = []
     for i, row in enumerate(letter_heights(probabilities) / 2 * height):
         y = float(height)
         for base in np.argsort(row, kind="stable"):
             if row[base] >= 0.3:
                 letters.append(_letter(BASES[base], i * column, y, column * 0.95, row[base]))
                 y -= row[base]
-    width = len(probabilities) * column
-    return Markup(
-        f'<svg class="matrix" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f"<title>{escape(title)}</title>{''.join(letters)}</svg>"
-    )
+    return Markup("".join(letters))
 
 
 def draw_attribution(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,13 +25,14 @@ def show_contrasts(results: Results, matrices: Mapping[str, Motif], n_motifs: in
         Maximum number of motif clusters to show per contrast.
     """
     scored = results.evaluations[0].contrasts
-    verdicts = dict(zip(scored["contrast"], scored["verdict"], strict=True))
+    scores = scored.set_index("contrast")[["verdict", "pearson", "pearson_low", "pearson_high"]].to_dict("index")
+    unknown = {"verdict": "", "pearson": math.nan, "pearson_low": math.nan, "pearson_high": math.nan}
     return [
         {
             "index": i,
             "name": contrast.name,
             "attrs": contrast.attributions.attrs,
-            "verdict": verdicts.get(contrast.name, ""),
+            **scores.get(contrast.name, unknown),
             **_count_peaks(contrast),
             **show_motifs(contrast, matrices, n_motifs),
         }

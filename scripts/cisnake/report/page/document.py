@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cisnake.data import read_meme
+from cisnake.report.page.about import describe_run
 from cisnake.report.page.cards import show_cards
+from cisnake.report.page.cautions import describe_certainty, list_cautions
 from cisnake.report.page.contrasts import show_contrasts
 from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
+from cisnake.report.page.methods import write_methods
+from cisnake.report.page.motifs import show_effect_map
 from cisnake.report.page.programs import POLICY, POLICY_WITH_FILES
 from cisnake.report.page.scores import show_coverage, show_evaluation
 from cisnake.report.page.shell import html_environment
@@ -23,6 +27,7 @@ from cisnake.report.page.trust import draw_quality
 from cisnake.report.page.variants import show_variants
 from cisnake.report.page.versions import list_versions
 from cisnake.report.results import read_results
+from cisnake.report.units import label_unit
 
 
 def write_report(
@@ -33,10 +38,11 @@ def write_report(
     n_genes: int = 25,
     n_motifs: int = 10,
     all_genes: bool = False,
+    written: str | None = None,
 ) -> str:
     """Render the report of a run as a self-contained HTML page.
 
-    The page contains no dates and no paths, so identical results give identical bytes.
+    The page contains no paths, and no date but `written`: identical results give identical bytes on the same day.
 
     Parameters
     ----------
@@ -53,6 +59,8 @@ def write_report(
         Maximum number of genes whose cards are in the page (default 25), and of motif clusters (default 10), for each contrast.
     all_genes: bool
         Whether the cards of all genes lie beside the page, as `write_card_files` writes them. Default False.
+    written: str, optional
+        Date of the report. Default None: not shown.
 
     Raises
     ------
@@ -64,6 +72,7 @@ def write_report(
     contrasts = show_contrasts(results, matrices, n_motifs)
     effects = folder / "variants/effects.tsv" if results.variants else None
     page = html_environment().get_template("page.html")
+    methods, works = write_methods(results, config)
     return page.render(
         title=title,
         policy=POLICY_WITH_FILES if all_genes else POLICY,
@@ -72,6 +81,12 @@ def write_report(
         recovery_json=_json(results.recovery),
         headline=write_headline(results),
         warnings=warnings(results),
+        about=describe_run(results, config, written),
+        certainty=describe_certainty(contrasts),
+        cautions=list_cautions(results, contrasts),
+        effect_map=show_effect_map(results, matrices, label_unit(config)),
+        methods=methods,
+        works=works,
         inputs=show_inputs(results),
         training=show_training(results.trainings),
         folds=len({training.fold for training in results.trainings}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cisnake.evaluate import NOT_TO_INTERPRET
@@ -71,14 +72,23 @@ def warnings(results: Results) -> list[str]:
     for verdict in NOT_TO_INTERPRET:
         names = main.contrasts.loc[main.contrasts["verdict"] == verdict, "contrast"].tolist()
         if names:
-            shown = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
-            is_or_are = "The contrast" if len(names) == 1 else "The contrasts"
             found.append(
-                f"{is_or_are} {shown} {'is' if len(names) == 1 else 'are'} predicted {_PREDICTED[verdict]}. "
-                "Do not interpret the peaks, motifs and genes of "
+                f"{name_contrasts(names)} predicted {_PREDICTED[verdict]}. Do not interpret the peaks, motifs and genes of "
                 f"{'this contrast' if len(names) == 1 else 'these contrasts'}."
             )
     return found
+
+
+def name_contrasts(names: Sequence[str]) -> str:
+    """Return the beginning of a sentence about contrasts.
+
+    Examples
+    --------
+    >>> name_contrasts(["heat"]), name_contrasts(["heat", "acid"])
+    ('The contrast heat is', 'The contrasts heat, acid are')
+    """
+    shown = ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
+    return f"The contrast {shown} is" if len(names) == 1 else f"The contrasts {shown} are"
 
 
 def _seen(summary: dict[str, Any]) -> list[str]:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from cisnake.data import Motif
 from cisnake.interpret.patterns import read_patterns
-from cisnake.report import logos
-from cisnake.report.results import ContrastResults
+from cisnake.report import effect_map, logos
+from cisnake.report.results import ContrastResults, Results
 from cisnake.report.thresholds import ENRICHED_Q
 
-MAX_PAIRS = 10
+MAX_DRIVERS, MAX_PAIRS = 3, 10
 
 
 def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> dict[str, Any]:
@@ -36,9 +37,26 @@ def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int
         "n_enriched": n_enriched,
         "n_tested": 0 if table is None else len(table),
         "probed": contrast.effects is not None,
+        "drivers": _drivers(contrast),
         "pairs": _pairs(contrast),
         "patterns": _patterns(contrast, matrices),
     }
+
+
+def show_effect_map(results: Results, matrices: Mapping[str, Motif], unit: str) -> Markup:
+    """Draw the effects of motifs on all contrasts; empty if none were probed or none acts."""
+    tables = [c.effects.assign(contrast=c.name) for c in results.contrasts if c.effects is not None]
+    return effect_map.draw_effect_map(pd.concat(tables), matrices, unit) if tables else Markup("")
+
+
+def _drivers(contrast: ContrastResults) -> list[dict[str, Any]]:
+    """Return the best motifs that act by themselves."""
+    if contrast.effects is None or contrast.enrichment is None:
+        return []
+    ranks = contrast.enrichment.set_index("motif_id")["rank"]
+    acting = contrast.effects[contrast.effects["verdict"].isin(effect_map.ACTING)]
+    best = acting.assign(rank=acting["motif_id"].map(ranks)).sort_values("rank", kind="stable")
+    return best.head(MAX_DRIVERS)[["motif_name", "verdict"]].to_dict("records")
 
 
 def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:

@@ -146,6 +146,9 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const choice of document.querySelectorAll("select.contrast")) {
     choice.addEventListener("change", () => report.showContrast(Number(choice.value)));
   }
+  for (const link of document.querySelectorAll("a[data-show]")) {
+    link.addEventListener("click", () => report.showContrast(Number(link.dataset.show)));
+  }
   report.showContrast(0);
   const links = new Map([...document.querySelectorAll("nav a[href^='#']")].map((link) => [link.getAttribute("href").slice(1), link]));
   const watch = new IntersectionObserver((entries) => {
