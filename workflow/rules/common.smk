@@ -73,6 +73,8 @@ EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
+# Only in runs on the expression of genes do measurements tell where a factor is expressed.
+ON_EXPRESSION = config["targets"]["kind"] == "expression" and not config["regions"].get("file")
 PATTERNS = config["motifs"]["patterns"]["discover"]
 GENE_LIST = [] if config["attribution"]["genes"] in configuration.GENES else config["attribution"]["genes"]
 CHECKED_GENES = f"{R}/genes_to_attribute.txt" if GENE_LIST else []
@@ -87,6 +89,7 @@ WORDS = configuration.uses_words(config)
 NETWORKS = f"{R}/networks" if WORDS else f"{R}/models"
 LEARNED = configuration.learned_contrasts(config)
 MODELS = [f"{R}/models/fold_{fold}/replicate_{replicate}/model.keras" for fold in FOLDS for replicate in REPLICATES]
+FACTORS = f"{R}/motifs/factors.tsv" if ON_EXPRESSION and not UNMEASURED else []
 HELD_OUT = "test" if "test" in config["evaluate"]["splits"] else "val"
 EVALUATION_FILES = ("summary.json", "tasks.tsv", "contrasts.tsv", "genes.tsv", "predictions.h5ad")
 RECOVERY = f"{R}/recovery.json" if SIMULATED else []

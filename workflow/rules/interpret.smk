@@ -209,6 +209,36 @@ rule probe_motifs:
         "--output-sites {output.sites} --log {log}"
 
 
+if FACTORS:
+
+    rule match_factors:
+        input:
+            expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["enrichment", "effects"]),
+            dataset=GENES_H5,
+            tasks=f"{R}/tasks.tsv",
+            genes=f"{R}/genes.tsv",
+        output:
+            FACTORS,
+        log:
+            f"{R}/logs/match_factors.log",
+        benchmark:
+            f"{R}/benchmarks/match_factors.tsv"
+        conda:
+            "../../envs/motifs.yaml"
+        resources:
+            mem_mb=table_memory,
+            runtime=table_time,
+        params:
+            settings=settings("match_factors"),
+            folder=subpath(output[0], parent=True),
+            config=config_file,
+            scripts=scripts,
+            version=VERSION,
+        shell:
+            "python {params.scripts:q}/match_factors.py --config {params.config} --dataset {input.dataset} --tasks {input.tasks} "
+            "--genes {input.genes} --motifs {params.folder} --output {output} --log {log}"
+
+
 rule pair_motifs:
     input:
         hits=f"{R}/motifs/{{contrast}}/hits.tsv",

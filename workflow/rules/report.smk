@@ -158,6 +158,7 @@ rule write_report:
         RECOVERY,
         EFFECTS,
         EXPLANATIONS,
+        FACTORS,
         f"{R}/genes_summary.json",
         f"{R}/genes_dropped.tsv",
         [model.replace("model.keras", "params.yaml") for model in MODELS],

@@ -109,6 +109,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "scan_motifs": ProgramKeys(("motifs.p_threshold", "motifs.gc_classes", "attribution.genes")),
     "enrich_motifs": ProgramKeys(("motifs.flank", "run.seed")),
     "probe_motifs": ProgramKeys(("motifs.probe", "run.seed"), _MODELS),
+    "match_factors": ProgramKeys(("attribution.contrasts",)),
     "pair_motifs": ProgramKeys(("motifs.pairs", "run.seed")),
     "discover_patterns": ProgramKeys(("motifs.patterns.width", "motifs.patterns.max_seqlets", "run.seed")),
     "score_variants": ProgramKeys(("variants.controls", "run.seed"), _MODELS),

@@ -26,6 +26,7 @@ MOTIF_CHANGE_TEXT = (
     "variant_id", "chrom", "ref", "alt", "gene_id", "task", "motif_id", "motif_name", "change", "allele", "strand",
     "matched_seq", "verdict",
 )  # fmt: skip
+FACTOR_TEXT = ("motif_id", "motif_name", "factor", "gene_id", "gene_name", "contrast", "verdict")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
 
@@ -98,7 +99,7 @@ class VariantSummary:
 
 @dataclass
 class Results:
-    """All results of a run; `coverage` and `contrasts` can be empty, `variants` and `recovery` can be None."""
+    """All results of a run; `coverage` and `contrasts` can be empty, `variants`, `recovery` and `factors` can be None."""
 
     genes: pd.DataFrame
     dropped: pd.DataFrame
@@ -109,6 +110,7 @@ class Results:
     contrasts: list[ContrastResults]
     variants: VariantSummary | None
     recovery: dict[str, Any] | None
+    factors: pd.DataFrame | None = None
 
 
 def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_variants: int = 20) -> Results:
@@ -132,6 +134,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
     """
     folder = Path(folder)
     variants, recovery = folder / "variants" / "effects.tsv", folder / "recovery.json"
+    factors = folder / "motifs" / "factors.tsv"
     simulated = config is None or "simulate" in config["genome"]
     with_variants = simulated or config is None or "vcf" in config["variants"]
     return Results(
@@ -144,6 +147,7 @@ def read_results(folder: str | Path, config: Mapping[str, Any] | None = None, n_
         contrasts=[read_contrast(folder, path.stem, config) for path in _attributions(folder, config)],
         variants=_variants(variants, config, n_variants) if variants.is_file() and with_variants else None,
         recovery=_read_json(recovery) if recovery.is_file() and simulated else None,
+        factors=_numbers(read_table(factors), FACTOR_TEXT) if factors.is_file() else None,
     )
 
 

@@ -3,6 +3,8 @@ from .clusters import motif_similarity as motif_similarity
 from .enrichment import SiteCounts as SiteCounts
 from .enrichment import enrichment_table as enrichment_table
 from .enrichment import rank_clusters as rank_clusters
+from .factors import factor_rows as factor_rows
+from .factors import factor_table as factor_table
 from .hits import HitFile as HitFile
 from .hits import bed_table as bed_table
 from .hits import read_hits as read_hits

@@ -15,6 +15,7 @@ from cisnake.report.page.about import describe_run
 from cisnake.report.page.cards import show_cards
 from cisnake.report.page.cautions import describe_certainty, list_cautions
 from cisnake.report.page.contrasts import show_contrasts
+from cisnake.report.page.factors import show_factors
 from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
 from cisnake.report.page.methods import write_methods
@@ -84,6 +85,8 @@ def write_report(
         about=describe_run(results, config, written),
         certainty=describe_certainty(contrasts),
         cautions=list_cautions(results, contrasts),
+        factors=show_factors(results.factors),
+        label_unit=label_unit(config),
         effect_map=show_effect_map(results, matrices, label_unit(config)),
         methods=methods,
         works=works,
