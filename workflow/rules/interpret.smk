@@ -151,7 +151,7 @@ rule enrich_motifs:
     output:
         hits=f"{R}/motifs/{{contrast}}/hits.tsv",
         bed=f"{R}/motifs/{{contrast}}/hits.bed",
-        enrichment=f"{R}/motifs/{{contrast}}/enrichment.tsv",
+        tests=f"{R}/motifs/{{contrast}}/tests.tsv",
     log:
         f"{R}/logs/enrich_motifs/{{contrast}}.log",
     benchmark:
@@ -170,7 +170,34 @@ rule enrich_motifs:
     shell:
         "python {params.scripts:q}/enrich_motifs.py --config {params.config} --hits {input.hits} "
         "--attributions {input.attributions} --peaks {input.peaks} --motifs {input.motifs} --processes {threads} "
-        "--output-hits {output.hits} --output-bed {output.bed} --output-enrichment {output.enrichment} --log {log}"
+        "--output-hits {output.hits} --output-bed {output.bed} --output-tests {output.tests} --log {log}"
+
+
+# One job for all contrasts, so that each cluster has one name in the run.
+rule cluster_motifs:
+    input:
+        tests=expand(f"{R}/motifs/{{contrast}}/tests.tsv", contrast=CONTRASTS),
+        motifs=MOTIFS,
+    output:
+        clusters=f"{R}/motifs/clusters.tsv",
+        enrichment=expand(f"{R}/motifs/{{contrast}}/enrichment.tsv", contrast=CONTRASTS),
+    log:
+        f"{R}/logs/cluster_motifs.log",
+    benchmark:
+        f"{R}/benchmarks/cluster_motifs.tsv"
+    conda:
+        "../../envs/motifs.yaml"
+    resources:
+        mem_mb=table_memory,
+        runtime=table_time,
+    params:
+        folder=subpath(output.clusters, parent=True),
+        config=config_file,
+        scripts=scripts,
+        version=VERSION,
+    shell:
+        "python {params.scripts:q}/cluster_motifs.py --config {params.config} --motifs {input.motifs} --folder {params.folder} "
+        "--output {output.clusters} --log {log}"
 
 
 rule probe_motifs:

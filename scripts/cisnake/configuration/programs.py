@@ -108,6 +108,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "call_peaks": ProgramKeys(("peaks",)),
     "scan_motifs": ProgramKeys(("motifs.p_threshold", "motifs.gc_classes", "attribution.genes")),
     "enrich_motifs": ProgramKeys(("motifs.flank", "run.seed")),
+    "cluster_motifs": ProgramKeys((), ("attribution.contrasts",)),
     "probe_motifs": ProgramKeys(("motifs.probe", "run.seed"), _MODELS),
     "match_factors": ProgramKeys(("attribution.contrasts",)),
     "pair_motifs": ProgramKeys(("motifs.pairs", "run.seed")),

@@ -25,8 +25,8 @@ def test_table_is_fishers_test_with_haldanes_odds_and_benjamini_hochberg():
         50, 140, np.array([20, 3, 0, 5]), np.array([4, 2, 0, 5]), np.array([10, 14, 0, 28]),
         np.array([26, 5, 0, 11]), np.array([13.0, -2.5, 0.0, 1.1]),
     )  # fmt: skip
-    table = enrichment.enrichment_table(four_motifs(), counts).set_index("motif_id")
-    assert tuple(table.reset_index().columns) == enrichment.ENRICHMENT_COLUMNS
+    table = enrichment.enrichment_tests(four_motifs(), counts).set_index("motif_id")
+    assert tuple(table.reset_index().columns) == enrichment.TEST_COLUMNS
     p = []
     for index, motif in enumerate(four_motifs()):
         a, c = counts.positive[index] + counts.negative[index], counts.background[index]
@@ -44,10 +44,10 @@ def test_table_is_fishers_test_with_haldanes_odds_and_benjamini_hochberg():
 
 
 def test_no_peaks_give_no_enrichment():
-    table = enrichment.enrichment_table(four_motifs(), enrichment.SiteCounts.none(4))
+    table = enrichment.enrichment_tests(four_motifs(), enrichment.SiteCounts.none(4))
     assert (table["p_value"] == 1).all()
     assert (table["q_value"] == 1).all()
-    assert len(enrichment.enrichment_table([], enrichment.SiteCounts.none(0))) == 0
+    assert len(enrichment.enrichment_tests([], enrichment.SiteCounts.none(0))) == 0
 
 
 def test_a_planted_motif_is_enriched_and_a_shuffled_one_is_not(tmp_path):
@@ -73,7 +73,7 @@ def test_a_planted_motif_is_enriched_and_a_shuffled_one_is_not(tmp_path):
     counts = write_hits_in_peaks(
         tmp_path / "hits.h5", file, peaks, collection, tmp_path / "h.tsv", tmp_path / "h.bed", HitSearch(seed=3)
     )
-    table = enrichment.enrichment_table(collection, counts).set_index("motif_id")
+    table = enrichment.enrichment_tests(collection, counts).set_index("motif_id")
     assert set(table.index[:2]) == {"up", "down"}
     assert (table.loc[["up", "down"], "q_value"] < 1e-6).all()
     assert (table.loc[["silent", "shuffled", "unlike"], "q_value"] > 0.05).all()
@@ -126,21 +126,3 @@ def test_similarity_is_the_best_alignment():
             other = sum(bits[j] for _, j in places) if small == 0 else sum(info[0][i] for i, _ in places)
             best = max(best, sum(r) / np.sqrt(info[small].sum() * other))
     assert motif_similarity(pair)[0, 1] == pytest.approx(best)
-
-
-def test_clusters_are_named_and_ranked_by_their_best_motif():
-    word = "TGACTCAGCA"
-    collection = [consensus_motif("GGGTACCTAT", "z"), consensus_motif(word, "a1"), consensus_motif(word[:9], "a2")]
-    counts = enrichment.SiteCounts(
-        40, 100, np.array([5, 20, 30]), np.zeros(3, int), np.array([12, 9, 9]), np.array([5, 20, 30]), np.array([1.0, 10, 30])
-    )
-    table = enrichment.enrichment_table(collection, counts)
-    assert table["motif_id"].tolist() == ["a2", "a1", "z"]
-    assert table["cluster"].tolist() == [1, 1, 2]
-    assert table["cluster_name"].tolist() == ["A2", "A2", "Z"]
-    clusters = enrichment.rank_clusters(table)
-    assert clusters["cluster_name"].tolist() == ["A2", "Z"]
-    assert clusters["members"].tolist() == ["A2, A1", "Z"]
-    assert clusters["p_value"].tolist() == table["p_value"].iloc[[0, 2]].tolist()
-    np.testing.assert_allclose(clusters["mean_attribution"], [40 / 50, 0.2])
-    assert clusters["rank"].tolist() == [1, 2]

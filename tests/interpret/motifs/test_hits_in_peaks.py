@@ -281,7 +281,7 @@ def test_the_program_writes_valid_tables_without_peaks_or_genes(planted, tmp_pat
         path = write_contrast(folder / "none.h5", file.windows[:0], np.zeros((0, 120), np.int8)).path
     write_meme(motifs, tmp_path / "m.meme")
     write_table(peak_table(), tmp_path / "p.tsv")
-    outputs = {"output-hits": "h.tsv", "output-bed": "h.bed", "output-enrichment": "e.tsv"}
+    outputs = {"output-hits": "h.tsv", "output-bed": "h.bed", "output-tests": "e.tsv"}
     inputs = {"hits": "hits.h5", "attributions": path.name, "peaks": "p.tsv", "motifs": "m.meme"}
     options = [f"--{name}={tmp_path / value}" for name, value in {**inputs, **outputs}.items()]
     enrich_motifs.main(enrich_motifs.parser().parse_args(options))

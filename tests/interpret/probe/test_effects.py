@@ -256,15 +256,13 @@ def test_genes_are_scored_by_their_own_fold(world):
         probe_motifs(missing, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
 
 
-def test_the_best_motif_of_each_cluster_is_chosen():
+def test_the_representatives_of_the_best_clusters_are_chosen_even_if_another_member_is_better_here():
     motifs = [motif(name, "ACGT") for name in ("a", "b", "c", "d", "e")]
-    enrichment = pd.DataFrame(
-        {"motif_id": list("abcde"), "cluster": ["1", "1", "", "", "2"], "rank": ["2", "1", "4", "3", "10"]}
-    )
-    assert [m.id for m in choose_motifs(enrichment, motifs, 10)] == ["b", "d", "c", "e"]
-    assert [m.id for m in choose_motifs(enrichment, motifs, 2)] == ["b", "d"]
+    enrichment = pd.DataFrame({"motif_id": list("abcde"), "representative": list("aacde"), "rank": ["20", "1", "4", "3", "10"]})
+    assert [m.id for m in choose_motifs(enrichment, motifs, 10)] == ["a", "d", "c", "e"]
+    assert [m.id for m in choose_motifs(enrichment, motifs, 2)] == ["a", "d"]
     assert choose_motifs(enrichment.iloc[:0], motifs, 2) == []
-    with pytest.raises(InputError, match="unknown motif 'b'"):
+    with pytest.raises(InputError, match="unknown motif 'a'"):
         choose_motifs(enrichment, motifs[2:], 3)
 
 

@@ -1,7 +1,8 @@
 from .clusters import cluster_motifs as cluster_motifs
+from .clusters import motif_orientations as motif_orientations
 from .clusters import motif_similarity as motif_similarity
 from .enrichment import SiteCounts as SiteCounts
-from .enrichment import enrichment_table as enrichment_table
+from .enrichment import enrichment_tests as enrichment_tests
 from .enrichment import rank_clusters as rank_clusters
 from .factors import factor_rows as factor_rows
 from .factors import factor_table as factor_table
@@ -15,4 +16,6 @@ from .log_odds import base_composition as base_composition
 from .log_odds import motif_scores as motif_scores
 from .pairs import pair_table as pair_table
 from .pairs import read_places as read_places
+from .representatives import enrichment_table as enrichment_table
+from .representatives import name_clusters as name_clusters
 from .scan import scan_genes as scan_genes

@@ -50,21 +50,56 @@ def motif_similarity(motifs: Sequence[Motif], min_overlap: int = MIN_OVERLAP) ->
     >>> motif_similarity(motifs).round(2).tolist()
     [[1.0, 1.0, 0.31], [1.0, 1.0, 0.31], [0.31, 0.31, 1.0]]
     """
+    similarities = np.maximum(*_strand_similarities(motifs, min_overlap))
+    np.fill_diagonal(similarities, 1.0)
+    return similarities
+
+
+def motif_orientations(motifs: Sequence[Motif], reference: int, min_overlap: int = MIN_OVERLAP) -> list[str]:
+    """Return "+" for each motif that aligns best with the reference as it is, and "-" for those that do reverse complemented.
+
+    Parameters
+    ----------
+    motifs: sequence of Motif
+    reference: int
+        Index of the reference among the motifs. A motif that is as similar in either orientation, such as a palindrome, is "+".
+    min_overlap: int
+        See `motif_similarity`. Default is 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cisnake.data import Motif
+    >>> from cisnake.data.genome import encode
+    >>> from cisnake.interpret.motifs import motif_orientations
+    >>> words = ["GGATTAACC", "GGTTAATCC", "GGATTAA", "GAATTC"]
+    >>> motif_orientations([Motif(word, word, np.eye(4)[encode(word)], 20) for word in words], 0)
+    ['+', '-', '+', '+']
+    """
+    forward, reverse = _strand_similarities(motifs, min_overlap)
+    # The two similarities of a palindrome differ by rounding only.
+    return ["-" if turned > kept + 1e-9 else "+" for kept, turned in zip(forward[reference], reverse[reference], strict=True)]
+
+
+def _strand_similarities(motifs: Sequence[Motif], min_overlap: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairwise similarities in the same and in opposite orientations; shape=(n, n), symmetric, at most 1."""
     # Sorted by decreasing width, the motifs that still overlap at a given shift come first.
     order = np.argsort([-len(motif) for motif in motifs], kind="stable")
     forward, reverse = (_stack([motifs[index] for index in order], turned) for turned in (False, True))
     needed = np.minimum(min_overlap, np.minimum(forward.widths[:, None], forward.widths[None]))
-    best = np.full((len(motifs), len(motifs)), -1.0)
-    for stack in (forward, reverse):
-        for shift in range(1 - forward.information.shape[1], forward.information.shape[1]):
-            similarity, overlap = _at_shift(forward, stack, shift)
-            a, b = similarity.shape
-            np.copyto(best[:a, :b], similarity, where=(overlap >= needed[:a, :b]) & (similarity > best[:a, :b]))
-    best = np.clip(np.maximum(best, best.T), -1, 1)
-    np.fill_diagonal(best, 1.0)
-    similarities = np.empty_like(best)
-    similarities[np.ix_(order, order)] = best
-    return similarities
+    same, opposite = (_best_over_shifts(forward, stack, needed) for stack in (forward, reverse))
+    back = np.argsort(order)
+    return same[np.ix_(back, back)], opposite[np.ix_(back, back)]
+
+
+def _best_over_shifts(mine: _Stack, theirs: _Stack, needed: np.ndarray) -> np.ndarray:
+    """Return the similarities at the best alignment with at least `needed` overlapping columns."""
+    best = np.full(needed.shape, -1.0)
+    for shift in range(1 - mine.information.shape[1], mine.information.shape[1]):
+        similarity, overlap = _at_shift(mine, theirs, shift)
+        a, b = similarity.shape
+        np.copyto(best[:a, :b], similarity, where=(overlap >= needed[:a, :b]) & (similarity > best[:a, :b]))
+    return np.clip(np.maximum(best, best.T), -1, 1)
 
 
 @dataclass(frozen=True, eq=False)

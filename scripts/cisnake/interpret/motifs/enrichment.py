@@ -10,11 +10,10 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from cisnake.data import Motif
-from cisnake.interpret.motifs.clusters import MIN_SIMILARITY, cluster_motifs
 from cisnake.interpret.q_values import bh_q_values
 
-ENRICHMENT_COLUMNS = (
-    "motif_id", "motif_name", "cluster", "cluster_name", "n_peaks", "n_peaks_with_hit", "n_background", "n_background_with_hit",
+TEST_COLUMNS = (
+    "motif_id", "motif_name", "n_peaks", "n_peaks_with_hit", "n_background", "n_background_with_hit",
     "odds_ratio", "p_value", "q_value", "mean_attribution", "n_hits", "rank", "n_positive", "n_negative",
 )  # fmt: skip
 
@@ -50,7 +49,7 @@ class SiteCounts:
         return cls(0, 0, positive, negative, background, hits, np.zeros(n_motifs))
 
 
-def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity: float = MIN_SIMILARITY) -> pd.DataFrame:
+def enrichment_tests(motifs: Sequence[Motif], counts: SiteCounts) -> pd.DataFrame:
     """Test each motif for enrichment of hits in peaks over background windows.
 
     The test is a one-sided Fisher's exact test on the table (peaks, background windows) x (with, without a hit). q-values are
@@ -60,15 +59,12 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
     ----------
     motifs: sequence of Motif
     counts: SiteCounts
-    min_similarity: float
-        See `clusters.cluster_motifs`.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `ENRICHMENT_COLUMNS`, one row per motif, best first: by p, then |mean attribution|, then id. Clusters are
-        numbered from 1 in the order of their best motif, and named after it. mean_attribution is empty if no hit is in a peak.
-        n_positive and n_negative count the positive and negative peaks with a hit.
+        The columns of `TEST_COLUMNS`, one row per motif, best first: by p, then |mean attribution|, then id. mean_attribution
+        is empty if no hit is in a peak. n_positive and n_negative count the positive and negative peaks with a hit.
 
     Examples
     --------
@@ -76,26 +72,23 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
 
     >>> import numpy as np
     >>> from cisnake.data import Motif
-    >>> from cisnake.interpret.motifs import SiteCounts, enrichment_table
+    >>> from cisnake.interpret.motifs import SiteCounts, enrichment_tests
     >>> motifs = [Motif(f"M{i}", f"m{i}", np.eye(4)[[i, 0, 1, 2, i]], 20) for i in (1, 2)]
     >>> positive, negative, background = np.array([35, 4]), np.array([5, 1]), np.array([12, 16])
     >>> counts = SiteCounts(100, 300, positive, negative, background, positive + negative, np.array([30.0, 1.0]))
-    >>> table = enrichment_table(motifs, counts)
+    >>> table = enrichment_tests(motifs, counts)
     >>> table["motif_id"].tolist(), table["odds_ratio"].round(1).tolist(), (table["q_value"] < 0.05).tolist()
     (['M1', 'M2'], [15.5, 1.0], [True, False])
     """
     inside, outside = counts.positive + counts.negative, counts.background
     n, m = counts.n_peaks, counts.n_background
-    p = np.minimum(hypergeom.sf(inside - 1, n + m, inside + outside, n), 1.0) if n + m else np.ones(len(motifs))
-    # With many peaks, several p-values may underflow. Their logarithms, which are slow to compute, break the tie.
-    log_p, tiny = np.log(np.maximum(p, 1e-300)), p < 1e-300
-    log_p[tiny] = hypergeom.logsf(inside[tiny] - 1, n + m, (inside + outside)[tiny], n)
+    log_p = log_p_values(n, m, inside, outside)
+    p = np.exp(log_p)
     mean = np.divide(counts.attribution, counts.hits, out=np.full(len(motifs), np.nan), where=counts.hits > 0)
     table = pd.DataFrame(
         {
             "motif_id": [motif.id for motif in motifs],
             "motif_name": [motif.name for motif in motifs],
-            "cluster": cluster_motifs(motifs, min_similarity),
             "n_peaks": n,
             "n_peaks_with_hit": inside,
             "n_background": m,
@@ -109,17 +102,33 @@ def enrichment_table(motifs: Sequence[Motif], counts: SiteCounts, min_similarity
             "n_negative": counts.negative,
         }
     )
-    return _ranked(table.assign(log_p=log_p, size=table["mean_attribution"].abs().fillna(0)))
-
-
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort motifs by log_p and size, and number and name clusters by their best motif."""
+    table = table.assign(log_p=log_p, size=table["mean_attribution"].abs().fillna(0))
     table = table.sort_values(["log_p", "size", "motif_id"], ascending=[True, False, True], ignore_index=True)
-    table["rank"] = np.arange(1, len(table) + 1)
-    best = table.drop_duplicates("cluster")
-    table["cluster_name"] = table["cluster"].map(dict(zip(best["cluster"], best["motif_name"], strict=True)))
-    table["cluster"] = table["cluster"].map({cluster: number for number, cluster in enumerate(best["cluster"], start=1)})
-    return table[list(ENRICHMENT_COLUMNS)]
+    return table.assign(rank=np.arange(1, len(table) + 1))[list(TEST_COLUMNS)]
+
+
+def log_p_values(n_peaks: int, n_background: int, with_hit: np.ndarray, background_with_hit: np.ndarray) -> np.ndarray:
+    """Return the natural logarithms of the p-values of `enrichment_tests`, which are finite where p-values underflow to 0.
+
+    Parameters
+    ----------
+    n_peaks, n_background: int
+        Number of peaks and of background windows.
+    with_hit, background_with_hit: numpy.ndarray, shape=(motifs,), dtype=int64
+        How many of them have a hit.
+
+    Returns
+    -------
+    numpy.ndarray, shape=(motifs,), dtype=float64
+    """
+    total = n_peaks + n_background
+    if not total:
+        return np.zeros(len(with_hit))
+    p = np.minimum(hypergeom.sf(with_hit - 1, total, with_hit + background_with_hit, n_peaks), 1.0)
+    # Logarithms of p-values are slow to compute directly, and only needed where these underflow.
+    log_p, tiny = np.log(np.maximum(p, 1e-300)), p < 1e-300
+    log_p[tiny] = hypergeom.logsf(with_hit[tiny] - 1, total, (with_hit + background_with_hit)[tiny], n_peaks)
+    return log_p
 
 
 def rank_clusters(enrichment: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +147,7 @@ def rank_clusters(enrichment: pd.DataFrame) -> pd.DataFrame:
     """
     ordered = enrichment.sort_values("rank")
     weighted = ordered.assign(total=(ordered["mean_attribution"] * ordered["n_hits"]).fillna(0))
-    groups = weighted.groupby("cluster", sort=True)
+    groups = weighted.groupby("cluster", sort=False)
     clusters = groups.agg(
         cluster_name=("cluster_name", "first"),
         members=("motif_name", ", ".join),

@@ -41,7 +41,7 @@ class Places:
     n_genes: int
         Number of genes with a hit of any motif in a peak.
     names: list of str
-        Names of the clusters, best first.
+        Names of the clusters, best first in this contrast.
     numbers: list of str
         Cluster numbers, as in enrichment.tsv.
     sites: list of Sites

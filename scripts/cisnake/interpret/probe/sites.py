@@ -21,12 +21,12 @@ _NO_MATCH = -(1 << 40)
 
 
 def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -> list[Motif]:
-    """Return the best motif by rank of each of the `top` best clusters.
+    """Return the representative of each of the `top` best clusters.
 
     Parameters
     ----------
     enrichment: pandas.DataFrame
-        Columns motif_id, cluster and rank of enrichment.tsv. A motif with an empty cluster is its own cluster.
+        Columns motif_id, representative and rank of enrichment.tsv. Clusters are ranked by their best motif in this contrast.
     motifs: sequence of Motif
         The motifs used in the scan.
     top: int
@@ -44,14 +44,13 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
     >>> from cisnake.data import Motif
     >>> from cisnake.interpret.probe import choose_motifs
     >>> motifs = [Motif(name, name, np.full((6, 4), 0.25), 20) for name in ("M1", "M2", "M3")]
-    >>> enrichment = pd.DataFrame({"motif_id": ["M1", "M2", "M3"], "cluster": [1, 2, 1], "rank": [2, 3, 1]})
+    >>> enrichment = pd.DataFrame({"motif_id": ["M1", "M2", "M3"], "rank": [2, 3, 1], "representative": ["M1", "M2", "M1"]})
     >>> [motif.id for motif in choose_motifs(enrichment, motifs, top=2)]
-    ['M3', 'M2']
+    ['M1', 'M2']
     """
     ordered = enrichment.assign(rank=pd.to_numeric(enrichment["rank"])).sort_values("rank", kind="stable")
-    family = ordered["cluster"].astype(str).mask(ordered["cluster"].astype(str) == "", "motif " + ordered["motif_id"])
     known = {motif.id: motif for motif in motifs}
-    chosen = ordered.loc[~family.duplicated(), "motif_id"].head(top)
+    chosen = ordered["representative"].drop_duplicates().head(top)
     for name in chosen:
         if name not in known:
             raise unknown_name("motif", name, known)
