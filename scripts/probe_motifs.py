@@ -2,10 +2,10 @@
 
 Tests the representative of each of the top clusters of a contrast. Deletion replaces sites by random bases with the
 dinucleotide frequencies of the window, and reports the change of the contrast's score (negative for a motif that increases it).
-The control is the same change at random positions of the same windows, away from peaks and hits: motifs whose sites have no larger effect
-than the control are labelled inert. Insertion places the motif's consensus into dinucleotide-shuffled windows of random genes,
-at its usual distance from the TSS, and reports the change as well. Means over sites and over shuffled windows have 95 %
-bootstrap intervals.
+The control is the same change at random positions of the same windows, away from peaks and hits: motifs whose sites have no
+larger effect than the control are labelled inert. Insertion places the motif's consensus into dinucleotide-shuffled windows of
+random genes, at its usual distance from the TSS, and reports the change as well. Means over sites and over shuffled windows
+have 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
