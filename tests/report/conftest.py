@@ -219,6 +219,7 @@ def _write_contrast(
         {
             "motif_id": [motif[0] for motif in motifs], "motif_name": [motif[1] for motif in motifs],
             "cluster": [str(i // 2) for i in range(m)], "cluster_name": [motifs[i // 2 * 2][1] for i in range(m)],
+            "representative": [motifs[i // 2 * 2][0] for i in range(m)], "cluster_orientation": np.resize(["+", "-"], m),
             "n_peaks": len(peaks), "n_peaks_with_hit": np.linspace(len(peaks), 1, m).astype(int),
             "n_background": 10 * len(peaks), "n_background_with_hit": 17,
             "odds_ratio": np.linspace(9, 0.5, m), "p_value": np.geomspace(1e-9, 1, m),

@@ -85,7 +85,7 @@ rule write_browser_files:
         f"{R}/variants/effects.vcf.gz" if VCF else [],
         expand(f"{R}/attributions/{{contrast}}.bw", contrast=CONTRASTS),
         expand(f"{R}/peaks/{{contrast}}.tsv", contrast=CONTRASTS),
-        expand(f"{R}/motifs/{{contrast}}/hits.bed", contrast=CONTRASTS),
+        expand(f"{R}/motifs/{{contrast}}/{{name}}.tsv", contrast=CONTRASTS, name=["hits", "enrichment"]),
         BIGWIGS if COVERAGE_RUN else [],
         tracks=config["targets"]["tracks"] if COVERAGE_RUN else [],
         genome=GENOME,

@@ -59,11 +59,21 @@ def run(tmp_path: Path) -> Path:
             }
         )  # fmt: skip
         write_table(peaks, results / f"peaks/{contrast}.tsv")
-        hits = peaks[["chrom", "start", "end"]].assign(name='nan "x"', score=41, strand="-")
-        (results / f"motifs/{contrast}").mkdir(parents=True)
-        pd.concat([hits, hits.head(7)]).to_csv(
-            results / f"motifs/{contrast}/hits.bed", sep="\t", header=False, index=False, quoting=3
+        hits = peaks[["peak_id", "chrom", "start", "end"]].assign(
+            motif_id="M1", motif_name="NA", strand="-", orientation="-", p_value=1e-4
         )
+        # Every peak has a hit of two similar motifs, and the first seven have one of a motif that is not enriched.
+        other = {"motif_id": "M2", "motif_name": "FOS", "strand": "+", "orientation": "+", "p_value": 1e-5}
+        third = hits.head(7).assign(motif_id="M3", motif_name="TBP", p_value=1e-6)
+        write_table(pd.concat([hits.iloc[:50], hits.iloc[:40].assign(**other), third]), results / f"motifs/{contrast}/hits.tsv")
+        enrichment = pd.DataFrame(
+            {
+                "motif_id": ["M1", "M2", "M3"], "motif_name": ["NA", "FOS", "TBP"], "cluster": ["1", "1", "2"],
+                "cluster_name": ['nan "x"', 'nan "x"', "TBP"], "cluster_orientation": ["+", "-", "+"], "rank": [1, 2, 3],
+                "q_value": [0.001, 0.9, 0.9], "odds_ratio": [9.0, 0.1, 2.0],
+            }
+        )  # fmt: skip
+        write_table(enrichment, results / f"motifs/{contrast}/enrichment.tsv")
     (results / "variants").mkdir()
     (results / "variants/effects.vcf.gz").touch()
     return results
@@ -159,7 +169,7 @@ def test_files_of_a_hub_exist_after_the_folder_moved(run, assembly):
     assert all(track["color"] != track["altColor"] for track in logos)
 
 
-def test_bigbeds_hold_peaks_coloured_by_sign_and_each_hit_once(run):
+def test_bigbeds_hold_peaks_named_by_cluster_and_coloured_by_sign_and_each_hit_once(run):
     folder = write(run)
     peaks = pd.read_csv(run / "peaks/a-b.tsv", sep="\t")
     file = pyBigWig.open(str(folder / "a-b.peaks.bb"))
@@ -172,14 +182,19 @@ def test_bigbeds_hold_peaks_coloured_by_sign_and_each_hit_once(run):
         fields = next(rest for rest in found.values() if rest[7] == peak.peak_id)
         assert (peak.chrom, peak.start, peak.end, "g0", peak.peak_id) in found
         assert fields[5] == ("0,114,178" if peak.attribution > 0 else "213,94,0")
-        assert float(fields[0]) == pytest.approx(peak.attribution, rel=1e-2) and fields[2] == "+"
-        assert 0 <= int(fields[1]) <= 1000 and fields[8:] == ["0.001", ""]
+        number = int(peak.peak_id[1:])
+        assert fields[0] == ('nan "x" ←' if number < 50 else "no motif") and fields[2] == "+"
+        best = "TBP, p = 1.0e−06" if number < 7 else "FOS, p = 1.0e−05" if number < 40 else "NA, p = 0.00010"
+        assert fields[9] == (best if number < 50 else "")
+        assert float(fields[8]) == pytest.approx(peak.attribution, rel=1e-2)
+        assert 0 <= int(fields[1]) <= 1000 and fields[10:] == ["0.001", ""]
     largest = peaks.loc[peaks["attribution"].abs().idxmax()]
     (top,) = [rest for rest in found.values() if rest[1] == "1000"]
     assert top[7] == largest["peak_id"]
     hits = pyBigWig.open(str(folder / "a-b.hits.bb"))
     rows = [rest for chrom in hits.chroms() for _, _, rest in hits.entries(chrom, 0, SIZES[chrom])]
-    assert len(rows) == len(peaks[["chrom", "start"]].drop_duplicates()) and set(rows) == {'nan "x"\t41\t-'}
+    expected = {'nan "x"\t50\t-\tFOS, M2\tyes', 'nan "x"\t40\t-\tNA, M1\tyes', "TBP\t60\t-\tTBP, M3\tno"}
+    assert set(rows) == expected and len(rows) == len(peaks.head(50)[["chrom", "start"]].drop_duplicates()) + 7
     genes = pyBigWig.open(str(folder / "genes.bb"))
     assert genes.entries("chr1", 0, 10) == [(0, 900, "ADH1\t0\t+\tg0\ttrain")]
     assert genes.entries("chr10", 100, 101)[0][2].startswith("g1\t")
@@ -196,7 +211,8 @@ def test_a_run_without_peaks_hits_motifs_and_variants(run):
     write(run)
     for path in ("peaks/liver.tsv", "peaks/a-b.tsv"):
         (run / path).write_text((run / path).read_text().splitlines()[0] + "\n")
-    (run / "motifs/a-b/hits.bed").write_text("")
+    hits = run / "motifs/a-b/hits.tsv"
+    hits.write_text(hits.read_text().splitlines()[0] + "\n")
     shutil.rmtree(run / "motifs/liver")
     shutil.rmtree(run / "variants")
     folder = write(run, contrasts=["liver", "a-b"])

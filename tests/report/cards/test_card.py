@@ -11,6 +11,7 @@ from cisnake.data.genome.bases import decode, reverse_complement
 from cisnake.report.cards import card
 from cisnake.report.cards.card import make_card, read_strongest_effects
 from cisnake.report.cards.shown_genes import ShownGene
+from cisnake.report.peak_labels import PeakLabel
 
 LENGTH = 60
 RNG = np.random.default_rng(8)
@@ -31,7 +32,8 @@ HITS = pd.DataFrame(
     {
         "start": [112, 113, 114, 115, 131], "end": [118, 119, 120, 121, 137], "strand": list("++-+-"),
         "motif_id": list("abcde"), "motif_name": list("ABCDE"), "peak_id": ["p"] * 4 + ["q"],
-        "p_value": [1e-5, 1e-7, 1e-6, 1e-4, 1e-4],
+        "p_value": [1e-5, 1e-7, 1e-6, 1e-4, 1e-4], "cluster": ["1", "2", "2", "3", "4"], "cluster_name": list("ACCDE"),
+        "cluster_rank": [1.0, 5.0, 5.0, 6.0, np.inf], "enriched": [True, False, False, False, False],
     }
 )  # fmt: skip
 VARIANTS = pd.DataFrame(
@@ -67,7 +69,9 @@ def view(strand: str = "+", region: tuple[int, int] = (108, 120), genes: pd.Data
         "region": (low, high) if forward else (LENGTH - high, LENGTH - low), "peaks": oriented(PEAKS), "hits": hits,
         "variants": VARIANTS,
     }  # fmt: skip
-    return make_card("liver", ShownGene(window, **(arguments | options)), genes, {"p": "RAP1 →"})
+    return make_card(
+        "liver", ShownGene(window, **(arguments | options)), genes, {"p": PeakLabel("RAP1 →", True, "B, p = 1e−07")}
+    )
 
 
 @pytest.mark.parametrize("strand", "+-")
@@ -78,12 +82,14 @@ def test_a_card_is_on_the_forward_strand(strand):
     assert (found.gene["id"], found.gene["name"], found.contrast) == ("g", "Name", "liver")
     # The 51st base of the window, counted on the strand of the gene.
     assert found.gene["tss"] == (150 if strand == "+" else 109) and found.gene["window"] == [100, 160]
-    assert list(found.peaks["motif"]) == ["RAP1 →", ""]
+    assert list(found.peaks["motif"]) == ["RAP1 →", ""] and list(found.peaks["enriched"]) == [True, False]
+    assert list(found.peaks["best_hit"]) == ["B, p = 1e−07", ""]
     assert found.peaks[["start", "end", "name"]].to_numpy().tolist() == [[110, 118, "+1.23"], [130, 139, "−0.5"]]
     assert list(found.peaks["color"]) == [card.BLUE, card.VERMILION]
     hits = found.hits.sort_values("start")
-    assert hits[["start", "end", "name", "strand"]].to_numpy().tolist() == [
-        [112, 118, "A", "+"], [113, 119, "B", "+"], [114, 120, "C", "-"], [131, 137, "E", "-"],
+    # The best hit of each cluster, named after the cluster.
+    assert hits[["start", "end", "name", "motif", "strand"]].to_numpy().tolist() == [
+        [112, 118, "A", "A, a", "+"], [113, 119, "C", "B, b", "+"], [115, 121, "D", "D, d", "+"], [131, 137, "E", "E, e", "-"],
     ]  # fmt: skip
     assert list(found.variants["name"]) == ["A>G +0.5", "ACGTAC…12>A −0.25"] and list(found.variants["start"]) == [120, 125]
     assert list(found.genes["gene_id"]) == ["g", "inside"], "a gene that ends where the window begins is not shown"

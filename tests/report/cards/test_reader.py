@@ -41,8 +41,9 @@ def test_cards_have_the_attributions_peaks_hits_and_variants_of_their_gene(whole
         scores = file.read_block(row, row + 1)[0][0].sum(axis=0)
         assert np.array_equal(card.scores, scores if gene["strand"] == "+" else scores[::-1])
         for table, shown in ((peaks, card.peaks), (hits, card.hits)):
-            expected = table[table["gene_id"] == gene["gene_id"]]
-            assert sorted(zip(shown["start"], shown["end"], strict=True)) == sorted(
+            # Of two hits in a peak whose motifs are in one cluster, one is shown; they are at the same place.
+            expected = table[table["gene_id"] == gene["gene_id"]].drop_duplicates(["start", "end"])
+            assert set(zip(shown["start"], shown["end"], strict=True)) == set(
                 zip(expected["start"], expected["end"], strict=True)
             )
     assert list(cards.read(0).variants["variant"]) == ["v0"] and cards.read(39).variants.empty

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +10,23 @@ import pandas as pd
 
 from cisnake.data.genome import Genome
 from cisnake.errors import InputError
-from cisnake.files import read_table
+from cisnake.files import read_chunks, read_table
+from cisnake.interpret.motifs import bed_table
 from cisnake.program import log
 from cisnake.report.browser.big_bed import bed_type, write_bigbed
 from cisnake.report.browser.hub import write_hub
 from cisnake.report.browser.session import write_session
 from cisnake.report.browser.tracks import NEGATIVE, POSITIVE, Track
+from cisnake.report.peak_labels import PeakLabel, best_cluster_hits, label_peaks
 
 # Half the number of bases shown when a browser opens; letters are then wide enough to read.
 _HALF = 55
 _HIT_COLUMNS = {
-    "chrom": "category",
-    "start": "int64",
-    "end": "int64",
-    "name": "category",
-    "score": "int64",
-    "strand": "category",
+    **dict.fromkeys(("motif_id", "motif_name", "peak_id", "orientation", "chrom", "strand"), str),
+    **dict.fromkeys(("start", "end"), np.int64),
+    "p_value": float,
 }
+_UNLABELLED = PeakLabel("no motif", False, "")
 
 
 def write_browser_files(
@@ -45,7 +45,8 @@ def write_browser_files(
     ----------
     results: Path
         `results/<run>`, with genes.tsv, attributions/<contrast>.bw and peaks/<contrast>.tsv. Optional files are
-        motifs/<contrast>/hits.bed (motifs were scanned for) and variants/effects.vcf.gz (variants were scored).
+        motifs/<contrast>/hits.tsv and enrichment.tsv (motifs were scanned for), and variants/effects.vcf.gz (variants were
+        scored).
     genome: Path
         FASTA.
     annotation: Path, optional
@@ -88,15 +89,26 @@ def _read_peaks(results: Path, contrast: str) -> pd.DataFrame:
     return read_table(path, start="int64", end="int64", attribution="float")
 
 
+def _read_hits(path: Path) -> pd.DataFrame:
+    """Read the best hit of each cluster in each peak from hits.tsv, and the clusters from enrichment.tsv beside it."""
+    numbers = dict.fromkeys(("rank", "q_value", "odds_ratio"), "float")
+    enrichment = read_table(_required(path.with_name("enrichment.tsv"), "cluster_motifs"), **numbers)
+    return best_cluster_hits(read_chunks(path, _HIT_COLUMNS), enrichment)
+
+
 def _contrast_tracks(contrast: str, peaks: pd.DataFrame, genome: Genome, results: Path, output: Path) -> list[Track]:
     """Write the bigBed files of a contrast, and return its tracks: attribution, peaks, hits."""
     bigwig = _required(results / f"attributions/{contrast}.bw", "collect_attributions")
     description = f"{contrast}: contribution of each base to the predicted contrast"
     tracks = [Track("attribution", "attribution", description, bigwig, "bigWig", contrast)]
-    tracks += _bigbed(_peak_bed(peaks), genome, "peak", f"{contrast}: peaks", output / f"{contrast}.peaks.bb", contrast)
-    hits = results / f"motifs/{contrast}/hits.bed"
-    if hits.is_file():
-        description = f"{contrast}: motif hits in peaks"
+    path, hits, labels = results / f"motifs/{contrast}/hits.tsv", None, None
+    if path.is_file():
+        hits = _read_hits(path)
+        labels = label_peaks(hits)
+    description = f"{contrast}: peaks"
+    tracks += _bigbed(_peak_bed(peaks, labels), genome, "peak", description, output / f"{contrast}.peaks.bb", contrast)
+    if hits is not None:
+        description = f"{contrast}: clusters of motifs with a hit in peaks"
         tracks += _bigbed(_hit_bed(hits), genome, "hit", description, output / f"{contrast}.hits.bb", contrast)
     return tracks
 
@@ -137,11 +149,16 @@ def _bigbed(bed: pd.DataFrame, genome: Genome, kind: str, description: str, path
     return [Track(f"{kind}s", f"{kind}s", description, path, bed_type(bed), contrast)]
 
 
-def _peak_bed(peaks: pd.DataFrame) -> pd.DataFrame:
-    """Return peaks as BED9, coloured by sign; scores are ranks of |attribution|, scaled so that the largest is 1000."""
+def _peak_bed(peaks: pd.DataFrame, labels: Mapping[str, PeakLabel] | None) -> pd.DataFrame:
+    """Return peaks as BED9, coloured by sign; scores are ranks of |attribution|, scaled so that the largest is 1000.
+
+    Peaks are named by their labels or, if motifs were not scanned for, by their attribution.
+    """
     size = peaks["attribution"].abs()
+    values = [f"{value:+.3g}" for value in peaks["attribution"]]
+    found = None if labels is None else [labels.get(peak, _UNLABELLED) for peak in peaks["peak_id"]]
     return peaks[["chrom", "start", "end"]].assign(
-        name=[f"{value:+.3g}" for value in peaks["attribution"]],
+        name=values if found is None else [label.text for label in found],
         score=(1000 * size.rank(pct=True)).round().astype(int),
         strand=peaks["strand"],
         thick_start=peaks["start"],
@@ -149,16 +166,17 @@ def _peak_bed(peaks: pd.DataFrame) -> pd.DataFrame:
         rgb=np.where(peaks["attribution"] > 0, POSITIVE, NEGATIVE),
         gene=peaks["gene_id"],
         peak=peaks["peak_id"],
+        attribution=values,
+        **({} if found is None else {"best_hit": [label.best_hit for label in found]}),
         **{column: peaks[column] for column in ("p_value", "q_value") if column in peaks},
     )
 
 
-def _hit_bed(path: Path) -> pd.DataFrame:
-    """Return hits as BED6; a site in the windows of several genes is listed once."""
-    table = pd.read_csv(
-        path, sep="\t", header=None, names=list(_HIT_COLUMNS), dtype=_HIT_COLUMNS, keep_default_na=False, quoting=3
-    )
-    return table.drop_duplicates().assign(score=table["score"].clip(0, 1000)).astype({"chrom": str, "name": str, "strand": str})
+def _hit_bed(hits: pd.DataFrame) -> pd.DataFrame:
+    """Return hits as BED6, named after the clusters of their motifs; a site in the windows of several genes is listed once."""
+    bed = bed_table(hits.assign(motif_name=hits["cluster_name"])).rename(columns={"motif_name": "name"})
+    enriched = np.where(hits["enriched"], "yes", "no")
+    return bed.assign(best_hit=hits["motif_name"] + ", " + hits["motif_id"], enriched=enriched).drop_duplicates()
 
 
 def _gene_bed(genes: pd.DataFrame) -> pd.DataFrame:

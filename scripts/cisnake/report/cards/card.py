@@ -18,13 +18,17 @@ from cisnake.data.genome import decode, reverse_complement, to_genome
 from cisnake.files import read_chunks
 from cisnake.report.cards.shown_genes import ShownGene
 from cisnake.report.figures import BLUE, VERMILION
+from cisnake.report.peak_labels import PeakLabel, order_hits
 
 MAX_SHOWN_BASES = 20_000
-# Hits of similar motifs overlap, so only this many are shown per peak.
+# The best hits of only this many clusters are shown per peak.
 HITS_OF_PEAK = 3
 GREY, SLATE, DARK = "#8a939c", "#5b6570", "#1b1f24"
 
-SHOWN_HIT_COLUMNS = ("motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value")
+SHOWN_HIT_COLUMNS = (
+    "motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value", "cluster", "cluster_name",
+    "cluster_rank", "enriched",
+)  # fmt: skip
 VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task", "effect_mean")
 
 
@@ -68,11 +72,12 @@ class Card:
     tasks: pd.DataFrame
 
 
+NO_LABEL = PeakLabel("", False, "")
 NO_TASKS = pd.DataFrame({"task": [], "measured": [], "predicted": [], "on": []})
 
 
 def make_card(
-    contrast: str, gene: ShownGene, annotation: pd.DataFrame, labels: Mapping[str, str], tasks: pd.DataFrame = NO_TASKS
+    contrast: str, gene: ShownGene, annotation: pd.DataFrame, labels: Mapping[str, PeakLabel], tasks: pd.DataFrame = NO_TASKS
 ) -> Card:
     """Convert the gene-oriented window of a gene to a card on the forward strand of the genome.
 
@@ -82,11 +87,11 @@ def make_card(
     ----------
     contrast: str
     gene: ShownGene
-        For each peak, the `HITS_OF_PEAK` hits with the smallest p-values are shown. NaN scores count as 0.
+        For each peak, the hits that `strongest_hits` returns are shown. NaN scores count as 0.
     annotation: pandas.DataFrame
         Genes of the run on the chromosome of the gene, with columns gene_id, gene_name, chrom, start, end, strand.
-    labels: mapping of str to str
-        Motif that is written at a peak, by peak_id.
+    labels: mapping of str to PeakLabel
+        What is written at peaks, by peak_id.
     tasks: pandas.DataFrame
         As `Card.tasks`. Default: none.
     """
@@ -150,12 +155,15 @@ def _gene_features(annotation: pd.DataFrame, gene_id: str) -> pd.DataFrame:
     return annotation[["start", "end", "strand", "gene_id"]].assign(name=names, color=colours)
 
 
-def _peak_features(gene: ShownGene, labels: Mapping[str, str]) -> pd.DataFrame:
+def _peak_features(gene: ShownGene, labels: Mapping[str, PeakLabel]) -> pd.DataFrame:
     peaks = gene.peaks
+    found = [labels.get(peak, NO_LABEL) for peak in peaks["peak_id"]]
     return _features(gene.window, peaks).assign(
         name=[_signed(value) for value in peaks["attribution"]],
         color=np.where(peaks["attribution"] > 0, BLUE, VERMILION),
-        motif=[labels.get(peak, "") for peak in peaks["peak_id"]],
+        motif=[label.text for label in found],
+        enriched=[label.enriched for label in found],
+        best_hit=[label.best_hit for label in found],
         **{column: peaks[column] for column in ("p_value", "q_value") if column in peaks},
     )
 
@@ -165,16 +173,20 @@ def _hit_features(gene: ShownGene) -> pd.DataFrame:
     best = strongest_hits(hits)
     orientation = best["orientation"]
     return _features(gene.window, best).assign(
-        name=best["motif_name"],
+        name=best["cluster_name"],
         strand=orientation if gene.window["strand"] == "+" else orientation.map({"+": "-", "-": "+"}),
-        motif=best["motif_id"],
+        motif=best["motif_name"] + ", " + best["motif_id"],
         p_value=best["p_value"],
     )
 
 
 def strongest_hits(hits: pd.DataFrame) -> pd.DataFrame:
-    """Return the `HITS_OF_PEAK` hits of each peak with the smallest p-values; columns as `SHOWN_HIT_COLUMNS`."""
-    return hits.sort_values(["p_value", "motif_id"], kind="stable").groupby("peak_id", sort=False).head(HITS_OF_PEAK)
+    """Return the best hit in each peak of up to `HITS_OF_PEAK` clusters; columns as `SHOWN_HIT_COLUMNS`.
+
+    The cluster that the peak is named after is first. Similar motifs match the same places, so that other hits add nothing.
+    """
+    best = order_hits(hits).drop_duplicates(["peak_id", "cluster"])
+    return best.groupby("peak_id", sort=False).head(HITS_OF_PEAK)
 
 
 def _variant_features(gene: ShownGene) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from anndata.io import read_elem
 from cisnake.files import open_hdf5
 from cisnake.interpret import judge_predictions
 from cisnake.report.cards.card import Card, make_card, read_strongest_effects
-from cisnake.report.cards.shown_genes import ShownGene, best_hits, best_region
+from cisnake.report.cards.shown_genes import ShownGene, best_region
+from cisnake.report.peak_labels import PeakLabel, add_clusters, label_peaks
 from cisnake.report.results import ContrastResults, Evaluation, read_hits_of_genes
 
 # With thousands of tasks, a card lists the tasks of its contrast first, and no more than these.
@@ -111,8 +112,10 @@ class CardReader:
         self._near = dict(tuple(annotation.groupby("chrom", sort=False)))
         self._no_genes = annotation.iloc[:0]
         self._peaks = _by_gene(contrast.peaks)
-        hits = None if contrast.hits is None else read_hits_of_genes(contrast.hits, genes)
-        self._labels: Mapping[str, str] = {} if hits is None else best_hits(hits)
+        hits = None
+        if contrast.hits is not None and contrast.enrichment is not None:
+            hits = add_clusters(read_hits_of_genes(contrast.hits, genes), contrast.enrichment)
+        self._labels: Mapping[str, PeakLabel] = {} if hits is None else label_peaks(hits)
         self._hits = None if hits is None else _by_gene(hits)
         self._variants = None if effects is None else _by_gene(read_strongest_effects(effects, genes))
         self._tasks = read_task_values(evaluations, attributions.attrs["on_tasks"], attributions.attrs["off_tasks"])

@@ -30,7 +30,8 @@ class ShownGene:
         Rows of peaks/<contrast>.tsv: peak_id, window_start, window_end, attribution, and p_value and q_value if the file has
         them.
     hits: pandas.DataFrame, optional
-        Hits in the peaks, as returned by `results.read_hits_of_genes`. Default None: motifs were not scanned for.
+        Hits in the peaks, as returned by `results.read_hits_of_genes`, with the columns of `peak_labels.add_clusters`. Default
+        None: motifs were not scanned for.
     variants: pandas.DataFrame, optional
         As returned by `read_strongest_effects`. Default None: no variants were scored.
     """
@@ -122,23 +123,3 @@ def best_region(scores: np.ndarray, n: int = LOGO_BASES) -> tuple[int, int]:
     total = np.concatenate([[0.0], np.cumsum(np.abs(np.nan_to_num(scores.astype(np.float64))))])
     start = int(np.argmax(total[n:] - total[:-n]))
     return start, start + n
-
-
-def best_hits(hits: pd.DataFrame) -> dict[str, str]:
-    """Return a label per peak_id: the name of the hit with the smallest p-value, and an arrow for its orientation.
-
-    Parameters
-    ----------
-    hits: pandas.DataFrame
-        motif_id, motif_name, peak_id, orientation, p_value.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> names = {"motif_id": ["M1", "M2"], "motif_name": ["GCN4", "RAP1"], "peak_id": ["p", "p"]}
-    >>> best_hits(pd.DataFrame({**names, "orientation": ["+", "-"], "p_value": [1e-4, 1e-6]}))
-    {'p': 'RAP1 ←'}
-    """
-    best = hits.sort_values(["p_value", "motif_id"], kind="stable").drop_duplicates("peak_id")
-    arrows = best["orientation"].map({"+": " →", "-": " ←"}).fillna("")
-    return dict(zip(best["peak_id"], best["motif_name"] + arrows, strict=True))

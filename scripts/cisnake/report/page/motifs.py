@@ -60,12 +60,18 @@ def _drivers(contrast: ContrastResults) -> list[dict[str, Any]]:
 
 
 def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
-    """Return the best motif of each of the `n` best clusters, with its logo, and with its effects if they were probed."""
+    """Return the representative of each of the `n` best clusters, with its logo, and with its effects if they were probed.
+
+    Clusters are ordered by their best motif in the contrast, which has the columns best_*.
+    """
     if contrast.enrichment is None:
         return []
-    table = contrast.enrichment.sort_values(["rank", "motif_id"], na_position="last")
-    cluster = table["cluster"].where(table["cluster"] != "", table["motif_id"])
-    table = table.assign(n_in_cluster=cluster.map(cluster.value_counts()))[~cluster.duplicated()].head(n)
+    ordered = contrast.enrichment.sort_values(["rank", "motif_id"], na_position="last")
+    best = ordered.drop_duplicates("representative").set_index("representative")
+    table = ordered.set_index("motif_id").loc[best.index[:n]].rename_axis("motif_id").reset_index()
+    table["n_in_cluster"] = table["motif_id"].map(ordered["representative"].value_counts())
+    for column in ("motif_id", "motif_name", "q_value", "odds_ratio"):
+        table[f"best_{column}"] = best[column].head(n).to_numpy()
     if contrast.effects is not None:
         table = table.merge(contrast.effects.drop(columns="motif_name"), on="motif_id", how="left")
     rows = table.to_dict("records")

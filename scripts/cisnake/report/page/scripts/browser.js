@@ -27,6 +27,7 @@ report.browser = {
     Object.entries(names).forEach(([kind, name], i) => {
       const {columns, rows} = card[kind];
       const features = rows.map((row) => ({chr: chrom, ...Object.fromEntries(columns.map((column, k) => [column, row[k]]))}));
+      if (kind === "peaks") for (const peak of features) Object.assign(peak, {attribution: peak.name, name: peak.motif || peak.name});
       if (features.length) tracks.push({...this.style[kind], type: "annotation", name, features, order: i + 2});
     });
     return {

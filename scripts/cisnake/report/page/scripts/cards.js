@@ -183,9 +183,9 @@ report.cards = {
     const rows = peaks.map((peak) => {
       const from = Math.round((peak.first + peak.last - 1) / 2) - tss;
       const [a, b] = [genome(peak.first), genome(peak.last - 1)].sort((p, q) => p - q);
-      return [`${a.toLocaleString("en")}–${b.toLocaleString("en")}`, `${from < 0 ? "−" : "+"}${Math.abs(from)}`, peak.name, report.number(peak.q_value, 2), peak.motif || "–"];
+      return [`${a.toLocaleString("en")}–${b.toLocaleString("en")}`, `${from < 0 ? "−" : "+"}${Math.abs(from)}`, peak.name, report.number(peak.q_value, 2), peak.motif || "–", peak.best_hit || "–"];
     });
-    return this.table(`${peaks.length} peaks`, ["position", "from the TSS", "attribution", "q", "motif"], rows, new Set([1, 2, 3]));
+    return this.table(`${peaks.length} peaks`, ["position", "from the TSS", "attribution", "q", "motif", "best hit"], rows, new Set([1, 2, 3]));
   },
 
   variantTable(card) {

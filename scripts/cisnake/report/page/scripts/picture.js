@@ -177,13 +177,15 @@ report.Picture = class {
     const zero = detailTop + (top / range) * detailHeight;
     peaks.forEach((peak, i) => {
       const [from, to] = [x(Math.max(peak.first, this.first)), x(Math.min(peak.last, this.last))];
-      const about = `peak ${peak.name}${peak.motif ? `, ${peak.motif}` : ""}${peak.q_value === null || peak.q_value === undefined ? "" : `, q = ${report.number(peak.q_value, 2)}`}`;
+      const q = peak.q_value === null || peak.q_value === undefined ? "" : `, q = ${report.number(peak.q_value, 2)}`;
+      const about = `peak ${peak.name}${peak.motif ? `, ${peak.motif}` : ""}${q}${peak.best_hit ? `; best hit: ${peak.best_hit}` : ""}`;
       this.element("rect", {x: from, y: detailTop - 1, width: Math.max(to - from, 1), height: detailHeight + 2, fill: report.COLOURS.peak,
         "fill-opacity": 0.14, stroke: report.COLOURS.peak}, null, about);
       if (names[i].text && rows[i] >= 0) {
         const y = detailTop - 5 - 13 * rows[i];
         if (rows[i]) this.element("line", {x1: names[i].left + 2, x2: from + 2, y1: y + 2, y2: detailTop, stroke: report.COLOURS.peak});
-        this.element("text", {x: names[i].left, y, "font-weight": "bold", fill: "currentColor"}, names[i].text, about);
+        this.element("text", {x: names[i].left, y, "font-weight": peak.enriched ? "bold" : "normal",
+          fill: "currentColor", "fill-opacity": peak.enriched ? 1 : 0.62}, names[i].text, about);
       }
     });
     this.element("line", {x1: left, x2: left + width, y1: zero, y2: zero, stroke: "currentColor", "stroke-width": 0.6});
