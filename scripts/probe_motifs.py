@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
             length,
             lambda chosen: read_codes(file, rows[chosen], first, first + length),
             {fold: list(replicates.values()) for fold, replicates in models.items()},
-            contrast.weights(tasks),
+            contrast.side_weights(tasks),
         )
         genes = windows["gene_id"].tolist()
         hits, places = read_peak_hits(args.hits, [motif.id for motif in motifs], genes)

@@ -231,7 +231,11 @@ def _write_contrast(
     effects = enrichment.loc[: m // 2, ["motif_id", "motif_name"]].assign(
         n_sites=20, deletion_mean=-0.213, deletion_low=-0.3, deletion_high=-0.12, n_backgrounds=30, insertion_mean=0.31,
         insertion_low=0.22, insertion_high=np.nan, share_inert=0.25,
-        verdict=np.resize(["raises", "sites_only", "inert", "no_sites"], m // 2 + 1),
+        verdict=np.resize(["raises", "sites_only", "inert", "no_sites"], m // 2 + 1), insertion_on_mean=0.051,
+        insertion_on_low=0.04, insertion_on_high=0.06, insertion_off_mean=-0.259, insertion_off_low=-0.3,
+        insertion_off_high=-0.2,
+        deletion_on_mean=-0.05, deletion_off_mean=0.163, deletion_off_low=0.1, deletion_off_high=0.2,
+        deletion_on_low=-0.1, deletion_on_high=0.0, moves=np.resize(["lowers_off", "", "", ""], m // 2 + 1),
     )  # fmt: skip
     write_table(effects, folder / f"motifs/{contrast}/effects.tsv")
     pairs = pd.DataFrame(

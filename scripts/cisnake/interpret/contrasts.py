@@ -54,6 +54,25 @@ class Contrast:
                 weights[tasks.index(name)] += sign / len(names)
         return weights
 
+    def side_weights(self, tasks: list[str]) -> np.ndarray:
+        """Return the weights of the score, of the mean over on_tasks and of the mean over off_tasks.
+
+        Without off_tasks, the score is the mean over on_tasks, and is the only column.
+
+        Returns
+        -------
+        numpy.ndarray, shape=(tasks, 3) or (tasks, 1), dtype=float32
+
+        Examples
+        --------
+        >>> from cisnake.interpret import Contrast
+        >>> contrast = Contrast("liver", ("liver",), ("brain", "skin"), "specificity")
+        >>> contrast.side_weights(["brain", "liver", "skin"]).T.tolist()
+        [[-0.5, 1.0, -0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]
+        """
+        score = self.weights(tasks)
+        return np.stack([score, np.maximum(score, 0), np.maximum(-score, 0)] if self.off_tasks else [score], axis=1)
+
     def sides(self, tasks: Sequence[str]) -> tuple[list[int], list[int]]:
         """Return the positions of `on_tasks` and of `off_tasks` among the tasks."""
         position = {task: i for i, task in enumerate(tasks)}

@@ -27,6 +27,7 @@ MOTIF_CHANGE_TEXT = (
     "matched_seq", "verdict",
 )  # fmt: skip
 FACTOR_TEXT = ("motif_id", "motif_name", "factor", "gene_id", "gene_name", "contrast", "verdict")
+EFFECT_TEXT = ("motif_id", "motif_name", "verdict", "moves")
 ENRICHMENT_TEXT = ("motif_id", "motif_name", "cluster", "cluster_name", "representative", "cluster_orientation")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 
@@ -273,7 +274,7 @@ def read_contrast(folder: Path, name: str, config: Mapping[str, Any] | None = No
         _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
         _required(hits, "enrich_motifs") if scanned else None,
         _numbers(read_table(_required(enrichment, "cluster_motifs")), ENRICHMENT_TEXT) if scanned else None,
-        _numbers(read_table(effects), ("motif_id", "motif_name", "verdict")) if effects.is_file() else None,
+        _numbers(read_table(effects), EFFECT_TEXT) if effects.is_file() else None,
         _numbers(read_table(pairs), PAIR_TEXT) if pairs.is_file() else None,
         folder / "patterns" / name if with_patterns else None,
     )

@@ -93,7 +93,7 @@ def probe_motifs(*arguments):
 
 
 def scorer_of(codes, windows, predict, weights=None):
-    weights = Contrast("c", ("liver",), ("brain", "skin"), "specificity").weights(TASKS) if weights is None else weights
+    weights = Contrast("c", ("liver",), ("brain", "skin"), "specificity").side_weights(TASKS) if weights is None else weights
     predictors = {fold: [predict, predict] for fold in range(3)}
     return Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), predictors, weights)
 
@@ -124,9 +124,28 @@ def test_effects_of_a_model_that_counts_sites_are_known_exactly(world):
     assert row["deletion_mean"] == pytest.approx(-2.5)
     assert (row["deletion_low"], row["deletion_high"]) == pytest.approx((-2.5, -2.5))
     assert (row["insertion_mean"], row["insertion_low"], row["insertion_high"]) == pytest.approx((2.5, 2.5, 2.5))
-    doubled = Contrast("c", ("liver", "brain"), (), "aggregate").weights(TASKS)
+    for side, size in (("on", 3), ("off", 0.5)):
+        for test, sign in (("deletion", -1), ("insertion", 1)):
+            found = [row[f"{test}_{side}_{value}"] for value in ("mean", "low", "high")]
+            assert found == pytest.approx([sign * size] * 3), (side, test)
+    assert (row["verdict"], row["moves"]) == ("raises", "raises_on")
+    doubled = Contrast("c", ("liver", "brain"), (), "aggregate").side_weights(TASKS)
     table = probe_motifs(scorer_of(codes, windows, model, doubled), [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0)
-    assert table.iloc[0]["deletion_mean"] == pytest.approx(-2.0)
+    assert table.iloc[0]["deletion_mean"] == table.iloc[0]["deletion_on_mean"] == pytest.approx(-2.0)
+    assert np.isnan(table.iloc[0]["deletion_off_mean"]) and table.iloc[0]["moves"] == ""
+
+
+def test_a_motif_that_only_lowers_the_off_tasks_raises_the_score_and_says_so(world):
+    codes, windows, hits = world
+    scorer = scorer_of(codes, windows, either(CONSENSUS, 0.0, -3.0, -1.0))
+    row = probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0).iloc[0]
+    assert (row["verdict"], row["moves"]) == ("raises", "lowers_off")
+    assert row["insertion_mean"] == pytest.approx(2) and row["insertion_on_mean"] == 0
+    assert (row["insertion_off_mean"], row["deletion_off_mean"]) == pytest.approx((-2, 2))
+    # A motif without a verdict has no sides.
+    other = scorer_of(codes, windows, either("CCCCCCCC", 0.0, -3.0, -1.0))
+    inert = probe_motifs(other, [motif("M1", CONSENSUS)], hits, 50, 5, 20, 0)
+    assert inert.iloc[0][["verdict", "moves"]].tolist() == ["inert", ""]
 
 
 def test_sites_on_the_other_strand_are_destroyed_where_they_are_and_inserted_as_they_are(world):
@@ -221,8 +240,8 @@ def test_a_motif_without_hits_in_peaks_has_no_numbers(world):
     table = probe_motifs(scorer, motifs, hits, 5, 2, 4, 0)
     assert table["n_sites"].tolist() == [0, 5]
     assert table["n_backgrounds"].tolist() == [0, 4]
-    numbers = table.drop(columns=["motif_id", "motif_name", "n_sites", "n_controls", "n_backgrounds", "verdict"])
-    assert numbers.iloc[0, :-2].isna().all()
+    numbers = table.drop(columns=["motif_id", "motif_name", "n_sites", "n_controls", "n_backgrounds", "verdict", "moves"])
+    assert numbers.drop(columns=["enrichment_odds_ratio", "enrichment_q_value"]).iloc[0].isna().all()
     assert table["verdict"].tolist() == ["no_sites", "raises"]
     assert table.iloc[1]["deletion_mean"] == pytest.approx(-1)
     assert len(probe_motifs(scorer, [], hits, 5, 2, 4, 0)) == 0
@@ -248,7 +267,7 @@ def test_genes_are_scored_by_their_own_fold(world):
         fold: [either(CONSENSUS, value, 0.0, 0.0) for value in (value, value + 2)]
         for fold, value in enumerate((1.0, 10.0, 100.0))
     }
-    scorer = Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), by_fold, np.array([1.0, 0.0, 0.0]))
+    scorer = Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), by_fold, np.array([[1.0], [0.0], [0.0]]))
     table = probe_motifs(scorer, [motif("M1", CONSENSUS)], hits, 3, 2, 4, 0)
     assert table.iloc[0]["deletion_mean"] == pytest.approx(-(2 + 11 + 101) / 3)
     missing = Scorer(windows, LENGTH, scorer.read, {0: by_fold[0]}, scorer.weights)

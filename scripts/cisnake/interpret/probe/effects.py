@@ -17,6 +17,7 @@ from cisnake.data.genome import reverse_complement
 from cisnake.interpret.motifs import base_composition, motif_scores
 from cisnake.interpret.nulls import dinucleotide_shuffle
 from cisnake.interpret.probe import controls
+from cisnake.interpret.probe.sides import SIDE_COLUMNS, moves_of, side_effects
 from cisnake.interpret.probe.sites import choose_sites, control_starts, replacements
 from cisnake.interpret.probe.window_scorer import Scorer
 from cisnake.interpret.q_values import bh_q_values
@@ -26,6 +27,7 @@ EFFECT_COLUMNS = (
     "motif_id", "motif_name", "n_sites", "deletion_mean", "deletion_low", "deletion_high", "n_controls", "control_low",
     "control_high", "share_inert", "deletion_p_value", "deletion_q_value", "n_backgrounds", "insertion_mean", "insertion_low",
     "insertion_high", "insertion_p_value", "insertion_q_value", "enrichment_odds_ratio", "enrichment_q_value", "verdict",
+    *SIDE_COLUMNS, "moves",
 )  # fmt: skip
 SITE_EFFECT_COLUMNS = (
     "motif_id", "motif_name", "gene_id", "chrom", "start", "end", "strand", "window_start", "window_end", "orientation",
@@ -34,6 +36,8 @@ SITE_EFFECT_COLUMNS = (
 
 # Minimum number of controls per motif and per site, if windows have enough space.
 CONTROLS, CONTROLS_PER_SITE = 200, 4
+# Verdicts of motifs that act by themselves.
+_ACTING = ("raises", "lowers")
 # Motifs with a greater q-value are inert.
 Q_VALUE = 0.05
 # Columns needed only for verdicts: mean effect of sites, or of inserted motifs, minus that of their controls.
@@ -115,6 +119,7 @@ def probe_motifs(
     Parameters
     ----------
     scorer: Scorer
+        With the weights of `Contrast.side_weights`.
     motifs: sequence of Motif
     hits: pandas.DataFrame
         Columns of `sites.read_peak_hits`. Hits outside peaks, and in genes that the scorer lacks, are ignored.
@@ -132,6 +137,10 @@ def probe_motifs(
         - deletion_mean, insertion_mean: with 95 % bootstrap intervals over sites and over backgrounds (NaN for fewer than two).
         - control_low, control_high: the central 95 % of the effects of deleted controls.
         - share_inert: share of sites that are inert.
+        - deletion_on_mean, insertion_off_mean etc.: effects on the mean over on-tasks and on the mean over off-tasks, with
+          intervals. The effect on the score is their difference. Those on off-tasks are NaN if the contrast has none.
+        - moves: of motifs that raise or lower the score of a contrast with off-tasks, the sides that inserting the motif moves;
+          see `sides.moved_sides`. A motif that lowers the off-tasks raises the score.
         - p-values as above; q-values by Benjamini-Hochberg over motifs; enrichment_* copied from `enrichment`.
         - verdict: "raises" or "lowers" (see above); "sites_only" if the mean deletion is outside the central 95 % of controls
           but insertion does not account for it (the sites belong to another factor, or depend on adjacent sequence); "no_sites"
@@ -202,6 +211,7 @@ def _effect_table(rows: list[dict[str, object]], enrichment: pd.DataFrame) -> pd
     known = enrichment.set_index("motif_id")[["odds_ratio", "q_value"]].astype(float).reindex(effects["motif_id"])
     effects["enrichment_odds_ratio"], effects["enrichment_q_value"] = known["odds_ratio"].array, known["q_value"].array
     effects["verdict"] = [_verdict(row) for row in effects.itertuples()]
+    effects["moves"] = [moves_of(row) if row.verdict in _ACTING else "" for row in effects.itertuples()]
     return effects[list(EFFECT_COLUMNS)]
 
 
@@ -242,7 +252,7 @@ def _spots(
 
 
 def _delete(scorer: Scorer, spots: pd.DataFrame, drawn: Sequence[np.ndarray], draws: int) -> np.ndarray:
-    """Return the effect of each replacement of each spot; shape=(spots, draws), dtype=float64."""
+    """Return the effect of each replacement of each spot; shape=(spots, draws, sums), dtype=float64."""
     row, start, end = (spots[name].to_numpy(np.int64) for name in ("row", "start", "end"))
     genes, gene = np.unique(row, return_inverse=True)
     intact = scorer.score(genes, lambda at: scorer.read(genes[at]), "windows with their motifs")
@@ -255,7 +265,7 @@ def _delete(scorer: Scorer, spots: pd.DataFrame, drawn: Sequence[np.ndarray], dr
         return codes
 
     deleted = scorer.score(np.repeat(row, draws), without, "windows without a motif")
-    return deleted.reshape(len(row), draws) - intact[gene][:, None]
+    return deleted.reshape(len(row), draws, deleted.shape[1]) - intact[gene][:, None]
 
 
 def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -263,7 +273,7 @@ def _insert(scorer: Scorer, probes: Sequence[_Probe], backgrounds: int, seed: in
 
     Returns
     -------
-    list of (numpy.ndarray, shape=(backgrounds,); numpy.ndarray, shape=(words,)), dtype=float64
+    list of (numpy.ndarray, shape=(backgrounds, sums); numpy.ndarray, shape=(words, sums)), dtype=float64
         Effects of the motif and of control words, per motif; empty for a motif without hits.
     """
     rng = np.random.default_rng([seed, 1])
@@ -319,14 +329,16 @@ def _summarise(
     ----------
     sites: pandas.DataFrame
         Sites of the motif, in the order of the spots that are not controls.
-    deleted: numpy.ndarray, shape=(spots, draws), dtype=float64
+    deleted: numpy.ndarray, shape=(spots, draws, sums), dtype=float64
     spots: pandas.DataFrame
         Spots of the motif.
-    inserted, words: numpy.ndarray, dtype=float64
+    inserted, words: numpy.ndarray, shape=(n, sums), dtype=float64
         Effects of inserting the motif, and random words.
     rng: numpy.random.Generator
     """
     control = spots["control"].to_numpy(bool)
+    sums = deleted.mean(axis=1)[~control], inserted
+    deleted, inserted, words = deleted[..., 0], inserted[:, 0], words[:, 0]
     effects = deleted.mean(axis=1)
     spread = deleted[~control].std(axis=1, ddof=1) if deleted.shape[1] > 1 else np.nan
     low, high = controls.central(effects[control])
@@ -344,6 +356,7 @@ def _summarise(
     background = np.concatenate([np.arange(len(inserted)), np.repeat(np.arange(len(inserted)), _each(len(inserted)))])
     is_word = np.arange(len(background)) >= len(inserted)
     row["insertion_p_value"] = controls.permutation_p(np.concatenate([inserted, words]), is_word, background, rng)
+    row |= side_effects(*sums, rng)
     # The effect of a site has the opposite sign of the effect of its deletion.
     verdicts = np.array(["lowers", "inert", "raises"], object)[1 - direction] if known else "no_controls"
     return row, sites.assign(effect=effects[~control], effect_sd=spread, control_low=low, control_high=high, verdict=verdicts)

@@ -21,7 +21,7 @@ _BASES = 1 << 23
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores of a contrast for windows of genes, averaged over replicate models.
+    """Weighted sums over tasks for windows of genes, averaged over replicate models.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class Scorer:
         Maps rows, shape=(n,), to base codes, shape=(n, length), dtype=int8, in the orientation of the gene.
     predictors: mapping of fold to sequence of predictors
         The replicate models of each fold.
-    weights: numpy.ndarray, shape=(tasks,), dtype=float32
-        From `contrasts.Contrast.weights`.
+    weights: numpy.ndarray, shape=(tasks, sums), dtype=float32
+        From `contrasts.Contrast.side_weights`: the first sum is the score of the contrast.
     """
 
     windows: pd.DataFrame
@@ -50,7 +50,7 @@ class Scorer:
         return max(map(len, self.predictors.values()), default=0)
 
     def score(self, rows: np.ndarray, make: Callable[[np.ndarray], np.ndarray], what: str) -> np.ndarray:
-        """Return the score of each of n windows, averaged over the replicates of the fold of its gene.
+        """Return the sums of each of n windows, averaged over the replicates of the fold of its gene.
 
         Parameters
         ----------
@@ -63,14 +63,14 @@ class Scorer:
 
         Returns
         -------
-        numpy.ndarray, shape=(n,), dtype=float64
+        numpy.ndarray, shape=(n, sums), dtype=float64
 
         Raises
         ------
         InputError
             There is no model for the fold of a gene.
         """
-        scores = np.full(len(rows), np.nan)
+        scores = np.full((len(rows), self.weights.shape[1]), np.nan)
         columns = ("fold", "mask_start", "mask_end", "row")
         folds, starts, ends, stored = (self.windows[name].to_numpy(np.int64)[rows] for name in columns)
         missing = sorted(set(folds.tolist()) - set(self.predictors))

@@ -50,13 +50,30 @@ def show_effect_map(results: Results, matrices: Mapping[str, Motif], unit: str) 
 
 
 def _drivers(contrast: ContrastResults) -> list[dict[str, Any]]:
-    """Return the best motifs that act by themselves."""
+    """Return the best motifs that act by themselves; `aside` says so if they act on the off-tasks only."""
     if contrast.effects is None or contrast.enrichment is None:
         return []
     ranks = contrast.enrichment.set_index("motif_id")["rank"]
     acting = contrast.effects[contrast.effects["verdict"].isin(effect_map.ACTING)]
     best = acting.assign(rank=acting["motif_id"].map(ranks)).sort_values("rank", kind="stable")
-    return best.head(MAX_DRIVERS)[["motif_name", "verdict"]].to_dict("records")
+    best["aside"] = [name_sides(moves) if moves and "_on" not in moves else "" for moves in best["moves"]]
+    return best.head(MAX_DRIVERS)[["motif_name", "verdict", "aside"]].to_dict("records")
+
+
+def name_sides(moves: str) -> str:
+    """Return the sides of a contrast that a motif moves in words.
+
+    Parameters
+    ----------
+    moves: str
+        From effects.tsv; see `interpret.probe.probe_motifs`.
+
+    Examples
+    --------
+    >>> name_sides("lowers_off,raises_on")
+    'lowers the off-tasks, raises the on-tasks'
+    """
+    return ", ".join(move.replace("_", " the ") + "-tasks" for move in moves.split(",") if move)
 
 
 def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> list[dict[str, Any]]:
@@ -74,6 +91,7 @@ def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: in
         table[f"best_{column}"] = best[column].head(n).to_numpy()
     if contrast.effects is not None:
         table = table.merge(contrast.effects.drop(columns="motif_name"), on="motif_id", how="left")
+        table["sides"] = table["moves"].fillna("").map(name_sides)
     rows = table.to_dict("records")
     for row in rows:
         motif = matrices.get(row["motif_id"])
