@@ -5,7 +5,8 @@ dinucleotide frequencies of the window, and reports the change of the contrast's
 The control is the same change at random positions of the same windows, away from peaks and hits: motifs whose sites have no
 larger effect than the control are labelled inert. Insertion places the motif's consensus into dinucleotide-shuffled windows of
 random genes, at its usual distance from the TSS, and reports the change as well. Means over sites and over shuffled windows
-have 95 % bootstrap intervals.
+have 95 % bootstrap intervals. If a representative does not account for the effect of its sites, up to three other members of
+its cluster are tested as well.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cisnake.data import read_meme
 from cisnake.data.dataset import open_dataset, read_codes, read_tasks, read_windows
 from cisnake.files import read_table, write_table
 from cisnake.interpret.attribution import AttributionFile
-from cisnake.interpret.probe import ProbeSettings, Scorer, choose_motifs, peak_places, probe_motifs, read_peak_hits
+from cisnake.interpret.probe import ProbeSettings, Scorer, choose_clusters, peak_places, probe_clusters, read_peak_hits
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
     attributed = AttributionFile(args.attributions)
     contrast = attributed.contrast
     enrichment = read_table(args.enrichment, odds_ratio="float", q_value="float")
-    motifs = choose_motifs(enrichment, read_meme(args.motifs), probe.top)
+    clusters = choose_clusters(enrichment, read_meme(args.motifs), probe.top)
     with open_dataset(args.dataset) as file:
         windows, tasks = read_windows(file), read_tasks(file)
         rows = np.flatnonzero(windows["gene_id"].isin(attributed.genes))
@@ -66,10 +67,11 @@ def main(args: argparse.Namespace) -> None:
             contrast.side_weights(tasks),
         )
         genes = windows["gene_id"].tolist()
-        hits, places = read_peak_hits(args.hits, [motif.id for motif in motifs], genes)
+        wanted = [name for cluster in clusters for name in cluster.motif_ids]
+        hits, places = read_peak_hits(args.hits, wanted, genes)
         peaks = peak_places(read_table(args.peaks, window_start="int64", window_end="int64"), genes)
         settings = ProbeSettings(probe.sites, probe.draws, probe.backgrounds, seed)
-        effects, site_effects = probe_motifs(scorer, motifs, hits, pd.concat([peaks, places]), enrichment, settings)
+        effects, site_effects = probe_clusters(scorer, clusters, hits, pd.concat([peaks, places]), enrichment, settings)
     write_table(site_effects, args.output_sites)
     write_table(effects, args.output)
     verdicts = effects["verdict"].value_counts().to_dict()

@@ -6,7 +6,6 @@ import pytest
 
 from cisnake import files
 from cisnake.data.genome.bases import encode, reverse_complement
-from cisnake.data.motif_database import Motif
 from cisnake.errors import InputError
 from cisnake.interpret.contrasts import Contrast
 from cisnake.interpret.probe import effects as motif_effects
@@ -15,98 +14,20 @@ from cisnake.interpret.probe.effects import EFFECT_COLUMNS, SITE_EFFECT_COLUMNS
 from cisnake.interpret.probe.sites import choose_motifs, read_peak_hits
 from cisnake.interpret.probe.window_scorer import Scorer
 
-LENGTH = 120
-N = 30
-CONSENSUS = "TGACGTAC"
-TASKS = ["liver", "brain", "skin"]
-
-
-def motif(name, consensus):
-    return Motif(name, name.lower(), np.eye(4)[encode(consensus)] * 0.97 + 0.01)
-
-
-def matches(codes, consensus):
-    """Count a word in each sequence, on the strand of the gene."""
-    windows = np.lib.stride_tricks.sliding_window_view(codes, len(consensus), axis=1)
-    return (windows == encode(consensus)).all(axis=2).sum(axis=1)
-
-
-@pytest.fixture
-def world():
-    """Genes with one site each at different positions, forward in even and reverse in odd rows, and their hits."""
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 4, (N, LENGTH)).astype(np.int8)
-    tss = rng.integers(50, 70, N)
-    starts = tss - 20
-    forward = np.arange(N) % 2 == 0
-    for row in range(N):
-        site = encode(CONSENSUS)
-        codes[row, starts[row] : starts[row] + 8] = site if forward[row] else reverse_complement(site)
-    windows = pd.DataFrame(
-        {
-            "gene_id": [f"g{i}" for i in range(N)],
-            "mask_start": tss,
-            "mask_end": 110,
-            "fold": np.arange(N) % 3,
-            "row": np.arange(N),
-        }
-    )
-    hits = pd.DataFrame(
-        {
-            "motif_id": "M1",
-            "gene_id": windows["gene_id"],
-            "region": "peak",
-            "chrom": "chr1",
-            "start": 1000 * np.arange(N) + starts,
-            "end": 1000 * np.arange(N) + starts + 8,
-            "strand": np.where(forward, "+", "-"),
-            "window_start": starts,
-            "window_end": starts + 8,
-            "orientation": np.where(forward, "+", "-"),
-            "from_tss": starts + 3 - tss,
-            "p_value": np.linspace(1e-6, 1e-4, N),
-        }
-    )
-    return codes, windows, hits
-
-
-def probe(scorer, motifs, hits, sites, draws, backgrounds, seed, occupied=None, odds=4.0):
-    """Effects of motifs and of sites, with controls outside all hits."""
-    genes = {gene: row for row, gene in enumerate(scorer.windows["gene_id"])}
-    taken = hits.rename(columns={"window_start": "start_", "window_end": "end_"})[["gene_id", "start_", "end_"]]
-    taken = pd.DataFrame(
-        {"row": taken["gene_id"].map(genes).fillna(-1), "start": taken["start_"], "end": taken["end_"]}, dtype=int
-    )
-    enrichment = pd.DataFrame({"motif_id": [motif.id for motif in motifs], "odds_ratio": odds, "q_value": 0.5})
-    return motif_effects.probe_motifs(
-        scorer,
-        motifs,
-        hits,
-        taken if occupied is None else occupied,
-        enrichment,
-        motif_effects.ProbeSettings(sites, draws, backgrounds, seed),
-    )
-
-
-def probe_motifs(*arguments):
-    return probe(*arguments)[0]
-
-
-def scorer_of(codes, windows, predict, weights=None):
-    weights = Contrast("c", ("liver",), ("brain", "skin"), "specificity").side_weights(TASKS) if weights is None else weights
-    predictors = {fold: [predict, predict] for fold in range(3)}
-    return Scorer(windows, LENGTH, lambda rows: codes[rows].copy(), predictors, weights)
-
-
-def counting(consensus, *factors):
-    """A model that predicts, for each task, a factor times the number of sites in one orientation."""
-    return lambda codes, mask_start, mask_end, rows: np.outer(matches(codes, consensus), factors).astype(np.float32)
-
-
-def either(consensus, *factors):
-    reverse = "".join("ACGT"[c] for c in reverse_complement(encode(consensus)))
-    one, two = counting(consensus, *factors), counting(reverse, *factors)
-    return lambda *window: one(*window) + two(*window)
+from .counted import (
+    CONSENSUS,
+    LENGTH,
+    TASKS,
+    N,
+    counting,
+    either,
+    matches,
+    motif,
+    probe,
+    probe_motifs,
+    scorer_of,
+    sum_of_weights,
+)
 
 
 def test_effects_of_a_model_that_counts_sites_are_known_exactly(world):
@@ -302,10 +223,6 @@ def test_hits_are_read_in_pieces_and_the_places_of_all_of_them(world, tmp_path, 
     read, places = read_peak_hits(tmp_path / "hits.tsv", [], genes)
     assert read.empty
     assert len(places) == len(inside)
-
-
-def sum_of_weights(weights):
-    return lambda codes, s, e, rows: np.outer(weights[np.arange(LENGTH), codes].sum(axis=1), [1.0, 0.0, 0.0])
 
 
 def test_sites_are_distinguished_from_random_positions_in_their_windows(world):

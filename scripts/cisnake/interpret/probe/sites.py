@@ -42,7 +42,7 @@ def choose_motifs(enrichment: pd.DataFrame, motifs: Sequence[Motif], top: int) -
     >>> import numpy as np
     >>> import pandas as pd
     >>> from cisnake.data import Motif
-    >>> from cisnake.interpret.probe import choose_motifs
+    >>> from cisnake.interpret.probe.sites import choose_motifs
     >>> motifs = [Motif(name, name, np.full((6, 4), 0.25), 20) for name in ("M1", "M2", "M3")]
     >>> enrichment = pd.DataFrame({"motif_id": ["M1", "M2", "M3"], "rank": [2, 3, 1], "representative": ["M1", "M2", "M1"]})
     >>> [motif.id for motif in choose_motifs(enrichment, motifs, top=2)]
