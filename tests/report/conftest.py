@@ -235,7 +235,8 @@ def _write_contrast(
         insertion_on_low=0.04, insertion_on_high=0.06, insertion_off_mean=-0.259, insertion_off_low=-0.3,
         insertion_off_high=-0.2,
         deletion_on_mean=-0.05, deletion_off_mean=0.163, deletion_off_low=0.1, deletion_off_high=0.2,
-        deletion_on_low=-0.1, deletion_on_high=0.0, moves=np.resize(["lowers_off", "", "", ""], m // 2 + 1),
+        deletion_on_low=-0.1, deletion_on_high=0.0, representative=enrichment["representative"],
+        moves=np.resize(["lowers_off", "", "", ""], m // 2 + 1),
     )  # fmt: skip
     write_table(effects, folder / f"motifs/{contrast}/effects.tsv")
     pairs = pd.DataFrame(

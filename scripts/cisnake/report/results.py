@@ -27,7 +27,7 @@ MOTIF_CHANGE_TEXT = (
     "matched_seq", "verdict",
 )  # fmt: skip
 FACTOR_TEXT = ("motif_id", "motif_name", "factor", "gene_id", "gene_name", "contrast", "verdict")
-EFFECT_TEXT = ("motif_id", "motif_name", "verdict", "moves")
+EFFECT_TEXT = ("motif_id", "motif_name", "verdict", "moves", "representative")
 ENRICHMENT_TEXT = ("motif_id", "motif_name", "cluster", "cluster_name", "representative", "cluster_orientation")
 PAIR_TEXT = ("first_cluster", "first_name", "second_cluster", "second_name", "orientation")
 

@@ -153,11 +153,12 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
     for contrast in ("heat", "acid"):
         section = text.split(f'<h3 id="motifs-{["acid", "heat"].index(contrast)}">')[1].split("<h3")[0].split("</section>")[0]
         assert re.findall(r"<b>(FAC\d+)</b>", section) == ["FAC0", "FAC2", "FAC4"]
-        assert section.count('class="matrix"') == 3 and section.count("and 1 similar") == 3
+        assert section.count('class="matrix"') == 3 and section.count("<summary>and 1 similar</summary>") == 3
         assert "−0.213" in section and "−0.30 to −0.12" in section and "0.22 to –" in section
         table = read_table(whole / f"motifs/{contrast}/enrichment.tsv")
         assert f"{int(table['n_peaks_with_hit'][2])} of {int(table['n_peaks'][2])}" in section
         assert words.number(float(table["q_value"][2]), 2, "g") in section
+        section = re.sub(r'<details class="small">.*?</details>', "", section, flags=re.DOTALL)
         verdicts = re.findall(r'<b>(raises|lowers)</b> the score|<span class="badge warn">([^<]+)<', section)
         assert ["".join(found) for found in verdicts] == ["raises", "is inert"]
         assert re.findall(r'</b> the score<br><span class="small">([^<]+)', section) == ["lowers the off-tasks"]
@@ -178,6 +179,24 @@ def test_a_cluster_keeps_its_name_where_another_member_is_better(results):
     section = write(results, n_genes=1, n_motifs=2).split('<h3 id="motifs-1">')[1].split("</section>")[0]
     assert re.findall(r"<b>(FAC\d+)</b>", section) == ["FAC2", "FAC0"]
     assert re.findall(r"best here: (FAC\d+) \(odds ratio", section) == ["FAC3"]
+
+
+def test_members_of_a_cluster_are_listed_and_one_that_acts_is_named_beside_the_verdict(results):
+    path = results / "motifs/heat/effects.tsv"
+    table = read_table(path)
+    # FAC0 and FAC1 are one cluster: FAC0 does not act by itself, and FAC1 does.
+    table.loc[:1, "verdict"], table.loc[:1, "moves"] = ["sites_only", "lowers"], ["", "raises_off,lowers_on"]
+    write_table(table, path)
+    text = write(results, n_genes=1, n_motifs=2)
+    section = text.split('<h3 id="motifs-1">')[1].split("</section>")[0]
+    first, second = re.findall(r"<details class=\"small\">(.*?)</details>", section, flags=re.DOTALL)
+    member = re.sub(r"<[^>]+>", "", first).split("similar")[1].strip()
+    assert re.fullmatch(r"FAC1 \(MA0001\.1\): rank 2, odds ratio [\d.]+, q [\d.e−]+, lowers the score \(raises .*\)", member)
+    assert "FAC3 (MA0003.1): rank 4" in second and "has no sites" in second
+    assert section.count("but FAC1 lowers the score (raises the off-tasks, lowers the on-tasks)") == 1
+    assert "not by itself" in section
+    drivers = text.split("motifs that act, tested in silico")[1].split("</table>")[0]
+    assert "FAC1 (of FAC0)" in drivers
 
 
 def test_patterns_are_aligned_with_the_motifs_that_they_match(results):

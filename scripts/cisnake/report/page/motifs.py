@@ -15,7 +15,7 @@ from cisnake.report import effect_map, logos
 from cisnake.report.results import ContrastResults, Results
 from cisnake.report.thresholds import ENRICHED_Q
 
-MAX_DRIVERS, MAX_PAIRS = 3, 10
+MAX_DRIVERS, MAX_PAIRS, MAX_MEMBERS = 3, 10, 40
 
 
 def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int) -> dict[str, Any]:
@@ -56,8 +56,23 @@ def _drivers(contrast: ContrastResults) -> list[dict[str, Any]]:
     ranks = contrast.enrichment.set_index("motif_id")["rank"]
     acting = contrast.effects[contrast.effects["verdict"].isin(effect_map.ACTING)]
     best = acting.assign(rank=acting["motif_id"].map(ranks)).sort_values("rank", kind="stable")
+    best = best.drop_duplicates("representative")
+    names = contrast.enrichment.set_index("motif_id")["cluster_name"]
+    both = zip(best["motif_name"], best["motif_id"].map(names), strict=True)
+    best["motif_name"] = [name_member(motif, cluster) for motif, cluster in both]
     best["aside"] = [name_sides(moves) if moves and "_on" not in moves else "" for moves in best["moves"]]
     return best.head(MAX_DRIVERS)[["motif_name", "verdict", "aside"]].to_dict("records")
+
+
+def name_member(motif_name: str, cluster_name: str) -> str:
+    """Return the name of a motif with that of its cluster, if they differ.
+
+    Examples
+    --------
+    >>> name_member("IRF4", "STAT1::STAT2"), name_member("FOS", "FOS")
+    ('IRF4 (of STAT1::STAT2)', 'FOS')
+    """
+    return motif_name if motif_name == cluster_name else f"{motif_name} (of {cluster_name})"
 
 
 def name_sides(moves: str) -> str:
@@ -90,13 +105,28 @@ def _best_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: in
     for column in ("motif_id", "motif_name", "q_value", "odds_ratio"):
         table[f"best_{column}"] = best[column].head(n).to_numpy()
     if contrast.effects is not None:
-        table = table.merge(contrast.effects.drop(columns="motif_name"), on="motif_id", how="left")
+        table = table.merge(contrast.effects.drop(columns=["motif_name", "representative"]), on="motif_id", how="left")
         table["sides"] = table["moves"].fillna("").map(name_sides)
     rows = table.to_dict("records")
     for row in rows:
+        row["members"], row["acting_members"] = _members(contrast, ordered, row["motif_id"])
         motif = matrices.get(row["motif_id"])
         row["logo"] = Markup("") if motif is None else logos.draw_matrix(motif.probabilities, f"Logo of {row['motif_name']}")
     return rows
+
+
+def _members(
+    contrast: ContrastResults, ordered: pd.DataFrame, representative: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return up to `MAX_MEMBERS` other motifs of a cluster by rank, with their verdicts, and those that act by themselves."""
+    members = ordered[(ordered["representative"] == representative) & (ordered["motif_id"] != representative)]
+    columns = ["motif_id", "verdict", "moves"]
+    probed = pd.DataFrame(columns=columns) if contrast.effects is None else contrast.effects[columns]
+    table = members[["motif_id", "motif_name", "rank", "odds_ratio", "q_value"]].merge(probed, on="motif_id", how="left")
+    table[["verdict", "moves"]] = table[["verdict", "moves"]].fillna("")
+    table["sides"] = table["moves"].map(name_sides)
+    acting = table[table["verdict"].isin(effect_map.ACTING)]
+    return table.head(MAX_MEMBERS).to_dict("records"), acting.to_dict("records")
 
 
 def _pairs(contrast: ContrastResults) -> list[dict[str, Any]]:
