@@ -331,8 +331,9 @@ def test_missing_optional_parts_are_not_shown(results):
         shutil.rmtree(results / part)
     (results / "recovery.json").unlink()
     text = write(results)
-    for anchor in ("variants", "motifs", "genes"):
+    for anchor in ("motifs", "genes"):
         assert f'id="{anchor}"' not in text and f'href="#{anchor}"' not in text
+    assert "No variants were scored (variants.vcf is not set)." in text
     assert "planted" not in text and "simulated" not in text and not Structure(text).errors
 
 
@@ -354,18 +355,19 @@ def test_empty_tables_are_shown(results):
     (results / "genes_summary.json").write_text(json.dumps({**summary, "dropped": {}, "n_dropped": 0, "notices": []}))
     (results / "variants/effects.tsv").write_text((results / "variants/effects.tsv").read_text().splitlines()[0] + "\n")
     text = write(results, n_genes=2)
-    assert "0 peaks of attribution" in text and "No variant has an effect" in text and not Structure(text).errors
+    assert "0 peaks of attribution" in text and "The VCF has no variants." in text and not Structure(text).errors
 
 
 def test_variants_have_q_values_only_with_controls(results):
     text = write(results, n_genes=2)
-    assert "2 pairs have an effect with q ≤ 0.1" in text and ">88.9<" in text
+    assert "2 of 8 pairs of allele and gene have an effect with q ≤ 0.1" in text and ">88.9<" in text
     path = results / "variants/effects.tsv"
     table = pd.read_csv(path, sep="\t", keep_default_na=False)
     table.assign(q_value=0.5).to_csv(path, sep="\t", index=False)
-    assert "No pair has an effect with q ≤ 0.1" in write(results, n_genes=2)
+    assert "None of 8 pairs of allele and gene has an effect with q ≤ 0.1" in write(results, n_genes=2)
     table.drop(columns=["p_value", "q_value", "percentile"]).to_csv(path, sep="\t", index=False)
     text = write(results, n_genes=2)
+    assert "Whether effects exceed chance was not tested (variants.controls is 0)." in text
     assert "percentile" not in text and "q ≤ 0.1 in at least one task" not in text and not Structure(text).errors
 
 

@@ -16,6 +16,7 @@ from cisnake.report.page.cards import show_cards
 from cisnake.report.page.cautions import describe_certainty, list_cautions
 from cisnake.report.page.contrasts import show_contrasts
 from cisnake.report.page.factors import show_factors
+from cisnake.report.page.findings import found_variants
 from cisnake.report.page.headline import warnings, write_headline
 from cisnake.report.page.inputs import show_inputs
 from cisnake.report.page.methods import write_methods
@@ -99,6 +100,7 @@ def write_report(
         quality=draw_quality({c.name: c.attributions.quality for c in results.contrasts}),
         cards=show_cards(results, n_genes, effects, all_genes) if contrasts else None,
         variants=show_variants(results.variants, results.genes),
+        found_variants=found_variants(results.variants),
         versions=list_versions(),
         config=_json(config),
     )

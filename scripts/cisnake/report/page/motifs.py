@@ -12,6 +12,7 @@ from markupsafe import Markup
 from cisnake.data import Motif
 from cisnake.interpret.patterns import read_patterns
 from cisnake.report import effect_map, logos
+from cisnake.report.page.findings import enriched_motifs, found_motifs, found_pairs, found_patterns, found_probes
 from cisnake.report.results import ContrastResults, Results
 from cisnake.report.thresholds import ENRICHED_Q
 
@@ -30,16 +31,20 @@ def show_motifs(contrast: ContrastResults, matrices: Mapping[str, Motif], n: int
         Maximum number of motif clusters to show.
     """
     table = contrast.enrichment
-    n_enriched = 0 if table is None else int(((table["q_value"] <= ENRICHED_Q) & (table["odds_ratio"] > 1)).sum())
+    n_enriched = 0 if table is None else int(enriched_motifs(table).sum())
+    patterns = _patterns(contrast, matrices)
     return {
         "scanned": table is not None,
         "motifs": _best_motifs(contrast, matrices, n),
         "n_enriched": n_enriched,
-        "n_tested": 0 if table is None else len(table),
-        "probed": contrast.effects is not None,
+        "probed": contrast.effects is not None and len(contrast.effects) > 0,
+        "found_motifs": found_motifs(contrast),
+        "found_probes": found_probes(contrast),
+        "found_pairs": found_pairs(contrast),
+        "found_patterns": found_patterns(None if patterns is None else len(patterns)),
         "drivers": _drivers(contrast),
         "pairs": _pairs(contrast),
-        "patterns": _patterns(contrast, matrices),
+        "patterns": patterns,
     }
 
 
