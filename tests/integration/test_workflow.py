@@ -204,11 +204,20 @@ def results(done: Path) -> Path:
 
 @pytest.mark.slow
 def test_all_results_of_a_run_exist_and_are_complete(results: Path) -> None:
-    tables = ["genes.tsv", "genes_dropped.tsv", "inputs/truth.tsv", "variants/effects.tsv", "variants/motif_changes.tsv"]
+    tables = [
+        "genes.tsv",
+        "genes_dropped.tsv",
+        "inputs/truth.tsv",
+        "variants/effects.tsv",
+        "variants/motif_changes.tsv",
+        "motifs/clusters.tsv",
+    ]
     tables += [f"evaluation/{split}/{name}.tsv" for split in ("val", "test") for name in ("tasks", "genes")]
     for contrast in ("root", "both"):
         tables += [f"peaks/{contrast}.tsv", f"attributions/{contrast}.quality.tsv"]
-        tables += [f"motifs/{contrast}/{name}.tsv" for name in ("hits", "enrichment", "effects", "site_effects", "pairs")]
+        tables += [
+            f"motifs/{contrast}/{name}.tsv" for name in ("hits", "tests", "enrichment", "effects", "site_effects", "pairs")
+        ]
     for fold in ("models/fold_0/replicate_0", "models/fold_0/replicate_1"):
         tables.append(f"{fold}/history.tsv")
         assert yaml.safe_load((results / fold / "params.yaml").read_text())["train"]["learning_rate"] == 0.01
@@ -338,7 +347,16 @@ def test_an_equivalent_run_has_nothing_to_do(done: Path, snakemake: Run, how: st
 def test_a_changed_value_reruns_only_what_depends_on_it(done: Path, snakemake: Run, jobs: Jobs) -> None:
     plan = ["--dry-run", "--configfile", "config.yaml", "--config"]
     peaks = jobs(snakemake(done, *plan, "peaks={threshold: 0.02}"))
-    after = {"enrich_motifs", "probe_motifs", "pair_motifs", "write_browser_files", "measure_recovery", "write_report"}
+    after = {
+        "enrich_motifs",
+        "cluster_motifs",
+        "match_factors",
+        "probe_motifs",
+        "pair_motifs",
+        "write_browser_files",
+        "measure_recovery",
+        "write_report",
+    }
     # Explanations of variants have the verdicts of the probes.
     after |= {"explain_variants"}
     assert set(peaks) - {"all", "total"} == {"call_peaks"} | after

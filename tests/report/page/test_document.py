@@ -161,7 +161,7 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         section = re.sub(r'<details class="small">.*?</details>', "", section, flags=re.DOTALL)
         verdicts = re.findall(r'<b>(raises|lowers)</b> the score|<span class="badge warn">([^<]+)<', section)
         assert ["".join(found) for found in verdicts] == ["raises", "is inert"]
-        assert re.findall(r'</b> the score<br><span class="small">([^<]+)', section) == ["lowers the off-tasks"]
+        assert re.findall(r'</b> the score<br><span class="small wrap">([^<]+)', section) == ["lowers the off-tasks"]
         assert section.count('title="off-tasks, 95% interval: −0.30 to −0.20">off −0.26<') == 2
         assert section.count(">on 0.051<") == 2 and section.count("a motif that lowers the off-tasks raises it") == 1
         assert section.count("25.0% of sites inert") == 2 and section.count("not probed") == 1
