@@ -169,6 +169,17 @@ def test_motifs_are_the_best_of_each_cluster_with_effects(text, whole):
         assert pair[1:5] == ["FAC2", "6", "1.3", "21.5"] and pair[6:9] == ["30 to 40", "convergent", "5"]
 
 
+def test_the_first_screen_says_that_a_motif_acts_on_the_off_tasks_only(results):
+    path = results / "motifs/heat/effects.tsv"
+    table = read_table(path).assign(verdict="raises")
+    table["moves"] = table["motif_id"].map({"MA0000.1": "lowers_off", "MA0002.1": "raises_on,lowers_off"}).fillna("raises_on")
+    write_table(table, path)
+    drivers = write(results, n_genes=1).split("motifs that act, tested in silico")[1].split("</table>")[0]
+    heat = re.sub(r"<[^>]+>", "", drivers.split(">heat</a>")[1])
+    found = re.findall(r"(FAC\d+) ↑ raises( \([^)]*\))?", heat)
+    assert found == [("FAC0", " (lowers the off-tasks)"), ("FAC2", "")]
+
+
 def test_a_cluster_keeps_its_name_where_another_member_is_better(results):
     path = results / "motifs/heat/enrichment.tsv"
     table = read_table(path)
