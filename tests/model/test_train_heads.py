@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     # Another data set, with the first two tasks.
     shutil.copy(folder / "a.h5", folder / "b.h5")
     with h5py.File(folder / "b.h5", "a") as file:
-        for name, kept in (("labels", np.s_[:, :2]), ("tasks", np.s_[:2])):
+        for name, kept in (("labels", np.s_[:, :2]), ("tasks", np.s_[:2]), ("strand_pair", np.s_[:2])):
             values, attributes = file[name][kept], dict(file[name].attrs)
             kind = file[name].dtype
             del file[name]

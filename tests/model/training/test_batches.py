@@ -48,7 +48,7 @@ def epoch(batches: GeneBatches, number: int = 0) -> tuple[np.ndarray, np.ndarray
 def test_tracks_of_two_strands_are_known(dataset):
     assert GeneBatches(dataset, np.arange(N), 4, 4).strand_pair is None
     with h5py.File(dataset, "r+") as file:
-        file.attrs["strand_pair"] = np.array([1, 0])
+        file["strand_pair"] = np.array([1, 0])
     assert GeneBatches(dataset, np.arange(N), 4, 4).strand_pair == [1, 0]
 
 

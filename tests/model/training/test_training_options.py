@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cisnake.errors import InputError
-from cisnake.model.network.seqnn import build_model
+from cisnake.model.given import read_network
+from cisnake.model.network.adapters import adapter_layers
+from cisnake.model.network.seqnn import build_model, join_heads
 from cisnake.model.params import TRAIN_DEFAULTS
 from cisnake.model.training import trainer
 from cisnake.model.training.trainer import Trainer
@@ -177,6 +179,78 @@ def test_resumed_training_of_heads_equals_uninterrupted_training(tmp_path):
     for key, model in whole[1].items():
         for weight, expected in zip(resumed[1][key].get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
+
+
+# One of several heads decides.
+
+
+def fit_for(tmp_path, head, model=HEADS, data=None, seed=1, transfer=None, **settings):
+    settings = {"train_epochs_max": 6} | settings
+    training = Trainer(params(model, transfer, **settings), *(data or three_heads()), seed, tmp_path, main_head=head)
+    return *training.fit(), training
+
+
+def test_all_heads_keep_the_weights_of_the_best_epoch_of_the_main_head(tmp_path, monkeypatch):
+    scores = {"head_a": [0.1, 0.9, *[0.2] * 8], "head_b": [0.1, 0.3, 0.2, 0.8, *[0.1] * 6], "head_c": [0.0] * 10}
+    seen = {}
+
+    def validate(self, key, stage):
+        seen[self._epochs() + 1] = [weight.copy() for weight in self.model.get_weights()]
+        return {"pearsonr": scores[key][self._epochs()], "r2": 0.0, "loss": 1.0}
+
+    monkeypatch.setattr(Trainer, "_validate", validate)
+    for head, best, last in (("head_a", 2, 4), ("head_b", 4, 6)):
+        models, history, training = fit_for(tmp_path / head, head, train_epochs_max=10, patience=2)
+        assert history["epoch"].max() == last, "only the main head counts"
+        assert history["head"].iloc[0] == head and history[history["best"]].groupby("head")["epoch"].max().unique() == [best]
+        network = join_heads(models)
+        assert set(network.output) == {"head_a", "head_b", "head_c"}
+        training.model.set_weights(seen[best])
+        inputs = next(iter(three_heads()[1][head]))[0]
+        for key, expected in training.model(inputs, training=False).items():
+            np.testing.assert_allclose(network(inputs)[key], expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_array_equal(models[key](inputs), network(inputs)[key])
+
+
+def test_a_joined_network_can_be_saved_and_read_by_head(tmp_path):
+    models, _, _ = fit_for(tmp_path, "head_b", train_epochs_max=1)
+    join_heads(models).save(tmp_path / "heads.keras")
+    inputs = next(iter(three_heads()[1]["head_c"]))[0]
+    for key, model in models.items():
+        np.testing.assert_array_equal(read_network(tmp_path / "heads.keras", head=key)(inputs), model(inputs))
+
+
+def test_resumed_training_with_a_main_head_equals_uninterrupted_training(tmp_path):
+    whole, expected, _ = fit_for(tmp_path / "whole", "head_b", train_epochs_max=3)
+    fit_for(tmp_path / "cut", "head_b", train_epochs_max=2)
+    resumed, history, _ = fit_for(tmp_path / "cut", "head_b", train_epochs_max=3)
+    assert history.drop(columns="seconds").equals(expected.drop(columns="seconds"))
+    for weight, other in zip(join_heads(resumed).get_weights(), join_heads(whole).get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_adapters_are_merged_in_all_heads(tmp_path):
+    join_heads(fit_for(tmp_path / "first", "head_a", train_epochs_max=1)[0]).save(tmp_path / "first.keras")
+    transfer = {"weights": str(tmp_path / "first.keras"), "mode": "adapter", "adapter": "locon", "conv_select": 2}
+    models, _, training = fit_for(tmp_path / "second", "head_a", transfer=transfer, train_epochs_max=1)
+    assert adapter_layers(training.model) and not adapter_layers(join_heads(models))
+    inputs = next(iter(three_heads()[1]["head_c"]))[0]
+    training.model.set_weights(training.checkpoint.best_weights["head_a"])
+    for key, expected in training.model(inputs, training=False).items():
+        np.testing.assert_allclose(models[key](inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_whose_name_begins_as_another_starts_from_its_own_labels(tmp_path):
+    model = {key: value for key, value in MODEL.items() if key != "head"} | {"head": MODEL["head"], "head_b": MODEL["head"]}
+    low, high = examples(72, 2), examples(72, 3, seed=1)
+    for part in high:
+        part.labels += 100
+    data = [{"head": low[i], "head_b": high[i]} for i in range(2)]
+    training = Trainer(params(model), *data, 1, tmp_path, main_head="head")
+    inputs = next(iter(low[1]))[0]
+    for key, batches in data[0].items():
+        start = np.asarray(training.model(inputs, training=False)[key])
+        np.testing.assert_allclose(start, np.broadcast_to(batches.labels.mean(axis=0), start.shape), rtol=1e-4)
 
 
 def strand_pairs(training):

@@ -21,5 +21,6 @@ from .seqnn import check_single_head as check_single_head
 from .seqnn import choose_head as choose_head
 from .seqnn import head_model as head_model
 from .seqnn import head_names as head_names
+from .seqnn import join_heads as join_heads
 from .steps import dilations as dilations
 from .steps import tower_filters as tower_filters

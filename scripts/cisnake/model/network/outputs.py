@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,9 @@ def output_layer(model: keras.Model, key: str = "head") -> tuple[layers.Dense, s
     None
         The head ends with something else.
     """
-    of_head = [layer for layer in model.layers if layer.name.startswith(f"{key}_")]
+    # Not every layer whose name begins with "head_": those of a head "head_mouse" do, too.
+    belongs = re.compile(rf"{re.escape(key)}_(\d+_[A-Za-z]|float32$|switch_reverse$)")
+    of_head = [layer for layer in model.layers if belongs.match(layer.name)]
     while of_head and (isinstance(of_head[-1], SwitchReverse) or of_head[-1].name == f"{key}_float32"):
         of_head.pop()
     if not of_head or not isinstance(of_head[-1], layers.Dense):

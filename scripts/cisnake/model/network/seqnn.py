@@ -127,6 +127,23 @@ def head_model(model: keras.Model, key: str) -> keras.Model:
     return keras.Model(model.input, outputs[key], name=model.name)
 
 
+def join_heads(models: dict[str, keras.Model]) -> keras.Model:
+    """Return one network with the outputs of several submodels of it; the inverse of `head_model`.
+
+    Parameters
+    ----------
+    models: dict of str to keras.Model
+        From `head_model`, by key of the head, all of the same network.
+
+    Returns
+    -------
+    keras.Model
+        Its outputs are a dict by key.
+    """
+    first = next(iter(models.values()))
+    return keras.Model(first.input, {key: model.output for key, model in models.items()}, name=first.name)
+
+
 def choose_head(head: str | None, heads: list[str], path: str | Path) -> str:
     """Return the key of the head to use of a trained network.
 
@@ -174,8 +191,8 @@ def check_single_head(params: dict[str, Any]) -> None:
     heads = head_names(params)
     if len(heads) > 1:
         raise InputError(
-            f"the model section has the heads {', '.join(heads)}, but there are data for only one: remove the others. To train "
-            "several heads, each on its own data, use Trainer in Python."
+            f"the model section has the heads {', '.join(heads)}, but there are data for only one: remove the others, or name "
+            "their data sets in train.heads."
         )
 
 

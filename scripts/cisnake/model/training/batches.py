@@ -17,6 +17,7 @@ from cisnake.data.dataset import (
     model_input,
     open_dataset,
     read_label_rows,
+    read_strand_pair,
     read_tasks,
     read_windows,
     shifts,
@@ -193,9 +194,10 @@ class GeneBatches(Batches):
         with open_dataset(h5_file) as file:
             names = list(read_windows(file)["gene_id"].iloc[self.rows])
             labels, in_memory = self._read_labels(file, fold)
-            pair = file.attrs["strand_pair"].tolist() if "strand_pair" in file.attrs else None
+            pair = read_strand_pair(file)
+            strand_pair = None if pair is None else pair.tolist()
             shape = self._windows.seq_len, depth
-            super().__init__(labels, names, read_tasks(file), str(h5_file), shape, batch_size, seed, pair)
+            super().__init__(labels, names, read_tasks(file), str(h5_file), shape, batch_size, seed, strand_pair)
         self._codes = self._windows.codes(self.rows, max_shift, max_shift) if in_memory else None
 
     def _read_labels(self, file: h5py.File, fold: int | None) -> tuple[np.ndarray | StoredLabels, bool]:

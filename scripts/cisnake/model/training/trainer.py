@@ -59,7 +59,8 @@ class Trainer:
     epochs if none of the last `patience` was better.
 
     With several heads, each head has its own data. An epoch includes all their batches in random order. Each head has its own
-    score, patience and best weights; training stops when no head improves any more.
+    score, patience and best weights; training stops when no head improves any more. With `main_head`, the score of this head
+    alone decides, and all heads keep the weights of its best epoch.
 
     With `stages`, training runs them one after another. Each stage has its own trainable weights, number of epochs, patience
     and optimizer. The best weights are those of the best epoch over all stages.
@@ -84,7 +85,9 @@ class Trainer:
     strategy: tf.distribute.Strategy, optional
         From `devices.distribution_strategy`. Default: one device.
     contrasts: sequence of pairs of sequences of int
-        Contrasts between tasks that the loss names, see `StandardizedLoss`.
+        Contrasts between tasks of the only or the main head that the loss names, see `StandardizedLoss`.
+    main_head: str, optional
+        Key of the head whose score decides, if there are several. Default: every head for itself.
 
     Attributes
     ----------
@@ -108,12 +111,15 @@ class Trainer:
         tracker: Tracker | None = None,
         strategy: tf.distribute.Strategy | None = None,
         contrasts: Sequence[tuple[Sequence[int], Sequence[int]]] = (),
+        main_head: str | None = None,
     ) -> None:
-        self.contrasts = contrasts
+        self.contrasts, self.main_head = contrasts, main_head
         self.settings, self.seed = params["train"], seed
         self.strategy = strategy or tf.distribute.get_strategy()
         self.tracker = tracker
         self.train = train if isinstance(train, dict) else {"head": train}
+        if main_head is not None:
+            self.train = {main_head: self.train[main_head]} | self.train
         self.val = val if isinstance(val, dict) else {"head": val}
         self.single = not isinstance(train, dict)
         if self.single:
@@ -156,13 +162,27 @@ class Trainer:
         for number, stage in enumerate(self._stages()):
             if number >= at:
                 self._run_stage(self._prepare(number, stage), resumed and number == at)
-        for key in self.heads:
+        for key in self._deciding:
             if key not in self.checkpoint.best_weights:
                 raise InputError(
                     "no epoch had a finite validation score: at least one task must have two different measured values among "
                     "the validation genes."
                 )
-        return {key: self._best(key) for key in self.heads}, pd.DataFrame(self.checkpoint.history)
+        history = pd.DataFrame(self.checkpoint.history)
+        if self.main_head is None:
+            return {key: self._best(key) for key in self.heads}, history
+        network = self._best(self.main_head)
+        return {key: head_model(network, key) for key in self.heads}, history
+
+    @property
+    def _deciding(self) -> list[str]:
+        """Heads whose scores decide when training stops and which weights are kept."""
+        return list(self.heads) if self.main_head is None else [self.main_head]
+
+    @property
+    def _kept(self) -> dict[str, keras.Model]:
+        """The part of the network whose best weights are kept, for each head that decides."""
+        return self.heads if self.main_head is None else {self.main_head: self.model}
 
     def _build(self, transfer: dict[str, Any]) -> tuple[keras.Model, str | list[str]]:
         """Return the network, after transfer, and the names of its trainable parts."""
@@ -185,7 +205,7 @@ class Trainer:
     def _best(self, key: str) -> keras.Model:
         # Rebuild the network without what only training requires: replicas, half precision and unmerged adapters.
         rebuilt = self._build(self.params.get("transfer", {}) | {"weights": None})[0]
-        model = rebuilt if self.single else head_model(rebuilt, key)
+        model = rebuilt if self.single or self.main_head is not None else head_model(rebuilt, key)
         model.set_weights(self.checkpoint.best_weights[key])
         return merge_adapters(model) if adapter_layers(model) else model
 
@@ -232,7 +252,8 @@ class Trainer:
         loss = loss_of_settings(settings)
         if key not in self.scales:
             return loss
-        return StandardizedLoss(loss, np.asarray(self.train[key].labels), settings["deviation_weight"], self.contrasts)
+        contrasts = self.contrasts if key in self._deciding else ()
+        return StandardizedLoss(loss, np.asarray(self.train[key].labels), settings["deviation_weight"], contrasts)
 
     def _run_stage(self, stage: _Stage, resumed: bool) -> None:
         variables = [*self.model.variables, *stage.variables]
@@ -258,13 +279,14 @@ class Trainer:
     def _run_epoch(self, stage: _Stage) -> list[dict[str, Any]]:
         started, epoch = time.monotonic(), self._epochs()
         trained = self._train_epoch(epoch, stage)
-        rows = []
-        for key, head in self.heads.items():
+        rows: list[dict[str, Any]] = []
+        for key in self.heads:
             values = trained[key] | {f"val_{name}": value for name, value in self._validate(key, stage).items()}
             score = _score(stage.settings, values)
-            best = bool(score > self.checkpoint.best_score(key))
-            if best:
-                self.checkpoint.best_weights[key] = head.get_weights()
+            # The main head comes first: the others keep the weights of its best epoch.
+            best = bool(score > self.checkpoint.best_score(key)) if key in self._kept else rows[0]["best"]
+            if best and key in self._kept:
+                self.checkpoint.best_weights[key] = self._kept[key].get_weights()
             row = {"epoch": epoch + 1, "stage": stage.number, "head": key, "seconds": round(time.monotonic() - started, 2)}
             row["learning_rate"] = float(np.asarray(stage.optimizer.learning_rate))
             rows.append(row | values | {"val_score": score, "best": best})
@@ -350,7 +372,7 @@ class Trainer:
         if epochs >= settings["train_epochs_max"]:
             return True
         first = self._epochs() - epochs
-        improved = [row["epoch"] for key in self.heads for row in self.checkpoint.rows(key, stage.number) if row["best"]]
+        improved = [row["epoch"] for key in self._deciding for row in self.checkpoint.rows(key, stage.number) if row["best"]]
         waited = epochs - (max(improved, default=first) - first)
         return epochs >= settings["train_epochs_min"] and waited >= settings["patience"]
 
