@@ -9,6 +9,8 @@ from .ensemble import predict_with_model as predict_with_model
 from .ensemble import predictors_by_fold as predictors_by_fold
 from .given import read_given as read_given
 from .given import read_network as read_network
+from .heads import add_heads as add_heads
+from .heads import own_head as own_head
 from .keras_dataset import HDF5Dataset as HDF5Dataset
 from .losses import loss_of_settings as loss_of_settings
 from .losses import parse_loss as parse_loss

@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from cisnake.data.dataset.layout import open_dataset
 from cisnake.errors import InputError
-from cisnake.model.training.examples import complete_params, training_batches
+from cisnake.model.training.examples import complete_params, multi_head_batches, training_batches
 
 PARAMS = {"model": {"trunk": []}, "train": {"batch_size": 5, "loss": "mse"}}
 
@@ -46,3 +47,60 @@ def test_splits_are_dealt_by_their_genes(dataset):
 def test_labels_for_which_the_loss_is_not_defined_are_refused(dataset):
     with pytest.raises(InputError, match="poisson"):
         training_batches(dataset, PARAMS | {"train": {"batch_size": 5, "loss": "poisson"}}, fold=0, seed=0)
+
+
+# Several heads.
+
+
+@pytest.fixture
+def other(dataset, tmp_path):
+    """The same windows, with one task, and other splits."""
+    path = tmp_path / "other.h5"
+    path.write_bytes(dataset.read_bytes())
+    with h5py.File(path, "r+") as file:
+        genes = file["genes"].asstr()[:]
+        genes[:, 1] = np.where(np.arange(len(genes)) < 8, "val", "train")
+        file["genes"][:] = genes
+    return path
+
+
+def test_heads_are_added_to_the_parameters(dataset):
+    params = PARAMS | {"model": {"trunk": [], "head": [{"name": "dense", "units": 8}, {"name": "final", "units": 2}]}}
+    model = complete_params(params, dataset, ["head_mouse"])["model"]
+    assert model["head_mouse"] == [{"name": "dense", "units": 8}, {"name": "final"}] and model["seq_length"] == 40
+    assert "head_mouse" not in params["model"]
+
+
+def test_training_windows_in_held_out_windows_of_the_run_are_left_out(dataset, other):
+    batches = multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+    assert list(batches) == ["train", "val"] and list(batches["train"]) == ["head", "head_b"]
+    with open_dataset(dataset) as file:
+        held_out = np.flatnonzero(file["genes"].asstr()[:, 1] == "val")
+    train = batches["train"]["head_b"].rows
+    # Shifts by up to 4 bases do not reach the next window, 20 bases away.
+    assert train.tolist() == [row for row in range(8, 48) if row not in held_out]
+    assert batches["val"]["head_b"].rows.tolist() == list(range(8))
+    assert batches["train"]["head"].seed == 3 and batches["train"]["head_b"].seed == 4
+
+
+def test_a_head_that_has_nothing_else_to_train_on_is_refused(dataset, other):
+    with h5py.File(other, "r+") as file, h5py.File(dataset) as first:
+        genes = file["genes"].asstr()[:]
+        genes[:, 1] = np.where(first["genes"].asstr()[:, 1] == "val", "train", "val")
+        file["genes"][:] = genes
+    with pytest.raises(InputError, match=r"\(head head_b\) has no training windows outside the held-out windows of the run"):
+        multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+
+
+def test_data_sets_have_as_many_folds_or_none(dataset, other):
+    with h5py.File(other, "r+") as file:
+        file.attrs["n_folds"] = 4
+        file["windows/fold"][:] = np.arange(48) % 4
+    assert multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+    folds = dataset.with_name("folds.h5")
+    folds.write_bytes(dataset.read_bytes())
+    with h5py.File(folds, "r+") as file:
+        file.attrs["n_folds"] = 3
+        file["windows/fold"][:] = np.arange(48) % 3
+    with pytest.raises(InputError, match=r"\(head head_b\) has 4 folds, but the data set of the run has 3: use as many"):
+        multi_head_batches({"head": folds, "head_b": other}, PARAMS, fold=0, seed=3)

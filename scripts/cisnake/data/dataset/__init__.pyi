@@ -33,6 +33,7 @@ from .scale_offset import unpack as unpack
 from .sequence_windows import from_fasta as from_fasta
 from .sequence_windows import from_one_hot as from_one_hot
 from .sequence_windows import from_table as from_table
+from .shared_windows import overlaps_held_out as overlaps_held_out
 from .window_reader import WindowReader as WindowReader
 from .writer import Labels as Labels
 from .writer import Layout as Layout

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cisnake.data.dataset import open_dataset, read_strand_pair, read_tasks, read_windows, row_blocks
+from cisnake.data.dataset import open_dataset, overlaps_held_out, read_strand_pair, read_tasks, read_windows, row_blocks
 from cisnake.data.windows import split_for_fold
+from cisnake.errors import InputError
+from cisnake.model.heads import add_heads
 from cisnake.model.losses import check_labels
 from cisnake.model.network import check_single_head
 from cisnake.model.training.batches import GeneBatches
+from cisnake.program import log
 
 
-def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, Any]:
-    """Return the parameters of a single-head model, with window length and strand pairs filled in from the data set.
+def complete_params(params: dict[str, Any], dataset: str | Path, heads: Collection[str] = ()) -> dict[str, Any]:
+    """Return the parameters of a model, with window length, strand pairs and further heads filled in.
 
     Parameters
     ----------
@@ -23,28 +27,36 @@ def complete_params(params: dict[str, Any], dataset: str | Path) -> dict[str, An
         From `read_params`; not modified. Existing values take precedence.
     dataset: str or Path
         dataset.h5.
+    heads: collection of str
+        Keys of heads that learn other data sets, see `add_heads`. Default: the model has a single head.
 
     Returns
     -------
     dict
-        With `model.seq_length` and, if tracks are stranded, `model.strand_pair`.
+        With `model.seq_length` and, if tracks are stranded and there is a single head, `model.strand_pair`. With several heads,
+        `Trainer` reads the strand pairs of all data sets.
 
     Raises
     ------
     InputError
-        The file is not a data set, or the model has several heads.
+        The file is not a data set, or the model has heads without a data set.
     """
-    check_single_head(params["model"])
+    if heads:
+        params = add_heads(params, heads)
+    else:
+        check_single_head(params["model"])
     with open_dataset(dataset) as file:
         known: dict[str, Any] = {"seq_length": int(file["seq_len"][()])}
         strand_pair = read_strand_pair(file)
-        if strand_pair is not None:
+        if strand_pair is not None and not heads:
             known["strand_pair"] = [strand_pair.tolist()]
     model = params["model"]
     return params | {"model": model | {key: value for key, value in known.items() if key not in model}}
 
 
-def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, seed: int) -> dict[str, GeneBatches]:
+def training_batches(
+    dataset: str | Path, params: dict[str, Any], fold: int, seed: int, excluded: np.ndarray | None = None
+) -> dict[str, GeneBatches]:
     """Return the batches of the splits `train` and `val`.
 
     Parameters
@@ -57,6 +69,8 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
         Held-out fold.
     seed: int
         Random seed of order and shifts of the training examples.
+    excluded: numpy.ndarray, shape=(n,), dtype=bool, optional
+        Windows of the data set that are not trained on.
 
     Raises
     ------
@@ -69,10 +83,66 @@ def training_batches(dataset: str | Path, params: dict[str, Any], fold: int, see
         for rows in row_blocks(file["labels"]):
             check_labels(train["loss"], file["labels"][rows], tasks)
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
+    rows = _rows(dataset, fold, "train")
+    if excluded is not None:
+        rows = rows[~excluded[rows]]
     return {
-        "train": GeneBatches(dataset, _rows(dataset, fold, "train"), batch_size, depth, pad, seed, fold),
+        "train": GeneBatches(dataset, rows, batch_size, depth, pad, seed, fold),
         "val": split_batches(dataset, "val", depth, batch_size, fold),
     }
+
+
+def multi_head_batches(
+    datasets: dict[str, Path], params: dict[str, Any], fold: int, seed: int
+) -> dict[str, dict[str, GeneBatches]]:
+    """Return the batches of the splits `train` and `val` of several data sets, one for each head.
+
+    Training windows that share a base with a held-out window of the first data set are left out, so that its validation and
+    test scores are of unseen sequence (`overlaps_held_out`).
+
+    Parameters
+    ----------
+    datasets: dict of str to Path
+        Data sets by key of the head; first that of the main head.
+    params, fold, seed
+        As for `training_batches`, for all data sets; each head has a seed of its own.
+
+    Returns
+    -------
+    dict of str to dict of str to GeneBatches
+        By split, then by key of the head.
+
+    Raises
+    ------
+    InputError
+        As `training_batches`; or data sets have another number of folds; or nothing is left to train a head on.
+    """
+    (main, first), *others = datasets.items()
+    parts = {main: training_batches(first, params, fold, seed)}
+    n_folds = _count_folds(first)
+    for number, (head, dataset) in enumerate(others, start=1):
+        found = _count_folds(dataset)
+        if n_folds > 1 and found not in (1, n_folds):
+            raise InputError(
+                f"{dataset} (head {head}) has {found} folds, but the data set of the run has {n_folds}: use as many, or none."
+            )
+        shared = overlaps_held_out(first, dataset, fold)
+        train = _rows(dataset, fold, "train")
+        if shared[train].all():
+            raise InputError(
+                f"{dataset} (head {head}) has no training windows outside the held-out windows of the run: train the head on "
+                "other parts of the genome, or remove it."
+            )
+        if shared[train].any():
+            n = int(shared[train].sum())
+            log.info("%s: %d of %d training windows overlap held-out windows of the run and are left out", head, n, len(train))
+        parts[head] = training_batches(dataset, params, fold, seed + number, shared)
+    return {split: {head: part[split] for head, part in parts.items()} for split in ("train", "val")}
+
+
+def _count_folds(dataset: Path) -> int:
+    with open_dataset(dataset) as file:
+        return int(file.attrs["n_folds"])
 
 
 def split_batches(dataset: str | Path, split: str, depth: int, batch_size: int, fold: int = 0) -> GeneBatches:
