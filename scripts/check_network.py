@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cisnake import configuration, program
 from cisnake.errors import InputError
 from cisnake.files import write_json
-from cisnake.model import read_params
+from cisnake.model import add_heads, own_head, read_params
 
 if TYPE_CHECKING:
     import keras
@@ -38,19 +38,32 @@ def main(args: argparse.Namespace) -> None:
         model, *_ = (read_given(path, params, seq_len, bins, section.head) for path in section.trained)
     else:
         keys = f"targets.bin_size {targets.bin_size} and targets.crop {targets.crop}"
-        model = untrained(section.params, section.overrides, seq_len, bins, keys)
-    shapes = {"input_shape": list(model.input_shape[1:]), "output_shape": list(model.output_shape[1:])}
-    write_json({"parameters": model.count_params(), **shapes}, args.output)
+        shapes = {head.name: configuration.read_head_shape(head.dataset).labels for head in configured.train.heads}
+        model = untrained(section.params, section.overrides, seq_len, bins, keys, shapes)
+    write_json(
+        {"parameters": model.count_params(), "input_shape": list(model.input_shape[1:]), "output_shape": list(bins)},
+        args.output,
+    )
     program.log.info("the network has %d parameters and predicts %d bins of %d tasks", model.count_params(), *bins)
 
 
-def untrained(file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[int, int], keys: str) -> keras.Model:
-    from cisnake.model.network import build_model, check_single_head
+def untrained(
+    file: str, overrides: dict[str, Any], seq_len: int, bins: tuple[int, int], keys: str, heads: dict[str, tuple[int, ...]]
+) -> keras.Model:
+    from cisnake.model.network import build_model, head_model
 
-    params = read_params(file, overrides)["model"]
-    check_single_head(params)
-    model = build_model({"seq_length": seq_len} | params, bins[1])
-    predicted = tuple(model.output_shape[1:])
+    params = add_heads(read_params(file, overrides), heads)["model"]
+    own = own_head(params, heads)
+    tasks = {own: bins[1]} | {head: shape[-1] for head, shape in heads.items()}
+    model = build_model({"seq_length": seq_len} | params, tasks)
+    for head, shape in heads.items():
+        predicted = tuple(head_model(model, head).output_shape[1:])
+        if predicted != shape:
+            raise InputError(
+                f"{head} of {file} predicts shape {predicted} from windows of {seq_len} bases, but the labels of its data set "
+                f"in train.heads have shape {shape}: change the blocks of {head}."
+            )
+    predicted = tuple(head_model(model, own).output_shape[1:])
     if predicted != bins:
         raise InputError(
             f"the network of {file} predicts shape {predicted} (positions, tasks) from windows of {seq_len} bases, "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -46,16 +45,12 @@ def main(args: argparse.Namespace) -> None:
         params["model"].setdefault("seq_length", int(file["seq_len"][()]))
     device, strategy = configure_devices(args.threads, args.gpus), distribution_strategy()
     data = {head: training_batches(path, params, args.fold, args.seed) for head, path in datasets.items()}
-    for head, splits in data.items():
-        sizes = [len(splits[split].rows) for split in ("train", "val")]
-        program.log.info("%s: %d training windows, %d validation windows", head, *sizes)
     program.log.info("training on %s", describe_devices(device, strategy))
     run = digest(*datasets.values(), json.dumps(params, sort_keys=True), f"{args.fold} {args.seed} {__version__}")[:16]
     train, val = ({head: splits[split] for head, splits in data.items()} for split in ("train", "val"))
-    single: tuple[Any, Any] = (train[heads[0]], val[heads[0]]) if len(heads) == 1 else (train, val)
-    trainer = Trainer(params, *single, args.seed, args.output / "checkpoints" / run, strategy=strategy)
+    trainer = Trainer(params, train, val, args.seed, args.output / "checkpoints" / run, strategy=strategy)
     models, history = trainer.fit()
-    for head, model in zip(heads, models.values(), strict=True):
+    for head, model in models.items():
         (args.output / head).mkdir(parents=True, exist_ok=True)
         with write_whole(args.output / head / "model.keras") as part:
             model.save(part)

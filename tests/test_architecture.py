@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "interpret.patterns": (*DATA, "interpret", "interpret.attribution"),
     "interpret.probe": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
     "variants": (*DATA, *MODEL, "interpret", "interpret.attribution", "interpret.motifs"),
-    "configuration": (*DATA, "data.simulation", "model", "interpret"),
+    "configuration": (*DATA, "data.basenji", "data.simulation", "model", "interpret"),
     "report": (*DATA, "evaluate", "interpret", "interpret.attribution", "variants"),
     "report.browser": (*DATA, "interpret", "interpret.attribution", "interpret.peaks", "interpret.motifs", "report"),
     "report.cards": (*DATA, "interpret", "report"),

@@ -32,5 +32,5 @@ def test_shapes_of_a_network_that_fits(tmp_path, key):
 
 
 def test_a_network_of_several_heads_is_refused(tmp_path):
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but the run has a data set for only one"):
         run(tmp_path, head_human=HEAD, head_mouse=HEAD | {"units": 5})

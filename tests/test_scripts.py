@@ -18,7 +18,6 @@ MAX_LINES = 90
 BY_HAND = {
     "evaluate_dataset",
     "export_hits",
-    "import_tfrecords",
     "predict",
     "predict_tracks",
     "print_scores",

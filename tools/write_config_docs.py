@@ -103,7 +103,7 @@ def rows(section: dict[str, Any], definitions: dict[str, Any], prefix: str = "")
         inner = next((p for p in (part, part.get("items"), part.get("additionalProperties")) if has_keys(p)), None)
         star = "*" if key in section.get("required", ()) else ""
         shown = "" if "default" not in part or has_keys(part) else f"`{json.dumps(part['default'], ensure_ascii=False)}`"
-        if inner is not None and inner is not part and "default" in part:
+        if inner is not None and inner is not part and part.get("default"):
             shown = "<br>".join(f"`{json.dumps(item, ensure_ascii=False)}`" for item in part["default"])
         yield [f"`{name}`{star}", kind(part, definitions), shown, sentence(part["description"])]
         if inner is not None:

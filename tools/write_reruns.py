@@ -86,6 +86,7 @@ OTHERS: dict[str, Any] = {
     "model.trained_on": ["chr2"],
     "model.overrides": {"train.learning_rate": 0.3},
     "train.contrasts": ["heat"],
+    "train.heads": [{"name": "head_mouse", "dataset": "mouse"}],
     "train.trackers": [],
     "evaluate.splits": ["val"],
     "evaluate.baseline.alpha": 30,
@@ -188,6 +189,8 @@ def two_configurations(run: dict[str, Any], key: str, part: dict[str, Any]) -> t
         before["targets"]["transform"] = "cpm"
     if key in ("model.head", "model.trained_on"):
         before["model"] = {"trained": ["network.keras"], "trained_on": ["chr1"], "head": "head_human"}
+    if key == "train.heads":
+        before["model"]["overrides"] = {"model.head_mouse": [{"name": "final"}]}
     if key == "regions.negatives":
         before |= {"annotation": {}, "regions": {"file": "peaks.bed"}}
     if key == "attribution.hypothetical":
@@ -219,6 +222,10 @@ def write_inputs(folder: Path) -> None:
         "model: {trunk: [{name: conv_block, filters: 4}]}\ntrain: {loss: mse}\n", encoding="utf-8"
     )
     (folder / "networks.yaml").write_text("{}\n", encoding="utf-8")
+    (folder / "mouse" / "tfrecords").mkdir(parents=True)
+    (folder / "mouse" / "sequences.bed").touch()
+    sizes = {"seq_length": 800, "target_length": 49, "pool_width": 16, "num_targets": 1}
+    (folder / "mouse" / "statistics.json").write_text(json.dumps(sizes), encoding="utf-8")
     # Multiple nodes require SLURM.
     (folder / "srun").write_text("#!/bin/sh\n", encoding="utf-8")
     (folder / "srun").chmod(0o755)
@@ -268,7 +275,7 @@ def _compared(value: Any) -> list[str]:
 class _Wildcards:
     """Example wildcards for functions in rules."""
 
-    track, fold, replicate = "b", "0", "0"
+    track, fold, replicate, head = "b", "0", "0", "head_mouse"
 
     def __init__(self, windows: str) -> None:
         self.windows = windows

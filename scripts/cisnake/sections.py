@@ -252,11 +252,20 @@ class ModelSection:
 
 
 @dataclass(frozen=True)
+class HeadSection:
+    """A member of `train.heads`."""
+
+    name: str
+    dataset: str
+
+
+@dataclass(frozen=True)
 class TrainSection:
     """Section `train`."""
 
     replicates: int
     words: bool
+    heads: tuple[HeadSection, ...]
     contrasts: Names
     trackers: Names
 

@@ -46,6 +46,8 @@ def other(part: Any, value: Any) -> Any:
     """Return a different valid value of a key."""
     if "enum" in part:
         return next(choice for choice in part["enum"] if choice != value)
+    if part.get("type") == "array" and "required" in part["items"]:
+        return [dict.fromkeys(part["items"]["required"], "other")]
     if part.get("type") == "boolean":
         return not value
     if part.get("type") in ("integer", "number"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -101,11 +102,15 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
         "genes.txt",
         "reads.bed",
         "signal.bw",
+        "mouse/sequences.bed",
         "first.keras",
         "second.keras",
     ]
+    (tmp_path / "mouse" / "tfrecords").mkdir(parents=True)
     for name in names:
         (tmp_path / name).touch()
+    sizes = {"seq_length": 2048, "target_length": 64, "pool_width": 32, "num_targets": 1}
+    (tmp_path / "mouse" / "statistics.json").write_text(json.dumps(sizes))
 
     def write(config: dict[str, Any]) -> Planned:
         many = len(config["attribution"]["contrasts"])
@@ -129,6 +134,8 @@ KINDS = {
     | {"annotation": {}, "regions": {"file": remote("peaks.narrowPeak"), "negatives": 1}},
     "unmeasured": of_files({"tasks": remote("tasks.tsv")})
     | {"model": {"trained": ["first.keras"]}, "splits": {"unmeasured": True}},
+    "heads of other data sets": coverage(2)
+    | {"train": {"replicates": 2, "heads": [{"name": "head_mouse", "dataset": "mouse"}]}},
     "list of genes": simulated(2) | {"attribution": simulated(2)["attribution"] | {"genes": "genes.txt"}},
 }
 

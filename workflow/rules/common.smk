@@ -36,6 +36,7 @@ wildcard_constraints:
     key="|".join(key for _, key in configuration.SOURCES),
     name="[^/]+",
     track="[^/]+",
+    head=r"head\w+",
 
 
 def source(section, key, simulated=None):
@@ -70,6 +71,10 @@ VCF = source("variants", "vcf", "variants.vcf")
 EXPLAINED = VCF and config["variants"]["explained"] > 0
 # Predictions are added as layers to the AnnData file of the measurements, if there is one.
 EXPORT = f"{R}/predictions.h5ad" if str(MATRIX).endswith(".h5ad") else []
+# Further data sets on which the network is trained; data folders of Basenji are converted first.
+HEADS = {head["name"]: head["dataset"] for head in config["train"]["heads"]}
+FOLDERS = {head: folder for head, folder in HEADS.items() if os.path.isdir(folder)}
+HEAD_DATASETS = [f"{R}/heads/{head}.h5" if head in FOLDERS else path for head, path in HEADS.items()]
 REMOTE = {key: config[section][key] for section, key in configuration.SOURCES if isinstance(config[section].get(key), dict)}
 MOTIFS = f"{R}/inputs/motifs.meme"
 MOTIF_FILE = [] if config["motifs"]["source"].startswith(configuration.DATABASE) else config["motifs"]["source"]
@@ -142,6 +147,17 @@ def optional(flag, name):
     return option
 
 
+def head_options(wildcards, input, output):
+    """Return the command-line options for further data sets, and for the network with all heads."""
+    return f"--head-datasets {shlex.join(input.heads)} --output-heads {output.heads}" if HEADS else ""
+
+
+def head_files(wildcards):
+    """Return the files of a data folder that change whenever it is written again."""
+    names = ("statistics.json", "sequences.bed", "targets.txt")
+    return [path for path in (f"{FOLDERS[wildcards.head]}/{name}" for name in names) if os.path.exists(path)]
+
+
 def settings(program):
     """Return the settings that determine the output of a program; its jobs rerun only if these change."""
     return configuration.canonical(configuration.deciding(config, program))
@@ -158,8 +174,9 @@ def remote_sha256(wildcards):
 
 
 def network_memory(wildcards, input, attempt):
-    """Return the memory of a job that runs a network: a base plus the data set (training caches up to 2 GB per split)."""
-    return attempt * (config["resources"]["mem_mb"] + min(int(8 * megabytes(input.dataset)), 6000))
+    """Return the memory of a job that runs a network: a base plus each data set (training caches up to 2 GB per split)."""
+    datasets = [input.dataset, *input.get("heads", [])]
+    return attempt * (config["resources"]["mem_mb"] + sum(min(int(8 * megabytes(path)), 6000) for path in datasets))
 
 
 def ridge_memory(wildcards, input, attempt):
@@ -192,6 +209,17 @@ def pattern_memory(wildcards, attempt):
 def cells_memory(wildcards, input, attempt):
     """Return the memory of a job that streams the counts of cells and holds their annotations and the sums."""
     return attempt * (4000 + int(sum(map(megabytes, input)) / 2))
+
+
+def import_memory(wildcards, attempt):
+    """Return the memory of a job that converts a data folder, in pieces of 64 MB."""
+    return attempt * 4000
+
+
+def import_time(wildcards, attempt):
+    """Return the time limit in minutes of a job that decompresses all records of a data folder three times."""
+    records = Path(FOLDERS[wildcards.head], "tfrecords").glob("*.tfr")
+    return attempt * (30 + int(sum(map(megabytes, records)) / 600))
 
 
 def megabytes(path):

@@ -89,16 +89,41 @@ if TRAINED:
 
 else:
 
+    if FOLDERS:
+
+        rule import_tfrecords:
+            input:
+                head_files,
+            output:
+                f"{R}/heads/{{head}}.h5",
+            log:
+                f"{R}/logs/import_tfrecords/{{head}}.log",
+            benchmark:
+                f"{R}/benchmarks/import_tfrecords/{{head}}.tsv"
+            conda:
+                "../../envs/genomics.yaml"
+            resources:
+                mem_mb=import_memory,
+                runtime=import_time,
+            params:
+                folder=subpath(input[0], parent=True),
+                scripts=scripts,
+                version=VERSION,
+            shell:
+                "python {params.scripts:q}/import_tfrecords.py --folder {params.folder:q} --output {output} --log {log}"
+
     rule train_model:
         input:
             dataset=f"{R}/dataset.h5",
             tasks=f"{R}/tasks.tsv" if LEARNED else [],
             network=f"{R}/network.json" if COVERAGE_RUN else [],
+            heads=HEAD_DATASETS,
             pretrained=PRETRAINED,
         output:
             model=f"{NETWORKS}/fold_{{fold}}/replicate_{{replicate}}/model.keras",
             params=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/params.yaml",
             history=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/history.tsv",
+            heads=f"{R}/models/fold_{{fold}}/replicate_{{replicate}}/heads.keras" if HEADS else [],
         log:
             f"{R}/logs/train_model/fold_{{fold}}_replicate_{{replicate}}.log",
         benchmark:
@@ -116,6 +141,7 @@ else:
             network=NETWORK,
             contrasts=configuration.canonical(LEARNED),
             tasks=optional("--tasks", "tasks"),
+            heads=head_options,
             # Checkpoints are not outputs, because Snakemake deletes the outputs of a job before it restarts it.
             checkpoints=f"{R}/checkpoints/fold_{{fold}}/replicate_{{replicate}}",
             tracking=f"{R}/logs/training/fold_{{fold}}/replicate_{{replicate}}",
@@ -125,7 +151,7 @@ else:
             version=VERSION,
         shell:
             "{params.launch} python {params.scripts:q}/train_model.py --config {params.config} --dataset {input.dataset} "
-            "{params.tasks} --fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
+            "{params.tasks} {params.heads} --fold {wildcards.fold} --replicate {wildcards.replicate} --threads {threads} "
             "--checkpoints {params.checkpoints} "
             "--tracking {params.tracking} --output-model {output.model} --output-params {output.params} "
             "--output-history {output.history} --log {log}"

@@ -3,6 +3,9 @@ from .checks import counting as counting
 from .checks import prepare as prepare
 from .checks import pretrained as pretrained
 from .completion import complete as complete
+from .heads import HeadShape as HeadShape
+from .heads import find_head_problems as find_head_problems
+from .heads import read_head_shape as read_head_shape
 from .keys import DATABASE as DATABASE
 from .keys import EACH_GROUP as EACH_GROUP
 from .keys import GENES as GENES

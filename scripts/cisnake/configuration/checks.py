@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from cisnake.configuration.completion import complete_soundly
+from cisnake.configuration.heads import find_head_problems
 from cisnake.configuration.keys import DATABASE, EACH_GROUP, GENES, ROOT, SOURCES, listed
 from cisnake.configuration.network import given_networks, pretrained_weights, standardizes, unmeasured
 from cisnake.configuration.soundness import Unsound
@@ -114,7 +115,7 @@ def _checks(config: Config) -> Iterator[Iterator[str]]:
         *(_layer, _task_columns, _market_addresses, _market_names, _cells),
         *(_missing_motifs, _missing_genes, _baseline, _words, _nodes, _lengths_of_peaks, _q_values, _patterns),
         *(_network, _given_networks, _simulation, _forms_of_splits, _held_out, _split_regions, _counts_of_tracks),
-        *(_contrasts, _learned_contrasts),
+        *(_contrasts, _learned_contrasts, _heads),
     ):
         yield function(config)
 
@@ -573,3 +574,12 @@ def _learned_contrasts(config: Config) -> Iterator[str]:
     for name in config["train"]["contrasts"] if contrasts != EACH_GROUP else ():
         if name not in contrasts:
             yield str(unknown_name("contrast in train.contrasts", name, contrasts))
+
+
+def _heads(config: Config) -> Iterator[str]:
+    """Check the heads that learn further data sets."""
+    if given_networks(config):
+        if config["train"]["heads"]:
+            yield "train.heads is set, but the networks in model.trained are not trained: remove one of them"
+    elif Path(config["model"]["params"]).is_file():
+        yield from find_head_problems(config, _length(config))

@@ -150,6 +150,11 @@ def _resolve_paths(config: dict[str, Any], problems: list[str], unsound: set[Pla
         for _, unset in expanded:
             problems += unset
             unsound |= {("model", "trained")} if unset else set()
+    if ("train", "heads") not in unsound:
+        for head in config["train"]["heads"]:
+            head["dataset"], unset = _expanded(head["dataset"])
+            problems += unset
+            unsound |= {("train", "heads")} if unset else set()
     data_dir = Path(config["run"].get("data_dir", "."))
     if ("run", "data_dir") in unsound:
         relative = {(section, key) for section, key in inputs if not os.path.isabs(config[section][key])}

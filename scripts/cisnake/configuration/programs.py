@@ -77,7 +77,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     ),
     "make_tiles": ProgramKeys(("tiles", "splits", "windows.max_shift", "run.seed", *_WINDOW, *_BINS)),
     # Rules compare the network itself by `network_digest`.
-    "check_network": ProgramKeys((*_WINDOW, *_BINS, "model.head"), ("model",)),
+    "check_network": ProgramKeys((*_WINDOW, *_BINS, "model.head", "train.heads"), ("model",)),
     "select_covered_genes": ProgramKeys(
         ("annotation", "regions", "windows", "targets.gene_score", *_BINS), ("run.data_dir", "run.seed")
     ),
@@ -96,7 +96,7 @@ PROGRAMS: dict[str, ProgramKeys] = {
     "add_words": ProgramKeys(("train.replicates",), ("resources.batch_size",)),
     # Of the contrasts, the rule compares those that the loss names.
     "train_model": ProgramKeys(
-        ("run.seed",), ("model", "train.trackers", "train.contrasts", "attribution.contrasts", "resources.gpus")
+        ("run.seed", "train.heads"), ("model", "train.trackers", "train.contrasts", "attribution.contrasts", "resources.gpus")
     ),
     "import_model": ProgramKeys(("model.head",), ("model", "targets.kind")),
     "fit_baselines": ProgramKeys(("evaluate.baseline", "evaluate.splits", "windows.upstream", "attribution.contrasts")),
@@ -217,6 +217,8 @@ def _without_paths(picked: dict[str, Any]) -> dict[str, Any]:
     ):
         if key in picked.get(section, {}) and not is_name(picked[section][key]):
             picked[section][key] = "of a file"
+    if "heads" in picked.get("train", {}):
+        picked["train"]["heads"] = [head["name"] for head in picked["train"]["heads"]]
     return picked
 
 

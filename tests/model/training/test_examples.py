@@ -10,7 +10,7 @@ import pytest
 
 from cisnake.data.dataset.layout import open_dataset
 from cisnake.errors import InputError
-from cisnake.model.training.examples import complete_params, multi_head_batches, training_batches
+from cisnake.model.training.examples import batches_by_head, complete_params, training_batches
 
 PARAMS = {"model": {"trunk": []}, "train": {"batch_size": 5, "loss": "mse"}}
 
@@ -33,7 +33,7 @@ def test_existing_parameters_take_precedence(dataset, tmp_path):
 
 def test_several_heads_are_refused_where_there_is_one_data_set(dataset):
     model = {"trunk": [], "head_human": {"name": "final", "units": 2}, "head_mouse": {"name": "final", "units": 3}}
-    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but there are data for only one: remove"):
+    with pytest.raises(InputError, match="has the heads head_human, head_mouse, but the run has a data set for only one"):
         complete_params(PARAMS | {"model": model}, dataset)
 
 
@@ -72,15 +72,14 @@ def test_heads_are_added_to_the_parameters(dataset):
 
 
 def test_training_windows_in_held_out_windows_of_the_run_are_left_out(dataset, other):
-    batches = multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
-    assert list(batches) == ["train", "val"] and list(batches["train"]) == ["head", "head_b"]
+    train, val = batches_by_head({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+    assert list(train) == list(val) == ["head", "head_b"]
     with open_dataset(dataset) as file:
         held_out = np.flatnonzero(file["genes"].asstr()[:, 1] == "val")
-    train = batches["train"]["head_b"].rows
     # Shifts by up to 4 bases do not reach the next window, 20 bases away.
-    assert train.tolist() == [row for row in range(8, 48) if row not in held_out]
-    assert batches["val"]["head_b"].rows.tolist() == list(range(8))
-    assert batches["train"]["head"].seed == 3 and batches["train"]["head_b"].seed == 4
+    assert train["head_b"].rows.tolist() == [row for row in range(8, 48) if row not in held_out]
+    assert val["head_b"].rows.tolist() == list(range(8))
+    assert train["head"].seed == 3 and train["head_b"].seed == 4
 
 
 def test_a_head_that_has_nothing_else_to_train_on_is_refused(dataset, other):
@@ -89,18 +88,18 @@ def test_a_head_that_has_nothing_else_to_train_on_is_refused(dataset, other):
         genes[:, 1] = np.where(first["genes"].asstr()[:, 1] == "val", "train", "val")
         file["genes"][:] = genes
     with pytest.raises(InputError, match=r"\(head head_b\) has no training windows outside the held-out windows of the run"):
-        multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+        batches_by_head({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
 
 
 def test_data_sets_have_as_many_folds_or_none(dataset, other):
     with h5py.File(other, "r+") as file:
         file.attrs["n_folds"] = 4
         file["windows/fold"][:] = np.arange(48) % 4
-    assert multi_head_batches({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
+    assert batches_by_head({"head": dataset, "head_b": other}, PARAMS, fold=0, seed=3)
     folds = dataset.with_name("folds.h5")
     folds.write_bytes(dataset.read_bytes())
     with h5py.File(folds, "r+") as file:
         file.attrs["n_folds"] = 3
         file["windows/fold"][:] = np.arange(48) % 3
     with pytest.raises(InputError, match=r"\(head head_b\) has 4 folds, but the data set of the run has 3: use as many"):
-        multi_head_batches({"head": folds, "head_b": other}, PARAMS, fold=0, seed=3)
+        batches_by_head({"head": folds, "head_b": other}, PARAMS, fold=0, seed=3)

@@ -26,6 +26,31 @@ _SIZES = ("seq_length", "target_length", "pool_width", "num_targets")
 
 
 @dataclass(frozen=True)
+class FolderSizes:
+    """Sizes of the examples in a data folder.
+
+    Attributes
+    ----------
+    seq_len: int
+        Window length in bp.
+    bin_size: int
+        Bin size in bp.
+    crop: int
+        bp without bins at either end of a window.
+    bins: int
+        Bins per window.
+    tasks: int
+        Number of targets.
+    """
+
+    seq_len: int
+    bin_size: int
+    crop: int
+    bins: int
+    tasks: int
+
+
+@dataclass(frozen=True)
 class BasenjiFolder:
     """Contents of a data folder, without sequences and targets.
 
@@ -83,6 +108,36 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
         A file is missing, damaged or truncated, or files contradict each other.
     """
     folder = Path(folder)
+    sizes = read_sizes(folder)
+    windows = _read_windows(folder / "sequences.bed", sizes.seq_len)
+    files, first_rows = _find_files(folder, windows["label"])
+    tasks, strand_pair = _read_tasks(folder / "targets.txt", sizes.tasks)
+    return BasenjiFolder(
+        folder / "statistics.json",
+        *(sizes.seq_len, sizes.bin_size, sizes.crop, sizes.bins),
+        tasks,
+        strand_pair,
+        windows[TILE_COLUMNS],
+        int(windows["fold"].max()) + 1,
+        files,
+        first_rows,
+    )
+
+
+def read_sizes(folder: str | Path) -> FolderSizes:
+    """Read the sizes of the examples in a data folder, without its examples.
+
+    Parameters
+    ----------
+    folder: str or Path
+        As for `read_folder`.
+
+    Raises
+    ------
+    InputError
+        A file of the folder is missing, or statistics.json contradicts itself.
+    """
+    folder = Path(folder)
     for name in ("statistics.json", "sequences.bed", "tfrecords"):
         if not (folder / name).exists():
             raise InputError(f"{folder} has no {name}: use a data folder written by basenji_data.py or hound_data.py.")
@@ -96,13 +151,7 @@ def read_folder(folder: str | Path) -> BasenjiFolder:
     crop, rest = divmod(seq_len - bins * bin_size, 2)
     if rest or crop < 0 or bins < 1:
         raise InputError(f"{path}: {bins} bins of {bin_size} bp are not centred in a window of {seq_len} bp.")
-    windows = _read_windows(folder / "sequences.bed", seq_len)
-    files, first_rows = _find_files(folder, windows["label"])
-    tasks, strand_pair = _read_tasks(folder / "targets.txt", n_tasks)
-    n_folds = int(windows["fold"].max()) + 1
-    return BasenjiFolder(
-        path, seq_len, bin_size, crop, bins, tasks, strand_pair, windows[TILE_COLUMNS], n_folds, files, first_rows
-    )
+    return FolderSizes(seq_len, bin_size, crop, bins, n_tasks)
 
 
 def _read_windows(path: Path, seq_len: int) -> pd.DataFrame:

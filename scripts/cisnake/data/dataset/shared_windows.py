@@ -82,8 +82,9 @@ def _overlapping_pairs(windows: pd.DataFrame, others: pd.DataFrame) -> list[tupl
         at = np.flatnonzero(last >= 0)
         at = at[others["end"].to_numpy()[rows[last[at]]] > part["start"].to_numpy()[at]]
         pairs += zip(part.index[at].tolist(), rows[last[at]].tolist(), strict=True)
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, _COMPARED).round().astype(int)) if pairs else []
-    return [pairs[i] for i in chosen]
+    if not pairs:
+        return []
+    return [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _COMPARED).round().astype(int))]
 
 
 def _forward(file: h5py.File, row: int, window: pd.Series) -> np.ndarray:

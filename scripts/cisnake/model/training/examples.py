@@ -13,7 +13,6 @@ from cisnake.data.windows import split_for_fold
 from cisnake.errors import InputError
 from cisnake.model.heads import add_heads
 from cisnake.model.losses import check_labels
-from cisnake.model.network import check_single_head
 from cisnake.model.training.batches import GeneBatches
 from cisnake.program import log
 
@@ -33,18 +32,15 @@ def complete_params(params: dict[str, Any], dataset: str | Path, heads: Collecti
     Returns
     -------
     dict
-        With `model.seq_length` and, if tracks are stranded and there is a single head, `model.strand_pair`. With several heads,
-        `Trainer` reads the strand pairs of all data sets.
+        With `model.seq_length` and, if tracks are stranded and there is a single head, `model.strand_pair`. `Trainer` adds the
+        strand pairs of several heads.
 
     Raises
     ------
     InputError
         The file is not a data set, or the model has heads without a data set.
     """
-    if heads:
-        params = add_heads(params, heads)
-    else:
-        check_single_head(params["model"])
+    params = add_heads(params, heads)
     with open_dataset(dataset) as file:
         known: dict[str, Any] = {"seq_length": int(file["seq_len"][()])}
         strand_pair = read_strand_pair(file)
@@ -80,22 +76,23 @@ def training_batches(
     model, train = params["model"], params["train"]
     with open_dataset(dataset) as file:
         tasks, pad = read_tasks(file), int(file["pad"][()])
-        for rows in row_blocks(file["labels"]):
-            check_labels(train["loss"], file["labels"][rows], tasks)
+        for block in row_blocks(file["labels"]):
+            check_labels(train["loss"], file["labels"][block], tasks)
     depth, batch_size = model.get("seq_depth", 4), train["batch_size"]
     rows = _rows(dataset, fold, "train")
     if excluded is not None:
         rows = rows[~excluded[rows]]
-    return {
-        "train": GeneBatches(dataset, rows, batch_size, depth, pad, seed, fold),
-        "val": split_batches(dataset, "val", depth, batch_size, fold),
-    }
+    train_batches = GeneBatches(dataset, rows, batch_size, depth, pad, seed, fold)
+    val_batches = split_batches(dataset, "val", depth, batch_size, fold)
+    sizes = len(train_batches.rows), len(val_batches.rows)
+    log.info("%s: %d training windows, %d validation windows", dataset, *sizes)
+    return {"train": train_batches, "val": val_batches}
 
 
-def multi_head_batches(
+def batches_by_head(
     datasets: dict[str, Path], params: dict[str, Any], fold: int, seed: int
-) -> dict[str, dict[str, GeneBatches]]:
-    """Return the batches of the splits `train` and `val` of several data sets, one for each head.
+) -> tuple[dict[str, GeneBatches], dict[str, GeneBatches]]:
+    """Return the training and validation batches of each head, from a data set of its own.
 
     Training windows that share a base with a held-out window of the first data set are left out, so that its validation and
     test scores are of unseen sequence (`overlaps_held_out`).
@@ -109,8 +106,8 @@ def multi_head_batches(
 
     Returns
     -------
-    dict of str to dict of str to GeneBatches
-        By split, then by key of the head.
+    train, val: dict of str to GeneBatches
+        By key of the head.
 
     Raises
     ------
@@ -127,17 +124,18 @@ def multi_head_batches(
                 f"{dataset} (head {head}) has {found} folds, but the data set of the run has {n_folds}: use as many, or none."
             )
         shared = overlaps_held_out(first, dataset, fold)
-        train = _rows(dataset, fold, "train")
-        if shared[train].all():
+        rows = _rows(dataset, fold, "train")
+        if shared[rows].all():
             raise InputError(
                 f"{dataset} (head {head}) has no training windows outside the held-out windows of the run: train the head on "
                 "other parts of the genome, or remove it."
             )
-        if shared[train].any():
-            n = int(shared[train].sum())
-            log.info("%s: %d of %d training windows overlap held-out windows of the run and are left out", head, n, len(train))
+        if shared[rows].any():
+            n = int(shared[rows].sum())
+            log.info("%s: %d of %d training windows overlap held-out windows of the run and are left out", head, n, len(rows))
         parts[head] = training_batches(dataset, params, fold, seed + number, shared)
-    return {split: {head: part[split] for head, part in parts.items()} for split in ("train", "val")}
+    train, val = ({head: part[split] for head, part in parts.items()} for split in ("train", "val"))
+    return train, val
 
 
 def _count_folds(dataset: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class Trainer:
     params: dict
         Complete sections `model` and `train`, and optionally `transfer`. If `model` has no `strand_pair`, each head gets that
         of its training data.
-    train, val: Batches, or dict of str to Batches
+    train, val: Batches, or mapping of str to Batches
         `train` with a seed, `val` without; by head key (`head_human`, ...) if the network has several heads.
     seed: int
         Random seed of initial weights and dropout.
@@ -104,8 +104,8 @@ class Trainer:
     def __init__(
         self,
         params: dict[str, Any],
-        train: Batches | dict[str, Batches],
-        val: Batches | dict[str, Batches],
+        train: Batches | Mapping[str, Batches],
+        val: Batches | Mapping[str, Batches],
         seed: int,
         checkpoint_dir: str | Path,
         tracker: Tracker | None = None,
@@ -117,11 +117,11 @@ class Trainer:
         self.settings, self.seed = params["train"], seed
         self.strategy = strategy or tf.distribute.get_strategy()
         self.tracker = tracker
-        self.train = train if isinstance(train, dict) else {"head": train}
+        self.train = {"head": train} if isinstance(train, Batches) else dict(train)
         if main_head is not None:
             self.train = {main_head: self.train[main_head]} | self.train
-        self.val = val if isinstance(val, dict) else {"head": val}
-        self.single = not isinstance(train, dict)
+        self.val = {"head": val} if isinstance(val, Batches) else dict(val)
+        self.single = len(self.train) == 1
         if self.single:
             check_single_head(params["model"])
         self.params = params | {"model": _with_strand_pairs(params["model"], self.train, self.single)}
