@@ -45,10 +45,10 @@ def main(args: argparse.Namespace) -> None:
     configured = configuration.read(args, "train_model")
     params = read_params(configured.model.params, configured.model.overrides)
     seed = replicate_seed(configured.run.seed, args.fold, args.replicate)
-    names = [head.name for head in configured.train.heads]
-    if len(args.head_datasets) != len(names):
-        raise InputError(f"--head-datasets lists {len(args.head_datasets)} files, but train.heads has {len(names)}.")
-    heads = dict(zip(names, args.head_datasets, strict=True))
+    others = [head.name for head in configured.train.heads]
+    if len(args.head_datasets) != len(others):
+        raise InputError(f"--head-datasets lists {len(args.head_datasets)} files, but train.heads has {len(others)}.")
+    heads = dict(zip(others, args.head_datasets, strict=True))
     own = own_head(params["model"], heads)
     from cisnake.model import configure_devices, describe_devices, distribution_strategy, is_chief_worker
     from cisnake.model.network import join_heads

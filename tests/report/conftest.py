@@ -64,7 +64,7 @@ def write_results(
         r = 0.5 * (1 - np.exp(-epoch / 4)) + 0.02 * rng.standard_normal(n_epochs)
         history = pd.DataFrame(
             {
-                "epoch": epoch, "seconds": 6.5, "learning_rate": 0.01, "loss": 0.9 * np.exp(-epoch / 9) + 0.4,
+                "epoch": epoch, "head": "head", "seconds": 6.5, "learning_rate": 0.01, "loss": 0.9 * np.exp(-epoch / 9) + 0.4,
                 "val_loss": 1.2 - 0.6 * r, "val_pearsonr": r, "val_r2": r**2, "val_score": r,
                 "best": r > np.maximum.accumulate(np.append(-1, r))[:-1],
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cisnake import files
@@ -34,6 +35,17 @@ def test_a_run_without_models_or_evaluation_is_refused(results: Path):
         path.unlink()
     with pytest.raises(InputError, match="train_model"):
         module.read_results(results)
+
+
+def test_the_history_of_a_run_is_that_of_its_own_head(results: Path):
+    path = results / "models/fold_0/replicate_0/history.tsv"
+    expected = module.read_results(results).trainings[0].history
+    table = pd.read_csv(path, sep="\t")
+    other = table.assign(head="head_mouse", seconds=9.0, val_score=-1.0, val_pearsonr=-1.0)
+    files.write_table(pd.concat([table, other]).sort_values("epoch", kind="stable"), path)
+    found = module.read_results(results).trainings[0].history
+    pd.testing.assert_frame_equal(found.drop(columns="seconds"), expected.drop(columns="seconds"))
+    assert (found["seconds"] == 9.0).all() and (expected["seconds"] == 6.5).all()
 
 
 def test_largest_effects_and_status_counts_do_not_depend_on_the_chunks(whole: Path, monkeypatch):

@@ -208,10 +208,16 @@ def _trainings(folder: Path, config: Mapping[str, Any] | None) -> list[Training]
         history = None
         if "trained_elsewhere" not in parameters:
             table = read_table(_required(path.with_name("history.tsv"), "train_model"), best="bool")
-            history = _numbers(table, ("best",))
+            history = _of_own_head(_numbers(table, ("best", "head")))
         fold, replicate = path.parts[-3:-1]
         trainings.append(Training(f"{fold}/{replicate}", fold, replicate, history, parameters))
     return trainings
+
+
+def _of_own_head(history: pd.DataFrame) -> pd.DataFrame:
+    """Return the epochs of the run's own head, which is the first in every epoch, with the time that all heads took."""
+    own = history[history["head"] == history["head"].iloc[0]].reset_index(drop=True)
+    return own.assign(seconds=history.groupby("epoch")["seconds"].max().to_numpy())
 
 
 def read_evaluations(folder: Path, splits: Collection[str]) -> list[Evaluation]:

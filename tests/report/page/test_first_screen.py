@@ -154,6 +154,14 @@ def test_the_methods_cite_each_work_once_in_order(run):
     assert "jaspar:2026/vertebrates" in text and "  " not in text
 
 
+def test_the_methods_name_further_data_sets_of_the_training(run):
+    assert "other data set" not in methods.write_methods(run, CONFIG)[0]
+    heads = [{"name": f"head_{name}", "dataset": f"{name}.h5"} for name in ("mouse", "rat")]
+    one, two = (methods.write_methods(run, changed(train={"heads": heads[:n]}))[0] for n in (1, 2))
+    assert "a further head of the networks learned another data set (mouse), whose batches" in one
+    assert "further heads of the networks learned other data sets (mouse, rat), whose batches" in two
+
+
 @pytest.mark.parametrize("method", ["input_x_gradient", "saliency", "smoothgrad", "in_silico_mutagenesis"])
 def test_the_methods_name_what_was_used(run, method):
     config = changed(attribution={"method": method, "null_windows": 0}, peaks={"method": "tfmodisco_seqlets"})

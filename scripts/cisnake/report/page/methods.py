@@ -103,6 +103,13 @@ def _model(results: Results, config: Mapping[str, Any], cite: Any) -> list[str]:
             f"{cite('tensorflow')} to predict {count(main.summary['n_tasks'])} tasks{scale} from the sequence of {window}, "
             f"{held_out}."
         )
+        if heads := [head["name"].removeprefix("head").strip("_") for head in config["train"]["heads"]]:
+            several = len(heads) > 1
+            sentences.append(
+                f"In the same training, {'further heads' if several else 'a further head'} of the networks learned "
+                f"{'other data sets' if several else 'another data set'} ({', '.join(heads)}), whose batches were mixed "
+                "with those of the run in random order."
+            )
         if n > 1:
             sentences.append("Predictions are means over networks that differ in their random seed only.")
     if main.measured:
