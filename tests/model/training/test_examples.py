@@ -101,5 +101,15 @@ def test_data_sets_have_as_many_folds_or_none(dataset, other):
     with h5py.File(folds, "r+") as file:
         file.attrs["n_folds"] = 3
         file["windows/fold"][:] = np.arange(48) % 3
+    with h5py.File(other, "r+") as file:
+        file.attrs["n_folds"] = 1
+        genes = file["genes"].asstr()[:]
+        genes[:, 1] = np.where(np.arange(48) % 3 == 2, "train", "val")
+        file["genes"][:] = genes
+    # Fold 1 holds out folds 1 and 2, and these are all that the head would train on.
+    with pytest.raises(InputError, match="no training windows outside the held-out windows of the run in fold 1: train"):
+        batches_by_head({"head": folds, "head_b": other}, PARAMS, fold=0, seed=3)
+    with h5py.File(other, "r+") as file:
+        file.attrs["n_folds"] = 4
     with pytest.raises(InputError, match=r"\(head head_b\) has 4 folds, but the data set of the run has 3: use as many"):
         batches_by_head({"head": folds, "head_b": other}, PARAMS, fold=0, seed=3)

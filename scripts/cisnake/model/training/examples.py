@@ -123,17 +123,19 @@ def batches_by_head(
             raise InputError(
                 f"{dataset} (head {head}) has {found} folds, but the data set of the run has {n_folds}: use as many, or none."
             )
-        shared = overlaps_held_out(first, dataset, fold)
+        # All folds are checked by the training of the first, before hours of it.
+        shared = {i: overlaps_held_out(first, dataset, i) for i in range(n_folds)}
+        for i, excluded in shared.items():
+            if excluded[_rows(dataset, i, "train")].all():
+                where = f" in fold {i}" if n_folds > 1 else ""
+                raise InputError(
+                    f"{dataset} (head {head}) has no training windows outside the held-out windows of the run{where}: train "
+                    "the head on other parts of the genome, or remove it."
+                )
         rows = _rows(dataset, fold, "train")
-        if shared[rows].all():
-            raise InputError(
-                f"{dataset} (head {head}) has no training windows outside the held-out windows of the run: train the head on "
-                "other parts of the genome, or remove it."
-            )
-        if shared[rows].any():
-            n = int(shared[rows].sum())
+        if n := int(shared[fold][rows].sum()):
             log.info("%s: %d of %d training windows overlap held-out windows of the run and are left out", head, n, len(rows))
-        parts[head] = training_batches(dataset, params, fold, seed + number, shared)
+        parts[head] = training_batches(dataset, params, fold, seed + number, shared[fold])
     train, val = ({head: part[split] for head, part in parts.items()} for split in ("train", "val"))
     return train, val
 
