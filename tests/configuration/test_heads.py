@@ -151,3 +151,9 @@ def test_networks_that_are_not_trained_have_no_further_data(config: dict[str, An
     write_params(head_a={"name": "final"}, head_b={"name": "final"})
     del config["train"]
     assert checks.prepare(config | {"model": {"trained": ["a.keras"], "params": "params.yaml", "head": "head_a"}})
+
+
+def test_a_broken_parameter_file_is_reported_once(config: dict[str, Any]) -> None:
+    Path("params.yaml").write_text("{model: {trunk: []}, train: {los: mse}}")
+    found = refusal(with_heads(config, head_b="genes.h5"))
+    assert "los" in found and "problems" not in found

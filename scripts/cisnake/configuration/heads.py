@@ -76,13 +76,17 @@ def find_head_problems(config: Mapping[str, Any], length: int) -> Iterator[str]:
     Raises
     ------
     InputError
-        The parameter file cannot be read, or has heads without a data set.
+        The parameter file has heads without a data set.
     """
     heads = config["train"]["heads"]
     names = [head["name"] for head in heads]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"train.heads lists {name} more than once: give each head its own name"
-    model = read_params(config["model"]["params"], config["model"]["overrides"])["model"]
+    try:
+        model = read_params(config["model"]["params"], config["model"]["overrides"])["model"]
+    except InputError:
+        # Another check reports the error.
+        return
     own_head(model, names)
     for head in heads:
         name, path = head["name"], head["dataset"]
