@@ -251,7 +251,7 @@ if FACTORS:
         benchmark:
             f"{R}/benchmarks/match_factors.tsv"
         conda:
-            "../../envs/motifs.yaml"
+            "../../envs/genomics.yaml"
         resources:
             mem_mb=table_memory,
             runtime=table_time,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from cisnake.report.thresholds import ENRICHED_Q
@@ -40,25 +39,23 @@ class PeakLabel:
 def add_clusters(hits: pd.DataFrame, enrichment: pd.DataFrame) -> pd.DataFrame:
     """Add the clusters of the motifs to hits.
 
-    A cluster is enriched if any of its motifs is (q at most `ENRICHED_Q`, odds ratio above 1). Its rank is that of its best
-    motif.
+    A cluster is enriched if any of its motifs is (q at most `ENRICHED_Q`, odds ratio above 1).
 
     Parameters
     ----------
     hits: pandas.DataFrame
         motif_id, motif_name, orientation, and any other columns.
     enrichment: pandas.DataFrame
-        The table of the contrast: motif_id, cluster, cluster_name, cluster_orientation (text), rank, q_value, odds_ratio
-        (float64).
+        The table of the contrast: motif_id, cluster, cluster_name, cluster_orientation (text), q_value, odds_ratio (float64).
 
     Returns
     -------
     pandas.DataFrame
-        The hits with cluster, cluster_name, cluster_rank (float64) and enriched (bool). orientation, and strand if there
+        The hits with cluster, cluster_name and enriched (bool). orientation, and strand if there
         is one, become those of the representative. A motif that was not tested is a cluster by itself, which is not enriched.
     """
     sure = (enrichment["q_value"] <= ENRICHED_Q) & (enrichment["odds_ratio"] > 1)
-    by_cluster = enrichment.assign(enriched=sure).groupby("cluster").agg(rank=("rank", "min"), enriched=("enriched", "any"))
+    enriched = sure.groupby(enrichment["cluster"]).any()
     motifs = enrichment.set_index("motif_id")
     names = hits["motif_id"]
     cluster = names.map(motifs["cluster"])
@@ -71,26 +68,28 @@ def add_clusters(hits: pd.DataFrame, enrichment: pd.DataFrame) -> pd.DataFrame:
     return hits.assign(
         cluster=cluster.fillna("motif " + names),
         cluster_name=names.map(motifs["cluster_name"]).fillna(hits["motif_name"]),
-        cluster_rank=cluster.map(by_cluster["rank"]).astype(float).fillna(np.inf),
-        enriched=cluster.map(by_cluster["enriched"]).eq(True),
+        enriched=cluster.map(enriched).eq(True),
         **flipped,
     )
 
 
 def order_hits(hits: pd.DataFrame) -> pd.DataFrame:
-    """Order hits: those of enriched clusters by rank of the cluster, then the others; either by p-value, then motif.
+    """Order hits: those of enriched clusters, then the others; either by p-value, then motif.
+
+    On the simulated genome, 94 % to 95 % of the labelled peaks on sites that act are thus named after the cluster of the motif
+    that was planted there. If the cluster with the best rank came first, it would be 69 % to 94 %, because motifs with many
+    hits rank well and have a weak hit in many peaks.
 
     Parameters
     ----------
     hits: pandas.DataFrame
         As returned by `add_clusters`.
     """
-    rank = hits["cluster_rank"].where(hits["enriched"], np.inf)
-    return hits.assign(_rank=rank).sort_values(["_rank", "p_value", "motif_id"], kind="stable").drop(columns="_rank")
+    return hits.sort_values(["enriched", "p_value", "motif_id"], ascending=[False, True, True], kind="stable")
 
 
 def label_peaks(hits: pd.DataFrame) -> dict[str, PeakLabel]:
-    """Name each peak after the best enriched cluster with a hit in it, or else after the cluster of its best hit.
+    """Name each peak after the cluster of its best hit among enriched clusters, or else after that of its best hit.
 
     Parameters
     ----------

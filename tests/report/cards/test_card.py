@@ -33,7 +33,7 @@ HITS = pd.DataFrame(
         "start": [112, 113, 114, 115, 131], "end": [118, 119, 120, 121, 137], "strand": list("++-+-"),
         "motif_id": list("abcde"), "motif_name": list("ABCDE"), "peak_id": ["p"] * 4 + ["q"],
         "p_value": [1e-5, 1e-7, 1e-6, 1e-4, 1e-4], "cluster": ["1", "2", "2", "3", "4"], "cluster_name": list("ACCDE"),
-        "cluster_rank": [1.0, 5.0, 5.0, 6.0, np.inf], "enriched": [True, False, False, False, False],
+        "enriched": [True, False, False, False, False],
     }
 )  # fmt: skip
 VARIANTS = pd.DataFrame(

@@ -273,11 +273,14 @@ def test_cards_are_of_the_largest_correct_held_out_genes(text, whole):
             assert (card["gene"]["predicted"], card["gene"]["measured"]) == pytest.approx(
                 (row.predicted, row.measured), rel=1e-3
             )
-        # Each peak has hits of two motifs, and is named after the better of their clusters, whatever the p-value of the hit.
-        hits = read_table(whole / f"motifs/{contrast['name']}/hits.tsv")[["gene_id", "peak_id", "motif_id", "orientation"]]
+        # Each peak has hits of two motifs, and is named after the cluster of the better one of those whose cluster is enriched.
+        hits = read_table(whole / f"motifs/{contrast['name']}/hits.tsv")[
+            ["gene_id", "peak_id", "motif_id", "orientation", "p_value"]
+        ]
         enrichment = read_table(whole / f"motifs/{contrast['name']}/enrichment.tsv", rank="int", q_value="float")
-        sure = enrichment[enrichment["q_value"] <= 0.05]
-        first = hits[hits["gene_id"] == best["gene_id"].iloc[0]].merge(sure, on="motif_id").sort_values("rank")
+        sure = enrichment[enrichment["cluster"].isin(enrichment.loc[enrichment["q_value"] <= 0.05, "cluster"])]
+        first = hits[hits["gene_id"] == best["gene_id"].iloc[0]].drop(columns="p_value").assign(p=hits["p_value"].astype(float))
+        first = first.merge(sure, on="motif_id").sort_values("p", kind="stable")
         first = first.drop_duplicates("peak_id").set_index("peak_id")
         peaks = pd.DataFrame(shown[0]["peaks"]["rows"], columns=shown[0]["peaks"]["columns"])
         arrows = np.where(first["orientation"] == first["cluster_orientation"], " →", " ←")

@@ -27,7 +27,7 @@ GREY, SLATE, DARK = "#8a939c", "#5b6570", "#1b1f24"
 
 SHOWN_HIT_COLUMNS = (
     "motif_id", "motif_name", "peak_id", "orientation", "window_start", "window_end", "p_value", "cluster", "cluster_name",
-    "cluster_rank", "enriched",
+    "enriched",
 )  # fmt: skip
 VARIANT_COLUMNS = ("variant_id", "start", "end", "ref", "alt", "gene_id", "task", "effect_mean")
 
