@@ -20,7 +20,7 @@ ROWS = [
 
 def table(rows=ROWS) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["contrast", "motif_id", "verdict", "insertion_mean"])
-    return frame.assign(motif_name=frame["motif_id"].str.upper())
+    return frame.assign(motif_name=frame["motif_id"].str.upper(), moves="")
 
 
 def drawn(effects: pd.DataFrame, **options) -> ElementTree.Element:
@@ -44,6 +44,17 @@ def test_each_tested_cell_shows_its_verdict():
     assert colours["0.80"] == ("#0072b2", 1) and colours["−0.40"] == ("#d55e00", 0.5)
     # The frame of b on blood, and that of the legend.
     assert len([rect for rect in svg.iter("rect") if rect.get("stroke-dasharray")]) == 2
+
+
+def test_a_corner_marks_motifs_that_act_on_the_off_tasks_alone():
+    moves = ["lowers_off", "raises_on", "", "lowers_on,raises_off", np.nan, "lowers_off,raises_off"]
+    svg = drawn(table().assign(moves=moves))
+    corners = [path.get("d") for path in svg.iter("path") if path.get("class") == "aside"]
+    # Rows are B, D, A: a acts so on liver, d on blood.
+    x, y = zip(*((float(part) for part in re.match(r"M(\S+) (\S+?)h", d).groups()) for d in corners), strict=True)
+    assert len(corners) == 2 and x[0] > x[1] and y[0] < y[1]
+    # Also if every motif was tested in every contrast.
+    assert len([path for path in drawn(table(ROWS[:2]).assign(moves="lowers_off")).iter("path") if path.get("class")]) == 2
 
 
 def test_nothing_is_drawn_if_no_motif_acts():

@@ -30,13 +30,14 @@ def draw_effect_map(effects: pd.DataFrame, matrices: Mapping[str, Motif], unit: 
 
     Rows are ordered by the contrast on which they act most, so that blocks appear. A full cell is a motif that acts by itself,
     a frame one whose sites matter but that does little elsewhere, and a dot one that the network does not use. Cells without
-    anything were not tested.
+    anything were not tested. A grey corner marks motifs that move the contrast only by their effect on its off-tasks.
 
     Parameters
     ----------
     effects: pandas.DataFrame
         One row per motif and contrast: contrast, motif_id, motif_name, insertion_mean, verdict (`raises`, `lowers`,
-        `sites_only`, `inert` or `no_sites`). Contrasts are drawn in the order in which they first occur.
+        `sites_only`, `inert` or `no_sites`), and moves (as in effects.tsv; NaN or empty if not known). Contrasts are drawn in the
+        order in which they first occur.
     matrices: mapping of str to Motif
         By motif_id; for logos. Motifs that are not in it have none.
     unit: str
@@ -54,6 +55,9 @@ def draw_effect_map(effects: pd.DataFrame, matrices: Mapping[str, Motif], unit: 
         return Markup("")
     values = table.pivot(index="motif_id", columns="contrast", values="insertion_mean").reindex(columns=contrasts)
     verdicts = table.pivot(index="motif_id", columns="contrast", values="verdict").reindex(columns=contrasts)
+    moves = table["moves"].fillna("").astype(str)
+    aside = table.assign(aside=(moves != "") & ~moves.str.contains("_on"))
+    aside = aside.pivot(index="motif_id", columns="contrast", values="aside").reindex(columns=contrasts).eq(True)
     names = table.drop_duplicates("motif_id").set_index("motif_id")["motif_name"]
     order = _order(values, verdicts)
     largest = float(np.nanmax(values.loc[order].abs().to_numpy()))
@@ -68,10 +72,12 @@ def draw_effect_map(effects: pd.DataFrame, matrices: Mapping[str, Motif], unit: 
             _cell(values.at[motif_id, c], verdicts.at[motif_id, c], left + x * column, at, column, largest, numbered)
             for x, c in enumerate(contrasts)
         ]
+        corners = [left + x * column for x, c in enumerate(contrasts) if aside.at[motif_id, c]]
+        parts += [f'<path class="aside" d="M{x + 1:.1f} {at + 1:.1f}h11l-11 11z" fill="#3d454d"/>' for x in corners]
     width, bottom = left + len(contrasts) * column + 90, top + len(order) * _ROW
     parts.append(_legend(bottom + 24, largest, unit))
     return Markup(
-        f'<svg class="figure map" role="img" viewBox="0 0 {width:.0f} {bottom + 52:.0f}" width="{max(width, 560):.0f}" '
+        f'<svg class="figure map" role="img" viewBox="0 0 {width:.0f} {bottom + 68:.0f}" width="{max(width, 560):.0f}" '
         f'font-family="DejaVu Sans, Arial, sans-serif" font-size="11" style="min-width:{width * 0.65:.0f}px">'
         f"<title>{escape(_in_words(table, contrasts))}</title>{''.join(parts)}</svg>"
     )
@@ -134,6 +140,8 @@ def _legend(y: float, largest: float, unit: str) -> str:
         f'<rect x="1" y="{y + 8:.1f}" width="13" height="12" fill="none" stroke="#56606a" stroke-dasharray="3 2"/>'
         f'<text x="20" y="{y + 18:.1f}">not by itself</text><circle cx="106" cy="{y + 14:.1f}" r="2" fill="#9aa3ab"/>'
         f'<text x="114" y="{y + 18:.1f}">not used by the network; empty: not tested</text>'
+        f'<path d="M0 {y + 25:.1f}h11l-11 11z" fill="#3d454d"/>'
+        f'<text x="20" y="{y + 35:.1f}">acts on the tasks that the contrast is compared with, not on its own</text>'
     )
 
 
