@@ -36,8 +36,8 @@ def draw_effect_map(effects: pd.DataFrame, matrices: Mapping[str, Motif], unit: 
     ----------
     effects: pandas.DataFrame
         One row per motif and contrast: contrast, motif_id, motif_name, insertion_mean, verdict (`raises`, `lowers`,
-        `sites_only`, `inert` or `no_sites`), and moves (as in effects.tsv; NaN or empty if not known). Contrasts are drawn in the
-        order in which they first occur.
+        `sites_only`, `inert` or `no_sites`), and moves (as in effects.tsv; NaN or empty if not known). Contrasts are drawn in
+        the order in which they first occur.
     matrices: mapping of str to Motif
         By motif_id; for logos. Motifs that are not in it have none.
     unit: str
