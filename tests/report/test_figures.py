@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cisnake.data.genome.orientation import to_genome
 from cisnake.report import figures
 
 
-def window(strand: str, length: int = 300) -> pd.Series:
-    place = {"chrom": "chrI", "start": 1000, "end": 1000 + length, "strand": strand}
-    return pd.Series({**place, "mask_start": 200, "mask_end": 280})
-
-
-def track(name: str = "g", strand: str = "+", length: int = 300) -> str:
-    scores = np.random.default_rng(0).standard_normal(length)
-    return figures.draw_track(name, scores, window(strand, length), [(10, 20)], (5, 115), "alt")
-
-
-@pytest.mark.parametrize("strand", ["+", "-"])
-def test_ticks_have_the_genome_positions_of_their_window_positions(strand):
-    ticks = figures.genome_ticks(1000, 1300, strand, 40, 180, 5)
-    assert len(ticks) >= 3
-    for position, label in ticks:
-        assert 40 <= position < 180
-        assert to_genome(1000, 1300, strand, position, position + 1)[0] == int(label.replace(",", ""))
+def drawn(name: str = "g") -> str:
+    """Return a figure with clip paths and with points as an image."""
+    x = np.random.default_rng(0).standard_normal(2_000)
+    return figures.draw_predictions(name, x, x, "title", "task")
 
 
 def test_ids_of_two_figures_differ_and_every_reference_has_a_target():
     seen: set[str] = set()
     for name in ("one", "two"):
-        svg = track(name)
+        svg = drawn(name)
         root = ElementTree.fromstring(svg)
         ids = {element.get("id") for element in root.iter()} - {None}
         references = {
@@ -50,21 +35,7 @@ def test_ids_of_two_figures_differ_and_every_reference_has_a_target():
 
 
 def test_figures_are_reproducible():
-    assert track() == track()
-
-
-def test_a_long_window_keeps_its_highest_base_and_stays_small():
-    scores = np.zeros(500_000)
-    scores[123_456] = 7.0
-    scores[123_457] = -5.0
-    svg = figures.draw_track("g", scores, window("+", 500_000), [], (0, 110), "alt")
-    assert len(svg) < 60_000
-    root = ElementTree.fromstring(svg)
-    spread = []
-    for colour in (figures.BLUE, figures.VERMILION):
-        (outline,) = [path.get("d") for path in root.iter("path") if f"stroke: {colour}" in path.get("style", "")]
-        spread.append(np.ptp([float(y) for y in re.findall(r"[ML] \S+ (\S+)", outline)]))
-    assert spread[0] / spread[1] == pytest.approx(7 / 5, rel=0.01)
+    assert drawn() == drawn()
 
 
 def test_special_characters_in_names_are_escaped():
@@ -99,3 +70,27 @@ def test_many_chromosomes_are_merged_without_losing_genes():
 
 def test_chromosomes_are_sorted_naturally():
     assert sorted(["chr10", "chr2", "chrX", "chr1"], key=figures.natural_key) == ["chr1", "chr2", "chr10", "chrX"]
+
+
+LONG = "a cell of a very particular type and state, from a tissue with a long name, of donor number"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_groups", [2, 7, 200])
+def test_long_names_of_many_groups_leave_space_for_the_data(n_groups):
+    group = [f"{LONG} {i}" for i in range(n_groups)]
+    r = np.linspace(0.2, 0.8, n_groups)
+    tasks = pd.DataFrame({"task": group, "group": group, "pearson": r, "kmer_ridge_pearson": r - 0.1})
+    for svg, share in ((figures.draw_groups("test", tasks), 0.4), (figures.draw_baseline("test", tasks), 0.7)):
+        root = ElementTree.fromstring(svg)
+        assert all(len("".join(text.itertext())) <= figures.MAX_LABEL + 8 for text in root.iter("text"))
+        width = float(root.get("viewBox").split()[2])
+        # The clip path is the frame of the data.
+        frames = [float(rect.get("width")) for clip in root.iter("clipPath") for rect in clip.iter("rect")]
+        assert frames and max(frames) > share * width
+
+
+def test_short_names_that_differ_at_either_end_stay_different():
+    assert len({figures.shorten(f"{LONG} {i}") for i in range(20)}) == 20
+    assert len({figures.shorten(f"{i} {LONG}") for i in range(20)}) == 20
+    assert {len(figures.shorten("x" * n)) for n in (30, 31, 200)} == {figures.MAX_LABEL}

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from cisnake.data import Motif
 from cisnake.report import logos
-from cisnake.report.figures import BLUE, VERMILION
+from cisnake.report.figures import BLUE, VERMILION, shorten
 from cisnake.report.words import number
 
 MAX_ROWS = 40
@@ -95,12 +95,12 @@ def _order(values: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
 
 
 def _heading(name: str, x: float, y: float) -> str:
-    text = name if len(name) <= _MAX_CHARACTERS else name[: _MAX_CHARACTERS - 1] + "…"
+    text = shorten(name, _MAX_CHARACTERS)
     return f'<text transform="translate({x:.1f} {y - 6:.1f}) rotate(-48)">{escape(text)}<title>{escape(name)}</title></text>'
 
 
 def _name(name: str, motif: Motif | None, y: float) -> str:
-    shown = name if len(name) <= 16 else name[:15] + "…"
+    shown = shorten(name, 16)
     place = f'x="{_LOGO + _NAME - 8}" y="{y + _ROW / 2 + 4:.1f}" text-anchor="end"'
     text = f"<text {place}>{escape(shown)}<title>{escape(name)}</title></text>"
     if motif is None:

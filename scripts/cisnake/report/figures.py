@@ -24,7 +24,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cisnake.data.genome import to_genome, to_window
 from cisnake.report.results import Training
 
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, BLACK = (
@@ -38,7 +37,8 @@ VECTOR_POINTS = 1500
 MAX_CHROMOSOMES = 30
 MAX_GROUPS = 24
 MAX_TITLE = 46
-TRACK_BINS = 800
+# Longer names of groups and contrasts would leave no space for the data.
+MAX_LABEL = 30
 MAX_TILE_TASKS = 4
 
 STYLE = {
@@ -243,7 +243,9 @@ def draw_baseline(split: str, tasks: pd.DataFrame) -> Markup:
         Columns pearson, kmer_ridge_pearson, and group if tasks have groups.
     """
     known = tasks.dropna(subset=["pearson", "kmer_ridge_pearson"])
-    with svg_canvas(f"baseline-{split}", "Scatter: each task's r, model over baseline", 4.4, 4.1) as canvas:
+    n_better = int((known["pearson"] > known["kmer_ridge_pearson"]).sum())
+    alt = f"Scatter: each task's r, model over baseline. The model is better in {n_better} of {len(known)} tasks"
+    with svg_canvas(f"baseline-{split}", alt, 4.4, 4.1) as canvas:
         axes = canvas.figure.subplots()
         both = known[["pearson", "kmer_ridge_pearson"]].to_numpy()
         low, high = (both.min(), both.max()) if len(known) else (0.0, 1.0)
@@ -255,11 +257,25 @@ def draw_baseline(split: str, tasks: pd.DataFrame) -> Markup:
             groups = pd.Series("", index=known.index)
         for colour, group in zip(PALETTE, dict.fromkeys(groups), strict=False):
             rows = known[groups == group]
-            _scatter(axes, rows["kmer_ridge_pearson"], rows["pearson"], colour, group)
+            _scatter(axes, rows["kmer_ridge_pearson"], rows["pearson"], colour, shorten(group))
         axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="r of ridge regression on k-mers", ylabel="r of the ensemble")
         if groups.nunique() > 1:
             axes.legend(fontsize=8, markerscale=1.3, handletextpad=0.1, borderaxespad=0)
     return canvas.svg
+
+
+def shorten(name: str, most: int = MAX_LABEL) -> str:
+    """Return a name with at most `most` characters: without its middle, because names often differ at their ends.
+
+    Examples
+    --------
+    >>> shorten("CD4-positive, alpha-beta T cell of the blood, donor 7", 20), shorten("liver")
+    ('CD4-positive…donor 7', 'liver')
+    """
+    if len(name) <= most:
+        return name
+    tail = (most - 1) * 2 // 5
+    return f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
 def _groups(tasks: pd.DataFrame) -> pd.Series:
@@ -283,14 +299,17 @@ def draw_groups(split: str, tasks: pd.DataFrame) -> Markup:
         shown = sizes.index[: MAX_GROUPS - 1]
         groups = groups.where(groups.isin(shown), f"{len(sizes) - len(shown)} other groups")
     medians = known.groupby(groups)["pearson"].median().sort_values(kind="stable")
-    with svg_canvas(f"groups-{split}", "Dots: each task's r by group of tasks", 5.6, 0.7 + 0.24 * len(medians)) as canvas:
+    alt = "Dots: each task's r by group of tasks. Medians: " + ", ".join(
+        f"{group} {r:.2f}" for group, r in medians[::-1].items()
+    )
+    with svg_canvas(f"groups-{split}", alt, 5.6, 0.7 + 0.24 * len(medians)) as canvas:
         axes = canvas.figure.subplots()
         for y, (group, median) in enumerate(medians.items()):
             r = np.sort(known.loc[groups == group, "pearson"].to_numpy())
             # A fixed zigzag instead of random jitter makes the figure reproducible.
             _scatter(axes, r, y + 0.16 * (np.arange(len(r)) % 3 - 1), BLUE)
             axes.plot([median, median], [y - 0.36, y + 0.36], color=VERMILION, linewidth=2)
-        axes.set_yticks(range(len(medians)), [f"{group} ({(groups == group).sum()})" for group in medians.index])
+        axes.set_yticks(range(len(medians)), [f"{shorten(group)} ({(groups == group).sum()})" for group in medians.index])
         axes.set_xlabel("r over held-out genes")
         axes.set_ylim(-0.6, len(medians) - 0.4)
     return canvas.svg
@@ -326,7 +345,7 @@ def draw_predictions(name: str, measured: np.ndarray, predicted: np.ndarray, tit
                 margin = 0.05 * (np.ptp(values) or 1)
                 limit(values.min() - margin, values.max() + margin)
         axes.set(xlabel="predicted", ylabel="measured")
-        axes.set_title(f"{title}\n{task if len(task) <= MAX_TITLE else task[: MAX_TITLE - 1] + '…'}")
+        axes.set_title(f"{title}\n{shorten(task, MAX_TITLE)}")
     return canvas.svg
 
 
@@ -360,124 +379,6 @@ def draw_tile(name: str, tile: pd.DataFrame, title: str) -> Markup:
         panels[-1].set_xlabel(place.split(":")[0])
         panels[-1].margins(x=0)
     return canvas.svg
-
-
-def genome_ticks(start: int, end: int, strand: str, first: int, last: int, n: int) -> list[tuple[float, str]]:
-    """Return ticks at about `n` round genome positions for the axis of a part of a gene-oriented window.
-
-    Parameters
-    ----------
-    start, end: int
-        The window on the genome, 0-based and half-open.
-    strand: str
-        "+" or "-".
-    first, last: int
-        The part, [first, last) in the window.
-    n: int
-        Approximate number of ticks.
-
-    Returns
-    -------
-    list of (float, str)
-        Position in the window, and genome position as text.
-
-    Examples
-    --------
-    >>> genome_ticks(1000, 1300, "-", 0, 300, 3)
-    [(299.0, '1,000'), (199.0, '1,100'), (99.0, '1,200')]
-    """
-    low, high = to_genome(start, end, strand, first, last)
-    rounds = MaxNLocator(n, integer=True, steps=[1, 2, 5, 10]).tick_values(low, high - 1)
-    return [(float(to_window(start, end, strand, g, g + 1)[0]), f"{int(g):,}") for g in rounds if low <= g < high]
-
-
-def draw_track(
-    name: str,
-    scores: np.ndarray,
-    window: pd.Series,
-    peaks: Sequence[tuple[int, int]],
-    region: tuple[int, int],
-    alt: str,
-) -> Markup:
-    """Draw attributions over the window of a gene, with peaks shaded and TSS and gene body marked.
-
-    A window longer than `TRACK_BINS` bases is divided into that many bins, and the largest and smallest score of each bin are
-    drawn, so that single high bases remain visible.
-
-    Parameters
-    ----------
-    name: str
-        Prefix of the ids.
-    scores: numpy.ndarray, shape=(length,)
-        Projected scores (the score of the base present at each position), gene-oriented.
-    window: pandas.Series
-        chrom, start, end, strand, mask_start, mask_end of the gene.
-    peaks: sequence of (int, int)
-        [start, end) in the window.
-    region: (int, int)
-        The region shown as a logo, [start, end) in the window.
-    alt: str
-        Alternative text.
-    """
-    middle, low, high = bin_extremes(np.nan_to_num(scores.astype(np.float64)), TRACK_BINS)
-    tss = int(window["mask_start"])
-    with svg_canvas(name, alt, 9, 1.75, layout=None) as canvas:
-        axes = canvas.figure.add_axes((0.065, 0.27, 0.9, 0.52))
-        for first, last in peaks:
-            axes.axvspan(first - 0.5, last - 0.5, color=SKY, alpha=0.35, linewidth=0)
-        axes.fill_between(middle, 0, high, color=BLUE, linewidth=0.5)
-        axes.fill_between(middle, 0, low, color=VERMILION, linewidth=0.5)
-        span = (high.max(initial=0) - low.min(initial=0)) or 1
-        top, bottom = high.max(initial=0) + 0.06 * span, low.min(initial=0) - 0.06 * span
-        axes.axhline(0, color="#999999", linewidth=0.6)
-        axes.axvline(tss, color=BLACK, linewidth=0.9, linestyle=(0, (3, 2)))
-        body = bottom - 0.09 * span
-        axes.plot([tss, int(window["mask_end"])], [body, body], color="#777777", linewidth=4, solid_capstyle="butt")
-        axes.plot([region[0], region[1]], [top, top], color=BLACK, linewidth=2, solid_capstyle="butt")
-        if 0 <= tss < len(scores):
-            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-            axes.annotate("TSS", (tss, 1), xytext=(3, -8), fontsize=8, **place)
-        axes.set(xlim=(-0.5, len(scores) - 0.5), ylim=(body - 0.09 * span, top + 0.02 * span))
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        _label_positions(axes, window, len(scores))
-    return canvas.svg
-
-
-def bin_extremes(scores: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the smallest and largest score, extended to include 0, in each of at most `n` bins.
-
-    Parameters
-    ----------
-    scores: numpy.ndarray, shape=(length,), dtype=float64
-    n: int
-
-    Returns
-    -------
-    middle, low, high: numpy.ndarray, shape=(bins,), dtype=float64
-        Middle of each bin, in bases from the middle of the first base; low <= 0 <= high.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> [values.tolist() for values in bin_extremes(np.array([0.5, -1.0, 2.0, 3.0]), 2)]
-    [[0.5, 2.5], [-1.0, 0.0], [0.5, 3.0]]
-    """
-    length = len(scores)
-    edges = np.unique(np.linspace(0, length, min(n, length) + 1).astype(int))[:-1]
-    middle = edges + np.diff(np.append(edges, length)) / 2 - 0.5
-    return middle, np.minimum(np.minimum.reduceat(scores, edges), 0), np.maximum(np.maximum.reduceat(scores, edges), 0)
-
-
-def _label_positions(axes: Axes, window: pd.Series, length: int) -> None:
-    """Label genome positions below the axes, and distances from the TSS above."""
-    tss = int(window["mask_start"])
-    ticks = genome_ticks(int(window["start"]), int(window["end"]), str(window["strand"]), 0, length, 6)
-    axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
-    axes.set_xlabel(axis_label(window), labelpad=1)
-    above = axes.secondary_xaxis("top", functions=(lambda x: x - tss, lambda x: x + tss))
-    above.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
-    above.spines["top"].set_visible(False)
-    above.tick_params(length=2, pad=3, labelsize=8, colors="#666666")
 
 
 def axis_label(window: Mapping[str, Any] | pd.Series) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from cisnake.interpret import correct_by_chance
-from cisnake.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION, svg_canvas
+from cisnake.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION, shorten, svg_canvas
 
 # Column, label, colour and marker of each check, in drawing order.
 CHECKS = (
@@ -43,7 +43,7 @@ def draw_quality(checks: Mapping[str, pd.DataFrame]) -> Markup:
             axes.plot(quartiles.loc[0.5], y, marker, color=colour, markersize=5, linestyle="none", label=label)
         axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
         axes.axvline(1, color=BLACK, linewidth=0.5, zorder=0)
-        axes.set_yticks(range(len(shown)), list(shown))
+        axes.set_yticks(range(len(shown)), [shorten(name) for name in shown])
         axes.set(xlabel="correlation along a gene's window: median and quartiles over genes", ylim=(len(shown) - 0.5, -0.5))
         axes.set_xlim(right=1.03)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), ncols=len(made), bbox_transform=canvas.figure.transFigure,
