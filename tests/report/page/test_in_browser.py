@@ -247,6 +247,22 @@ def test_nothing_is_wider_than_the_screen(chromium, report, width):
         assert not cut, "tables with columns out of sight"
 
 
+@pytest.mark.parametrize(("width", "shown"), [(1400, True), (390, False)])
+def test_contents_are_open_beside_the_text_and_closed_above_it(chromium, report, width, shown):
+    with opened(chromium, report, viewport={"width": width, "height": 800}) as page:
+        assert page.locator("nav.contents ol").is_visible() == shown
+        assert page.locator("nav.contents").bounding_box()["height"] <= (900 if shown else 80)
+
+
+def test_on_narrow_screens_a_cell_reads_as_one_text_beside_its_heading(chromium, report):
+    with opened(chromium, report, viewport={"width": 390, "height": 800}) as page:
+        cell = page.locator("#headline table.stacked td:has(span b)").first
+        words = cell.evaluate("(cell) => [...cell.querySelectorAll('span')].map((span) => span.getBoundingClientRect().right)")
+        edge = cell.evaluate("(cell) => cell.getBoundingClientRect().right")
+        assert cell.get_attribute("data-label") == "motifs that act, tested in silico"
+        assert words and abs(max(words) - edge) < 30, "the text ends at the edge and is not spread over the line"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(chromium, report, scheme):
     """No violation of WCAG 2.2 AA; igv.js, which is not ours, is not open."""

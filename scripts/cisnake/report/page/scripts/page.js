@@ -142,6 +142,8 @@ report.fit = function () {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.documentElement.classList.add("scripted");
+  // Beside the text on wide screens, the contents would cover it on narrow ones.
+  document.querySelector("nav.contents details").open = matchMedia("(min-width: 75rem)").matches;
   for (const figure of document.querySelectorAll("figure")) report.addDownloads(figure);
   for (const choice of document.querySelectorAll("select.contrast")) {
     choice.addEventListener("change", () => report.showContrast(Number(choice.value)));
