@@ -2,12 +2,14 @@
 
 Sequences come from a FASTA file or a table of names and sequences, regions from a BED or narrowPeak file, and genes from an
 annotation; their windows are placed as a run with default settings places them. The output has the mean over all networks,
-shifts and strands; with --layer, what a layer inside one network computes.
+shifts and strands; with --layer, what a layer inside one network computes. Variants of a VCF are predicted with either allele by
+score_vcf.py (--statistics REF ALT SUM).
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from cisnake.data.genome import Genome
 from cisnake.data.windows import GivenWindow, read_gene_windows, read_region_windows, read_sequences
 from cisnake.errors import InputError
 from cisnake.model import read_params
+
+VCF = re.compile(r"\.(vcf(\.b?gz)?|bcf)$", re.IGNORECASE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if VCF.search(str(args.sequences or args.regions)):
+        message = "is a VCF: use score_vcf.py, which predicts variants with either allele (--statistics REF ALT SUM)."
+        raise InputError(f"{args.sequences or args.regions} {message}")
     if (args.regions or args.annotation) and not args.genome:
         raise InputError("--regions and --annotation need --genome.")
     if bool(args.annotation) != (args.upstream is not None) or (args.genes and not args.annotation):

@@ -118,6 +118,14 @@ def test_a_sequence_that_is_too_long_leaves_no_file(tmp_path):
     assert not list(tmp_path.glob("p*"))
 
 
+@pytest.mark.parametrize("option", ["--sequences", "--regions"])
+@pytest.mark.parametrize("name", ["a.vcf", "a.VCF.gz", "a.vcf.bgz", "a.bcf"])
+def test_a_vcf_is_left_to_the_program_for_variants(option, name, tmp_path):
+    done = run(tmp_path, "--networks", "a.keras", option, name, "--output", "p.tsv")
+    assert done.returncode == 1
+    assert f"error: {name} is a VCF: use score_vcf.py, which predicts variants with either allele" in done.stderr
+
+
 def test_tables_and_h5ad_have_the_same_values(windows, tmp_path):
     for name in ("p.h5ad", "p.tsv"):
         write_window_predictions(iter(windows), [network(1, positions=True)], ["a", "b"], tmp_path / name, batch_size=3)
