@@ -56,12 +56,14 @@ def test_windows_have_the_variant_in_the_middle(start, n_ref, n_alt, length, fli
     tail = common(ref[::-1], alt[::-1])
     ref, alt = ref[: len(ref) - tail], alt[: len(alt) - tail]
     head = common(ref, alt)
-    first, n_ref, n_alt = start + head, len(ref) - head, len(alt) - head
-    center = (length - 1) // 2
-    assert decode(found[0]) == around(of_ref, first, length, center)
-    assert decode(found[1]) == around(of_alt, first, length, center)
-    # The base behind the variant has the place that it has with the reference allele.
-    assert decode(found[2]) == around(of_alt, first + n_alt, length, center + n_ref)
+    first, sizes = start + head, (len(ref) - head, len(alt) - head)
+    # The base before an insertion or deletion, otherwise the first changed base, is in the middle.
+    pos = first - (min(sizes) == 0)
+    for allele, whole_of in enumerate((of_ref, of_alt)):
+        assert decode(found[0, allele]) == around(whole_of, pos, length, (length - 1) // 2)
+        # The base behind the variant has the place that it has with the shorter allele.
+        behind = (length - 1) // 2 + first - pos + min(sizes)
+        assert decode(found[1, allele]) == around(whole_of, first + sizes[allele], length, behind)
 
 
 def test_an_allele_that_fills_half_the_window_is_refused(tiny):
@@ -85,7 +87,7 @@ def test_what_is_marked_as_too_long_is_what_windows_refuse(length, tiny):
             with pytest.raises(InputError, match="exceeds the window"):
                 centered_windows(genome, "chr1", 100, ref, alt, length)
         else:
-            assert len(centered_windows(genome, "chr1", 100, ref, alt, length)[2]) == length
+            assert centered_windows(genome, "chr1", 100, ref, alt, length).shape == (2, 2, length)
 
 
 @pytest.fixture
@@ -124,8 +126,11 @@ def test_scores_compare_predictions_for_the_alleles(positions, vcf, tiny):
     for row, values in zip(rows, np.concatenate([values for _, values in found]), strict=True):
         variant = variants.iloc[row]
         alleles = (variant["start"], variant["ref"], variant["alt"], LENGTH, variant["status"] == "flipped")
-        ref, alt, from_right = map(predicted, centered_windows(genome, "chr2", *alleles))
-        alt = np.concatenate([alt[:5], from_right[5:]]) if positions else (alt + from_right) / 2
+        both = centered_windows(genome, "chr2", *alleles)
+        ref, alt = (
+            np.concatenate([left[:5], right[5:]]) if positions else (left + right) / 2
+            for left, right in ([predicted(side[allele]) for side in both] for allele in (0, 1))
+        )
         np.testing.assert_allclose(values, compare_predictions(ref, alt, names), rtol=1e-4, atol=1e-5)
 
 
@@ -158,8 +163,27 @@ def test_out_of_reach_of_an_indel_predictions_do_not_change(tiny):
     # Each position is one base, and sees no other.
     identity = keras.Model(inputs, keras.layers.Identity()(inputs))
     ((_, values),) = score_centered(variants, genome, AlleleScorer([identity], ["D1"]))
-    # Seven new bases take the places of seven others: three before the middle, by rounding, and four behind it.
-    assert 0 < values.sum() <= 2 * 7
+    assert values.sum() == 0
+    # Each position is the sum of five bases: two positions before the insertion and two behind it see new ones.
+    near = keras.Model(inputs, keras.layers.DepthwiseConv1D(5, padding="same", depthwise_initializer="ones")(inputs))
+    ((_, values),) = score_centered(variants, genome, AlleleScorer([near], ["D1"]))
+    assert 0 < values.sum() <= 2 * 2 * (1 + 2)
+
+
+def test_of_two_alleles_each_may_be_the_reference(tiny, tmp_path):
+    """An insertion and the deletion of the same bases have opposite effects, and equal distances."""
+    whole = tiny.chromosomes["chr2"]
+    longer, shorter = (f"{whole[:300]}{allele}{whole[301:]}" for allele in ("AGGTCAT", "A"))
+    values = {}
+    for name, text, alleles in (("insertion", shorter, ("A", "AGGTCAT")), ("deletion", longer, ("AGGTCAT", "A"))):
+        (tmp_path / f"{name}.fa").write_text(f">chr2\n{text}\n")
+        row = ["chr2", 300, *alleles, "ok"]
+        variants = pd.DataFrame([row], columns=["chrom", "start", "ref", "alt", "status"])
+        scorer = AlleleScorer([network(True)], ["SUM", "logSUM", "SAX", "D2"])
+        ((_, values[name]),) = score_centered(variants, Genome(tmp_path / f"{name}.fa"), scorer)
+    np.testing.assert_allclose(values["insertion"][0, :3], -values["deletion"][0, :3], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(values["insertion"][0, 3], values["deletion"][0, 3], rtol=1e-4, atol=1e-6)
+    assert (np.abs(values["insertion"]) > 1e-4).all()
 
 
 def test_networks_with_a_gene_body_are_refused():

@@ -31,11 +31,12 @@ def centered_windows(
     length: int,
     flipped: bool = False,
     rng: np.random.Generator | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Return windows around a variant with the reference and the alternative allele.
 
-    The first base that differs is base (length - 1) // 2 of the window, as in Baskerville. Where alleles differ in length, all
-    bases on one side of them are shifted.
+    Base (length - 1) // 2 of the window is the first base that differs or, for an insertion or deletion, the base before it:
+    the base at POS in VCF, as in Baskerville. Where alleles differ in length, no window has all bases around the longer one in
+    the places that they have around the shorter one; there are two, each for the bases on one side.
 
     Parameters
     ----------
@@ -55,9 +56,10 @@ def centered_windows(
 
     Returns
     -------
-    ref, alt, alt_from_right: numpy.ndarray, shape=(length,), dtype=int8
-        The alternative allele twice: with the bases before the variant in their places, and with those behind it. The two are
-        equal if the alleles are equally long. Positions beyond the chromosome are N.
+    numpy.ndarray, shape=(2, 2, length), dtype=int8
+        First axis: the window in which the bases before the variant have the same places as with the other allele, then the one
+        in which those behind it have. The two differ for the longer allele only. Second axis: REF, ALT. Positions beyond the
+        chromosome are N.
 
     Raises
     ------
@@ -66,9 +68,9 @@ def centered_windows(
     """
     change = trim(start, ref, alt)
     alleles = encode(ref[change.start - start :][: change.end - change.start]), encode(change.alt)
-    center = (length - 1) // 2
-    longest = max(map(len, alleles))
-    if longest > center:
+    shortest, longest = sorted(map(len, alleles))
+    center = (length - 1) // 2 + (shortest == 0)
+    if longest > (length - 1) // 2:
         raise InputError(f"{chrom}:{start + 1}:{ref[:10]}:{alt[:10]}: an allele of {longest} bases exceeds the window.")
     own = alleles[1] if flipped else alleles[0]
     behind = change.start + len(own)
@@ -85,8 +87,8 @@ def centered_windows(
         """Return the window in which the allele begins at base `first`."""
         return np.concatenate([before[length - first :], allele, after])[:length]
 
-    moved = center + len(alleles[0]) - len(alleles[1])
-    return window(alleles[0], center), window(alleles[1], center), window(alleles[1], moved)
+    starts = [center] * 2, [center + shortest - len(allele) for allele in alleles]
+    return np.array([[window(allele, first) for allele, first in zip(alleles, side)] for side in starts])
 
 
 def mark_too_long(variants: pd.DataFrame, length: int) -> pd.DataFrame:
@@ -141,10 +143,11 @@ def merge_strands(tasks: Sequence[str], strand_pair: Sequence[int]) -> tuple[lis
 class AlleleScorer:
     """Predicts windows with both alleles, and compares the predictions.
 
-    Predictions are averaged over networks and views before they are compared. Predictions with positions for an allele of
-    another length are put together from two windows: up to the middle, where the bases before the variant are in their places,
-    and from there on, where those behind it are. Otherwise all positions behind an insertion would be compared with their
-    neighbours. Other predictions are averaged over the two windows.
+    Predictions are averaged over networks and views before they are compared. If alleles differ in length, predictions with
+    positions for the longer one are put together from two windows: up to the middle, from the one in which the bases before the
+    variant have the places that they have with the shorter allele; from there on, from the one in which those behind it have.
+    Otherwise all positions behind an insertion would be compared with their neighbours. Bases that only the longer allele has
+    act on the positions around them, but have none of their own. Predictions without positions are averaged over both windows.
 
     Parameters
     ----------
@@ -175,8 +178,13 @@ class AlleleScorer:
         if self.models[0].input_shape[2] != 4:
             raise InputError("the networks read the gene body, so that variants need genes: use score_variants.py.")
 
-    def score(self, windows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Return the statistics of windows from `centered_windows`.
+    def score(self, windows: np.ndarray) -> np.ndarray:
+        """Return the statistics of windows.
+
+        Parameters
+        ----------
+        windows: numpy.ndarray, shape=(n, 2, 2, length), dtype=int8
+            From `centered_windows`.
 
         Returns
         -------
@@ -187,21 +195,22 @@ class AlleleScorer:
         InputError
             A statistic is unknown.
         """
-        again = [i for i, (_, alt, from_right) in enumerate(windows) if (alt != from_right).any()]
-        codes = [*(w[0] for w in windows), *(w[1] for w in windows), *(windows[i][2] for i in again)]
+        before, behind = windows[:, 0], windows[:, 1]
+        again = (before != behind).any(axis=-1)
+        codes = np.concatenate([before[:, 0], before[:, 1], behind[again]])
         none = np.zeros(len(codes), int)
-        inputs = model_input(np.stack(codes), none, none, depth=4)
+        inputs = model_input(codes, none, none, depth=4)
         predicted = np.concatenate(list(predict_batches(self.models, iter([inputs]), self.batch_size, self.views)))
         predicted = predicted.reshape(len(codes), -1, predicted.shape[-1])
         if self.merged is not None:
             predicted = np.stack([predicted[..., list(group)].sum(axis=-1) for group in self.merged], axis=-1)
         n, middle = len(windows), predicted.shape[1] // 2
-        ref, alt = predicted[:n], predicted[n : 2 * n].copy()
+        sides = np.stack([predicted[:n], predicted[n : 2 * n]], axis=1)
         if predicted.shape[1] > 1:
-            alt[again, middle:] = predicted[2 * n :, middle:]
-        elif again:
-            alt[again] = (alt[again] + predicted[2 * n :]) / 2
-        return np.stack([compare_predictions(r, a, self.statistics) for r, a in zip(ref, alt, strict=True)])
+            sides[again, middle:] = predicted[2 * n :, middle:]
+        else:
+            sides[again] = (sides[again] + predicted[2 * n :]) / 2
+        return np.stack([compare_predictions(ref, alt, self.statistics) for ref, alt in sides])
 
 
 def score_centered(variants: pd.DataFrame, genome: Genome, scorer: AlleleScorer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -284,11 +293,12 @@ def _windows_around(
     genome: Genome,
     scorer: AlleleScorer,
     rngs: Sequence[np.random.Generator | None] | None = None,
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> np.ndarray:
     """Return the windows of variants, see `centered_windows`; shuffled with a generator for each, if these are given."""
     length = scorer.models[0].input_shape[1]
     columns = (variants[name] for name in ("chrom", "start", "ref", "alt", "status"))
-    return [
+    windows = [
         centered_windows(genome, chrom, start, ref, alt, length, status == "flipped", rng)
         for chrom, start, ref, alt, status, rng in zip(*columns, rngs or [None] * len(variants), strict=True)
     ]
+    return np.stack(windows)
