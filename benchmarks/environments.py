@@ -18,6 +18,11 @@ PYTHON = "3.11"
 # its version.
 REQUIREMENTS = {
     "basenji": [[f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3"]],
+    "baskerville": [
+        [f"{_TENSORFLOW}==2.15.1", "natsort==8.4.0", "packaging==26.3", "protobuf==4.25.9"],
+        ["pandas==2.2.3", "scipy==1.13.1", "pysam==0.23.3", "pybedtools==0.12.0", "intervaltree==3.1.0", "tqdm==4.67.1"],
+        ["google-cloud-storage==2.19.0", "google-api-core==2.19.2", "googleapis-common-protos==1.63.2", "proto-plus==1.24.0"],
+    ],
     "torch": [["torch==2.13.0"], ["captum==0.8.0"]],
     "decima": [["torch==2.13.0"], ["decima==0.7.2"]],
     "motifs": [["memelite==0.5.0", "MOODS-python==1.9.4.1", "pymemesuite==0.1.0a4"]],

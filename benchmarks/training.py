@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import subprocess
 import sys
 from pathlib import Path
 
 from environments import DEFAULT_FOLDER, python_of
-from machine import describe_machine
+from machine import describe_machine, describe_revision
 from measurement import Peer, Worker, check_equal, check_parameters, measure, running
 from peers.architecture import LENGTH, TASKS
 from report import OUTPUT, bullets, ratio_table, write_section
@@ -69,15 +68,10 @@ def conditions(workers: dict[str, Worker], arguments: argparse.Namespace, progra
     return [
         f"{datetime.date.today()}: `python benchmarks/{program}.py --basenji basenji {options}`",
         f"{machine}; {arguments.threads} threads per peer",
-        f"{'; '.join(versions)}; Basenji at {_revision(arguments.basenji)}",
+        f"{'; '.join(versions)}; Basenji at {describe_revision(arguments.basenji)}",
         f"{arguments.runs} rounds after one warm-up round; in each, the peers are timed one after the other, in "
         "long-lived processes, so that start-up and compilation are not measured",
     ]
-
-
-def _revision(folder: Path) -> str:
-    found = subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return f"commit {found.stdout.strip()}" if found.returncode == 0 else "an unknown commit"
 
 
 def main() -> None:

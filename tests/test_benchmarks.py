@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -19,7 +21,8 @@ import measurement  # noqa: E402
 import motifs as motif_benchmark  # noqa: E402
 import report  # noqa: E402
 import training  # noqa: E402
-from peers import architecture  # noqa: E402
+import variants as variant_benchmark  # noqa: E402
+from peers import architecture, loop_variants  # noqa: E402
 
 ECHO = """
 from peers.worker import connect, serve
@@ -223,3 +226,72 @@ def test_the_true_p_of_a_threshold_is_the_fraction_of_words_that_reach_it() -> N
             expected = chance[total > cut + 1e-6].sum()
             assert motif_benchmark.true_p(scores, background, cut + 1e-6, True) == pytest.approx(expected)
     assert motif_benchmark.parser().parse_args([]).windows == 5000
+
+
+@pytest.mark.parametrize("kind", ["snv", "insertion", "deletion"])
+def test_drawn_variants_are_normalised(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    bases = "".join(rng.choice(list("ACGT"), 500))
+    drawn = [variant_benchmark.draw_alleles(bases, pos, kind, rng) for pos in range(1, 480)]
+    for pos, (ref, alt) in enumerate(drawn, start=1):
+        assert bases[pos - 1 :].startswith(ref) and ref != alt and min(len(ref), len(alt)) == 1
+        assert ref[-1] != alt[-1], "an allele that ends like the other one could be placed further left"
+        assert len(ref) == len(alt) or ref[0] == alt[0]
+    longer = {"snv": [len(ref) == len(alt) for ref, alt in drawn], "insertion": [len(alt) > len(ref) for ref, alt in drawn]}
+    longer["deletion"] = [len(ref) > len(alt) for ref, alt in drawn]
+    assert np.mean(longer[kind]) > 0.9
+    assert max(max(len(ref), len(alt)) for ref, alt in drawn) == (1 if kind == "snv" else variant_benchmark.LONGEST_INDEL)
+
+
+@pytest.mark.parametrize(("start", "ref", "alt"), [(0, "A", "C"), (50, "G", "GTTT"), (51, "TAC", "T"), (99, "T", "TA")])
+def test_the_loop_has_the_same_windows_as_ours(start: int, ref: str, alt: str, tmp_path: Path) -> None:
+    from cisnake.data.genome import Genome, decode
+    from cisnake.variants import centered_windows
+
+    bases = "".join(np.random.default_rng(1).choice(list("ACGT"), 100))
+    bases = (bases[:start] + ref + bases[start + len(ref) :])[:100]
+    (tmp_path / "genome.fa").write_text(f">c\n{bases[:60]}\n{bases[60:]}\n")
+    assert loop_variants.read_fasta(tmp_path / "genome.fa") == {"c": bases}
+    ours = centered_windows(Genome(tmp_path / "genome.fa"), "c", start, ref, alt, 20)[0]
+    theirs = loop_variants.windows(bases, start, ref, alt, 20)
+    assert tuple(map(decode, ours)) == theirs
+    codes = loop_variants.one_hot(theirs)
+    np.testing.assert_array_equal(codes.argmax(axis=-1)[codes.any(axis=-1)], ours[ours < 4])
+
+
+def test_differences_from_hound_snp_are_found(tmp_path: Path) -> None:
+    """Values that differ by what float16 rounds off agree; those that differ by twice as much do not."""
+    rng = np.random.default_rng(0)
+    n, tasks, positions = 6, architecture.TASKS, 4
+    exact = {name: rng.normal(size=(n, tasks)) for name in variant_benchmark.STATISTICS}
+    along = {name: rng.random((n, 1, positions, tasks)) for name in ("REF", "ALT")}
+    exact |= {name: values.sum(axis=(1, 2)) for name, values in along.items()}
+    described = pd.DataFrame(
+        {"variant_id": [f"v{i}" for i in range(n)], "ref": "A", "alt": "C", "status": ["ok"] * 5 + ["flipped"]}
+    )
+    table = described.loc[described.index.repeat(tasks)].assign(**{name: values.ravel() for name, values in exact.items()})
+    (tmp_path / "hound").mkdir()
+    with h5py.File(tmp_path / "hound/scores.h5", "w") as file:
+        for name, values in (exact | along).items():
+            file[name] = values.astype(np.float16)
+    table.to_csv(tmp_path / "loop.tsv", sep="\t", index=False)
+    table.to_csv(tmp_path / "ours.tsv", sep="\t", index=False)
+    worst = variant_benchmark.compare(tmp_path)
+    assert set(worst) == set(variant_benchmark.STATISTICS) and all(0 < value <= 1 for value in worst.values())
+    table.assign(D2=table["D2"] * (1 + 2**-9)).to_csv(tmp_path / "ours.tsv", sep="\t", index=False)
+    with pytest.raises(SystemExit, match=r"differ from hound_snp by more than rounding: D2 by \d"):
+        variant_benchmark.compare(tmp_path)
+    table.to_csv(tmp_path / "ours.tsv", sep="\t", index=False)
+    table.assign(SUM=table["SUM"] + 0.01).to_csv(tmp_path / "loop.tsv", sep="\t", index=False)
+    with pytest.raises(SystemExit, match=r"SUM of the loop differs by 0\.01"):
+        variant_benchmark.compare(tmp_path)
+
+
+def test_variants_per_second_and_memory_are_tabulated() -> None:
+    used = {variant_benchmark.OURS: [(10, 15, 4e8), (20, 30, 5e8)], variant_benchmark.LOOP: [(40, 50, 9e8), (40, 50, 8e8)]}
+    usages = {name: [variant_benchmark.Usage(*row) for row in rows] for name, rows in used.items()}
+    rows = variant_benchmark.table_of(usages, 1000).splitlines()
+    assert rows[2] == "| Cisnake `score_vcf.py` | 75 (50–100) |  | 22.5 (15–30) | 500 |"
+    assert rows[3] == "| plain loop in Keras | 25 (25–25) | 3 (2–4) | 50 (50–50) | 900 |"
+    arguments = variant_benchmark.parser().parse_args(["--baskerville", "somewhere"])
+    assert (arguments.variants, arguments.runs, arguments.check) == (10_000, 3, False)
