@@ -249,7 +249,8 @@ def main() -> None:
     equal = [
         f"{arguments.variants:,} variants (a tenth of them insertions and deletions) in windows of {LENGTH:,} bp, one network "
         f"with {TASKS} tasks, its weights and float32; {', '.join(TIMED)}",
-        f"{len(STATISTICS)} statistics of {CHECKED} variants of all kinds agree with hound_snp within the rounding of its output",
+        f"{len(STATISTICS)} statistics of {CHECKED} variants of all kinds agree with hound_snp within the rounding of its "
+        "output",
         "whole processes: start-up, reading the network, the genome and the VCF, and writing",
     ]
     unequal = [
