@@ -195,9 +195,9 @@ class AlleleScorer:
         InputError
             A statistic is unknown.
         """
-        before, behind = windows[:, 0], windows[:, 1]
+        before, behind = windows.transpose(1, 2, 0, 3)
         again = (before != behind).any(axis=-1)
-        codes = np.concatenate([before[:, 0], before[:, 1], behind[again]])
+        codes = np.concatenate([*before, behind[again]])
         none = np.zeros(len(codes), int)
         inputs = model_input(codes, none, none, depth=4)
         predicted = np.concatenate(list(predict_batches(self.models, iter([inputs]), self.batch_size, self.views)))
@@ -205,12 +205,12 @@ class AlleleScorer:
         if self.merged is not None:
             predicted = np.stack([predicted[..., list(group)].sum(axis=-1) for group in self.merged], axis=-1)
         n, middle = len(windows), predicted.shape[1] // 2
-        sides = np.stack([predicted[:n], predicted[n : 2 * n]], axis=1)
+        sides = predicted[: 2 * n].reshape(2, n, *predicted.shape[1:])
         if predicted.shape[1] > 1:
             sides[again, middle:] = predicted[2 * n :, middle:]
         else:
             sides[again] = (sides[again] + predicted[2 * n :]) / 2
-        return np.stack([compare_predictions(ref, alt, self.statistics) for ref, alt in sides])
+        return np.stack([compare_predictions(ref, alt, self.statistics) for ref, alt in zip(*sides, strict=True)])
 
 
 def score_centered(variants: pd.DataFrame, genome: Genome, scorer: AlleleScorer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
