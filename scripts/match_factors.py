@@ -1,7 +1,7 @@
 """Find the genes of the factors that the probed motifs are named after, with their own expression.
 
 A factor that acts in a tissue should be expressed there. The table has the mean expression of the factor's gene over the tasks
-on either side of each contrast, and its correlation with the effect of the motif over contrasts.
+on either side of each contrast, and its correlation over contrasts with the effect of the motif on the on-tasks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def main(args: argparse.Namespace) -> None:
     names = list(configured.attribution.contrasts)
     numbers = {"q_value": "float", "odds_ratio": "float"}
     enrichment = {name: read_table(args.motifs / name / "enrichment.tsv", **numbers) for name in names}
-    effects = {name: read_table(args.motifs / name / "effects.tsv", insertion_mean="float") for name in names}
+    effects = {
+        name: read_table(args.motifs / name / "effects.tsv", insertion_mean="float", insertion_on_mean="float")
+        for name in names
+    }
     with open_dataset(args.dataset) as file:
         tasks = read_tasks(file)
         contrasts = resolve_contrasts(configured.attribution.contrasts, read_tasks_table(args.tasks, tasks))

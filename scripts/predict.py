@@ -2,8 +2,8 @@
 
 Sequences come from a FASTA file or a table of names and sequences, regions from a BED or narrowPeak file, and genes from an
 annotation; their windows are placed as a run with default settings places them. The output has the mean over all networks,
-shifts and strands; with --layer, what a layer inside one network computes. Variants of a VCF are predicted with either allele by
-score_vcf.py (--statistics REF ALT SUM).
+shifts and strands; with --layer, what a layer inside one network computes. score_vcf.py predicts the variants of a VCF with
+either allele (--statistics REF ALT SUM).
 """
 
 from __future__ import annotations

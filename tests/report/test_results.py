@@ -10,7 +10,7 @@ import pytest
 
 from cisnake import files
 from cisnake.errors import InputError
-from cisnake.files import read_table
+from cisnake.files import read_table, write_table
 from cisnake.report import results as module
 
 
@@ -24,6 +24,13 @@ from cisnake.report import results as module
 def test_a_missing_required_part_is_named(results: Path, missing: str):
     (results / missing).unlink()
     with pytest.raises(InputError, match=missing):
+        module.read_results(results)
+
+
+def test_a_table_of_an_earlier_version_is_named(results: Path):
+    path = results / "motifs/heat/enrichment.tsv"
+    write_table(read_table(path).drop(columns="representative"), path)
+    with pytest.raises(InputError, match=r"heat/enrichment.tsv has no column representative: .* rerun the workflow"):
         module.read_results(results)
 
 

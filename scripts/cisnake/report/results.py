@@ -279,11 +279,18 @@ def read_contrast(folder: Path, name: str, config: Mapping[str, Any] | None = No
         AttributionFile(_required(folder / "attributions" / f"{name}.h5", "attribute_genes")),
         _numbers(peaks, ("peak_id", "gene_id", "chrom", "strand", "window_start", "window_end")),
         _required(hits, "enrich_motifs") if scanned else None,
-        _numbers(read_table(_required(enrichment, "cluster_motifs")), ENRICHMENT_TEXT) if scanned else None,
+        _read_enrichment(enrichment) if scanned else None,
         _numbers(read_table(effects), EFFECT_TEXT) if effects.is_file() else None,
         _numbers(read_table(pairs), PAIR_TEXT) if pairs.is_file() else None,
         folder / "patterns" / name if with_patterns else None,
     )
+
+
+def _read_enrichment(path: Path) -> pd.DataFrame:
+    table = read_table(_required(path, "cluster_motifs"))
+    if missing := [name for name in ENRICHMENT_TEXT if name not in table]:
+        raise InputError(f"{path} has no column {missing[0]}: it is of an earlier version; rerun the workflow.")
+    return _numbers(table, ENRICHMENT_TEXT)
 
 
 def read_hits_of_genes(path: Path, genes: Collection[str]) -> pd.DataFrame:

@@ -31,7 +31,12 @@ def tables(effect: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         }
     )  # fmt: skip
     effects = pd.DataFrame({"motif_id": ["m0"], "motif_name": ["FOS::JUN"], "verdict": ["raises"], "insertion_mean": [effect]})
+    effects["insertion_on_mean"] = 0.2 - effect**2
     return enrichment, effects
+
+
+# The effects on the on-tasks that `tables` gives for those on the score.
+ON_EFFECTS = [0.2 - effect**2 for effect in (0.0, 0.1, 0.2, 0.3, 0.4)]
 
 
 def made(effects=(0.0, 0.1, 0.2, 0.3, 0.4), contrasts=None) -> pd.DataFrame:
@@ -59,17 +64,32 @@ def test_expression_is_the_mean_over_measured_tasks_on_either_side():
     assert np.isnan(table.loc[("GCN4", "c0"), "expression_on"])
 
 
-def test_correlation_is_that_of_effect_and_difference_over_contrasts():
+def test_correlation_is_that_of_the_effect_on_the_on_tasks_with_their_expression():
     table = made()
-    expected = np.corrcoef([i - (10 - i) / 4 for i in range(5)], [0.0, 0.1, 0.2, 0.3, 0.4])[0, 1]
     rows = table[table["gene_id"] == "g0"]
+    expected = np.corrcoef(range(5), ON_EFFECTS)[0, 1]
     assert rows["pearson"].to_numpy() == pytest.approx(np.full(5, expected)) and set(rows["n_contrasts"]) == {5}
-    # jun is high where the effect is highest; its other copy is constant, and GCN4 is not measured.
-    x = [1 - 3.0, 1 - 3.0, 1 - 3.0, 1 - 3.0, 9 - 1.0]
-    assert table.loc[table["gene_id"] == "g2", "pearson"].iloc[0] == pytest.approx(
-        np.corrcoef(x, [0, 0.1, 0.2, 0.3, 0.4])[0, 1]
-    )
+    jun = table[table["gene_id"] == "g2"]
+    assert jun["pearson"].iloc[0] == pytest.approx(np.corrcoef([1, 1, 1, 1, 9], ON_EFFECTS)[0, 1])
+    # A copy that is constant, and measured in four of five; and a gene that is not measured.
     assert table.loc[table["gene_id"].isin(["g1", "GCN4"]), "pearson"].isna().all()
+    assert table.loc[table["gene_id"] == "g1", "n_contrasts"].tolist() == [4] * 5
+
+
+def test_without_off_tasks_the_effect_is_that_on_the_score():
+    alone = [Contrast(f"c{i}", (f"t{i}",), (), "aggregate") for i in range(4)]
+    effects = [0.3, 0.1, -0.2, 0.4]
+    table = made(effects, alone)
+    assert table.loc[table["gene_id"] == "g0", "pearson"].iloc[0] == pytest.approx(np.corrcoef(range(4), effects)[0, 1])
+
+
+def test_off_tasks_without_measurements_do_not_count_as_zero():
+    labels = LABELS.copy()
+    labels[0, 1:] = np.nan
+    pairs = {contrast(i).name: tables(0.1 * i) for i in range(5)}
+    parts = ({name: pair[i] for name, pair in pairs.items()} for i in (0, 1))
+    table = factor_table([contrast(i) for i in range(5)], *parts, GENES, labels, TASKS).set_index(["gene_id", "contrast"])
+    assert np.isnan(table.loc[("g0", "c0"), "expression_off"]) and table.loc[("g0", "c0"), "n_contrasts"] == 1
 
 
 def test_three_contrasts_are_too_few_for_a_correlation():
@@ -82,7 +102,8 @@ def test_a_contrast_without_other_tasks_has_the_expression_alone():
 
 
 def test_a_motif_whose_factor_has_no_gene_is_kept():
-    effects = pd.DataFrame({"motif_id": ["x"], "motif_name": ["NONE1"], "verdict": ["inert"], "insertion_mean": [0.0]})
+    effects = pd.DataFrame({"motif_id": ["x"], "motif_name": ["NONE1"], "verdict": ["inert"]})
+    effects[["insertion_mean", "insertion_on_mean"]] = 0.0
     table = factor_table([contrast(0)], {"c0": tables(0)[0]}, {"c0": effects}, GENES, LABELS, TASKS)
     assert table[["factor", "gene_id"]].to_numpy().tolist() == [["NONE1", ""]]
 

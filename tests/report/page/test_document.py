@@ -88,7 +88,7 @@ def test_the_page_is_well_formed_and_ids_are_unique(text):
     assert len(ids) == len(set(ids))
     for _, attrs in structure.tags:
         target = attrs.get("href", "")
-        # The address of a card is no element: a script draws it.
+        # A script draws the card of such an address, so that no element has this id.
         if target.startswith("#") and not target.startswith("#gene="):
             assert target[1:] in ids, attrs
 

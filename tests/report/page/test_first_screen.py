@@ -152,6 +152,9 @@ def test_the_methods_cite_each_work_once_in_order(run):
     ):
         assert part in text
     assert "jaspar:2026/vertebrates" in text and "  " not in text
+    assert "weighted sum" in text, "each network of the run has a linear model of words"
+    run.evaluations[0].summary.pop("parts")
+    assert "weighted sum" not in methods.write_methods(run, CONFIG)[0]
 
 
 def test_the_methods_name_further_data_sets_of_the_training(run):

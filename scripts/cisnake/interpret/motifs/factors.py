@@ -61,7 +61,7 @@ def factor_table(
     ----------
     contrasts: sequence of Contrast
     enrichment, effects: mapping of str to pandas.DataFrame
-        enrichment.tsv and effects.tsv of each contrast, with numbers as float64.
+        enrichment.tsv and effects.tsv of each contrast, with numbers as float64; insertion_on_mean is NaN without off-tasks.
     genes: pandas.DataFrame
         gene_id and gene_name of the genes in the data set.
     labels: numpy.ndarray, shape=(n_genes, n_tasks)
@@ -73,9 +73,10 @@ def factor_table(
     pandas.DataFrame
         motif_id, motif_name, factor, gene_id, gene_name (both empty if the data set has no such gene and the motif itself is
         named after the factor), contrast, verdict, insertion_mean, expression_on and expression_off (means of the gene over the
-        tasks on either side; off is NaN without off-tasks), and, over all contrasts in which the motif was probed: n_contrasts,
-        and pearson, the correlation of insertion_mean with expression_on − expression_off (expression_on without off-tasks);
-        NaN for fewer than four contrasts.
+        tasks on either side; off is NaN without off-tasks), and, over all contrasts in which the motif was probed and the gene
+        measured: n_contrasts, and pearson, the correlation of the effect of inserting the motif on the on-tasks with
+        expression_on; NaN for fewer than four contrasts. Off-tasks are left out: a motif that lowers them raises the contrast,
+        whether or not its factor is in the on-tasks.
     """
     rows_of = _rows_by_name(genes)
     found = []
@@ -89,7 +90,7 @@ def factor_table(
             members = sure.loc[(sure["cluster"] == cluster) & (cluster != ""), "motif_name"]
             names = dict.fromkeys([*own, *(name for member in members for name in factor_names(member))])
             row = {name: effect[name] for name in ("motif_id", "motif_name", "verdict", "insertion_mean")}
-            row["contrast"] = contrast.name
+            row |= {"contrast": contrast.name, "effect_on": effect["insertion_on_mean" if off else "insertion_mean"]}
             for name in names:
                 places = rows_of.get(name, [])
                 if not places and name in own:
@@ -100,7 +101,7 @@ def factor_table(
                     found.append({**row, "factor": name, **gene, **means})
     columns = [
         *("motif_id", "motif_name", "factor", "gene_id", "gene_name", "contrast", "verdict", "insertion_mean"),
-        *("expression_on", "expression_off"),
+        *("expression_on", "expression_off", "effect_on"),
     ]
     return _correlated(pd.DataFrame(found, columns=columns))
 
@@ -123,14 +124,13 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _correlated(table: pd.DataFrame) -> pd.DataFrame:
-    """Add n_contrasts and pearson."""
+    """Add n_contrasts and pearson, and leave out effect_on."""
     table[["n_contrasts", "pearson"]] = 0, np.nan
-    difference = table["expression_on"].astype(float) - table["expression_off"].astype(float).fillna(0)
-    effect = table["insertion_mean"].astype(float)
+    expression, effect = (table[name].to_numpy(np.float64) for name in ("expression_on", "effect_on"))
     for places in table.groupby(["motif_id", "gene_id"], sort=False).indices.values():
-        x, y = difference.iloc[places].to_numpy(), effect.iloc[places].to_numpy()
+        x, y = expression[places], effect[places]
         known = np.isfinite(x) & np.isfinite(y)
         table.iloc[places, table.columns.get_loc("n_contrasts")] = int(known.sum())
         if known.sum() >= MIN_CONTRASTS and np.ptp(x[known]) > 0 and np.ptp(y[known]) > 0:
             table.iloc[places, table.columns.get_loc("pearson")] = float(np.corrcoef(x[known], y[known])[0, 1])
-    return table
+    return table.drop(columns="effect_on")

@@ -68,7 +68,7 @@ def _measurements(results: Results, config: Mapping[str, Any]) -> str:
     source = targets.get("matrix") or targets.get("cells") or targets.get("tracks")
     if not main.measured:
         return "none: trained networks predict"
-    what = {True: "tracks", False: "tasks"}[targets.get("kind") == "coverage"]
+    what = "tracks" if targets.get("kind") == "coverage" else "tasks"
     groups = main.tasks["group"][main.tasks["group"] != ""].nunique() if "group" in main.tasks else 0
     text = f"{count(main.summary['n_tasks'])} {what}" + (f" in {count(groups)} groups" if groups > 1 else "")
     unit = label_unit(config)

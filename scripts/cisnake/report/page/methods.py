@@ -83,7 +83,7 @@ def _model(results: Results, config: Mapping[str, Any], cite: Any) -> list[str]:
     upstream, downstream = windows["upstream"], windows["downstream"]
     window = f"{upstream + downstream:,} bp ({upstream:,} bp upstream and {downstream:,} bp downstream of {around})"
     n_of = {split: count(int(n)) for split, n in results.genes["split"].value_counts().items()}
-    networks = f"{n} convolutional neural network{'' if n == 1 else 's'}"
+    networks = f"{n} neural network{'' if n == 1 else 's'}"
     scale = f", as {label_unit(config)}," if label_unit(config) else ""
     sentences = []
     if given:
@@ -110,12 +110,17 @@ def _model(results: Results, config: Mapping[str, Any], cite: Any) -> list[str]:
                 f"{'other data sets' if several else 'another data set'} ({', '.join(heads)}), whose batches were mixed "
                 "with those of the run in random order."
             )
+        if main.summary.get("parts"):
+            sentences.append(
+                "Each prediction is the weighted sum of that of a network and that of a ridge regression on counts of k-mers "
+                f"in the window, with weights chosen on validation {unit}s."
+            )
         if n > 1:
             sentences.append("Predictions are means over networks that differ in their random seed only.")
     if main.measured:
         sentences.append(
             f"Pearson correlations with measurements over held-out {unit}s were compared with those of a ridge regression"
-            f"{cite('ridge')} on counts of k-mers."
+            f"{cite('ridge')} on counts of k-mers alone."
         )
         if main.summary.get("intervals"):
             sentences.append(f"Intervals (95%) are from bootstrap samples of groups of neighbouring {unit}s.")
